@@ -169,8 +169,9 @@ struct network_name {
 	uint8_t client_family, server_family; /* of the sockets: an AF_INET6 one sees ::ffff:a.b.c.d */
 };
 #define NETWORK_NAME_OCTETS 108
-/* The sun_path octets (first is NUL). The name must be the same for the same four-tuple: what differs
- * (slot, families) is not allowed to make two names of one tuple. Returns the length in octets. */
+/* The sun_path octets (first is NUL). The table arbitrates four-tuples; the name carries them, with a tag
+ * of the network's (so that another network's or a stranger's name is not taken for ours). Returns the
+ * length in octets. */
 size_t network_name_encode(const struct network *n, const struct network_name *m, uint8_t ret[NETWORK_NAME_OCTETS]);
 /* Return: 0; -ENOENT, not one of this network's names. */
 MUST_CHECK int network_name_decode(const struct network *n, const uint8_t *path, size_t len_bytes,
