@@ -1,0 +1,131 @@
+/* src/cli/main.c: `berth`: the table of commands, and which one was meant.
+ *
+ * main() knows nothing about ports. It finds the command, hands it the rest of the line and makes
+ * sure that what was said reached standard output: an answer that did not (full disk) is a failure,
+ * whatever the command thought.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+static const struct cmd *const commands[] = {
+	&cmd_run, &cmd_ls, &cmd_who, &cmd_why, &cmd_name, &cmd_net, &cmd_version,
+};
+
+static void general_help(FILE *out)
+{
+	fputs("berth gives programs ports of their own, and says who holds which port and why a bind fails.\n"
+	      "\n"
+	      "Usage: berth COMMAND [options] [arguments]\n"
+	      "\n",
+	      out);
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	fputs("\n"
+	      "A network has hosts; a host has an address and all 65,536 ports, TCP and UDP. Without -n and -H\n"
+	      "the network is 'default' and the host 'local'. Nothing outside berth is touched.\n"
+	      "\n"
+	      "Examples:\n"
+	      "  berth run -H web -- python3 -m http.server 80   a web server on port 80, without root\n"
+	      "  berth run -- curl http://web/                   and a program that reaches it by name\n"
+	      "  berth ls                                        who listens where\n"
+	      "  berth why 80 -H web                             what is in the way, and what would work\n"
+	      "\n"
+	      "'berth COMMAND --help' says more, with examples. Exit codes: 0 yes or done, 1 no, 2 wrong use,\n"
+	      "125 berth failed; run exits as its COMMAND does.\n",
+	      out);
+}
+
+static const struct cmd *find(const char *name)
+{
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		if (strcmp(commands[i]->name, name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+/* The command is wrong: say so, and what was probably meant. */
+static int unknown(const char *typed)
+{
+	const char *names[COUNT_OF(commands)], *near;
+	char shown[64];
+
+	for (size_t i = 0; i < COUNT_OF(commands); i++)
+		names[i] = commands[i]->name;
+	near = cli_nearest(typed, names, COUNT_OF(names), sizeof(names[0]));
+	snprintf(shown, sizeof(shown), "%s", typed);
+	cli_clean(shown);
+	if (typed[0] == '-')
+		fprintf(stderr, "berth: unknown option '%s' before the command; 'berth --help' lists what there is\n",
+			shown);
+	else if (near)
+		fprintf(stderr, "berth: no command '%s'; did you mean 'berth %s'?\n", shown, near);
+	else
+		fprintf(stderr, "berth: no command '%s'; 'berth --help' lists those there are\n", shown);
+	return CLI_WRONG_USE;
+}
+
+static bool wants_colour(int fd)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(fd) && !(no && *no) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* What was said must have arrived. */
+static int flush(int status)
+{
+	int r = 0;
+
+	errno = 0;
+	if (ferror(stdout))
+		r = -EIO;
+	if (fflush(stdout) != 0 && errno != 0)
+		r = -errno;
+	if (r < 0 && r != -EBADF) {
+		fprintf(stderr, "berth: cannot write the answer: %s\n", strerror(-r));
+		return CLI_FAILED;
+	}
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	/* Static: struct network is big, and lives as long as the process does. */
+	static struct cli cli;
+	const char *name = argc > 1 ? argv[1] : NULL;
+	const struct cmd *cmd;
+
+	if (!name) {
+		general_help(stderr);
+		return CLI_WRONG_USE;
+	}
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		if (argc == 2) {
+			general_help(stdout);
+			return flush(CLI_OK);
+		}
+		cmd = find(argv[2]);
+		if (!cmd)
+			return unknown(argv[2]);
+		cli_help(cmd);
+		return flush(CLI_OK);
+	}
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		name = "version";
+	cmd = find(name);
+	if (!cmd)
+		return unknown(name);
+
+	cli = (struct cli){.cmd = cmd,
+			   .network_name = "default",
+			   .host_name = "local",
+			   .colour_out = wants_colour(STDOUT_FILENO),
+			   .colour_err = wants_colour(STDERR_FILENO),
+			   .argc = argc - 2,
+			   .argv = argv + 2};
+	return flush(cmd->run(&cli));
+}

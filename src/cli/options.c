@@ -1,0 +1,273 @@
+/* src/cli/options.c: options and arguments, and what was probably meant by a wrong one.
+ *
+ * The options of a command are a table, so that its --help, its parsing and its "did you mean" are
+ * the same list. Options may stand anywhere among the arguments, `--name value` and `--name=value`
+ * are the same, letters may be grouped (-qn lab), and "--" ends them; for a CMD_STOP command the
+ * first argument ends them too, since what follows is somebody else's command line. Abbreviations
+ * are not accepted: a script that used one would break when a longer option appears.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli/cli.h"
+
+enum { OPT_HELP = 'h', OPT_NETWORK = 'n', OPT_HOST = 'H', OPT_JSON = CLI_LONG + 1000 };
+
+static const struct {
+	unsigned needs; /* CMD_... bit; 0: every command */
+	struct cli_option o;
+} common[] = {
+	{CMD_NETWORK, {OPT_NETWORK, "network", "NAME", "the network (default: default)"}},
+	{CMD_HOST, {OPT_HOST, "host", "NAME", "the host in it (default: local)"}},
+	{CMD_JSON, {OPT_JSON, "json", NULL, "print JSON; the keys are documented in docs/json.md"}},
+	{0, {OPT_HELP, "help", NULL, "print this and exit"}},
+};
+
+/* The i-th option of the command, its own first; NULL past the end. */
+static const struct cli_option *nth(const struct cmd *cmd, size_t i)
+{
+	for (const struct cli_option *o = cmd->options; o && o->name; o++)
+		if (i-- == 0)
+			return o;
+	for (size_t k = 0; k < COUNT_OF(common); k++)
+		if ((cmd->accepts & common[k].needs) == common[k].needs && i-- == 0)
+			return &common[k].o;
+	return NULL;
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+	size_t m = a < b ? a : b;
+
+	return m < c ? m : c;
+}
+
+/* Insertions, deletions, replacements and swaps of neighbours that lead from a to b. */
+static size_t distance(const char *a, const char *b)
+{
+	enum { MAX = 32 };
+	size_t d[3][MAX + 1], n = strlen(a), m = strlen(b);
+
+	if (n > MAX || m > MAX)
+		return MAX;
+	for (size_t j = 0; j <= m; j++)
+		d[0][j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		size_t *row = d[i % 3], *up = d[(i + 2) % 3], *up2 = d[(i + 1) % 3];
+
+		row[0] = i;
+		for (size_t j = 1; j <= m; j++) {
+			row[j] = min3(up[j] + 1, row[j - 1] + 1, up[j - 1] + (a[i - 1] != b[j - 1]));
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && up2[j - 2] + 1 < row[j])
+				row[j] = up2[j - 2] + 1;
+		}
+	}
+	return d[n % 3][m];
+}
+
+/* Words people know from other tools. */
+static const char *const synonyms[][2] = {
+	{"list", "ls"}, {"ps", "ls"}, {"show", "ls"}, {"status", "ls"}, {"start", "run"}, {"exec", "run"},
+	{"network", "net"}, {"networks", "net"}, {"whohas", "who"}, {"lsof", "who"}, {"explain", "why"},
+	{"service", "name"}, {"services", "name"}, {"lookup", "name"}, {"delete", "rm"}, {"remove", "rm"},
+	{"new", "create"}, {"add", "create"}, {"inspect", "show"},
+};
+
+const char *cli_nearest(const char *typed, const void *names, size_t n, size_t stride_bytes)
+{
+	const char *best = NULL;
+	size_t best_d = SIZE_MAX, len = strlen(typed);
+
+	for (size_t s = 0; s < COUNT_OF(synonyms); s++) {
+		if (strcasecmp(typed, synonyms[s][0]) != 0)
+			continue;
+		for (size_t i = 0; i < n; i++) {
+			const char *name = *(const char *const *)((const char *)names + i * stride_bytes);
+
+			if (strcmp(name, synonyms[s][1]) == 0)
+				return name;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		const char *name = *(const char *const *)((const char *)names + i * stride_bytes);
+		size_t d = distance(typed, name);
+
+		if (len >= 3 && strncasecmp(name, typed, len) == 0)
+			d = 1; /* the beginning of a longer word */
+		if (d < best_d) {
+			best_d = d;
+			best = name;
+		}
+	}
+	/* One slip in a short word, about one in three letters in a longer one; and never everything. */
+	return best && best_d <= (len <= 4 ? 1 : 1 + len / 4) && best_d < len ? best : NULL;
+}
+
+static int unknown_option(struct cli *cli, const char *typed)
+{
+	const char *names[32], *near;
+	const struct cli_option *o;
+	char shown[64];
+	size_t n = 0;
+
+	for (; n < COUNT_OF(names) && (o = nth(cli->cmd, n)) != NULL; n++)
+		names[n] = o->name;
+	near = cli_nearest(typed, names, n, sizeof(names[0]));
+	snprintf(shown, sizeof(shown), "%s", typed);
+	cli_clean(shown);
+	cli->status = near ? cli_usage(cli, "unknown option '--%s'; did you mean '--%s'?", shown, near)
+			   : cli_usage(cli, "unknown option '--%s'", shown);
+	return CLI_DONE;
+}
+
+/* Options every command shares are served here. Returns the id for the command's own, 0 when done. */
+static int serve(struct cli *cli, const struct cli_option *o)
+{
+	switch (o->id) {
+	case OPT_JSON:
+		cli->json = true;
+		return 0;
+	case OPT_HELP:
+		cli_help(cli->cmd);
+		cli->status = CLI_OK;
+		return CLI_DONE;
+	case OPT_NETWORK:
+	case OPT_HOST:
+		break;
+	default:
+		return o->id;
+	}
+	if (!(cli->cmd->accepts & (o->id == OPT_NETWORK ? CMD_NETWORK : CMD_HOST)))
+		return o->id; /* the command's own -n or -H */
+	if (!network_name_ok(cli->value)) {
+		char shown[80];
+
+		snprintf(shown, sizeof(shown), "%s", cli->value);
+		cli->status = cli_usage(cli,
+					"'%s' cannot be the name of a %s: letters, digits and hyphens inside, "
+					"at most 63 characters",
+					cli_clean(shown), o->id == OPT_NETWORK ? "network" : "host");
+		return CLI_DONE;
+	}
+	if (o->id == OPT_NETWORK) {
+		cli->network_name = cli->value;
+		cli->network_given = true;
+	} else {
+		cli->host_name = cli->value;
+		cli->host_given = true;
+	}
+	return 0;
+}
+
+static int long_option(struct cli *cli, const char *text)
+{
+	const char *eq = strchr(text, '=');
+	size_t len = eq ? (size_t)(eq - text) : strlen(text);
+	const struct cli_option *o;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), text);
+	for (size_t i = 0; (o = nth(cli->cmd, i)) != NULL; i++) {
+		if (strcmp(o->name, name) != 0)
+			continue;
+		if (eq && !o->arg) {
+			cli->status = cli_usage(cli, "option '--%s' takes no value", o->name);
+			return CLI_DONE;
+		}
+		if (o->arg && !eq && cli->at >= cli->argc) {
+			cli->status = cli_usage(cli, "option '--%s' needs a value: --%s %s", o->name, o->name, o->arg);
+			return CLI_DONE;
+		}
+		cli->value = !o->arg ? NULL : eq ? eq + 1 : cli->argv[cli->at++];
+		return serve(cli, o);
+	}
+	return unknown_option(cli, name);
+}
+
+static int letter_option(struct cli *cli)
+{
+	char c = *cli->letters++;
+	const struct cli_option *o;
+
+	for (size_t i = 0; (o = nth(cli->cmd, i)) != NULL; i++) {
+		if (o->id != c)
+			continue;
+		if (!o->arg) {
+			cli->value = NULL;
+			return serve(cli, o);
+		}
+		if (*cli->letters) { /* -nlab, -n=lab is not a form anybody documents */
+			cli->value = cli->letters;
+			cli->letters = "";
+		} else if (cli->at < cli->argc) {
+			cli->value = cli->argv[cli->at++];
+		} else {
+			cli->status = cli_usage(cli, "option '-%c' needs a value: -%c %s", c, c, o->arg);
+			return CLI_DONE;
+		}
+		return serve(cli, o);
+	}
+	cli->status = cli_usage(cli, "unknown option '-%c'", c > ' ' && c < 127 ? c : '?');
+	return CLI_DONE;
+}
+
+int cli_next(struct cli *cli)
+{
+	for (;;) {
+		const char *a;
+		int o;
+
+		if (cli->letters && *cli->letters) {
+			o = letter_option(cli);
+			if (o != 0)
+				return o;
+			continue;
+		}
+		if (cli->at >= cli->argc)
+			return CLI_END;
+		a = cli->argv[cli->at];
+		if (cli->only_args || a[0] != '-' || a[1] == '\0') {
+			if (cli->cmd->accepts & CMD_STOP)
+				return CLI_END;
+			cli->at++;
+			cli->value = a;
+			return CLI_ARG;
+		}
+		cli->at++;
+		if (strcmp(a, "--") == 0) {
+			if (cli->cmd->accepts & CMD_STOP)
+				return CLI_END;
+			cli->only_args = true;
+			continue;
+		}
+		if (a[1] == '-') {
+			o = long_option(cli, a + 2);
+			if (o != 0)
+				return o;
+			continue;
+		}
+		cli->letters = a + 1;
+	}
+}
+
+char **cli_rest(struct cli *cli)
+{
+	return cli->argv + cli->at;
+}
+
+void cli_help(const struct cmd *cmd)
+{
+	const struct cli_option *o;
+
+	printf("berth %s: %s\n\nUsage: berth %s%s%s\n\n%s\nOptions:\n", cmd->name, cmd->summary, cmd->name,
+	       *cmd->synopsis ? " " : "", cmd->synopsis, cmd->help);
+	for (size_t i = 0; (o = nth(cmd, i)) != NULL; i++) {
+		char left[64], letter[8] = "    ";
+
+		if (o->id < CLI_LONG)
+			snprintf(letter, sizeof(letter), "-%c, ", o->id);
+		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+		printf("  %-28s %s\n", left, o->help);
+	}
+}
