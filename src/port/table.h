@@ -233,8 +233,8 @@ MUST_CHECK int port_table_get_slot(const struct port_table *t, uint32_t slot, st
 /* Walk all claims in slot order: start with *cursor = 0; false at the end. */
 bool port_table_next(const struct port_table *t, uint32_t *cursor, struct port_ref *ret_ref,
 		     struct port_claim *ret);
-/* Walk the claims of one port (every address, TCP or UDP), in slot order; costs a walk of that
- * port's claims only. Fills at most max; returns how many there are. */
+/* The claims of one port, every address, in no particular order; costs a walk of that port's claims
+ * only. Fills at most max; returns how many there are. */
 uint32_t port_table_on_port(const struct port_table *t, enum port_proto proto, uint16_t port,
 			    struct port_ref *refs, uint32_t max);
 uint32_t port_table_n_claims(const struct port_table *t);

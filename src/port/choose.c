@@ -1,0 +1,218 @@
+/* src/port/choose.c: a free port out of a range, at the same price whether the range is empty or full.
+ *
+ * Where to begin is RFC 6056, algorithm 4 (double hash): for a flow, a keyed hash of its destination
+ * plus a counter that flows with the same second hash share, so that a stranger cannot tell the next
+ * port from the last and one destination meets its ports in turn. bind() has no destination and
+ * begins at a keyed hash of a counter. From there the first free port is taken, going round.
+ *
+ * Finding it costs a scan of bitmaps, 64 ports a step: of ports that stand in the way whoever asks,
+ * and the page of the group (this destination's ports, or this local address's). A group too small
+ * to have a page is asked by hash, and at most as often as it has members. So 28,232 ports cost at
+ * most 442 steps, and "full" is the answer of the same scan. (Linux walks buckets, and jumps from 3
+ * to 370 us when half are taken: docs/linux-bind.md, D5.)
+ *
+ * A port is given out only when no overlapping claim holds it, whatever the reuse flags; towards a
+ * destination, a port that connect() itself chose may serve again for another destination (R1 knows
+ * four-tuples apart), one that bind() holds never.
+ */
+#include <errno.h>
+
+#include "port/internal.h"
+
+struct choice {
+	const struct port_table *t;
+	const struct port_want *w;
+	const struct port_addr *local, *peer;
+	uint16_t peer_port;
+	const uint64_t *maps[3]; /* always in the way; NULL: none */
+	const struct page *page; /* the group's */
+	bool ask_group;		 /* it has members and no page */
+};
+
+/* IP_LOCAL_PORT_RANGE narrows only; a bound outside the host's range has no effect. */
+struct port_range choose_range(const struct port_table *t, const struct port_want *w)
+{
+	struct port_range r = hdr(t)->settings.range, want = w->range;
+
+	if (r.first == 0 || r.first > r.last)
+		r = (struct port_range){32768, 60999}; /* somebody scribbled: Linux's default */
+	if (want.first >= r.first && want.first <= r.last)
+		r.first = want.first;
+	if (want.last >= r.first && want.last <= r.last)
+		r.last = want.last;
+	return r;
+}
+
+static void maps_for(struct choice *c)
+{
+	const struct header *h = hdr(c->t);
+	const uint64_t(*map)[PORT_WORDS] = h->map[c->w->proto];
+	struct parts p = rules_parts(c->w->family, &c->w->addr, c->w->flags);
+	int n = 0;
+
+	if (c->peer != NULL) {
+		c->maps[n++] = map[MAP_BOUND];
+	} else {
+		if (p.has4)
+			c->maps[n++] = map[p.any4 ? MAP_ANY4 : MAP_WILD4];
+		if (p.has6)
+			c->maps[n++] = map[p.any6 ? MAP_ANY6 : MAP_WILD6];
+	}
+	c->maps[n++] = h->reserved;
+}
+
+static int group_for(struct choice *c)
+{
+	struct port_addr none = {0};
+	uint32_t i;
+	int r = 0;
+
+	if (c->peer != NULL)
+		r = index_find_group(c->t, GROUP_DEST, c->w->proto, c->local, c->peer, c->peer_port, &i);
+	else if (!port_addr_is_any(&c->w->addr))
+		r = index_find_group(c->t, GROUP_LOCAL, c->w->proto, &c->w->addr, &none, 0, &i);
+	else
+		return 0;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	c->page = page_at(c->t, group_at(c->t, i)->page);
+	c->ask_group = c->page == NULL;
+	return 0;
+}
+
+static uint64_t taken_word(const struct choice *c, uint32_t w)
+{
+	uint64_t taken = c->page != NULL ? c->page->w[w] : 0;
+
+	for (int m = 0; m < 3 && c->maps[m] != NULL; m++)
+		taken |= c->maps[m][w];
+	return taken;
+}
+
+static int place_taken(const struct choice *c, uint16_t port)
+{
+	uint32_t i = index_lookup_head(c->t, c->w->proto, port, &c->w->addr), steps = 0;
+
+	for (const struct hold *h; i != NIL; i = h->l_next) {
+		h = hold_at(c->t, i);
+		if (h == NULL || ++steps > c->t->n_max)
+			return -EUCLEAN;
+		if (index_same_place(h, c->w->proto, port, &c->w->addr))
+			return 1;
+	}
+	return 0;
+}
+
+/* 1 taken, 0 free */
+static int group_has(const struct choice *c, uint16_t port)
+{
+	uint32_t i;
+	int r;
+
+	if (!c->ask_group)
+		return 0;
+	if (c->peer == NULL)
+		return place_taken(c, port);
+	r = index_find_flow(c->t, c->w->proto, c->local, port, c->peer, c->peer_port, &i);
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
+static int scan(const struct choice *c, uint32_t first, uint32_t last, uint16_t *ret)
+{
+	for (uint32_t w = first / 64; first <= last && w <= last / 64; w++) {
+		uint64_t free = ~taken_word(c, w);
+
+		if (w == first / 64)
+			free &= UINT64_MAX << (first % 64);
+		if (w == last / 64)
+			free &= UINT64_MAX >> (63 - last % 64);
+		for (; free != 0; free &= free - 1) {
+			uint16_t port = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(free));
+			int r = port == 0 ? 1 : group_has(c, port);
+
+			if (r < 0)
+				return r;
+			if (r == 0) {
+				*ret = port;
+				return 0;
+			}
+		}
+	}
+	return -EADDRINUSE;
+}
+
+/* Claims bound to a device stand in the maps for everybody. When the maps say "full" and there are
+ * such claims, the rules decide port by port. */
+static int scan_devices(const struct choice *c, struct port_range range, uint16_t *ret)
+{
+	struct port_want w = *c->w;
+	enum port_rule rule;
+	uint32_t hold;
+
+	if (hdr(c->t)->n_dev == 0 || c->peer != NULL)
+		return -EADDRINUSE;
+	for (uint32_t p = range.first; p <= range.last; p++) {
+		w.port = (uint16_t)p;
+		if (bit_get(hdr(c->t)->reserved, w.port))
+			continue;
+		int r = conflict_find(c->t, &w, NIL, true, &hold, &rule);
+
+		if (r == 0)
+			*ret = w.port;
+		if (r != -EADDRINUSE)
+			return r;
+	}
+	return -EADDRINUSE;
+}
+
+struct dest_key {
+	uint8_t local[16], peer[16];
+	uint32_t local_scope, peer_scope, peer_port, proto;
+};
+static_assert(sizeof(struct dest_key) == 48, "keys are hashed as octets: no padding");
+
+static uint64_t dest_hash(const struct choice *c)
+{
+	struct dest_key k = {.local_scope = c->local->scope, .peer_scope = c->peer->scope, .peer_port = c->peer_port,
+			     .proto = c->w->proto};
+
+	for (int i = 0; i < 16; i++) {
+		k.local[i] = c->local->b[i];
+		k.peer[i] = c->peer->b[i];
+	}
+	return siphash13(&hdr(c->t)->key_dest, &k, sizeof(k));
+}
+
+int choose_port(struct port_table *t, const struct port_want *w, const struct port_addr *local,
+		const struct port_addr *peer, uint16_t peer_port, uint16_t *ret_port)
+{
+	struct choice c = {.t = t, .w = w, .local = local, .peer = peer, .peer_port = peer_port};
+	struct port_range range = choose_range(t, w);
+	uint32_t n = (uint32_t)range.last - range.first + 1, start, *counter = NULL;
+	uint64_t pick = ++hdr(t)->n_picks, hash = siphash13(&hdr(t)->key_pick, &pick, sizeof(pick));
+	uint16_t port = 0;
+	int r = group_for(&c);
+
+	if (r < 0)
+		return r;
+	maps_for(&c);
+	if (peer != NULL) {
+		uint64_t dest = dest_hash(&c);
+
+		counter = &hdr(t)->perturb[dest >> 32 & (N_PERTURB - 1)];
+		start = range.first + ((uint32_t)dest + *counter) % n;
+	} else {
+		start = range.first + (uint32_t)(hash % n);
+	}
+	r = scan(&c, start, range.last, &port);
+	if (r == -EADDRINUSE && start > range.first)
+		r = scan(&c, range.first, start - 1, &port);
+	if (r == -EADDRINUSE)
+		r = scan_devices(&c, range, &port);
+	if (r < 0)
+		return r;
+	if (counter != NULL) /* past the one taken, and a random step more, so that counting tells little */
+		*counter += (port + n - start) % n + 1 + (uint32_t)(hash & 7);
+	*ret_port = port;
+	return 0;
+}

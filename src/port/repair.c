@@ -1,0 +1,350 @@
+/* src/port/repair.c: the slow checker, and what to do when it says no.
+ *
+ * Any program of the same user can scribble on a shared table, and a process can be killed between
+ * two stores of one change. The claims themselves are plain records; all else can be made from them.
+ * So repair forgets every link, keeps the records that make sense by themselves (and that the caller
+ * finds alive), and inserts them again. It cannot fail: at worst the table is empty.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "port/internal.h"
+
+#define FLAGS_KNOWN                                                                                          \
+	(PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_LISTEN_READY | PORT_PUMPED)
+
+bool index_claim_sane(const struct port_claim *c)
+{
+	bool flow = c->state == CLAIM_CONNECTED || c->state == CLAIM_ACCEPTED || c->state == CLAIM_LINGER;
+	bool is4 = port_addr_is4(&c->addr);
+
+	if (c->state == CLAIM_FREE || c->state >= CLAIM_NSTATES || c->proto >= PORT_NPROTOS || c->port == 0 ||
+	    (c->flags & ~FLAGS_KNOWN))
+		return false;
+	if (c->family != PORT_FAMILY_6 && (c->family != PORT_FAMILY_4 || !is4))
+		return false;
+	if (c->state == CLAIM_LISTENING && c->proto != PORT_TCP)
+		return false;
+	if (!flow)
+		return true;
+	return port_addr_is4(&c->peer) == is4 && !port_addr_is_any(&c->addr) &&
+	       (c->proto == PORT_UDP || c->peer_port != 0);
+}
+
+static void empty_heads(struct port_table *t)
+{
+	for (enum section sec = SEC_H_BUCKET; sec <= SEC_H_LOOKUP; sec++)
+		memset(heads(t, sec), 0xff, sizeof(uint32_t) * ((size_t)t->hash_mask + 1));
+}
+
+void index_reset(struct port_table *t)
+{
+	struct header *h = hdr(t);
+
+	empty_heads(t);
+	memset(h->map, 0, sizeof(h->map));
+	h->n_claims = h->n_dev = 0;
+	h->linger_first = h->linger_last = NIL;
+	h->free_slot = h->free_hold = h->free_bucket = h->free_group = h->free_page = NIL;
+	for (uint32_t i = t->n_max; i-- > 0;) {
+		struct slot *s = slot_at(t, i);
+
+		*hold_at(t, i) = (struct hold){.b_next = h->free_hold};
+		*bucket_at(t, i) = (struct bucket){.h_next = h->free_bucket};
+		h->free_hold = h->free_bucket = i;
+		if (s->generation == 0)
+			s->generation = 1;
+		if (s->c.state == CLAIM_FREE) {
+			s->m_next = h->free_slot;
+			h->free_slot = i;
+		}
+	}
+	for (uint32_t i = 2 * t->n_max; i-- > 0;) {
+		*group_at(t, i) = (struct group){.h_next = h->free_group};
+		h->free_group = i;
+	}
+	for (uint32_t i = t->n_pages; i-- > 0;) {
+		page_at(t, i)->w[0] = h->free_page;
+		h->free_page = i;
+	}
+}
+
+static void mend_settings(struct header *h)
+{
+	const struct port_settings *s = &h->settings;
+
+	if (s->range.first == 0 || s->range.first > s->range.last || s->unprivileged_start > s->range.first)
+		h->settings = (struct port_settings){.range = {32768, 60999}, .unprivileged_start = 1024};
+	if (h->n_locals > N_LOCALS)
+		h->n_locals = N_LOCALS;
+	for (uint32_t i = 0; i < h->n_locals; i++)
+		if (h->locals[i].prefix_bits > 128)
+			h->locals[i].prefix_bits = 128;
+}
+
+static bool insert_again(struct port_table *t, uint32_t i)
+{
+	struct slot *s = slot_at(t, i);
+	const struct port_claim *c = &s->c;
+	bool flow = c->state >= CLAIM_CONNECTED;
+	uint32_t twin;
+
+	s->hold = s->m_next = s->m_prev = s->f_next = s->group = s->g_next = s->g_prev = s->t_next = s->t_prev = NIL;
+	if (flow && c->proto == PORT_TCP &&
+	    index_find_flow(t, PORT_TCP, &c->addr, c->port, &c->peer, c->peer_port, &twin) == 0)
+		return false;
+	hdr(t)->n_claims++;
+	return index_insert(t, i) == 0;
+}
+
+static void drop(struct slot *s)
+{
+	s->c.state = CLAIM_FREE;
+	if (++s->generation == 0)
+		s->generation = 1;
+}
+
+/* Inserts every claim; false when even that does not go (then nothing at all is kept). */
+static bool insert_all(struct port_table *t, uint32_t *dropped)
+{
+	index_reset(t);
+	for (uint32_t i = 0; i < t->n_max; i++) {
+		struct slot *s = slot_at(t, i);
+
+		if (s->c.state == CLAIM_FREE || insert_again(t, i))
+			continue;
+		drop(s);
+		(*dropped)++;
+		return false;
+	}
+	return true;
+}
+
+uint32_t port_table_repair(struct port_table *t, bool (*keep)(void *ctx, const struct port_claim *c), void *ctx)
+{
+	uint32_t dropped = 0, rounds = 0;
+
+	mend_settings(hdr(t));
+	for (uint32_t i = 0; i < t->n_max; i++) {
+		struct slot *s = slot_at(t, i);
+
+		if (s->c.state == CLAIM_FREE || (index_claim_sane(&s->c) && (keep == NULL || keep(ctx, &s->c))))
+			continue;
+		drop(s);
+		dropped++;
+	}
+	/* A twin of a flow was dropped: again without it. Each round drops one, or is the last; many
+	 * twins are a scribble and nothing to be nice about. */
+	while (!insert_all(t, &dropped) && ++rounds < 64)
+		;
+	if (rounds == 64) {
+		for (uint32_t i = 0; i < t->n_max; i++) {
+			if (slot_at(t, i)->c.state != CLAIM_FREE) {
+				drop(slot_at(t, i));
+				dropped++;
+			}
+		}
+		index_reset(t);
+	}
+	return dropped;
+}
+
+int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes, uint32_t n_claims_max,
+		    const struct port_table *t)
+{
+	static const uint8_t no_secret[16];
+	const struct header *from = hdr(t);
+	struct header *to;
+	int r;
+
+	if (n_claims_max < t->n_max)
+		return -EINVAL;
+	r = port_table_init(ret_bigger, mem, len_bytes, n_claims_max, no_secret);
+	if (r < 0)
+		return r;
+	to = hdr(ret_bigger);
+	to->key_hash = from->key_hash;
+	to->key_dest = from->key_dest;
+	to->key_pick = from->key_pick;
+	to->settings = from->settings;
+	to->n_locals = from->n_locals;
+	memcpy(to->locals, from->locals, sizeof(to->locals));
+	to->n_picks = from->n_picks;
+	to->order = from->order;
+	memcpy(to->perturb, from->perturb, sizeof(to->perturb));
+	memcpy(to->reserved, from->reserved, sizeof(to->reserved));
+	for (uint32_t i = 0; i < t->n_max; i++) {
+		slot_at(ret_bigger, i)->c = slot_at(t, i)->c;
+		slot_at(ret_bigger, i)->generation = slot_at(t, i)->generation;
+	}
+	if (port_table_repair(ret_bigger, NULL, NULL) != 0)
+		return -EUCLEAN;
+	/* What only the buckets and holds know: sharing remembered (D3), and the order of UDP claims. */
+	for (uint32_t i = 0; i < t->n_max; i++) {
+		const struct slot *s = slot_at(t, i);
+		const struct hold *h = hold_at(t, s->hold);
+		uint32_t ib;
+
+		if (s->c.state == CLAIM_FREE || h == NULL || bucket_at(t, h->bucket) == NULL)
+			continue;
+		if (s->c.proto == PORT_UDP)
+			hold_at(ret_bigger, slot_at(ret_bigger, i)->hold)->order = h->order;
+		if (index_bucket(ret_bigger, s->c.proto, s->c.port, &ib) == 0) {
+			struct bucket *b = bucket_at(ret_bigger, ib);
+			const struct bucket *o = bucket_at(t, h->bucket);
+
+			b->frp = o->frp;
+			b->fast_family = o->fast_family;
+			b->fast_v6only = o->fast_v6only;
+			b->fast_uid = o->fast_uid;
+			b->fast_addr = o->fast_addr;
+		}
+	}
+	return 0;
+}
+
+/* --- the checker --- */
+static uint32_t free_len(const struct port_table *t, enum section sec, uint32_t first, uint32_t max)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = first; i != NIL && n <= max; n++) {
+		switch (sec) {
+		case SEC_SLOTS:
+			if (slot_at(t, i) == NULL || slot_at(t, i)->c.state != CLAIM_FREE)
+				return NIL;
+			i = slot_at(t, i)->m_next;
+			break;
+		case SEC_HOLDS:
+			if (hold_at(t, i) == NULL || hold_at(t, i)->used)
+				return NIL;
+			i = hold_at(t, i)->b_next;
+			break;
+		case SEC_BUCKETS:
+			if (bucket_at(t, i) == NULL || bucket_at(t, i)->used)
+				return NIL;
+			i = bucket_at(t, i)->h_next;
+			break;
+		case SEC_GROUPS:
+			if (group_at(t, i) == NULL || group_at(t, i)->used)
+				return NIL;
+			i = group_at(t, i)->h_next;
+			break;
+		default:
+			if (page_at(t, i) == NULL)
+				return NIL;
+			i = (uint32_t)page_at(t, i)->w[0];
+		}
+	}
+	return n;
+}
+
+/* T1 for one claim: found where its fields say it is. */
+static bool check_claim(const struct port_table *t, uint32_t i)
+{
+	const struct slot *s = slot_at(t, i);
+	const struct hold *h = hold_at(t, s->hold);
+	bool flow = s->c.state >= CLAIM_CONNECTED;
+	uint32_t found;
+
+	if (!index_claim_sane(&s->c) || s->generation == 0 || h == NULL || !h->used || h->port != s->c.port ||
+	    h->proto != s->c.proto || !port_addr_equal(&h->addr, &s->c.addr))
+		return false;
+	if (s->m_prev == NIL ? h->first != i : slot_at(t, s->m_prev) == NULL || slot_at(t, s->m_prev)->m_next != i)
+		return false;
+	if (!flow)
+		return s->group == NIL;
+	const struct group *g = group_at(t, s->group);
+
+	if (g == NULL || !g->used || g->kind != GROUP_DEST)
+		return false;
+	if (s->g_prev == NIL ? g->first != i : slot_at(t, s->g_prev) == NULL || slot_at(t, s->g_prev)->g_next != i)
+		return false;
+	if (page_at(t, g->page) != NULL && !bit_get(page_at(t, g->page)->w, s->c.port))
+		return false;
+	return index_find_flow(t, s->c.proto, &s->c.addr, s->c.port, &s->c.peer, s->c.peer_port, &found) == 0;
+}
+
+static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_holds, uint32_t *n_members)
+{
+	const struct bucket *b = bucket_at(t, ib);
+	uint32_t n = 0, found, i = b->first, prev = NIL;
+
+	if (b->proto >= PORT_NPROTOS || index_bucket(t, b->proto, b->port, &found) < 0 || found != ib)
+		return false;
+	for (int m = 0; m < N_MAPS; m++)
+		if (bit_get(hdr(t)->map[b->proto][m], b->port) != (b->n_map[m] != 0) || b->n_map[m] > b->n_holds)
+			return false;
+	for (const struct hold *h; i != NIL; prev = i, i = h->b_next) {
+		uint32_t members = 0, s = 0;
+
+		h = hold_at(t, i);
+		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max)
+			return false;
+		for (s = h->first; s != NIL; s = slot_at(t, s)->m_next)
+			if (slot_at(t, s) == NULL || slot_at(t, s)->hold != i || ++members > t->n_max)
+				return false;
+		if (members != h->n || members == 0)
+			return false;
+		*n_members += members;
+	}
+	*n_holds += n;
+	return n == b->n_holds && n != 0;
+}
+
+static bool check_maps(const struct port_table *t)
+{
+	const struct header *h = hdr(t);
+	uint32_t n_bits[PORT_NPROTOS][N_MAPS] = {{0}}, n_buckets[PORT_NPROTOS][N_MAPS] = {{0}};
+
+	for (int p = 0; p < PORT_NPROTOS; p++)
+		for (int m = 0; m < N_MAPS; m++)
+			for (uint32_t w = 0; w < PORT_WORDS; w++)
+				n_bits[p][m] += (uint32_t)__builtin_popcountll(h->map[p][m][w]);
+	for (uint32_t i = 0; i < t->n_max; i++) {
+		const struct bucket *b = bucket_at(t, i);
+
+		for (int m = 0; b->used && m < N_MAPS; m++)
+			n_buckets[b->proto & 1][m] += b->n_map[m] != 0;
+	}
+	return memcmp(n_bits, n_buckets, sizeof(n_bits)) == 0;
+}
+
+bool port_table_check(const struct port_table *t)
+{
+	const struct header *h = hdr(t);
+	uint32_t claims = 0, holds = 0, members = 0, buckets = 0, groups = 0, pages = 0, lingering = 0;
+
+	if (h->magic != TABLE_MAGIC || h->n_max != t->n_max)
+		return false;
+	for (uint32_t i = 0; i < t->n_max; i++) {
+		if (slot_at(t, i)->c.state != CLAIM_FREE) {
+			claims++;
+			lingering += slot_at(t, i)->c.state == CLAIM_LINGER;
+			if (!check_claim(t, i))
+				return false;
+		}
+		if (bucket_at(t, i)->used) {
+			buckets++;
+			if (!check_bucket(t, i, &holds, &members))
+				return false;
+		}
+	}
+	for (uint32_t i = 0; i < 2 * t->n_max; i++) {
+		const struct group *g = group_at(t, i);
+
+		groups += g->used != 0;
+		pages += g->used && g->page != NIL;
+		if (g->used && g->n == 0)
+			return false;
+	}
+	for (uint32_t i = h->linger_first; i != NIL; i = slot_at(t, i)->t_next, lingering--)
+		if (slot_at(t, i) == NULL || slot_at(t, i)->c.state != CLAIM_LINGER || lingering == 0)
+			return false;
+	return claims == h->n_claims && members == claims && lingering == 0 && check_maps(t) &&
+	       free_len(t, SEC_SLOTS, h->free_slot, t->n_max) == t->n_max - claims &&
+	       free_len(t, SEC_HOLDS, h->free_hold, t->n_max) == t->n_max - holds &&
+	       free_len(t, SEC_BUCKETS, h->free_bucket, t->n_max) == t->n_max - buckets &&
+	       free_len(t, SEC_GROUPS, h->free_group, 2 * t->n_max) == 2 * t->n_max - groups &&
+	       free_len(t, SEC_PAGES, h->free_page, t->n_pages) == t->n_pages - pages;
+}
