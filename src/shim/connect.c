@@ -1,0 +1,388 @@
+/* src/shim/connect.c: connect, as TCP on a loopback does it.
+ *
+ *   1. what the call says: lengths, families, states (EISCONN, EALREADY's kin), in the kernel's order
+ *   2. the destination is a host's address, or ENETUNREACH and an explanation (SETTLED 16)
+ *   3. somebody listens there, or ECONNREFUSED; nothing was claimed yet
+ *   4. a claim for the flow, in our host's table, which chooses the port and arbitrates the four-tuple
+ *   5. the socket is bound to the flow's name, which tells both ends the four-tuple
+ *   6. connect(2) to the listener's path. It may wait for room in the backlog, as TCP's may
+ *
+ * AF_UNIX binds a socket once. So 3 comes before 5, and when the listener dies between them and
+ * another one serves the port, 6 is tried again under the same name. A socket whose flow has to
+ * change its name (an interrupted connect() followed by one to somebody else; AF_UNSPEC) is replaced
+ * by a new one on the same descriptor, which an epoll set does not follow (docs/shim.md).
+ *
+ * A non-blocking connect() says EINPROGRESS even though all is done, because that is what TCP says on
+ * a loopback and what event loops are written for; setting SO_SNDBUF to what it is already raises the
+ * edge that an edge-triggered epoll waits for.
+ */
+#include <string.h>
+
+#include "shim/shim.h"
+
+#define LISTENERS_MAX 8	 /* dead ones we bury in one connect() */
+#define NAMES_MAX 16	 /* ports we try when the name of the flow is taken */
+
+/* A new socket in the place of fd, keeping what the descriptor and the tag say. */
+static int replace(int fd, struct tag *t)
+{
+	int fl = sys_fcntl(fd, F_GETFL, 0), cloexec = sys_fcntl(fd, F_GETFD, 0), r, new_fd;
+
+	if (fl < 0 || cloexec < 0)
+		return -EBADF;
+	t->state = SOCK_NEW;
+	t->slot = LATE_NONE;
+	t->flags &= (uint16_t)~(TAG_CLAIM | TAG_FRESH | TAG_SHUT_RD | TAG_SHUT_WR);
+	new_fd = sock_new(t, SOCK_CLOEXEC | (fl & O_NONBLOCK ? SOCK_NONBLOCK : 0));
+	if (new_fd < 0)
+		return new_fd;
+	if (t->flags & TAG_EXTRA)
+		extra_copy(sock_cookie(fd), sock_cookie(new_fd));
+	r = sys_dup3(new_fd, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+	sys_close(new_fd);
+	return r < 0 ? r : 0;
+}
+
+/* connect() to AF_UNSPEC: TCP forgets the connection and, if bind() chose it, keeps the port. */
+static int disconnect(struct shim *s, int fd, struct tag *t)
+{
+	struct port_claim c;
+	struct port_ref ref;
+	bool had = sock_claim(s, fd, t, &ref, &c) == 0;
+	int r;
+
+	switch (t->state) {
+	case SOCK_NEW:
+	case SOCK_BOUND:
+		return 0;
+	case SOCK_REFUSED:
+	case SOCK_ABORTED:
+		t->state = t->flags & TAG_CLAIM ? SOCK_BOUND : SOCK_NEW;
+		tag_set(fd, t);
+		return 0;
+	case SOCK_LISTENING:
+	case SOCK_CONNECTING:
+	case SOCK_CONNECTED:
+	case SOCK_ACCEPTED:
+		break;
+	}
+	sys_shutdown(fd, SHUT_RDWR);
+	r = replace(fd, t);
+	if (r < 0)
+		return r;
+	if (had && network_release(&s->net, t->host, ref) == 0 && !(c.flags & PORT_AUTOBOUND)) {
+		struct port_refusal refusal;
+		struct port_want want;
+
+		if (sock_want(s, fd, t, &want) < 0)
+			return 0;
+		want.addr = c.addr;
+		want.port = c.port;
+		want.flags |= PORT_PRIVILEGED;
+		if (network_bind(&s->net, t->host, PORT_REF_NONE, &want, &ref, &refusal) == 0) {
+			t->state = SOCK_BOUND;
+			t->slot = ref.slot;
+			t->flags |= TAG_CLAIM;
+			tag_set(fd, t);
+		}
+	}
+	return 0;
+}
+
+/* The destination. Return: 0; negative errno. */
+static int read_peer(const struct tag *t, const struct sockaddr *sa, socklen_t len, const struct port_claim *bound,
+		     struct port_addr *ret, uint16_t *ret_port)
+{
+	bool v6 = t->family == PORT_FAMILY_6;
+
+	if (len < (v6 ? offsetof(struct sockaddr_in6, sin6_scope_id) : sizeof(struct sockaddr_in)))
+		return -EINVAL;
+	if (sa->sa_family != (v6 ? AF_INET6 : AF_INET))
+		return -EAFNOSUPPORT;
+	addr_read(t->family, sa, len, ret, ret_port);
+	if (port_addr_is_any(ret)) { /* "this host": the kernel means the loopback */
+		bool as4 = port_addr_is4(ret) || (bound && port_addr_is4(&bound->addr));
+
+		*ret = as4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
+	}
+	if (port_addr_is_multicast(ret))
+		return -ENETUNREACH;
+	if (v6 && port_addr_is_linklocal6(ret) && !ret->scope)
+		return -EINVAL;
+	if (v6 && port_addr_is4(ret)) {
+		if (t->flags & TAG_V6ONLY || (bound && !port_addr_is4(&bound->addr) && !port_addr_is_any(&bound->addr)))
+			return -ENETUNREACH;
+	} else if (v6 && bound && port_addr_is4(&bound->addr)) {
+		return -ENETUNREACH;
+	}
+	return 0;
+}
+
+/* Where the flow comes from. Return: 0; -EINVAL, a loopback address cannot leave its host. */
+static int choose_source(const struct shim *s, const struct port_addr *bound, const struct port_addr *peer,
+			 bool to_self, struct port_addr *ret)
+{
+	bool v4 = port_addr_is4(peer);
+
+	if (!port_addr_is_any(bound)) {
+		*ret = *bound;
+		return port_addr_is_loopback(bound) && !to_self ? -EINVAL : 0;
+	}
+	if (!port_addr_is_loopback(peer))
+		*ret = v4 ? s->host.addr4 : s->host.addr6;
+	else
+		*ret = v4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
+	return 0;
+}
+
+static void unreachable(struct shim *s, struct port_want *want, const struct port_addr *peer, uint16_t port)
+{
+	struct port_refusal refusal = {.err = -ENETUNREACH};
+
+	want->addr = *peer;
+	want->port = port;
+	shim_event(s, 'c', want, &refusal);
+}
+
+struct attempt {
+	struct tag *t;
+	struct network_host to;
+	struct port_addr peer, source;
+	uint16_t peer_port;
+	struct port_want want;
+	struct port_ref ref; /* the flow's claim */
+	uint16_t port;	     /* its port; 0: not chosen */
+	bool ours;	     /* the claim was made here, not by bind() */
+};
+
+/* Which of a group's listeners takes the flow hangs on its port; before there is one, on chance. */
+static int find_listener(struct shim *s, const struct attempt *a, struct port_ref *ret, struct port_claim *ret_claim)
+{
+	struct port_tuple seen = {.proto = PORT_TCP, .local = a->peer, .remote = a->source};
+
+	seen.local_port = a->peer_port;
+	seen.remote_port = a->port ? a->port : (uint16_t)((a->want.owner.cookie * UINT64_C(0x9e3779b97f4a7c15)) >> 48);
+	return network_find_listener(&s->net, a->to.index, &seen, ret, ret_claim);
+}
+
+static void give_up_claim(struct shim *s, int fd, struct attempt *a, bool bound_before, const struct port_claim *before)
+{
+	struct tag *t = a->t;
+	struct port_refusal refusal;
+	int r = network_release(&s->net, t->host, a->ref);
+
+	t->state = SOCK_NEW;
+	t->flags &= (uint16_t)~TAG_CLAIM;
+	t->slot = LATE_NONE;
+	if (bound_before && r == 0) {
+		a->want.addr = before->addr;
+		a->want.port = before->port;
+		a->want.flags |= PORT_PRIVILEGED;
+		if (network_bind(&s->net, t->host, PORT_REF_NONE, &a->want, &a->ref, &refusal) == 0) {
+			t->state = SOCK_BOUND;
+			t->flags |= TAG_CLAIM;
+			t->slot = a->ref.slot;
+		}
+	}
+	tag_set(fd, t);
+}
+
+/* Steps 4 and 5. Return: 0; negative errno, and nothing is left claimed. */
+static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_before, const struct port_claim *before,
+		      const struct port_claim *listener)
+{
+	for (int i = 0; i < NAMES_MAX; i++) {
+		struct port_refusal refusal = {0};
+		struct port_claim c;
+		struct network_name flow = {.client_host = a->t->host, .server_host = a->to.index};
+		struct {
+			sa_family_t family;
+			uint8_t path[NETWORK_NAME_OCTETS];
+		} un = {.family = AF_UNIX};
+		size_t len;
+		int r;
+
+		if (!bound_before)
+			a->ref = PORT_REF_NONE;
+		r = network_connect(&s->net, a->t->host, &a->ref, &a->want, &a->source, &a->peer, a->peer_port, &refusal);
+		if (r < 0)
+			return r;
+		r = network_get_slot(&s->net, a->t->host, a->ref.slot, &a->ref, &c);
+		if (r < 0 || c.owner.cookie != a->want.owner.cookie)
+			return -EADDRNOTAVAIL;
+		flow.tuple = (struct port_tuple){.proto = PORT_TCP, .local = a->source, .remote = a->peer};
+		flow.tuple.local_port = a->port = c.port;
+		flow.tuple.remote_port = a->peer_port;
+		flow.client_slot = a->ref.slot;
+		flow.client_family = (uint8_t)a->t->family;
+		flow.server_family = listener->family;
+		len = network_name_encode(&s->net, &flow, un.path);
+		r = sys_bind(fd, &un, (socklen_t)(offsetof(__typeof__(un), path) + len));
+		if (r == 0) {
+			a->t->slot = a->ref.slot;
+			a->t->flags |= TAG_CLAIM;
+			return 0;
+		}
+		/* The table gave us a four-tuple whose name somebody still has: another port then. */
+		give_up_claim(s, fd, a, bound_before, before);
+		if (r != -EADDRINUSE || bound_before)
+			return r == -EADDRINUSE ? -EADDRNOTAVAIL : r;
+	}
+	return -EADDRNOTAVAIL;
+}
+
+/* Step 6. Return: 0; -ECONNREFUSED, nobody listens any more; other negative errno. */
+static int reach(struct shim *s, int fd, const struct attempt *a, struct port_ref lref, struct port_claim *listener)
+{
+	for (int i = 0; i < LISTENERS_MAX; i++) {
+		int r = network_path_connect(&s->net, fd, a->to.index, lref, listener);
+
+		if (r == -EAGAIN)
+			return -ETIMEDOUT; /* the backlog of 4096 is full and we may not wait */
+		if (r == -EISCONN)
+			return 0;
+		if (r != -ECONNREFUSED && r != -ENOENT)
+			return r;
+		(void)network_dead(&s->net, a->to.index, lref);
+		r = find_listener(s, a, &lref, listener);
+		if (r < 0)
+			return r;
+	}
+	return -ECONNREFUSED;
+}
+
+static int established(int fd, struct tag *t, bool nonblocking)
+{
+	t->state = SOCK_CONNECTED;
+	if (nonblocking)
+		t->flags |= TAG_FRESH;
+	tag_set(fd, t);
+	if (!nonblocking)
+		return 0;
+	sock_grow(fd);
+	return -EINPROGRESS;
+}
+
+static int refused(int fd, struct tag *t)
+{
+	if (!sock_nonblocking(fd))
+		return -ECONNREFUSED;
+	t->state = SOCK_REFUSED;
+	tag_set(fd, t);
+	sock_grow(fd);
+	return -EINPROGRESS;
+}
+
+/* A connect() that was interrupted goes on where it was, if it is for the same peer. */
+static bool same_flow(struct shim *s, int fd, const struct attempt *a)
+{
+	struct network_name flow;
+
+	return sock_flow(s, fd, a->t, &flow) == 0 && port_addr_equal(&flow.tuple.remote, &a->peer) &&
+	       flow.tuple.remote_port == a->peer_port;
+}
+
+static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
+{
+	struct port_claim before = {.addr = addr_any(t->family)}, listener;
+	struct attempt a = {.t = t};
+	struct port_ref lref;
+	uint16_t unused_port;
+	bool bound = sock_claim(s, fd, t, &a.ref, &before) == 0, loop;
+	int r;
+
+	if (!bound && sock_name(s, fd, t, false, &before.addr, &unused_port) < 0)
+		before.addr = addr_any(t->family);
+	r = read_peer(t, sa, len, bound || t->slot != LATE_NONE ? &before : NULL, &a.peer, &a.peer_port);
+	if (r < 0)
+		return r;
+	r = sock_want(s, fd, t, &a.want);
+	if (r < 0)
+		return r;
+	loop = port_addr_is_loopback(&a.peer);
+	if (loop) {
+		a.to = s->host;
+	} else if (network_host_by_addr(&s->net, s->host.index, &a.peer, &a.to) < 0) {
+		unreachable(s, &a.want, &a.peer, a.peer_port);
+		return -ENETUNREACH;
+	}
+	r = choose_source(s, &before.addr, &a.peer, a.to.index == s->host.index, &a.source);
+	if (r < 0)
+		return r;
+	if (bound)
+		a.port = before.port;
+	if (a.peer_port == 0 || find_listener(s, &a, &lref, &listener) < 0)
+		return refused(fd, t);
+	if (t->state == SOCK_CONNECTING && !same_flow(s, fd, &a)) {
+		if (bound && network_release(&s->net, t->host, a.ref) < 0)
+			return -EADDRNOTAVAIL;
+		r = replace(fd, t);
+		if (r < 0)
+			return r;
+		bound = false;
+	}
+	if (t->state != SOCK_CONNECTING) {
+		a.want.addr = before.addr;
+		r = claim_flow(s, fd, &a, bound, &before, &listener);
+		if (r < 0)
+			return r;
+	}
+	r = reach(s, fd, &a, lref, &listener);
+	if (r == 0)
+		return established(fd, t, sock_nonblocking(fd));
+	/* The name stays on the socket: the next connect() goes on with it, or replaces the socket. */
+	t->state = SOCK_CONNECTING;
+	tag_set(fd, t);
+	return r;
+}
+
+int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
+{
+	if ((int)len < 0 || len > sizeof(struct sockaddr_storage))
+		return -EINVAL;
+	if (len && !sa)
+		return -EFAULT;
+	if (len < sizeof(sa->sa_family))
+		return -EINVAL;
+	if (sa->sa_family == AF_UNSPEC)
+		return disconnect(s, fd, t);
+	switch (t->state) {
+	case SOCK_LISTENING:
+	case SOCK_ACCEPTED:
+		return -EISCONN;
+	case SOCK_CONNECTED:
+		if (!(t->flags & TAG_FRESH))
+			return -EISCONN;
+		t->flags &= (uint16_t)~TAG_FRESH;
+		tag_set(fd, t);
+		return 0;
+	case SOCK_REFUSED:
+	case SOCK_ABORTED: {
+		int r = t->state == SOCK_REFUSED ? -ECONNREFUSED : -ECONNABORTED;
+
+		t->state = t->flags & TAG_CLAIM ? SOCK_BOUND : SOCK_NEW;
+		tag_set(fd, t);
+		return r;
+	}
+	case SOCK_NEW:
+	case SOCK_BOUND:
+	case SOCK_CONNECTING:
+		break;
+	}
+	return open_flow(s, fd, t, sa, len);
+}
+
+EXPORT(int, connect, (int fd, const struct sockaddr *sa, socklen_t len))
+{
+	struct shim *s = shim_get();
+	struct tag t;
+
+	if (!s || tag_get(fd, &t) < 0)
+		return shim_next()->connect(fd, sa, len);
+	return shim_ret(sock_connect(s, fd, &t, sa, len));
+}
+
+EXPORT(int, __connect, (int fd, const struct sockaddr *sa, socklen_t len))
+{
+	return shim_connect(fd, sa, len);
+}

@@ -1,0 +1,149 @@
+/* src/shim/data.c: the few calls of the data path that AF_UNIX would answer wrongly.
+ *
+ * read, write, send, recv, poll and epoll are the kernel's own. Only a flag or an address that means
+ * something on TCP and something else, or harm, on AF_UNIX brings a call here past its first line:
+ *
+ *     MSG_ERRQUEUE   AF_UNIX ignores it and returns data: EAGAIN, as there is never an error queued
+ *     MSG_TRUNC      TCP throws the octets away; AF_UNIX writes them, to NULL perhaps: read and drop
+ *     an address     TCP ignores it once connected; AF_UNIX says EISCONN: dropped
+ *     SCM_RIGHTS     TCP ignores it; AF_UNIX really passes descriptors: dropped
+ *     MSG_FASTOPEN   connect, then send
+ */
+#include <string.h>
+#include <sys/uio.h>
+
+#include "shim/shim.h"
+
+#define SCRATCH_OCTETS 16384
+#define DROPS_MAX 4096 /* 64 MiB in one call; a short count is right for a stream */
+
+static bool ours(int fd, struct shim **ret_s, struct tag *ret)
+{
+	*ret_s = shim_get();
+	return *ret_s && tag_get(fd, ret) == 0;
+}
+
+/* MSG_TRUNC: take up to len octets off the stream and keep none. */
+static ssize_t discard(int fd, size_t len, int flags)
+{
+	uint8_t scratch[SCRATCH_OCTETS];
+	size_t done = 0;
+
+	for (int i = 0; i < DROPS_MAX && done < len; i++) {
+		size_t part = len - done < sizeof(scratch) ? len - done : sizeof(scratch);
+		int saved = errno;
+		ssize_t n = shim_next()->recv(fd, scratch, part, flags | (done ? MSG_DONTWAIT : 0));
+
+		if (n < 0 && done) {
+			errno = saved;
+			break;
+		}
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+		if (flags & MSG_PEEK)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+/* Does a receive need us? The flags alone say so, and cost nothing. */
+static bool odd(int flags)
+{
+	return flags & (MSG_TRUNC | MSG_ERRQUEUE);
+}
+
+static ssize_t receive(int fd, size_t len, int flags)
+{
+	if (flags & MSG_ERRQUEUE)
+		return shim_ret(-EAGAIN);
+	return discard(fd, len, flags & ~MSG_TRUNC);
+}
+
+EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
+{
+	struct shim *s;
+	struct tag t;
+
+	if (!odd(flags) || !ours(fd, &s, &t))
+		return shim_next()->recv(fd, buf, len, flags);
+	return receive(fd, len, flags);
+}
+
+EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len))
+{
+	struct shim *s;
+	struct tag t;
+
+	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
+		return shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len);
+	if (sa_len)
+		*sa_len = 0; /* TCP names nobody */
+	return odd(flags) ? receive(fd, len, flags) : shim_next()->recvfrom(fd, buf, len, flags, NULL, NULL);
+}
+
+EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
+{
+	struct shim *s;
+	struct tag t;
+	size_t len = 0;
+
+	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t))
+		return shim_next()->recvmsg(fd, m, flags);
+	m->msg_namelen = 0;
+	if (!odd(flags)) {
+		struct msghdr bare = *m;
+		ssize_t n;
+
+		bare.msg_name = NULL;
+		n = shim_next()->recvmsg(fd, &bare, flags);
+		m->msg_flags = bare.msg_flags;
+		m->msg_controllen = bare.msg_controllen;
+		return n;
+	}
+	for (size_t i = 0; i < m->msg_iovlen; i++)
+		len += m->msg_iov[i].iov_len;
+	m->msg_flags = 0;
+	m->msg_controllen = 0;
+	return receive(fd, len, flags);
+}
+
+/* Return: 0; -1 and errno, the connect of MSG_FASTOPEN failed. */
+static int fastopen(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
+{
+	int r = sock_connect(s, fd, t, sa, len);
+
+	return shim_ret(r == -EINPROGRESS && t->state == SOCK_CONNECTED ? 0 : r);
+}
+
+EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))
+{
+	struct shim *s;
+	struct tag t;
+
+	if (!sa || !ours(fd, &s, &t))
+		return shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
+	if (flags & MSG_FASTOPEN && fastopen(s, fd, &t, sa, sa_len) < 0)
+		return -1;
+	return shim_next()->send(fd, buf, len, flags & ~MSG_FASTOPEN);
+}
+
+EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
+{
+	struct shim *s;
+	struct msghdr bare;
+	struct tag t;
+
+	if (!m || (!m->msg_name && !m->msg_controllen) || !ours(fd, &s, &t))
+		return shim_next()->sendmsg(fd, m, flags);
+	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
+		return -1;
+	bare = *m;
+	bare.msg_name = NULL;
+	bare.msg_namelen = 0;
+	bare.msg_control = NULL;
+	bare.msg_controllen = 0;
+	return shim_next()->sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+}

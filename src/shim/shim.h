@@ -1,0 +1,180 @@
+/* src/shim/shim.h: what the files of the shim share.
+ *
+ * Every exported function is defined by EXPORT() under a name of ours with libc's symbol as its
+ * assembler name: so libc's prototypes (transparent unions, nonnull, fortify) do not get in the way,
+ * and no call inside the shim can mean libc's function by accident.
+ */
+#ifndef BERTH_SHIM_SHIM_H
+#define BERTH_SHIM_SHIM_H
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "network/network.h"
+#include "shim/sys.h"
+
+#define EXPORT(type, name, args)                                                                             \
+	type shim_##name args __asm__(#name) __attribute__((visibility("default")));                         \
+	type shim_##name args
+
+/* --- this process's place in the network (env.c) --- */
+struct shim {
+	struct network net;
+	struct network_host host;
+	uint32_t run; /* BERTH_RUN, when has_run */
+	bool has_run;
+	bool privileged_deny;
+	int err; /* the negative errno with which every IP stream socket is refused; 0: all is well */
+};
+/* The process's shim, made at the first call. NULL: not under berth, everything passes to libc. */
+struct shim *shim_get(void);
+/* -errno into errno and -1; anything else unchanged. Leaves errno alone on success. */
+static inline int shim_ret(int r)
+{
+	if (r >= 0)
+		return r;
+	errno = -r;
+	return -1;
+}
+/* The environment entries that a new program needs to be under berth, each "NAME=value"; NULL ends
+ * them. The first is "LD_PRELOAD=" and the path of this library alone. */
+const char *const *shim_env(void);
+
+/* libc's own functions, found once (RTLD_NEXT): foreign descriptors, and calls that may block, as
+ * those are cancellation points. */
+struct sockaddr;
+struct addrinfo;
+struct hostent;
+struct msghdr;
+struct mmsghdr;
+#define SHIM_NEXT_LIST(X)                                                                                    \
+	X(int, socket, (int, int, int))                                                                      \
+	X(int, bind, (int, const struct sockaddr *, socklen_t))                                              \
+	X(int, listen, (int, int))                                                                           \
+	X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                          \
+	X(int, connect, (int, const struct sockaddr *, socklen_t))                                           \
+	X(int, getsockname, (int, struct sockaddr *, socklen_t *))                                           \
+	X(int, getpeername, (int, struct sockaddr *, socklen_t *))                                           \
+	X(int, getsockopt, (int, int, int, void *, socklen_t *))                                             \
+	X(int, setsockopt, (int, int, int, const void *, socklen_t))                                         \
+	X(int, shutdown, (int, int))                                                                         \
+	X(ssize_t, recv, (int, void *, size_t, int))                                                         \
+	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))                     \
+	X(ssize_t, recvmsg, (int, struct msghdr *, int))                                                     \
+	X(ssize_t, send, (int, const void *, size_t, int))                                                   \
+	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))             \
+	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                               \
+	X(int, execve, (const char *, char *const *, char *const *))                                         \
+	X(int, execvpe, (const char *, char *const *, char *const *))                                        \
+	X(int, fexecve, (int, char *const *, char *const *))                                                 \
+	X(int, execveat, (int, const char *, char *const *, char *const *, int))                             \
+	X(int, posix_spawn, (pid_t *, const char *, const void *, const void *, char *const *, char *const *)) \
+	X(int, posix_spawnp, (pid_t *, const char *, const void *, const void *, char *const *, char *const *)) \
+	X(int, getaddrinfo, (const char *, const char *, const struct addrinfo *, struct addrinfo **))       \
+	X(void, freeaddrinfo, (struct addrinfo *))                                                           \
+	X(int, getnameinfo, (const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t, int)) \
+	X(struct hostent *, gethostbyname, (const char *))                                                   \
+	X(struct hostent *, gethostbyname2, (const char *, int))                                             \
+	X(int, gethostbyname_r, (const char *, struct hostent *, char *, size_t, struct hostent **, int *))  \
+	X(int, gethostbyname2_r,                                                                             \
+	  (const char *, int, struct hostent *, char *, size_t, struct hostent **, int *))                   \
+	X(struct hostent *, gethostbyaddr, (const void *, socklen_t, int))                                   \
+	X(int, gethostbyaddr_r,                                                                              \
+	  (const void *, socklen_t, int, struct hostent *, char *, size_t, struct hostent **, int *))
+#define SHIM_NEXT_FIELD(type, name, args) type(*name) args;
+struct shim_next {
+	SHIM_NEXT_LIST(SHIM_NEXT_FIELD)
+};
+/* Every field is set: where libc lacks a function, to one that answers ENOSYS. */
+const struct shim_next *shim_next(void);
+
+/* --- the tag that rides on each socket of ours (tag.c) --- */
+enum sock_state {
+	SOCK_NEW,	 /* nothing happened, or a bind() without a port (IP_BIND_ADDRESS_NO_PORT) */
+	SOCK_BOUND,	 /* has a claim */
+	SOCK_LISTENING,	 /* has a claim, a path, and accepts */
+	SOCK_CONNECTING, /* has a claim and its flow's name, but connect() did not finish (EINTR) */
+	SOCK_CONNECTED,	 /* a client's flow */
+	SOCK_ACCEPTED,	 /* a listener's child */
+	SOCK_REFUSED,	 /* a non-blocking connect() failed with ECONNREFUSED; nobody was told yet */
+	SOCK_ABORTED,	 /* the same, and SO_ERROR told; the next connect() says ECONNABORTED */
+};
+enum {
+	TAG_REUSEADDR = 1 << 0,
+	TAG_REUSEPORT = 1 << 1,
+	TAG_V6ONLY = 1 << 2,
+	TAG_NODELAY = 1 << 3,
+	TAG_CORK = 1 << 4,
+	TAG_NOPORT = 1 << 5,   /* IP_BIND_ADDRESS_NO_PORT */
+	TAG_FREEBIND = 1 << 6,
+	TAG_FRESH = 1 << 7,    /* connected, but the program was told EINPROGRESS: connect() says 0 once */
+	TAG_SHUT_RD = 1 << 8,
+	TAG_SHUT_WR = 1 << 9,
+	TAG_CLAIM = 1 << 10,   /* slot is its claim's; without it slot is an enum tag_late */
+	TAG_EXTRA = 1 << 11,   /* extra.c knows more about it, in the process that set it */
+	TAG_INHERIT = 1 << 12, /* has socket-level options that accept() must copy to a child */
+};
+/* Where a socket without a claim is bound to (bind() with port 0 and IP_BIND_ADDRESS_NO_PORT). */
+enum tag_late { LATE_NONE, LATE_ANY, LATE_LOOP, LATE_OWN };
+
+struct tag {
+	enum sock_state state;
+	enum port_family family;
+	uint16_t flags;
+	uint32_t slot; /* 22 bits */
+	uint32_t host; /* 12 bits: whose table the claim is in */
+};
+/* Return: 0, the socket is ours; -ENOENT, another's; other negative errno, no socket. */
+MUST_CHECK int tag_get(int fd, struct tag *ret);
+void tag_set(int fd, const struct tag *t);
+
+/* --- what the files do for each other --- */
+/* A new socket of ours (socket.c). type_flags: SOCK_NONBLOCK, SOCK_CLOEXEC. Return: fd; negative errno. */
+int sock_new(const struct tag *t, int type_flags);
+/* As large a send buffer as the machine allows: AF_UNIX charges the sender for what is unread. */
+void sock_grow(int fd);
+uint64_t sock_cookie(int fd);
+bool sock_nonblocking(int fd);
+/* The socket's claim, checked to be its own by its cookie. Return: 0; -ESTALE. */
+MUST_CHECK int sock_claim(struct shim *s, int fd, const struct tag *t, struct port_ref *ret_ref,
+			  struct port_claim *ret);
+/* What the socket is, for the table. The address is the wildcard of its family, the port 0. */
+MUST_CHECK int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret);
+void shim_event(struct shim *s, char call, const struct port_want *want, const struct port_refusal *r);
+
+/* sockaddr in and out (sockaddr.c). */
+struct port_addr addr_any(enum port_family f);
+/* Family and length are known to be right: at least 16 octets, or 24 for family 6. */
+void addr_read(enum port_family f, const struct sockaddr *sa, socklen_t len, struct port_addr *ret,
+	       uint16_t *ret_port);
+/* As the kernel: at most *len octets are written, *len becomes the whole length. Return: 0; -EINVAL;
+ * -EFAULT. A NULL sa writes nothing (accept). */
+MUST_CHECK int addr_write(enum port_family f, const struct port_addr *a, uint16_t port, struct sockaddr *sa,
+			  socklen_t *len);
+/* The four-tuple in the socket's own or its peer's name. Return: 0; -ENOENT. */
+MUST_CHECK int sock_flow(struct shim *s, int fd, const struct tag *t, struct network_name *ret);
+
+/* connect.c, names.c, options.c: the calls of ours that others need. Return 0 or negative errno. */
+int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len);
+int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct port_addr *ret, uint16_t *ret_port);
+
+/* --- option values the tag has no room for (extra.c): this process's memory, lost at exec --- */
+enum extra {
+	EXTRA_SNDBUF, EXTRA_RCVBUF, EXTRA_PACING, EXTRA_DEV, EXTRA_PORT_RANGE,
+	EXTRA_MAXSEG, EXTRA_KEEPIDLE, EXTRA_KEEPINTVL, EXTRA_KEEPCNT, EXTRA_SYNCNT, EXTRA_LINGER2,
+	EXTRA_DEFER_ACCEPT, EXTRA_WINDOW_CLAMP, EXTRA_QUICKACK, EXTRA_CONGESTION, EXTRA_THIN_LINEAR,
+	EXTRA_THIN_DUPACK, EXTRA_USER_TIMEOUT, EXTRA_FASTOPEN, EXTRA_NOTSENT_LOWAT, EXTRA_FASTOPEN_CONNECT,
+	EXTRA_FASTOPEN_NO_COOKIE, EXTRA_INQ, EXTRA_TX_DELAY,
+	EXTRA_TOS, EXTRA_TTL, EXTRA_RECVERR, EXTRA_MTU_DISCOVER, EXTRA_PKTINFO, EXTRA_RECVTOS, EXTRA_RECVTTL,
+	EXTRA_MINTTL, EXTRA_TRANSPARENT, EXTRA_V6_TCLASS, EXTRA_V6_HOPS, EXTRA_V6_PKTINFO, EXTRA_V6_RECVHOPS,
+	EXTRA_V6_RECVTCLASS, EXTRA_V6_RECVERR, EXTRA_V6_MTU_DISCOVER, EXTRA_V6_DONTFRAG,
+};
+#define EXTRA_N 41
+/* Return: true and the value, when it was set. */
+bool extra_get(uint64_t cookie, enum extra e, int32_t *ret);
+void extra_put(uint64_t cookie, enum extra e, int32_t value);
+/* A child starts with its listener's values. */
+void extra_copy(uint64_t from, uint64_t to);
+
+#endif

@@ -1,0 +1,366 @@
+/* src/shim/socket.c: socket, bind, listen, shutdown.
+ *
+ * A TCP socket of a program under berth is an AF_UNIX stream socket from the start, so that the
+ * descriptor the program puts into its epoll or hands to a child is the one that carries the data.
+ *
+ *     socket()   the AF_UNIX socket, its send buffer raised, its tag
+ *     bind()     a claim in the host's table; nothing on the socket (AF_UNIX binds once, and the name
+ *                differs between a listener and a client: it is bound when we know which)
+ *     listen()   the claim listens; the socket is bound to the claim's path; listen(2); ready
+ *     shutdown() of a listener: the claim stays held and no longer listens, as TCP's does
+ *
+ * close() is not ours: a claim whose socket is gone is found dead by the next who wants the port.
+ */
+#include <linux/capability.h>
+#include <string.h>
+
+#include "shim/shim.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+#define BACKLOG 4096		/* the kernel clamps it to somaxconn. A full AF_UNIX backlog cannot be polled */
+#define SNDBUF_WISH (1 << 28)	/* clamped to wmem_max */
+#define FIRST_LEN_MAX 128	/* sizeof(struct sockaddr_storage): longer is EINVAL */
+
+void sock_grow(int fd)
+{
+	int wish = SNDBUF_WISH;
+
+	(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wish, sizeof(wish));
+}
+
+uint64_t sock_cookie(int fd)
+{
+	uint64_t v = 0;
+	socklen_t len = sizeof(v);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &v, &len) < 0 ? 0 : v;
+}
+
+bool sock_nonblocking(int fd)
+{
+	int fl = sys_fcntl(fd, F_GETFL, 0);
+
+	return fl >= 0 && (fl & O_NONBLOCK);
+}
+
+int sock_new(const struct tag *t, int type_flags)
+{
+	int fd = sys_socket(AF_UNIX, SOCK_STREAM | type_flags, 0);
+
+	if (fd < 0)
+		return fd;
+	sock_grow(fd);
+	tag_set(fd, t);
+	return fd;
+}
+
+static int new_ip(struct shim *s, int domain, int type_flags)
+{
+	struct tag t = {.state = SOCK_NEW, .family = PORT_FAMILY_4, .host = s->host.index};
+
+	if (s->err)
+		return s->err;
+	if (domain == AF_INET6)
+		t.family = PORT_FAMILY_6;
+	return sock_new(&t, type_flags);
+}
+
+EXPORT(int, socket, (int domain, int type, int protocol))
+{
+	struct shim *s = shim_get();
+	int flags = type & ~0xf;
+
+	if (!s || (domain != AF_INET && domain != AF_INET6) || (type & 0xf) != SOCK_STREAM ||
+	    (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+		return shim_next()->socket(domain, type, protocol);
+	if (protocol == IPPROTO_MPTCP) /* as a kernel without it: programs fall back to TCP */
+		return shim_ret(-EPROTONOSUPPORT);
+	if (protocol != 0 && protocol != IPPROTO_TCP)
+		return shim_next()->socket(domain, type, protocol);
+	return shim_ret(new_ip(s, domain, flags));
+}
+
+int sock_claim(struct shim *s, int fd, const struct tag *t, struct port_ref *ret_ref, struct port_claim *ret)
+{
+	if (!(t->flags & TAG_CLAIM))
+		return -ESTALE;
+	if (network_get_slot(&s->net, t->host, t->slot, ret_ref, ret) < 0)
+		return -ESTALE;
+	return ret->owner.cookie && ret->owner.cookie == sock_cookie(fd) ? 0 : -ESTALE;
+}
+
+static bool privileged(const struct shim *s)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (!s->privileged_deny)
+		return true;
+	if (sys_call(SYS_capget, (long)&head, (long)data, 0, 0, 0) < 0)
+		return false;
+	return data[0].effective & (1u << CAP_NET_BIND_SERVICE);
+}
+
+int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret)
+{
+	int32_t v;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->proto = PORT_TCP;
+	ret->family = t->family;
+	ret->addr = addr_any(t->family);
+	ret->uid = (uint32_t)sys_call(SYS_geteuid, 0, 0, 0, 0, 0);
+	ret->flags |= t->flags & TAG_REUSEADDR ? PORT_REUSEADDR : 0;
+	ret->flags |= t->flags & TAG_REUSEPORT ? PORT_REUSEPORT : 0;
+	ret->flags |= t->family == PORT_FAMILY_6 && t->flags & TAG_V6ONLY ? PORT_V6ONLY : 0;
+	ret->flags |= t->flags & TAG_FREEBIND ? PORT_FREEBIND : 0;
+	if (t->flags & TAG_EXTRA) {
+		uint64_t cookie = sock_cookie(fd);
+
+		if (extra_get(cookie, EXTRA_DEV, &v))
+			ret->dev = (uint32_t)v;
+		if (extra_get(cookie, EXTRA_PORT_RANGE, &v))
+			ret->range = (struct port_range){(uint16_t)v, (uint16_t)((uint32_t)v >> 16)};
+	}
+	return network_owner_of(&s->net, fd, &ret->owner);
+}
+
+/* C3, items 2 and 3: what the kernel says of the octets before it looks at the address. */
+static int check_bind_addr(enum port_family f, const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_in in;
+
+	if ((int)len < 0 || len > FIRST_LEN_MAX)
+		return -EINVAL;
+	if (len && !sa)
+		return -EFAULT;
+	if (f == PORT_FAMILY_6) {
+		if (len < offsetof(struct sockaddr_in6, sin6_scope_id))
+			return -EINVAL;
+		return sa->sa_family == AF_INET6 ? 0 : -EAFNOSUPPORT;
+	}
+	if (len < sizeof(in))
+		return -EINVAL;
+	memcpy(&in, sa, sizeof(in));
+	if (in.sin_family == AF_INET || (in.sin_family == AF_UNSPEC && in.sin_addr.s_addr == INADDR_ANY))
+		return 0;
+	return -EAFNOSUPPORT;
+}
+
+/* IP_BIND_ADDRESS_NO_PORT: an address that the tag can name needs no claim until connect(). */
+static enum tag_late late_code(const struct shim *s, const struct tag *t, const struct port_addr *a)
+{
+	const struct port_addr *own = port_addr_is4(a) ? &s->host.addr4 : &s->host.addr6;
+	struct port_addr loop = port_addr_is4(a) ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6, any = addr_any(t->family);
+
+	if (t->family == PORT_FAMILY_6 && port_addr_is4(a))
+		return LATE_NONE;
+	if (port_addr_equal(a, &any))
+		return LATE_ANY;
+	if (port_addr_equal(a, &loop))
+		return LATE_LOOP;
+	return port_addr_equal(a, own) ? LATE_OWN : LATE_NONE;
+}
+
+static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
+{
+	struct port_ref have = PORT_REF_NONE, ref;
+	struct port_refusal refusal = {0};
+	struct port_claim c;
+	struct port_want want;
+	int r = check_bind_addr(t->family, sa, len);
+
+	if (r < 0)
+		return r;
+	r = sock_want(s, fd, t, &want);
+	if (r < 0)
+		return r;
+	addr_read(t->family, sa, len, &want.addr, &want.port);
+	if (want.port && privileged(s))
+		want.flags |= PORT_PRIVILEGED;
+	if (t->state == SOCK_NEW && want.port == 0 && t->flags & TAG_NOPORT) {
+		enum tag_late late = late_code(s, t, &want.addr);
+
+		if (late != LATE_NONE) {
+			t->slot = late;
+			tag_set(fd, t);
+			return 0;
+		}
+	}
+	if (t->state != SOCK_NEW && sock_claim(s, fd, t, &have, &c) < 0)
+		return -EINVAL; /* accepted, or refused and not yet told: the kernel's inet_num is set */
+	r = network_bind(&s->net, t->host, have, &want, &ref, &refusal);
+	if (r < 0) {
+		if (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL)
+			shim_event(s, 'b', &want, &refusal);
+		return r;
+	}
+	t->state = SOCK_BOUND;
+	t->slot = ref.slot;
+	t->flags |= TAG_CLAIM;
+	tag_set(fd, t);
+	return 0;
+}
+
+EXPORT(int, bind, (int fd, const struct sockaddr *sa, socklen_t len))
+{
+	struct shim *s = shim_get();
+	struct tag t;
+
+	if (!s || tag_get(fd, &t) < 0)
+		return shim_next()->bind(fd, sa, len);
+	return shim_ret(sock_bind(s, fd, &t, sa, len));
+}
+
+static struct port_addr late_addr(const struct shim *s, const struct tag *t)
+{
+	bool v6 = t->family == PORT_FAMILY_6;
+
+	if (t->flags & TAG_CLAIM)
+		return addr_any(t->family);
+	switch ((enum tag_late)t->slot) {
+	case LATE_LOOP:
+		return v6 ? PORT_ADDR_LOOP6 : PORT_ADDR_LOOP4;
+	case LATE_OWN:
+		return v6 ? s->host.addr6 : s->host.addr4;
+	case LATE_ANY:
+	case LATE_NONE:
+		break;
+	}
+	return addr_any(t->family);
+}
+
+int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct port_addr *ret, uint16_t *ret_port)
+{
+	struct network_name flow;
+	struct port_claim c;
+	struct port_ref ref;
+	bool client = t->state == SOCK_CONNECTED;
+
+	if (client || t->state == SOCK_ACCEPTED) {
+		bool local = client != peer;
+
+		if (sock_flow(s, fd, t, &flow) < 0)
+			return -ENOTCONN;
+		*ret = local ? flow.tuple.local : flow.tuple.remote;
+		*ret_port = local ? flow.tuple.local_port : flow.tuple.remote_port;
+		return 0;
+	}
+	if (peer)
+		return -ENOTCONN;
+	if (sock_claim(s, fd, t, &ref, &c) == 0) {
+		*ret = c.addr;
+		*ret_port = c.port;
+	} else {
+		*ret = late_addr(s, t);
+		*ret_port = 0;
+	}
+	return 0;
+}
+
+static int sock_listen(struct shim *s, int fd, struct tag *t)
+{
+	struct port_ref ref = PORT_REF_NONE;
+	struct port_refusal refusal = {0};
+	struct port_claim c;
+	struct port_want want;
+	int r;
+
+	if (t->state == SOCK_LISTENING)
+		return sys_listen(fd, BACKLOG); /* only the backlog: nginx does it to every socket */
+	if (t->state != SOCK_NEW && t->state != SOCK_BOUND)
+		return -EINVAL;
+	r = sock_want(s, fd, t, &want);
+	if (r < 0)
+		return r;
+	want.addr = late_addr(s, t);
+	if (t->flags & TAG_CLAIM) {
+		if (sock_claim(s, fd, t, &ref, &c) < 0)
+			return -EINVAL;
+		want.addr = c.addr; /* for the explanation; the claim itself decides */
+		want.port = c.port;
+	}
+	r = network_listen(&s->net, t->host, &ref, &want, &refusal);
+	if (r < 0) {
+		if (r == -EADDRINUSE)
+			shim_event(s, 'l', &want, &refusal);
+		return r;
+	}
+	t->slot = ref.slot;
+	t->flags |= TAG_CLAIM;
+	t->state = SOCK_BOUND;
+	r = sock_claim(s, fd, t, &ref, &c);
+	if (r == 0)
+		r = network_path_bind(&s->net, fd, t->host, ref, &c);
+	if (r == 0)
+		r = sys_listen(fd, BACKLOG);
+	if (r == 0)
+		r = network_listen_ready(&s->net, t->host, ref);
+	if (r < 0) {
+		int ignored = network_unlisten(&s->net, t->host, ref);
+
+		(void)ignored; /* the claim may be gone; the error we return is the one that matters */
+		tag_set(fd, t);
+		return r == -ESTALE ? -EADDRINUSE : r;
+	}
+	t->state = SOCK_LISTENING;
+	tag_set(fd, t);
+	return 0;
+}
+
+EXPORT(int, listen, (int fd, int backlog))
+{
+	struct shim *s = shim_get();
+	struct tag t;
+
+	if (!s || tag_get(fd, &t) < 0)
+		return shim_next()->listen(fd, backlog);
+	return shim_ret(sock_listen(s, fd, &t));
+}
+
+static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
+{
+	struct port_claim c;
+	struct port_ref ref;
+	int r = 0;
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	switch (t->state) {
+	case SOCK_NEW:
+	case SOCK_BOUND:
+	case SOCK_CONNECTING:
+	case SOCK_REFUSED:
+	case SOCK_ABORTED:
+		return -ENOTCONN;
+	case SOCK_LISTENING:
+		if (how == SHUT_WR)
+			return 0;
+		if (sock_claim(s, fd, t, &ref, &c) == 0)
+			r = network_unlisten(&s->net, t->host, ref);
+		t->state = SOCK_BOUND;
+		t->flags |= TAG_SHUT_RD;
+		tag_set(fd, t);
+		(void)r; /* a claim that is gone has nothing left to stop */
+		return sys_shutdown(fd, SHUT_RDWR); /* wakes who waits in accept() */
+	case SOCK_CONNECTED:
+	case SOCK_ACCEPTED:
+		/* Not SHUT_RD alone: AF_UNIX would fail the peer's writes, where TCP says nothing on the wire. */
+		if (how != SHUT_RD)
+			r = sys_shutdown(fd, how);
+	}
+	return r;
+}
+
+EXPORT(int, shutdown, (int fd, int how))
+{
+	struct shim *s = shim_get();
+	struct tag t;
+
+	if (!s || tag_get(fd, &t) < 0)
+		return shim_next()->shutdown(fd, how);
+	return shim_ret(sock_shutdown(s, fd, &t, how));
+}
