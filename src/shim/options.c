@@ -34,8 +34,12 @@
 #define RCVBUF_DEFAULT 131072
 #define SNDBUF_ESTABLISHED 2626560 /* what loopback autotuning starts with */
 #define MSS_UNCONNECTED 536
-#define MSS_LOOPBACK4 65483
-#define MSS_LOOPBACK6 65463
+#define MSS_LOOPBACK4 32741
+#define MSS_LOOPBACK6 32741
+#define ECN_BITS 3
+#define FIN_TIMEOUT_S 60
+#define FIN_TIMEOUT_MAX_S 120
+#define RTO_MAX_S 120
 #define MTU_LOOPBACK 65535
 
 enum what { TAG, STORE, NATIVE, SPECIAL, REFUSE };
@@ -46,7 +50,7 @@ struct option {
 	int arg;	   /* TAG: the bit; STORE: enum extra; REFUSE: errno */
 	int32_t dflt;
 	int32_t min, max;  /* STORE: else -EINVAL; both 0: any truth value, kept as 0 or 1 */
-	bool byte;	   /* IP level: fewer than four octets are read as one, and written as one */
+	bool byte;	   /* IP level: fewer than four octets are read as one (none: 0), and written as one */
 };
 
 static const struct option options[] = {
@@ -84,8 +88,8 @@ static const struct option options[] = {
 	{IPPROTO_TCP, TCP_KEEPINTVL, STORE, EXTRA_KEEPINTVL, 75, 1, 32767},
 	{IPPROTO_TCP, TCP_KEEPCNT, STORE, EXTRA_KEEPCNT, 9, 1, 127},
 	{IPPROTO_TCP, TCP_SYNCNT, STORE, EXTRA_SYNCNT, 6, 1, 127},
-	{IPPROTO_TCP, TCP_LINGER2, STORE, EXTRA_LINGER2, 60, INT32_MIN, INT32_MAX},
-	{IPPROTO_TCP, TCP_DEFER_ACCEPT, STORE, EXTRA_DEFER_ACCEPT, 0, INT32_MIN, INT32_MAX},
+	{IPPROTO_TCP, TCP_LINGER2, SPECIAL},
+	{IPPROTO_TCP, TCP_DEFER_ACCEPT, SPECIAL},
 	{IPPROTO_TCP, TCP_WINDOW_CLAMP, STORE, EXTRA_WINDOW_CLAMP, 0, INT32_MIN, INT32_MAX},
 	{IPPROTO_TCP, TCP_QUICKACK, STORE, EXTRA_QUICKACK, 1, 0, 0},
 	{IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, STORE, EXTRA_THIN_LINEAR, 0, 0, 1},
@@ -98,7 +102,7 @@ static const struct option options[] = {
 	{IPPROTO_TCP, TCP_INQ, STORE, EXTRA_INQ, 0, 0, 1},
 	{IPPROTO_TCP, TCP_TX_DELAY, STORE, EXTRA_TX_DELAY, 0, 0, INT32_MAX},
 
-	{IPPROTO_IP, IP_TOS, STORE, EXTRA_TOS, 0, INT32_MIN, INT32_MAX, true},
+	{IPPROTO_IP, IP_TOS, SPECIAL},
 	{IPPROTO_IP, IP_TTL, SPECIAL},
 	{IPPROTO_IP, IP_OPTIONS, SPECIAL},
 	{IPPROTO_IP, IP_MTU, SPECIAL},
@@ -114,7 +118,7 @@ static const struct option options[] = {
 	{IPPROTO_IP, IP_MINTTL, STORE, EXTRA_MINTTL, 0, 0, 255, true},
 
 	{IPPROTO_IPV6, IPV6_V6ONLY, TAG, TAG_V6ONLY},
-	{IPPROTO_IPV6, IPV6_TCLASS, STORE, EXTRA_V6_TCLASS, 0, -1, 255},
+	{IPPROTO_IPV6, IPV6_TCLASS, SPECIAL},
 	{IPPROTO_IPV6, IPV6_UNICAST_HOPS, STORE, EXTRA_V6_HOPS, 64, -1, 255},
 	{IPPROTO_IPV6, IPV6_RECVPKTINFO, STORE, EXTRA_V6_PKTINFO, 0, 0, 0},
 	{IPPROTO_IPV6, IPV6_RECVHOPLIMIT, STORE, EXTRA_V6_RECVHOPS, 0, 0, 0},
@@ -170,10 +174,10 @@ static int put_int(int32_t v, bool byte, void *val, socklen_t *len)
 
 static int take_int(const void *val, socklen_t len, bool byte, int32_t *ret)
 {
-	if (byte && len > 0 && len < sizeof(*ret)) {
-		if (!val)
+	if (byte && len < sizeof(*ret)) {
+		if (len && !val)
 			return -EFAULT;
-		*ret = *(const uint8_t *)val;
+		*ret = len ? *(const uint8_t *)val : 0;
 		return 0;
 	}
 	if (len < sizeof(*ret))
@@ -310,29 +314,67 @@ static int set_buffer(int fd, struct tag *t, int name, const void *val, socklen_
 	return store(fd, t, snd ? EXTRA_SNDBUF : EXTRA_RCVBUF, v);
 }
 
-static const char *const congestion_names[] = {"cubic", "reno"};
+/* Which algorithms there are, and which is the default, only the kernel's TCP can tell: a socket of its
+ * own is asked. What was chosen is remembered as a place in this list. */
+static const char *const congestion_names[] = {"", "cubic", "reno", "bbr", "dctcp", "bic", "cdg", "highspeed", "htcp",
+					       "hybla", "illinois", "lp", "nv", "scalable", "vegas", "veno",
+					       "westwood", "yeah"};
+
+static int ask_tcp(bool write, int name, void *val, socklen_t *len)
+{
+	int fd = sys_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+	if (fd < 0)
+		return fd;
+	r = write ? sys_setsockopt(fd, IPPROTO_TCP, name, val, *len) : sys_getsockopt(fd, IPPROTO_TCP, name, val, len);
+	sys_close(fd);
+	return r;
+}
 
 static int get_congestion(int fd, const struct tag *t, void *val, socklen_t *len)
 {
 	char name[16] = {0}; /* TCP_CA_NAME_MAX: all of it is copied */
+	int32_t i = stored(fd, t, EXTRA_CONGESTION, 0);
+	socklen_t name_len = sizeof(name);
 
-	strcpy(name, congestion_names[stored(fd, t, EXTRA_CONGESTION, 0) & 1]);
+	if (i > 0 && (size_t)i < COUNT_OF(congestion_names))
+		strcpy(name, congestion_names[i]);
+	else if (ask_tcp(false, TCP_CONGESTION, name, &name_len) < 0)
+		strcpy(name, "cubic");
 	return put_octets(name, sizeof(name), val, len);
 }
 
 static int set_congestion(int fd, struct tag *t, const void *val, socklen_t len)
 {
 	char name[16] = {0};
+	socklen_t name_len;
+	int r;
 
 	if (len < 1)
 		return -EINVAL;
 	if (!val)
 		return -EFAULT;
 	memcpy(name, val, len < sizeof(name) - 1 ? len : sizeof(name) - 1);
-	for (size_t i = 0; i < COUNT_OF(congestion_names); i++)
+	name_len = (socklen_t)strlen(name);
+	r = name_len ? ask_tcp(true, TCP_CONGESTION, name, &name_len) : -ENOENT;
+	for (size_t i = 1; r == 0 && i < COUNT_OF(congestion_names); i++)
 		if (!strcmp(name, congestion_names[i]))
 			return store(fd, t, EXTRA_CONGESTION, (int32_t)i);
-	return -ENOENT;
+	return r < 0 ? r : -ENOENT;
+}
+
+/* The kernel keeps TCP_DEFER_ACCEPT as a number of retransmissions, and says it in seconds again. */
+static int32_t whole_retransmissions_s(int32_t want_s)
+{
+	int32_t timeout_s = 1, period_s = 1;
+
+	if (want_s <= 0)
+		return 0;
+	for (int n = 1; n < 255 && want_s > period_s; n++) {
+		timeout_s = timeout_s * 2 > RTO_MAX_S ? RTO_MAX_S : timeout_s * 2;
+		period_s += timeout_s;
+	}
+	return period_s;
 }
 
 static int get_maxseg(int fd, const struct tag *t, void *val, socklen_t *len)
@@ -400,6 +442,10 @@ static int get_special(struct shim *s, int fd, struct tag *t, int level, int nam
 		switch (name) {
 		case TCP_MAXSEG:
 			return get_maxseg(fd, t, val, len);
+		case TCP_DEFER_ACCEPT:
+			return put_int(stored(fd, t, EXTRA_DEFER_ACCEPT, 0), false, val, len);
+		case TCP_LINGER2:
+			return put_int(stored(fd, t, EXTRA_LINGER2, FIN_TIMEOUT_S), false, val, len);
 		case TCP_INFO:
 			return get_info(t, val, len);
 		case TCP_CONGESTION:
@@ -407,6 +453,8 @@ static int get_special(struct shim *s, int fd, struct tag *t, int level, int nam
 		}
 	if (level == IPPROTO_IP)
 		switch (name) {
+		case IP_TOS:
+			return put_int(stored(fd, t, EXTRA_TOS, 0), true, val, len);
 		case IP_TTL:
 			return put_int(stored(fd, t, EXTRA_TTL, 64), true, val, len);
 		case IP_OPTIONS:
@@ -416,6 +464,8 @@ static int get_special(struct shim *s, int fd, struct tag *t, int level, int nam
 		case IP_MTU:
 			return is_connected(t) ? put_int(MTU_LOOPBACK, true, val, len) : -ENOTCONN;
 		}
+	if (level == IPPROTO_IPV6 && name == IPV6_TCLASS)
+		return put_int(stored(fd, t, EXTRA_V6_TCLASS, 0), false, val, len);
 	if (level == IPPROTO_IPV6 && name == IPV6_MTU)
 		return is_connected(t) ? put_int(MTU_LOOPBACK + 1, false, val, len) : -ENOTCONN;
 	return -ENOPROTOOPT;
@@ -449,8 +499,18 @@ static int set_special(int fd, struct tag *t, int level, int name, const void *v
 		return r;
 	if (level == IPPROTO_TCP && name == TCP_MAXSEG)
 		return v && (v < 88 || v > 32767) ? -EINVAL : store(fd, t, EXTRA_MAXSEG, v);
+	if (level == IPPROTO_TCP && name == TCP_DEFER_ACCEPT)
+		return store(fd, t, EXTRA_DEFER_ACCEPT, whole_retransmissions_s(v));
+	if (level == IPPROTO_TCP && name == TCP_LINGER2) {
+		v = v == 0 ? FIN_TIMEOUT_S : v > FIN_TIMEOUT_MAX_S ? FIN_TIMEOUT_MAX_S : v < 0 ? -1 : v;
+		return store(fd, t, EXTRA_LINGER2, v);
+	}
+	if (level == IPPROTO_IP && name == IP_TOS) /* the last two bits are congestion control's own */
+		return store(fd, t, EXTRA_TOS, v & 0xff & ~ECN_BITS);
+	if (level == IPPROTO_IPV6 && name == IPV6_TCLASS)
+		return v < -1 || v > 255 ? -EINVAL : store(fd, t, EXTRA_V6_TCLASS, v == -1 ? 0 : v & ~ECN_BITS);
 	if (level == IPPROTO_IP && name == IP_TTL)
-		return v != -1 && (v < 1 || v > 255) ? -EINVAL : store(fd, t, EXTRA_TTL, v == -1 ? 64 : v);
+		return !len || (v != -1 && (v < 1 || v > 255)) ? -EINVAL : store(fd, t, EXTRA_TTL, v == -1 ? 64 : v);
 	if (level == IPPROTO_IP && name == IP_LOCAL_PORT_RANGE) {
 		uint16_t lo = (uint16_t)v, hi = (uint16_t)((uint32_t)v >> 16);
 
@@ -468,6 +528,8 @@ static int set_flag(struct shim *s, int fd, struct tag *t, const struct option *
 	int32_t v;
 	int r = take_int(val, len, o->byte, &v);
 
+	if (r == 0 && o->arg == TAG_FREEBIND && !len)
+		r = -EINVAL; /* where its neighbours take "nothing" for 0 */
 	if (r < 0)
 		return r;
 	if (o->arg == TAG_V6ONLY && (t->state != SOCK_NEW || t->slot != LATE_NONE))
@@ -488,10 +550,10 @@ static int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int
 	const struct option *o = find(t, level, name);
 	int32_t v;
 
+	if (!o && (level == IPPROTO_TCP || level == IPPROTO_IP || (level == IPPROTO_IPV6 && t->family == PORT_FAMILY_6)))
+		return -ENOPROTOOPT;
 	if (!o)
-		return level == SOL_SOCKET || level == IPPROTO_TCP || level == IPPROTO_IP || level == IPPROTO_IPV6
-			       ? -ENOPROTOOPT
-			       : -EOPNOTSUPP;
+		return -EOPNOTSUPP;
 	switch (o->what) {
 	case TAG:
 		return put_int((t->flags & o->arg) != 0, o->byte, val, len);
@@ -514,6 +576,8 @@ static int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int
 	int32_t v;
 	int r;
 
+	if (level == IPPROTO_TCP && name != TCP_CONGESTION && len < sizeof(v))
+		return -EINVAL;
 	if (!o)
 		return -ENOPROTOOPT;
 	switch (o->what) {

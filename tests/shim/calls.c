@@ -1,0 +1,1092 @@
+/* tests/shim/calls.c: a long script of socket calls that says what each one answered.
+ *
+ * An ordinary program that knows nothing of berth. run_calls.sh runs it natively (in a network
+ * namespace of its own) and under the shim, and compares the two outputs line by line; the lines that
+ * may differ are in differences.txt. So a line names what was asked and shows result, errno and
+ * values, and nothing that changes from run to run: ports that were chosen are shown as P.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *self;
+static int line_in_section;
+static const char *section_name = "";
+
+static void section(const char *name)
+{
+	section_name = name;
+	line_in_section = 0;
+}
+
+static const char *errno_name(int e)
+{
+	static char other[32];
+
+	switch (e) {
+#define E(x)                                                                                                 \
+	case x:                                                                                              \
+		return #x;
+		E(EACCES) E(EADDRINUSE) E(EADDRNOTAVAIL) E(EAFNOSUPPORT) E(EAGAIN) E(EALREADY) E(EBADF)
+		E(ECONNABORTED) E(ECONNREFUSED) E(ECONNRESET) E(EDESTADDRREQ) E(EFAULT) E(EINPROGRESS) E(EINTR)
+		E(EINVAL) E(EISCONN) E(ENETUNREACH) E(ENODEV) E(ENOENT) E(ENOPROTOOPT) E(ENOTCONN) E(ENOTSOCK)
+		E(EOPNOTSUPP) E(EPIPE) E(EPROTONOSUPPORT) E(ETIMEDOUT) E(ENODATA) E(EDOM) E(EPERM) E(EHOSTUNREACH)
+	}
+	snprintf(other, sizeof(other), "errno %d", e);
+	return other;
+}
+
+/* One line: section, number, what was asked, and the answer. */
+static int say(const char *what, int r)
+{
+	int e = errno;
+
+	printf("%s %02d %s: ", section_name, ++line_in_section, what);
+	if (r < 0)
+		printf("-1 %s\n", errno_name(e));
+	else
+		printf("ok\n");
+	fflush(stdout);
+	errno = e;
+	return r;
+}
+
+static void say_num(const char *what, long v)
+{
+	printf("%s %02d %s: %ld\n", section_name, ++line_in_section, what, v);
+	fflush(stdout);
+}
+
+static void say_text(const char *what, const char *v)
+{
+	printf("%s %02d %s: %s\n", section_name, ++line_in_section, what, v);
+	fflush(stdout);
+}
+
+union addr {
+	struct sockaddr sa;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_storage ss;
+};
+
+static socklen_t addr(union addr *a, const char *text, int port)
+{
+	memset(a, 0, sizeof(*a));
+	if (strchr(text, ':')) {
+		a->in6.sin6_family = AF_INET6;
+		a->in6.sin6_port = htons((uint16_t)port);
+		if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
+			abort();
+		return sizeof(a->in6);
+	}
+	a->in.sin_family = AF_INET;
+	a->in.sin_port = htons((uint16_t)port);
+	if (inet_pton(AF_INET, text, &a->in.sin_addr) != 1)
+		abort();
+	return sizeof(a->in);
+}
+
+static int do_bind(int fd, const char *text, int port)
+{
+	union addr a;
+	socklen_t len = addr(&a, text, port);
+
+	return bind(fd, &a.sa, len);
+}
+
+static int do_connect(int fd, const char *text, int port)
+{
+	union addr a;
+	socklen_t len = addr(&a, text, port);
+
+	return connect(fd, &a.sa, len);
+}
+
+/* Ports of 32768 and above were chosen by the machine. */
+static void print_addr(const char *what, int r, const union addr *a, socklen_t len)
+{
+	char text[INET6_ADDRSTRLEN] = "?", port[16];
+	int p = 0, e = errno;
+
+	if (r < 0) {
+		errno = e;
+		say(what, r);
+		return;
+	}
+	if (a->sa.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a->in.sin_addr, text, sizeof(text));
+		p = ntohs(a->in.sin_port);
+	} else if (a->sa.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &a->in6.sin6_addr, text, sizeof(text));
+		p = ntohs(a->in6.sin6_port);
+	}
+	snprintf(port, sizeof(port), p >= 32768 ? "P" : "%d", p);
+	printf("%s %02d %s: family %d len %u %s %s\n", section_name, ++line_in_section, what, a->sa.sa_family,
+	       (unsigned)len, text, port);
+	fflush(stdout);
+}
+
+static void names(const char *who, int fd)
+{
+	union addr a = {0};
+	socklen_t len = sizeof(a);
+	char what[100];
+	int r = getsockname(fd, &a.sa, &len);
+
+	snprintf(what, sizeof(what), "%s getsockname", who);
+	print_addr(what, r, &a, len);
+	memset(&a, 0, sizeof(a));
+	len = sizeof(a);
+	r = getpeername(fd, &a.sa, &len);
+	snprintf(what, sizeof(what), "%s getpeername", who);
+	print_addr(what, r, &a, len);
+}
+
+static int port_of(int fd)
+{
+	union addr a = {0};
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, &a.sa, &len) < 0)
+		return -1;
+	return ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port);
+}
+
+static int tcp4(void)
+{
+	return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int tcp6(void)
+{
+	return socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+}
+
+static int set(int fd, int level, int name, int v)
+{
+	return setsockopt(fd, level, name, &v, sizeof(v));
+}
+
+static void get(const char *what, int fd, int level, int name)
+{
+	int v = -12345;
+	socklen_t len = sizeof(v);
+
+	if (getsockopt(fd, level, name, &v, &len) < 0)
+		say(what, -1);
+	else
+		say_num(what, v);
+}
+
+static void nonblock(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static int listener4(const char *text, int port)
+{
+	int fd = tcp4();
+
+	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (do_bind(fd, text, port) < 0 || listen(fd, 16) < 0)
+		say("listener", -1);
+	return fd;
+}
+
+/* --- the sections --- */
+
+static void sockets(void)
+{
+	int fd;
+
+	section("socket");
+	fd = say("inet stream", socket(AF_INET, SOCK_STREAM, 0));
+	say_num("cloexec off", fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	say_num("nonblock off", fcntl(fd, F_GETFL) & O_NONBLOCK);
+	get("SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	get("SO_TYPE", fd, SOL_SOCKET, SO_TYPE);
+	get("SO_PROTOCOL", fd, SOL_SOCKET, SO_PROTOCOL);
+	get("SO_ACCEPTCONN", fd, SOL_SOCKET, SO_ACCEPTCONN);
+	get("SO_ERROR", fd, SOL_SOCKET, SO_ERROR);
+	names("fresh", fd);
+	close(fd);
+	fd = say("inet6 stream tcp", socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+	say_num("cloexec on", (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+	say_num("nonblock on", (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+	get("SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	get("IPV6_V6ONLY", fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	names("fresh", fd);
+	close(fd);
+	say("stream with udp", socket(AF_INET, SOCK_STREAM, IPPROTO_UDP));
+	say("unknown type", socket(AF_INET, 9, 0));
+	fd = say("unix stream is left alone", socket(AF_UNIX, SOCK_STREAM, 0));
+	get("its SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	close(fd);
+	fd = say("udp is left alone", socket(AF_INET, SOCK_DGRAM, 0));
+	get("its SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	get("its SO_PROTOCOL", fd, SOL_SOCKET, SO_PROTOCOL);
+	close(fd);
+}
+
+static void bind_errors(void)
+{
+	union addr a;
+	int fd = tcp4(), fd6 = tcp6(), fd2;
+
+	section("bind-errors");
+	addr(&a, "127.0.0.1", 7000);
+	say("EBADF", bind(-1, &a.sa, sizeof(a.in)));
+	fd2 = open("/dev/null", O_RDONLY);
+	say("ENOTSOCK", bind(fd2, &a.sa, sizeof(a.in)));
+	close(fd2);
+	say("v4 too short", bind(fd, &a.sa, sizeof(a.in) - 1));
+	say("length 0", bind(fd, &a.sa, 0));
+	say("length 129", bind(fd, &a.sa, 129));
+	say("negative length", bind(fd, &a.sa, (socklen_t)-1));
+	say("null", bind(fd, NULL, 16));
+	addr(&a, "::1", 7000);
+	say("v6 too short", bind(fd6, &a.sa, 23));
+	say("v6 address on v4", bind(fd, &a.sa, sizeof(a.in6)));
+	addr(&a, "127.0.0.1", 7000);
+	say("v4 address on v6, short", bind(fd6, &a.sa, sizeof(a.in)));
+	say("v4 address on v6", bind(fd6, &a.sa, sizeof(a.in6)));
+	a.in.sin_family = AF_UNSPEC;
+	say("AF_UNSPEC with an address", bind(fd, &a.sa, sizeof(a.in)));
+	say("AF_UNSPEC on v6", bind(fd6, &a.sa, sizeof(a.in6)));
+	a.in.sin_family = 77;
+	say("family 77", bind(fd, &a.sa, sizeof(a.in)));
+	say("not local", do_bind(fd, "192.0.2.1", 7000));
+	say("not local v6", do_bind(fd6, "2001:db8::1", 7000));
+	say("v6 link-local without scope", do_bind(fd6, "fe80::1", 7000));
+	say("v6 multicast", do_bind(fd6, "ff02::1", 7000));
+	say("v4 multicast", do_bind(fd, "239.1.1.1", 7000));
+	say("second bind", do_bind(fd, "127.0.0.1", 7001));
+	say("second bind, not local", do_bind(fd, "192.0.2.1", 7001));
+	names("after failed second bind", fd);
+	set(fd6, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	say("mapped on V6ONLY", do_bind(fd6, "::ffff:127.0.0.1", 7002));
+	say("v6 after errors", do_bind(fd6, "::1", 7002));
+	say("V6ONLY after bind", set(fd6, IPPROTO_IPV6, IPV6_V6ONLY, 0));
+	close(fd);
+	close(fd6);
+	fd = tcp4();
+	addr(&a, "0.0.0.0", 7003);
+	a.in.sin_family = AF_UNSPEC;
+	say("AF_UNSPEC with the wildcard", bind(fd, &a.sa, sizeof(a.in)));
+	names("AF_UNSPEC", fd);
+	close(fd);
+	fd = tcp4();
+	addr(&a, "127.0.0.1", 7004);
+	say("longer than needed", bind(fd, &a.sa, 128));
+	close(fd);
+	fd = tcp4();
+	set(fd, IPPROTO_IP, IP_FREEBIND, 1);
+	say("FREEBIND", do_bind(fd, "192.0.2.1", 7005));
+	names("FREEBIND", fd);
+	close(fd);
+}
+
+struct pair {
+	const char *first;
+	int flags1; /* 1 REUSEADDR, 2 REUSEPORT, 4 V6ONLY, 8 listens */
+	const char *second;
+	int flags2;
+};
+
+static int pair_socket(const char *text, int flags)
+{
+	int fd = strchr(text, ':') ? tcp6() : tcp4();
+
+	if (flags & 1)
+		set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (flags & 2)
+		set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	if (flags & 4)
+		set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	return fd;
+}
+
+static void bind_pairs(void)
+{
+	static const struct pair pairs[] = {
+		{"127.0.0.1", 0, "127.0.0.1", 0}, {"0.0.0.0", 0, "127.0.0.1", 0}, {"127.0.0.1", 0, "0.0.0.0", 0},
+		{"127.0.0.1", 0, "127.0.0.2", 0}, {"127.0.0.1", 1, "127.0.0.1", 0}, {"127.0.0.1", 1, "127.0.0.1", 1},
+		{"127.0.0.1", 9, "127.0.0.1", 1}, {"127.0.0.1", 9, "127.0.0.1", 9}, {"127.0.0.1", 2, "127.0.0.1", 2},
+		{"127.0.0.1", 10, "127.0.0.1", 10}, {"127.0.0.1", 10, "127.0.0.1", 8}, {"0.0.0.0", 9, "127.0.0.1", 9},
+		{"::", 0, "0.0.0.0", 0}, {"::", 4, "0.0.0.0", 0}, {"::", 8, "127.0.0.1", 8}, {"0.0.0.0", 8, "::", 8},
+		{"0.0.0.0", 8, "::", 12}, {"::1", 8, "127.0.0.1", 8}, {"::1", 0, "::", 0}, {"::1", 0, "::", 4},
+		{"::ffff:127.0.0.1", 0, "127.0.0.1", 0}, {"::ffff:127.0.0.1", 0, "::1", 0},
+		{"::ffff:0.0.0.0", 0, "0.0.0.0", 0}, {"::ffff:0.0.0.0", 0, "::", 0}, {"::ffff:0.0.0.0", 0, "::", 4},
+		{"127.0.0.1", 3, "127.0.0.1", 11}, {"127.0.0.1", 11, "127.0.0.1", 1}, {"127.0.0.1", 1, "127.0.0.1", 9},
+	};
+
+	section("bind-pairs");
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		const struct pair *p = &pairs[i];
+		int a = pair_socket(p->first, p->flags1), b = pair_socket(p->second, p->flags2);
+		char what[100];
+
+		snprintf(what, sizeof(what), "%s/%d first", p->first, p->flags1);
+		say(what, do_bind(a, p->first, 7100) < 0 || (p->flags1 & 8 && listen(a, 5) < 0) ? -1 : 0);
+		snprintf(what, sizeof(what), "%s/%d then %s/%d bind", p->first, p->flags1, p->second, p->flags2);
+		if (say(what, do_bind(b, p->second, 7100)) == 0) {
+			snprintf(what, sizeof(what), "%s/%d then %s/%d listen", p->first, p->flags1, p->second, p->flags2);
+			say(what, listen(b, 5));
+		}
+		close(a);
+		close(b);
+	}
+}
+
+static void port_zero(void)
+{
+	int fd = tcp4(), fd2 = tcp4(), p, n_same = 0;
+	int many[200];
+
+	section("port-zero");
+	say("bind port 0", do_bind(fd, "127.0.0.1", 0));
+	p = port_of(fd);
+	say_num("in the range", p >= 32768 && p <= 60999);
+	say("the same port again", do_bind(fd2, "127.0.0.1", p));
+	names("chosen", fd);
+	close(fd);
+	say("the same port after close", do_bind(fd2, "127.0.0.1", p));
+	close(fd2);
+	for (int i = 0; i < 200; i++) {
+		many[i] = tcp4();
+		if (do_bind(many[i], "0.0.0.0", 0) < 0)
+			say("bind 0", -1);
+		for (int j = 0; j < i; j++)
+			n_same += port_of(many[i]) == port_of(many[j]);
+	}
+	say_num("equal ports among 200", n_same);
+	for (int i = 0; i < 200; i++)
+		close(many[i]);
+	fd = tcp4();
+	say("listen unbound", listen(fd, 5));
+	names("listen unbound", fd);
+	say_num("in the range", port_of(fd) >= 32768 && port_of(fd) <= 60999);
+	fd2 = tcp4();
+	say("connect to it", do_connect(fd2, "127.0.0.1", port_of(fd)));
+	close(fd);
+	close(fd2);
+	fd = tcp6();
+	say("v6 listen unbound", listen(fd, 5));
+	names("v6 listen unbound", fd);
+	close(fd);
+	fd = tcp4();
+	set(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	say("bind without a port", do_bind(fd, "127.0.0.1", 0));
+	names("without a port", fd);
+	fd2 = listener4("127.0.0.1", 7200);
+	say("connect", do_connect(fd, "127.0.0.1", 7200));
+	names("with a port", fd);
+	close(fd);
+	close(fd2);
+	fd = tcp4();
+	say("IP_LOCAL_PORT_RANGE", setsockopt(fd, IPPROTO_IP, 51, &(uint32_t){45000u << 16 | 45000u}, 4));
+	say("bind port 0", do_bind(fd, "127.0.0.1", 0));
+	say_num("the port", port_of(fd));
+	fd2 = tcp4();
+	setsockopt(fd2, IPPROTO_IP, 51, &(uint32_t){45000u << 16 | 45000u}, 4);
+	say("range full", do_bind(fd2, "127.0.0.1", 0));
+	say("range full, listen unbound", listen(fd2, 1));
+	close(fd);
+	close(fd2);
+}
+
+static void one_flow(const char *what, int l, int c, const char *to, int port)
+{
+	union addr a = {0};
+	socklen_t len = sizeof(a);
+	char buf[16] = "", text[100];
+	int s;
+
+	section(what);
+	names("listener", l);
+	say("connect", do_connect(c, to, port));
+	s = accept(l, &a.sa, &len);
+	print_addr("accept", s, &a, len);
+	say_num("accept names the client", port_of(c) == ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port));
+	names("client", c);
+	names("server", s);
+	get("client SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	get("server SO_DOMAIN", s, SOL_SOCKET, SO_DOMAIN);
+	get("server SO_PROTOCOL", s, SOL_SOCKET, SO_PROTOCOL);
+	say_num("write", write(c, "ping", 4));
+	say_num("read", read(s, buf, sizeof(buf)));
+	say_text("data", buf);
+	say("connect again", do_connect(c, to, port));
+	say("connect on accepted", do_connect(s, to, port));
+	say("bind a connected one", do_bind(c, strchr(to, ':') && !strstr(to, "ffff") ? "::1" : "127.0.0.1", 7999));
+	say("listen on a connected one", listen(c, 5));
+	say("accept on a connected one", accept(c, NULL, NULL));
+	say("listen on an accepted one", listen(s, 5));
+	snprintf(text, sizeof(text), "%s after close", what);
+	say("half close", shutdown(c, SHUT_WR));
+	say_num("reads the end", read(s, buf, sizeof(buf)));
+	say_num("other half", write(s, "pong!", 5));
+	memset(buf, 0, sizeof(buf));
+	say_num("reads", read(c, buf, sizeof(buf)));
+	close(s);
+	close(c);
+	close(l);
+}
+
+static void flows(void)
+{
+	int l = listener4("127.0.0.1", 7300), l6;
+
+	one_flow("flow-4", l, tcp4(), "127.0.0.1", 7300);
+	l = listener4("0.0.0.0", 7301);
+	one_flow("flow-any", l, tcp4(), "127.0.0.3", 7301);
+	l6 = tcp6();
+	say("bind", do_bind(l6, "::", 7302));
+	say("listen", listen(l6, 5));
+	one_flow("flow-6", l6, tcp6(), "::1", 7302);
+	l6 = tcp6();
+	do_bind(l6, "::", 7303);
+	listen(l6, 5);
+	one_flow("flow-dual", l6, tcp4(), "127.0.0.1", 7303);
+	l6 = tcp6();
+	do_bind(l6, "::", 7304);
+	listen(l6, 5);
+	one_flow("flow-mapped", l6, tcp6(), "::ffff:127.0.0.1", 7304);
+	l = listener4("127.0.0.1", 7305);
+	one_flow("flow-mapped-to-4", l, tcp6(), "::ffff:127.0.0.1", 7305);
+	l = listener4("127.0.0.1", 7306);
+	one_flow("flow-wildcard", l, tcp4(), "0.0.0.0", 7306);
+	l6 = tcp6();
+	do_bind(l6, "::1", 7307);
+	listen(l6, 5);
+	one_flow("flow-wildcard-6", l6, tcp6(), "::", 7307);
+	l = listener4("127.0.0.1", 7308);
+	l6 = tcp4();
+	section("bound-client");
+	say("bind the client", do_bind(l6, "127.0.0.1", 7309));
+	one_flow("flow-bound", l, l6, "127.0.0.1", 7308);
+	l = listener4("127.0.0.1", 7310);
+	l6 = tcp4();
+	do_bind(l6, "0.0.0.0", 7311);
+	one_flow("flow-bound-any", l, l6, "127.0.0.1", 7310);
+	l = listener4("127.0.0.5", 7312);
+	l6 = tcp4();
+	do_bind(l6, "127.0.0.6", 0);
+	one_flow("flow-bound-other", l, l6, "127.0.0.5", 7312);
+}
+
+static void connect_errors(void)
+{
+	union addr a;
+	int fd = tcp4(), fd6 = tcp6(), l;
+
+	section("connect-errors");
+	say("refused", do_connect(fd, "127.0.0.1", 7400));
+	names("refused", fd);
+	say("refused again", do_connect(fd, "127.0.0.1", 7400));
+	say("port 0", do_connect(fd, "127.0.0.1", 0));
+	addr(&a, "127.0.0.1", 7400);
+	say("too short", connect(fd, &a.sa, 8));
+	say("length 1", connect(fd, &a.sa, 1));
+	say("length 129", connect(fd, &a.sa, 129));
+	say("null", connect(fd, NULL, 16));
+	a.in.sin_family = 77;
+	say("family 77", connect(fd, &a.sa, sizeof(a.in)));
+	addr(&a, "::1", 7400);
+	say("v6 on v4", connect(fd, &a.sa, sizeof(a.in6)));
+	addr(&a, "127.0.0.1", 7400);
+	say("v4 on v6", connect(fd6, &a.sa, sizeof(a.in6)));
+	say("v6 too short", connect(fd6, &a.sa, 16));
+	say("v6 refused", do_connect(fd6, "::1", 7400));
+	say("mapped refused", do_connect(fd6, "::ffff:127.0.0.1", 7400));
+	say("v6 link-local without scope", do_connect(fd6, "fe80::1", 7400));
+	say("v6 multicast", do_connect(fd6, "ff02::1", 7400));
+	a.sa.sa_family = AF_UNSPEC;
+	say("AF_UNSPEC", connect(fd, &a.sa, sizeof(a.in)));
+	close(fd6);
+	fd6 = tcp6();
+	set(fd6, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	say("mapped with V6ONLY", do_connect(fd6, "::ffff:127.0.0.1", 7400));
+	close(fd6);
+	l = listener4("127.0.0.1", 7401);
+	say("connect a listener", do_connect(l, "127.0.0.1", 7401));
+	say("after refusals", do_connect(fd, "127.0.0.1", 7401));
+	names("after refusals", fd);
+	close(fd);
+	fd = tcp4();
+	do_bind(fd, "127.0.0.1", 7402);
+	say("bound, refused", do_connect(fd, "127.0.0.1", 7403));
+	names("bound, refused", fd);
+	say("bound, then connected", do_connect(fd, "127.0.0.1", 7401));
+	names("bound, then connected", fd);
+	close(l);
+	l = listener4("127.0.0.1", 7401);
+	close(fd);
+	fd = tcp4();
+	say("bind beside", do_bind(fd, "127.0.0.1", 7404));
+	say("connect", do_connect(fd, "127.0.0.1", 7401));
+	fd6 = tcp4();
+	set(fd6, SOL_SOCKET, SO_REUSEADDR, 1);
+	say("same port, other side has no flag", do_bind(fd6, "127.0.0.1", 7404));
+	close(fd6);
+	close(fd);
+	close(l);
+}
+
+static void tuple_in_use(void)
+{
+	int l = listener4("127.0.0.1", 7450), a = tcp4(), b = tcp4();
+
+	section("tuple");
+	set(a, SOL_SOCKET, SO_REUSEADDR, 1);
+	set(b, SOL_SOCKET, SO_REUSEADDR, 1);
+	say("first", do_bind(a, "127.0.0.1", 7451));
+	say("second shares", do_bind(b, "127.0.0.1", 7451));
+	say("first connects", do_connect(a, "127.0.0.1", 7450));
+	say("second, same four", do_connect(b, "127.0.0.1", 7450));
+	close(a);
+	close(b);
+	close(l);
+}
+
+static void nonblocking(void)
+{
+	int l = listener4("127.0.0.1", 7500), c = tcp4(), s, ep = epoll_create1(0);
+	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET};
+	struct pollfd p;
+	char buf[8];
+
+	section("nonblocking");
+	nonblock(l);
+	say("accept, nobody", accept(l, NULL, NULL));
+	nonblock(c);
+	epoll_ctl(ep, EPOLL_CTL_ADD, c, &e);
+	epoll_wait(ep, &e, 1, 0);
+	say("connect", do_connect(c, "127.0.0.1", 7500));
+	say_num("epoll wakes", epoll_wait(ep, &e, 1, 1000));
+	say_num("with OUT", (e.events & EPOLLOUT) != 0);
+	say_num("without ERR", (e.events & EPOLLERR) == 0);
+	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	names("client", c);
+	say("connect, second", do_connect(c, "127.0.0.1", 7500));
+	say("connect, third", do_connect(c, "127.0.0.1", 7500));
+	p = (struct pollfd){.fd = l, .events = POLLIN};
+	say_num("listener readable", poll(&p, 1, 1000));
+	s = say("accept", accept(l, NULL, NULL));
+	say_num("accepted blocks", (fcntl(s, F_GETFL) & O_NONBLOCK) == 0);
+	say_num("accepted not cloexec", (fcntl(s, F_GETFD) & FD_CLOEXEC) == 0);
+	say("read, nothing there", (int)read(c, buf, 1));
+	close(s);
+	close(c);
+	c = tcp4();
+	nonblock(c);
+	do_connect(c, "127.0.0.1", 7500);
+	poll(&p, 1, 1000);
+	s = say("accept4", accept4(l, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+	say_num("nonblock", (fcntl(s, F_GETFL) & O_NONBLOCK) != 0);
+	say_num("cloexec", (fcntl(s, F_GETFD) & FD_CLOEXEC) != 0);
+	say("accept4 bad flags", accept4(l, NULL, NULL, 0x40));
+	close(s);
+	close(c);
+	close(l);
+	c = tcp4();
+	nonblock(c);
+	e.events = EPOLLOUT | EPOLLET;
+	epoll_ctl(ep, EPOLL_CTL_ADD, c, &e);
+	epoll_wait(ep, &e, 1, 0);
+	say("refused", do_connect(c, "127.0.0.1", 7501));
+	say_num("epoll wakes", epoll_wait(ep, &e, 1, 1000));
+	say_num("with OUT", (e.events & EPOLLOUT) != 0);
+	say_num("with HUP", (e.events & EPOLLHUP) != 0);
+	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	get("SO_ERROR again", c, SOL_SOCKET, SO_ERROR);
+	say("connect after SO_ERROR", do_connect(c, "127.0.0.1", 7501));
+	say("and again", do_connect(c, "127.0.0.1", 7501));
+	say("and without SO_ERROR", do_connect(c, "127.0.0.1", 7501));
+	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	close(c);
+	close(ep);
+}
+
+static void *late_connect(void *arg)
+{
+	int c = tcp4();
+
+	(void)arg;
+	usleep(50000);
+	do_connect(c, "127.0.0.1", 7600);
+	usleep(50000);
+	close(c);
+	return NULL;
+}
+
+static void *late_shutdown(void *arg)
+{
+	usleep(50000);
+	shutdown(*(int *)arg, SHUT_RDWR);
+	return NULL;
+}
+
+static void listening(void)
+{
+	int l = tcp4(), l2 = tcp4(), c, s;
+	pthread_t th;
+
+	section("listen");
+	say("accept, not listening", accept(l, NULL, NULL));
+	say("bind", do_bind(l, "127.0.0.1", 7600));
+	say("accept, only bound", accept(l, NULL, NULL));
+	c = tcp4();
+	say("connect to a bound one", do_connect(c, "127.0.0.1", 7600));
+	say("listen", listen(l, 1));
+	say("listen twice", listen(l, 100));
+	get("SO_ACCEPTCONN", l, SOL_SOCKET, SO_ACCEPTCONN);
+	say("bind a listener", do_bind(l, "127.0.0.1", 7601));
+	names("listener", l);
+	pthread_create(&th, NULL, late_connect, NULL);
+	s = say("accept waits", accept(l, NULL, NULL));
+	pthread_join(th, NULL);
+	close(s);
+	close(l);
+	say("bind again at once", do_bind(l2, "127.0.0.1", 7600));
+	close(l2);
+	close(c);
+	l = listener4("127.0.0.1", 7602);
+	close(l);
+	c = tcp4();
+	say("connect after close", do_connect(c, "127.0.0.1", 7602));
+	close(c);
+	l = listener4("127.0.0.1", 7603);
+	pthread_create(&th, NULL, late_shutdown, &l);
+	say("accept woken by shutdown", accept(l, NULL, NULL));
+	pthread_join(th, NULL);
+	c = tcp4();
+	say("connect after shutdown", do_connect(c, "127.0.0.1", 7603));
+	close(c);
+	get("SO_ACCEPTCONN", l, SOL_SOCKET, SO_ACCEPTCONN);
+	names("after shutdown", l);
+	l2 = tcp4();
+	say("the port is still held", do_bind(l2, "127.0.0.1", 7603));
+	close(l2);
+	close(l);
+	l = listener4("127.0.0.1", 7604);
+	say("listen, write side shut", shutdown(l, SHUT_WR));
+	c = tcp4();
+	say("still listens", do_connect(c, "127.0.0.1", 7604));
+	close(c);
+	close(l);
+	say("listen EBADF", listen(-1, 1));
+	l = socket(AF_INET, SOCK_DGRAM, 0);
+	say("listen udp", listen(l, 1));
+	close(l);
+}
+
+static void shutdowns(void)
+{
+	int fd = tcp4(), l = listener4("127.0.0.1", 7700), c = tcp4(), s;
+	char buf[8];
+
+	section("shutdown");
+	say("fresh", shutdown(fd, SHUT_RDWR));
+	say("bad how", shutdown(fd, 7));
+	do_bind(fd, "127.0.0.1", 7701);
+	say("bound", shutdown(fd, SHUT_WR));
+	close(fd);
+	do_connect(c, "127.0.0.1", 7700);
+	s = accept(l, NULL, NULL);
+	say("connected, read side", shutdown(c, SHUT_RD));
+	say_num("the peer still writes", write(s, "abc", 3));
+	say("connected, write side", shutdown(c, SHUT_WR));
+	say_num("the peer reads the end", read(s, buf, sizeof(buf)));
+	signal(SIGPIPE, SIG_IGN);
+	say("write after SHUT_WR", (int)write(c, "x", 1));
+	say("both on the server", shutdown(s, SHUT_RDWR));
+	say("write after SHUT_RDWR", (int)write(s, "x", 1));
+	close(c);
+	close(s);
+	close(l);
+}
+
+static void options(void)
+{
+	static const struct {
+		const char *name;
+		int level, opt, bad;
+	} ints[] = {
+		{"SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR, 0}, {"SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT, 0},
+		{"SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE, 0}, {"SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE, 0},
+		{"SO_SNDBUF", SOL_SOCKET, SO_SNDBUF, 0}, {"SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, 0},
+		{"SO_ZEROCOPY", SOL_SOCKET, SO_ZEROCOPY, 7}, {"SO_PRIORITY", SOL_SOCKET, SO_PRIORITY, 0},
+		{"TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY, 0}, {"TCP_CORK", IPPROTO_TCP, TCP_CORK, 0},
+		{"TCP_KEEPIDLE", IPPROTO_TCP, TCP_KEEPIDLE, 40000}, {"TCP_KEEPINTVL", IPPROTO_TCP, TCP_KEEPINTVL, 40000},
+		{"TCP_KEEPCNT", IPPROTO_TCP, TCP_KEEPCNT, 128}, {"TCP_SYNCNT", IPPROTO_TCP, TCP_SYNCNT, 128},
+		{"TCP_MAXSEG", IPPROTO_TCP, TCP_MAXSEG, 87}, {"TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT, -1},
+		{"TCP_QUICKACK", IPPROTO_TCP, TCP_QUICKACK, 0},
+		{"TCP_DEFER_ACCEPT", IPPROTO_TCP, TCP_DEFER_ACCEPT, 0}, {"TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2, 0},
+		{"TCP_FASTOPEN", IPPROTO_TCP, TCP_FASTOPEN, -1},
+		{"TCP_NOTSENT_LOWAT", IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0}, {"TCP_INQ", IPPROTO_TCP, 36, 2},
+		{"IP_TOS", IPPROTO_IP, IP_TOS, 0}, {"IP_TTL", IPPROTO_IP, IP_TTL, 256},
+		{"IP_FREEBIND", IPPROTO_IP, IP_FREEBIND, 0}, {"IP_MTU_DISCOVER", IPPROTO_IP, IP_MTU_DISCOVER, 6},
+		{"IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0},
+		{"IP_RECVERR", IPPROTO_IP, IP_RECVERR, 0}, {"IP_PKTINFO", IPPROTO_IP, IP_PKTINFO, 0},
+		{"IPV6_V6ONLY", IPPROTO_IPV6, IPV6_V6ONLY, 0}, {"IPV6_TCLASS", IPPROTO_IPV6, IPV6_TCLASS, 256},
+		{"IPV6_UNICAST_HOPS", IPPROTO_IPV6, IPV6_UNICAST_HOPS, 256},
+		{"IPV6_RECVPKTINFO", IPPROTO_IPV6, IPV6_RECVPKTINFO, 0},
+		{"SOL_UDP", IPPROTO_UDP, 1, 0}, {"unknown TCP", IPPROTO_TCP, 999, 0}, {"unknown IP", IPPROTO_IP, 999, 0},
+		{"unknown SOL_SOCKET", SOL_SOCKET, 999, 0}, {"unknown level", 999, 1, 0},
+	};
+	int fam[2] = {AF_INET, AF_INET6};
+	char what[100], text[64];
+	struct linger lin = {1, 5};
+	struct ucred cred;
+	struct tcp_info info;
+	socklen_t len;
+	int fd, l, c, s;
+
+	for (int f = 0; f < 2; f++) {
+		section(f ? "options-6" : "options-4");
+		for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
+			fd = socket(fam[f], SOCK_STREAM, 0);
+			snprintf(what, sizeof(what), "%s default", ints[i].name);
+			get(what, fd, ints[i].level, ints[i].opt);
+			snprintf(what, sizeof(what), "%s set 1", ints[i].name);
+			say(what, set(fd, ints[i].level, ints[i].opt, 1));
+			snprintf(what, sizeof(what), "%s after 1", ints[i].name);
+			get(what, fd, ints[i].level, ints[i].opt);
+			snprintf(what, sizeof(what), "%s set 100", ints[i].name);
+			say(what, set(fd, ints[i].level, ints[i].opt, 100));
+			snprintf(what, sizeof(what), "%s after 100", ints[i].name);
+			get(what, fd, ints[i].level, ints[i].opt);
+			if (ints[i].bad) {
+				snprintf(what, sizeof(what), "%s set %d", ints[i].name, ints[i].bad);
+				say(what, set(fd, ints[i].level, ints[i].opt, ints[i].bad));
+			}
+			snprintf(what, sizeof(what), "%s set short", ints[i].name);
+			say(what, setsockopt(fd, ints[i].level, ints[i].opt, "", 0));
+			close(fd);
+		}
+	}
+	section("options");
+	l = listener4("127.0.0.1", 7800);
+	set(l, IPPROTO_TCP, TCP_NODELAY, 1);
+	set(l, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set(l, IPPROTO_TCP, TCP_KEEPIDLE, 77);
+	say("SO_LINGER", setsockopt(l, SOL_SOCKET, SO_LINGER, &lin, sizeof(lin)));
+	c = tcp4();
+	do_connect(c, "127.0.0.1", 7800);
+	s = accept(l, NULL, NULL);
+	get("child TCP_NODELAY", s, IPPROTO_TCP, TCP_NODELAY);
+	get("child SO_REUSEADDR", s, SOL_SOCKET, SO_REUSEADDR);
+	get("child SO_KEEPALIVE", s, SOL_SOCKET, SO_KEEPALIVE);
+	get("child TCP_KEEPIDLE", s, IPPROTO_TCP, TCP_KEEPIDLE);
+	get("child SO_ACCEPTCONN", s, SOL_SOCKET, SO_ACCEPTCONN);
+	len = sizeof(lin);
+	memset(&lin, 0, sizeof(lin));
+	say("child SO_LINGER", getsockopt(s, SOL_SOCKET, SO_LINGER, &lin, &len));
+	say_num("child linger seconds", lin.l_linger);
+	get("TCP_MAXSEG connected", c, IPPROTO_TCP, TCP_MAXSEG);
+	len = sizeof(cred);
+	memset(&cred, 1, sizeof(cred));
+	say("SO_PEERCRED", getsockopt(c, SOL_SOCKET, SO_PEERCRED, &cred, &len));
+	say_num("SO_PEERCRED pid", cred.pid);
+	say_num("SO_PEERCRED uid", (int)cred.uid);
+	len = sizeof(info);
+	say("TCP_INFO", getsockopt(c, IPPROTO_TCP, TCP_INFO, &info, &len));
+	say_num("TCP_INFO state connected", info.tcpi_state);
+	len = 1;
+	memset(&info, 0, sizeof(info));
+	say("TCP_INFO, one octet", getsockopt(l, IPPROTO_TCP, TCP_INFO, &info, &len));
+	say_num("TCP_INFO state listening", info.tcpi_state);
+	say_num("TCP_INFO length", len);
+	fd = tcp4();
+	len = 1;
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	say_num("TCP_INFO state fresh", info.tcpi_state);
+	len = sizeof(text);
+	memset(text, 0, sizeof(text));
+	say("TCP_CONGESTION", getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, text, &len));
+	say_text("TCP_CONGESTION", text);
+	say("TCP_CONGESTION reno", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
+	memset(text, 0, sizeof(text));
+	len = sizeof(text);
+	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, text, &len);
+	say_text("TCP_CONGESTION", text);
+	say("TCP_CONGESTION nonsense", setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "nonsense", 8));
+	say("SO_BINDTODEVICE lo", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3));
+	memset(text, 0, sizeof(text));
+	len = sizeof(text);
+	say("SO_BINDTODEVICE get", getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, text, &len));
+	say_text("SO_BINDTODEVICE", text);
+	say_num("its length", len);
+	say("SO_BINDTODEVICE none", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0));
+	say("SO_BINDTODEVICE unknown", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "nosuch0", 8));
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE);
+	say("SO_MAX_PACING_RATE set", set(fd, SOL_SOCKET, SO_MAX_PACING_RATE, 1000000));
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE);
+	say("still a TCP socket", do_bind(fd, "127.0.0.1", 7801));
+	names("after pacing", fd);
+	get("IP_MTU unconnected", fd, IPPROTO_IP, IP_MTU);
+	len = sizeof(text);
+	say("IP_OPTIONS", getsockopt(fd, IPPROTO_IP, IP_OPTIONS, text, &len));
+	say_num("IP_OPTIONS length", len);
+	len = 1;
+	memset(text, 0x55, sizeof(text));
+	say("IP_TTL, one octet", getsockopt(fd, IPPROTO_IP, IP_TTL, text, &len));
+	say_num("value", text[0]);
+	say_num("length", len);
+	len = 2;
+	say("SO_TYPE, two octets", getsockopt(fd, SOL_SOCKET, SO_TYPE, text, &len));
+	say_num("length", len);
+	say("getsockopt EBADF", getsockopt(-1, SOL_SOCKET, SO_TYPE, text, &len));
+	len = (socklen_t)-1;
+	say("negative length", getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, text, &len));
+	close(fd);
+	close(c);
+	close(s);
+	close(l);
+}
+
+static void lengths(void)
+{
+	int l = listener4("127.0.0.1", 7850);
+	unsigned char raw[40];
+	socklen_t len;
+
+	section("lengths");
+	for (int n = 0; n <= 20; n += 4) {
+		char what[40];
+
+		memset(raw, 0xee, sizeof(raw));
+		len = (socklen_t)n;
+		snprintf(what, sizeof(what), "getsockname into %d", n);
+		say(what, getsockname(l, (struct sockaddr *)raw, &len));
+		say_num("length", len);
+		say_num("octet 3", raw[3]);
+		say_num("the octet after", raw[n]);
+	}
+	len = (socklen_t)-5;
+	say("negative", getsockname(l, (struct sockaddr *)raw, &len));
+	say("null length", getsockname(l, (struct sockaddr *)raw, NULL));
+	len = 16;
+	say("null address", getsockname(l, NULL, &len));
+	len = 0;
+	say("null address, length 0", getsockname(l, NULL, &len));
+	say("getsockname EBADF", getsockname(-1, (struct sockaddr *)raw, &len));
+	say("getpeername of a listener", getpeername(l, (struct sockaddr *)raw, &len));
+	close(l);
+}
+
+static void data(void)
+{
+	int l = listener4("127.0.0.1", 7900), c = tcp4(), s;
+	char buf[64] = "", ctl[CMSG_SPACE(sizeof(int))] = "";
+	struct iovec iov = {buf, sizeof(buf)};
+	union addr a;
+	socklen_t len = addr(&a, "127.0.0.1", 7900);
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *h;
+
+	section("data");
+	signal(SIGPIPE, SIG_IGN);
+	do_connect(c, "127.0.0.1", 7900);
+	s = accept(l, NULL, NULL);
+	say("errqueue", (int)recv(s, buf, sizeof(buf), MSG_ERRQUEUE | MSG_DONTWAIT));
+	say_num("sendto with an address", sendto(c, "hello world", 11, 0, &a.sa, len));
+	say("errqueue with data", (int)recv(s, buf, sizeof(buf), MSG_ERRQUEUE | MSG_DONTWAIT));
+	say_num("discard 6", recv(s, NULL, 6, MSG_TRUNC));
+	len = sizeof(a);
+	memset(buf, 0, sizeof(buf));
+	say_num("recvfrom", recvfrom(s, buf, sizeof(buf), 0, &a.sa, &len));
+	say_text("data", buf);
+	say_num("names nobody", len);
+	m.msg_control = ctl;
+	m.msg_controllen = sizeof(ctl);
+	h = CMSG_FIRSTHDR(&m);
+	h->cmsg_level = SOL_SOCKET;
+	h->cmsg_type = SCM_RIGHTS;
+	h->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(h), &l, sizeof(int));
+	iov.iov_len = 5;
+	memcpy(buf, "12345", 5);
+	say_num("sendmsg with SCM_RIGHTS", sendmsg(c, &m, 0));
+	memset(ctl, 0, sizeof(ctl));
+	m.msg_controllen = sizeof(ctl);
+	m.msg_name = &a;
+	m.msg_namelen = sizeof(a);
+	iov.iov_len = sizeof(buf);
+	say_num("recvmsg", recvmsg(s, &m, 0));
+	say_num("no control", (long)m.msg_controllen);
+	say_num("no name", m.msg_namelen);
+	say_num("urgent", send(c, "!", 1, MSG_OOB));
+	say_num("urgent read", recv(s, buf, 1, MSG_OOB));
+	close(c);
+	say_num("end", read(s, buf, sizeof(buf)));
+	close(s);
+	close(l);
+}
+
+static void inheritance(void)
+{
+	int l = listener4("127.0.0.1", 7950), c = tcp4(), s, d, st;
+	char a[16], b[16], e[16];
+	pid_t pid;
+
+	section("inherit");
+	do_connect(c, "127.0.0.1", 7950);
+	s = accept(l, NULL, NULL);
+	d = dup(c);
+	names("dup", d);
+	close(d);
+	d = fcntl(l, F_DUPFD, 100);
+	names("F_DUPFD", d);
+	say("bind a dup", do_bind(d, "127.0.0.1", 7951));
+	close(d);
+	d = dup2(s, 90);
+	names("dup2", d);
+	close(d);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		names("fork client", c);
+		names("fork server", s);
+		names("fork listener", l);
+		close(c);
+		close(s);
+		close(l);
+		exit(0);
+	}
+	waitpid(pid, &st, 0);
+	line_in_section += 6;
+	names("after fork", c);
+	fcntl(c, F_SETFD, 0);
+	fcntl(s, F_SETFD, 0);
+	fcntl(l, F_SETFD, 0);
+	snprintf(a, sizeof(a), "%d", c);
+	snprintf(b, sizeof(b), "%d", s);
+	snprintf(e, sizeof(e), "%d", l);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		char *empty[] = {NULL};
+
+		execve("/proc/self/exe", (char *[]){(char *)self, "names", a, b, e, NULL}, empty);
+		say("execve", -1);
+		exit(1);
+	}
+	waitpid(pid, &st, 0);
+	say_num("exec ended", st);
+	close(c);
+	close(s);
+	/* a listener held by a child only */
+	pid = fork();
+	if (pid == 0) {
+		d = accept(l, NULL, NULL);
+		exit(d < 0);
+	}
+	close(l);
+	c = tcp4();
+	say("a child listens on", do_connect(c, "127.0.0.1", 7950));
+	waitpid(pid, &st, 0);
+	d = tcp4();
+	set(d, SOL_SOCKET, SO_REUSEADDR, 1);
+	close(c);
+	say("and then it is free", do_bind(d, "127.0.0.1", 7950));
+	close(d);
+}
+
+static int after_exec(char **argv)
+{
+	int c = atoi(argv[2]), s = atoi(argv[3]), l = atoi(argv[4]), n;
+
+	section("after-exec");
+	names("client", c);
+	names("server", s);
+	names("listener", l);
+	get("SO_DOMAIN", c, SOL_SOCKET, SO_DOMAIN);
+	get("SO_REUSEADDR", l, SOL_SOCKET, SO_REUSEADDR);
+	say("listen again", listen(l, 5));
+	n = tcp4();
+	say("connect", do_connect(n, "127.0.0.1", port_of(l)));
+	close(n);
+	n = accept(l, NULL, NULL);
+	say("accept", n);
+	n = tcp4();
+	say("bind what is taken", do_bind(n, "127.0.0.1", 7950));
+	return 0;
+}
+
+static void disconnects(void)
+{
+	int l = listener4("127.0.0.1", 7960), c = tcp4(), s;
+	union addr a = {.sa = {.sa_family = AF_UNSPEC}};
+
+	section("unspec");
+	do_connect(c, "127.0.0.1", 7960);
+	s = accept(l, NULL, NULL);
+	say("connected", connect(c, &a.sa, sizeof(a.in)));
+	names("disconnected", c);
+	say("connect again", do_connect(c, "127.0.0.1", 7960));
+	close(s);
+	close(c);
+	c = tcp4();
+	say("fresh", connect(c, &a.sa, sizeof(a.in)));
+	do_bind(c, "127.0.0.1", 7961);
+	say("bound", connect(c, &a.sa, sizeof(a.in)));
+	names("bound", c);
+	close(c);
+	say("listening", connect(l, &a.sa, sizeof(a.in)));
+	c = tcp4();
+	say("nobody listens", do_connect(c, "127.0.0.1", 7960));
+	close(c);
+	close(l);
+}
+
+static void self_connect(void)
+{
+	int c = tcp4();
+
+	section("self");
+	do_bind(c, "127.0.0.1", 7970);
+	say("connect to oneself", do_connect(c, "127.0.0.1", 7970));
+	close(c);
+}
+
+int main(int argc, char **argv)
+{
+	self = argv[0];
+	if (argc == 5 && !strcmp(argv[1], "names"))
+		return after_exec(argv);
+	sockets();
+	bind_errors();
+	bind_pairs();
+	port_zero();
+	flows();
+	connect_errors();
+	tuple_in_use();
+	nonblocking();
+	listening();
+	shutdowns();
+	options();
+	lengths();
+	data();
+	inheritance();
+	disconnects();
+	self_connect();
+	return 0;
+}
