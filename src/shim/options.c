@@ -550,10 +550,9 @@ static int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int
 	const struct option *o = find(t, level, name);
 	int32_t v;
 
-	if (!o && (level == IPPROTO_TCP || level == IPPROTO_IP || (level == IPPROTO_IPV6 && t->family == PORT_FAMILY_6)))
-		return -ENOPROTOOPT;
 	if (!o)
-		return -EOPNOTSUPP;
+		return t->family == PORT_FAMILY_6 || level == IPPROTO_TCP || level == IPPROTO_IP ? -ENOPROTOOPT
+												   : -EOPNOTSUPP;
 	switch (o->what) {
 	case TAG:
 		return put_int((t->flags & o->arg) != 0, o->byte, val, len);
