@@ -1,0 +1,71 @@
+# berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
+.DEFAULT_GOAL := help
+.PHONY: help build demo check test san fuzz fuzz-smoke bench fmt tidy cross clang services install clean
+MAKEFLAGS += --no-print-directory
+PREFIX ?= /usr/local
+FUZZ_MINUTES ?= 10
+
+help: ## what each word does
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+
+build: deps-build ## build/src/cli/berth and the library it preloads
+	@tools/setup.sh build
+	@ninja -C build
+
+demo: deps-demo ## build, then two web servers on port 80 of two hosts, and curl on a third (private, leaves nothing)
+	@tools/setup.sh build
+	@ninja -C build --quiet src/cli/berth src/shim/libberth.so
+	@tools/demo.sh build
+
+check: deps-build ## the quick half of the tests, under a minute: build, unit, golden, format, layers
+	@-tools/install-deps.sh test
+	@tools/test.py check
+
+test: deps-demo ## everything CI runs, under 15 minutes; last line: N passed, N failed, N skipped
+	@-tools/install-deps.sh test
+	@tools/test.py all
+
+san: deps-build ## clang with the address and undefined behaviour sanitizers and slow checks: unit, crash, fuzz
+	@tools/install-deps.sh test
+	@tools/test.py san
+
+fuzz-smoke: deps-build ## each fuzz target on its corpus, then briefly on new inputs
+	@tools/install-deps.sh test
+	@tools/test.py fuzz-smoke
+
+fuzz: deps-build ## each fuzz target for FUZZ_MINUTES (10) minutes; what it finds stays in build-san/
+	@tools/install-deps.sh test
+	@BERTH_FUZZ_RUNS=-1 BERTH_FUZZ_SECONDS=$$(($(FUZZ_MINUTES) * 60)) tools/test.py fuzz
+
+bench: deps-build ## a release build, then every benchmark beside its rival, the kernel
+	@tools/bench.sh
+
+fmt: ## lay out every C file (clang-format 14)
+	@tools/format.sh
+
+tidy: deps-build ## clang-tidy over src/
+	@tools/install-deps.sh tidy
+	@tools/tidy.sh
+
+cross: deps-build ## compile everything for arm64
+	@-tools/install-deps.sh test
+	@tools/test.py cross
+
+clang: deps-build ## build with clang, into build-clang/
+	@test -f build-clang/build.ninja || CC=clang meson setup build-clang
+	@ninja -C build-clang
+
+services: ## make src/port/service_data.c anew from the registry's packages (needs npm)
+	@python3 tools/gen_services.py
+
+install: deps-build ## into PREFIX (/usr/local); DESTDIR is honoured
+	@tools/install-build.sh $(PREFIX)
+
+clean: ## remove every build folder
+	rm -rf build build-san build-clang build-bench build-arm64 build-install
+
+.PHONY: deps-build deps-demo
+deps-build:
+	@tools/install-deps.sh build
+deps-demo:
+	@tools/install-deps.sh build demo

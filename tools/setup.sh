@@ -1,0 +1,15 @@
+#!/bin/sh
+# tools/setup.sh BUILD: a build folder, unless it is there already. Without cmocka the tests are left
+# out, so that building and the demo need no more than they use; tools/test.py puts them in again.
+set -eu
+cd "$(dirname "$0")/.."
+[ ! -f "$1/build.ninja" ] || exit 0
+tests=true
+pkg-config --exists cmocka 2>/dev/null || tests=false
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "setting up $1 (tests: $tests)"
+if ! meson setup "$1" -Dtests=$tests -Dbench=$tests >"$log" 2>&1; then
+	cat "$log" >&2
+	exit 1
+fi

@@ -1,0 +1,354 @@
+#!/usr/bin/env python3
+"""Runs the tests and counts them.
+
+    tools/test.py             everything (`make test`)
+    tools/test.py check       what is quick: build, unit, golden, format, layers (`make check`)
+    tools/test.py san         the sanitizer build: unit, crash, fuzz corpora (`make san`)
+    tools/test.py fuzz-smoke  each fuzz target on its corpus and a short run (`make fuzz-smoke`)
+    tools/test.py cross       everything compiled for arm64 (`make cross`)
+    tools/test.py --list      the steps and which of the above they belong to
+    tools/test.py STEP...     those steps
+
+One line per test as it ends: "ok NAME", "FAIL NAME" (its output follows) or "skip NAME: what this
+machine lacks". The last line is "N passed, N failed, N skipped", alone. Exit code 1 when one failed.
+
+Tests that meson knows are run by meson and counted from its log. Exit code 77 is a skipped test, whose
+last line of output says why. A step that cannot even start (the build is broken) is a failed test.
+"""
+import argparse
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = "build"
+SAN = "build-san"
+CROSS = "build-arm64"
+SKIP = 77
+LOG_LINES = 60
+# A fuzz target in `make test`: all of its corpus, then this many new inputs, and never longer than this.
+FUZZ_RUNS = int(os.environ.get("BERTH_FUZZ_RUNS", "20000"))
+FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "30"))
+# Sanitizers and the preload library do not mix in one process, so only these suites run under them.
+SAN_SUITES = ("unit", "golden", "crash")
+QUICK_SUITES = ("unit", "golden")
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def ok(self, name, seconds=None):
+        self.passed += 1
+        say(f"ok   {name}" + (f" ({seconds:.1f} s)" if seconds is not None and seconds >= 0.1 else ""))
+
+    def fail(self, name, output, seconds=None):
+        self.failed += 1
+        say(f"FAIL {name}" + (f" ({seconds:.1f} s)" if seconds is not None else ""))
+        lines = output.rstrip().splitlines()
+        if len(lines) > LOG_LINES:
+            say(f"     ... {len(lines) - LOG_LINES} lines before these")
+        for line in lines[-LOG_LINES:]:
+            say("     " + line)
+
+    def skip(self, name, why):
+        self.skipped += 1
+        say(f"skip {name}: {why}")
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def run(argv, timeout, env=None, stdin=subprocess.DEVNULL):
+    """(exit code, output, seconds). The whole process group is ended when time is up."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as out:
+        p = subprocess.Popen(argv, cwd=ROOT, env=env, stdin=stdin, stdout=out, stderr=subprocess.STDOUT,
+                             start_new_session=True)
+        try:
+            code = p.wait(timeout)
+            late = ""
+        except subprocess.TimeoutExpired:
+            os.killpg(p.pid, signal.SIGKILL)
+            p.wait()
+            code, late = 124, f"\nstopped after {timeout} s"
+        out.seek(0)
+        text = out.read().decode("utf-8", "replace") + late
+    return code, text, time.monotonic() - started
+
+
+def last_line(text):
+    lines = [x.strip() for x in text.splitlines() if x.strip()]
+    return lines[-1] if lines else ""
+
+
+def command(count, name, argv, timeout=300, env=None):
+    """A command is a test: 0 passed, 77 skipped, else failed."""
+    code, out, seconds = run(argv, timeout, env)
+    if code == 0:
+        count.ok(name, seconds)
+    elif code == SKIP:
+        count.skip(name, last_line(out) or "it does not say why")
+    else:
+        count.fail(name, out + f"\n(exit code {code}: {' '.join(argv)})", seconds)
+    return code == 0
+
+
+def lacking(*tools):
+    return [t for t in tools if not shutil.which(t)]
+
+
+def sanitizer_env():
+    env = dict(os.environ)
+    env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_stack_use_after_return=1:strict_string_checks=1")
+    env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+    return env
+
+
+built = {}  # build directory -> did it build
+
+
+def build(count, directory, label, options, cc=None):
+    """Set up once, then build. Remembers the answer, so that steps can share a build."""
+    if directory in built:
+        return built[directory]
+    env = dict(os.environ)
+    if cc:
+        env["CC"] = cc
+    name = f"build: {label}"
+    here = os.path.join(ROOT, directory)
+    if not os.path.exists(os.path.join(here, "build.ninja")):
+        shutil.rmtree(here, ignore_errors=True)
+        code, out, seconds = run(["meson", "setup", directory, *options], 300, env)
+        if code != 0:
+            count.fail(name, out, seconds)
+            built[directory] = False
+            return False
+    elif "-Dtests=false" not in options:
+        # `make build` and `make demo` leave the tests out on a machine without cmocka.
+        code, out, seconds = run(["meson", "configure", directory, "-Dtests=true"], 300, env)
+        if code != 0:
+            count.fail(name, out, seconds)
+            built[directory] = False
+            return False
+    code, out, seconds = run(["ninja", "-C", directory], 900, env)
+    if code == 0:
+        count.ok(name, seconds)
+    else:
+        count.fail(name, out, seconds)
+    built[directory] = code == 0
+    return code == 0
+
+
+def build_gcc(count):
+    return build(count, BUILD, "gcc", [])
+
+
+SAN_OPTIONS = ["-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dslow_checks=true", "-Dfuzz=true",
+               "-Dbench=false", "-Doptimization=1", "-Dc_args=-fno-sanitize-recover=all"]
+
+
+def build_san(count):
+    missing = lacking("clang")
+    if missing:
+        if SAN not in built:
+            count.skip("build: clang, address and undefined behaviour sanitizers", "no clang")
+        built[SAN] = None
+        return None
+    return build(count, SAN, "clang, address and undefined behaviour sanitizers, slow checks", SAN_OPTIONS, "clang")
+
+
+def meson_suites(directory):
+    out = subprocess.run(["meson", "introspect", "--tests", directory], cwd=ROOT, capture_output=True, text=True,
+                         check=True).stdout
+    return {s.split(":")[-1] for t in json.loads(out) for s in t["suite"]}
+
+
+def meson_tests(count, directory, label, only=None, without=(), env=None, multiplier=1):
+    """Run a build's tests by meson; one count for each test of its log."""
+    have = meson_suites(directory)
+    chosen = (have if only is None else have & set(only)) - set(without)
+    if not chosen:
+        count.fail(f"{label}: tests", f"{directory} has no test of the suites {only}: nothing was tested")
+        return
+    argv = ["meson", "test", "-C", directory, "--no-rebuild", "-t", str(multiplier)]
+    for s in sorted(chosen):
+        argv += ["--suite", s]
+    log = os.path.join(ROOT, directory, "meson-logs", "testlog.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    code, out, seconds = run(argv, 900, env)
+    rows = []
+    if os.path.exists(log):
+        with open(log, encoding="utf-8") as f:
+            rows = [json.loads(line) for line in f if line.strip()]
+    for row in sorted(rows, key=lambda r: r["name"]):
+        name = f"{label}: {row['name'].split(' / ')[-1]}"
+        text = (row.get("stdout") or "") + (row.get("stderr") or "")
+        result = row["result"]
+        if result in ("OK", "EXPECTEDFAIL"):
+            count.ok(name, row["duration"])
+        elif result == "SKIP" or row.get("returncode") == SKIP:
+            count.skip(name, last_line(text) or "it does not say why")
+        else:
+            count.fail(name, text + f"\n({result}, exit code {row.get('returncode')})", row["duration"])
+    if not rows or (code != 0 and all(r["result"] in ("OK", "EXPECTEDFAIL", "SKIP") for r in rows)):
+        count.fail(f"{label}: meson test", out, seconds)
+
+
+# --- the steps ---
+
+def step_unit(count):
+    if build_gcc(count):
+        meson_tests(count, BUILD, "gcc", only=QUICK_SUITES)
+
+
+def step_meson(count):
+    if build_gcc(count):
+        meson_tests(count, BUILD, "gcc")
+
+
+def step_clang(count):
+    if lacking("clang"):
+        count.skip("build: clang", "no clang")
+        return
+    build(count, "build-clang", "clang", [], "clang")
+
+
+def step_sanitizers(count):
+    if build_san(count):
+        meson_tests(count, SAN, "sanitizers", only=SAN_SUITES, env=sanitizer_env(), multiplier=5)
+
+
+def fuzz_targets():
+    return sorted(p for p in glob.glob(os.path.join(ROOT, SAN, "fuzz", "fuzz_*"))
+                  if os.access(p, os.X_OK) and os.path.isfile(p))
+
+
+def step_fuzz(count, runs=FUZZ_RUNS, seconds=FUZZ_SECONDS):
+    ready = build_san(count)
+    if not ready:
+        return
+    targets = fuzz_targets()
+    if not targets:
+        count.fail("fuzz", f"no fuzz target in {SAN}/fuzz")
+    for path in targets:
+        target = os.path.basename(path)
+        corpus = os.path.join(ROOT, "fuzz", "corpus", target)
+        scratch = tempfile.mkdtemp(prefix="berth-fuzz-")
+        try:
+            seeds = sorted(glob.glob(os.path.join(corpus, "*")))
+            if seeds:
+                command(count, f"fuzz: {target}: {len(seeds)} inputs of its corpus", [path, *seeds], 300, sanitizer_env())
+            # New inputs go to the scratch folder; the corpus in the repository only grows by hand.
+            new = os.path.join(scratch, "new")
+            os.mkdir(new)
+            argv = [path, f"-runs={runs}", f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=20",
+                    f"-artifact_prefix={scratch}/", new] + ([corpus] if seeds else [])
+            code, out, took = run(argv, seconds + 120, sanitizer_env())
+            units = re.search(r"stat::number_of_executed_units: *(\d+)", out)
+            name = f"fuzz: {target}: {units.group(1) if units else 'no'} new inputs"
+            if code == 0 and units and int(units.group(1)) > 0:
+                count.ok(name, took)
+            else:
+                for artifact in glob.glob(os.path.join(scratch, "*-*")):
+                    kept = os.path.join(ROOT, SAN, os.path.basename(artifact))
+                    shutil.copy(artifact, kept)
+                    out += f"\nreplay: {os.path.relpath(path, ROOT)} {os.path.relpath(kept, ROOT)}"
+                count.fail(name, out, took)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def step_layers(count):
+    command(count, "layers: self-test", ["tools/layers.py", "--self-test"])
+    if build_gcc(count):
+        command(count, "layers", ["tools/layers.py", "--build", BUILD])
+    else:
+        command(count, "layers", ["tools/layers.py"])
+
+
+def step_format(count):
+    command(count, "format", ["tools/format.sh", "--check"])
+
+
+def step_demo(count):
+    missing = lacking("python3", "curl")
+    if missing:
+        count.skip("demo", f"no {', '.join(missing)}")
+    elif build_gcc(count):
+        command(count, "demo", ["tests/system/demo.sh", BUILD], 180)
+
+
+def step_install(count):
+    if build_gcc(count):
+        command(count, "install", ["tests/system/install.sh", BUILD], 180)
+
+
+def step_cross(count):
+    cc = "aarch64-linux-gnu-gcc"
+    if lacking(cc):
+        count.skip("cross: arm64", f"no {cc}")
+        return
+    options = ["--cross-file", "cross/aarch64.ini", "-Dtests=false", "-Dbench=false", "-Dcli=false"]
+    if not build(count, CROSS, "arm64: heart, network, shim", options):
+        return
+    command(count, "layers: arm64", ["tools/layers.py", "--build", CROSS])
+    # The command needs libjansson, which has no arm64 package for a cross compiler. Its headers do not
+    # depend on the processor, so it is compiled all the same and only not linked.
+    command(count, "build: arm64: cli, compiled and not linked", ["tools/cross-cli.sh", cc, CROSS])
+
+
+# name, function, which of the runs it is part of
+STEPS = [
+    ("format", step_format, {"check", "all"}),
+    ("layers", step_layers, {"check", "all"}),
+    ("unit", step_unit, {"check"}),
+    ("meson", step_meson, {"all"}),
+    ("clang", step_clang, {"all"}),
+    ("sanitizers", step_sanitizers, {"all", "san"}),
+    ("fuzz", step_fuzz, {"all", "san", "fuzz-smoke"}),
+    ("demo", step_demo, {"all"}),
+    ("install", step_install, {"all"}),
+    ("cross", step_cross, {"all", "cross"}),
+]
+
+
+def main():
+    p = argparse.ArgumentParser(description="run berth's tests", epilog="without arguments: all of them")
+    p.add_argument("what", nargs="*", default=["all"], help="all, check, san, fuzz-smoke, cross, or names of steps")
+    p.add_argument("--list", action="store_true", help="print the steps")
+    a = p.parse_args()
+    if a.list:
+        for name, _, runs in STEPS:
+            say(f"{name:12} {' '.join(sorted(runs))}")
+        return 0
+    known = {s[0] for s in STEPS}.union(*[s[2] for s in STEPS])
+    for w in a.what:
+        if w not in known:
+            p.error(f"no such step: {w} (--list prints them)")
+    count = Count()
+    started = time.monotonic()
+    for name, step, runs in STEPS:
+        if name in a.what or runs & set(a.what):
+            try:
+                step(count)
+            except Exception as e:  # a step that breaks must not hide the others
+                count.fail(name, f"{type(e).__name__}: {e}")
+    say(f"{time.monotonic() - started:.0f} s")
+    say(f"{count.passed} passed, {count.failed} failed, {count.skipped} skipped")
+    if count.passed + count.failed == 0:
+        return 1
+    return 1 if count.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
