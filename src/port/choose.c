@@ -141,15 +141,18 @@ static int scan(const struct choice *c, uint32_t first, uint32_t last, uint16_t 
 	return -EADDRINUSE;
 }
 
-/* Claims bound to a device stand in the maps for everybody. When the maps say "full" and there are
- * such claims, the rules decide port by port. */
-static int scan_devices(const struct choice *c, struct port_range range, uint16_t *ret)
+/* Two things stand in the maps for everybody though they stand in the way of some: claims bound to a
+ * device, and the placeholder of R2, which ::ffff:0.0.0.0 does not meet. When the maps say "full" and
+ * it may be for their sake, the rules decide port by port. */
+static int scan_exactly(const struct choice *c, struct port_range range, uint16_t *ret)
 {
 	struct port_want w = *c->w;
 	enum port_rule rule;
 	uint32_t hold;
 
-	if (hdr(c->t)->n_dev == 0 || c->peer != NULL)
+	bool mapped_any = w.family == PORT_FAMILY_6 && port_addr_is4(&w.addr) && port_addr_is_any(&w.addr);
+
+	if ((hdr(c->t)->n_dev == 0 && !mapped_any) || c->peer != NULL)
 		return -EADDRINUSE;
 	for (uint32_t p = range.first; p <= range.last; p++) {
 		w.port = (uint16_t)p;
@@ -208,7 +211,7 @@ int choose_port(struct port_table *t, const struct port_want *w, const struct po
 	if (r == -EADDRINUSE && start > range.first)
 		r = scan(&c, range.first, start - 1, &port);
 	if (r == -EADDRINUSE)
-		r = scan_devices(&c, range, &port);
+		r = scan_exactly(&c, range, &port);
 	if (r < 0)
 		return r;
 	if (counter != NULL) /* past the one taken, and a random step more, so that counting tells little */

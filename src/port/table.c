@@ -322,6 +322,8 @@ static int claim_port(struct port_table *t, struct port_want *w, enum claim_stat
 		r = choose_port(t, w, &w->addr, NULL, 0, &w->port);
 		if (r == -EADDRINUSE)
 			return refuse(t, reterr, r, PORT_RULE_RANGE_FULL, NIL);
+		if (w->proto == PORT_UDP)
+			w->flags |= PORT_AUTOBOUND; /* connect(AF_UNSPEC) gives it back, as Linux does */
 	} else {
 		r = conflict_find(t, w, NIL, false, &hold, &rule);
 		if (r == -EADDRINUSE)
@@ -450,7 +452,10 @@ int port_table_unlisten(struct port_table *t, struct port_ref ref)
 }
 
 /* --- flows --- */
-static int tuple_free(const struct port_table *t, const struct port_claim *c, struct port_refusal *reterr)
+/* A four-tuple in TIME-WAIT may begin again (RFC 9293, MAY-2; RFC 6191): Linux lets it for a port that
+ * was bound by hand, and for a listener's child. Whether the segment that asks is new enough is the
+ * stack's to judge, before. */
+static int tuple_free(struct port_table *t, const struct port_claim *c, struct port_refusal *reterr)
 {
 	uint32_t i;
 	int r;
@@ -458,9 +463,11 @@ static int tuple_free(const struct port_table *t, const struct port_claim *c, st
 	if (c->proto == PORT_UDP)
 		return 0; /* two UDP sockets that share a port may share a peer, too */
 	r = index_find_flow(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port, &i);
-	if (r == 0)
+	if (r == 0 && slot_at(t, i)->c.state != CLAIM_LINGER)
 		return refuse(t, reterr, -EADDRNOTAVAIL, PORT_RULE_TUPLE, i);
-	return r == -ENOENT ? 0 : refuse(t, reterr, r, PORT_RULE_NONE, NIL);
+	if (r == 0)
+		r = port_table_release(t, (struct port_ref){i, slot_at(t, i)->generation});
+	return r == -ENOENT || r == 0 ? 0 : refuse(t, reterr, r, PORT_RULE_NONE, NIL);
 }
 
 static int connect_bound(struct port_table *t, uint32_t i, const struct port_addr *local, const struct port_addr *peer,

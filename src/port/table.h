@@ -22,7 +22,7 @@ enum {
 	PORT_REUSEADDR = 1 << 0,  /* SO_REUSEADDR */
 	PORT_REUSEPORT = 1 << 1,  /* SO_REUSEPORT */
 	PORT_V6ONLY = 1 << 2,	  /* IPV6_V6ONLY; meaningful with family 6 */
-	PORT_AUTOBOUND = 1 << 3,  /* connect() or listen() chose the port; set by the table */
+	PORT_AUTOBOUND = 1 << 3,  /* connect() chose the port, or (UDP) bind() to port 0; set by the table */
 	PORT_PRIVILEGED = 1 << 4, /* want only: may bind below the first unprivileged port */
 	PORT_FREEBIND = 1 << 5,	  /* want only: IP_FREEBIND, IP_TRANSPARENT: address need not be local */
 	PORT_LISTEN_READY = 1 << 6, /* the listener's path exists; set by network/ */
@@ -197,6 +197,8 @@ MUST_CHECK int port_table_unlisten(struct port_table *t, struct port_ref ref);
  *         peers may share it (IP_BIND_ADDRESS_NO_PORT); a port other than 0 is -EINVAL
  * @local: the source address the flow uses (a wildcard collapses to it, R2); never a wildcard
  * @peer, @peer_port: port 0 is -ECONNREFUSED for TCP
+ *
+ * A bound claim takes over its four-tuple from a lingering claim (RFC 9293, MAY-2), as Linux does.
  *
  * Return: 0; -EADDRNOTAVAIL, four-tuple in use or (TCP) range full; -EAGAIN, (UDP) range full;
  * -EISCONN, TCP and connected already; -EINVAL; -ESTALE; -ENOBUFS; -EUCLEAN. UDP may connect again.
