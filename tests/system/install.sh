@@ -1,0 +1,42 @@
+#!/bin/sh
+# tests/system/install.sh BUILD: what `meson install` puts where, and that it works from there, moved
+# files and all; and that installing again does not write into the library that programs have mapped.
+set -u
+cd "$(dirname "$0")/../.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0
+check() { # what, command...
+	what=$1
+	shift
+	if "$@" >/dev/null 2>&1; then
+		echo "ok: $what"
+	else
+		echo "FAIL: $what"
+		failed=1
+	fi
+}
+# A build of its own, because the prefix is compiled in.
+prefix=$scratch/usr
+meson setup "$scratch/build" --prefix="$prefix" -Dtests=false -Dbench=false >"$scratch/log" 2>&1 &&
+	ninja -C "$scratch/build" >"$scratch/log" 2>&1 &&
+	meson install -C "$scratch/build" >"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; exit 1; }
+library=$(find "$prefix" -name libberth.so)
+check "the command is in bin" [ -x "$prefix/bin/berth" ]
+check "the library is in a folder of its own" [ "$(basename "$(dirname "$library")")" = berth ]
+BERTH_DIR=$scratch/berth
+export BERTH_DIR
+mkdir -m 700 "$BERTH_DIR"
+check "version" "$prefix/bin/berth" version
+rm -rf "$scratch/build/src"
+said=$("$prefix/bin/berth" run -n t -H a -- sh -c 'tr "\0" "\n" </proc/self/environ | grep ^LD_PRELOAD=' 2>&1)
+check "run preloads the installed library (said: $said)" [ "$said" = "LD_PRELOAD=$library" ]
+inode=$(stat -c %i "$library")
+exec 9<"$library"
+before=$(cksum <"$library")
+meson setup "$scratch/build2" --prefix="$prefix" -Dtests=false -Dbench=false -Doptimization=1 >"$scratch/log" 2>&1 &&
+	ninja -C "$scratch/build2" >"$scratch/log" 2>&1 &&
+	meson install -C "$scratch/build2" >"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; exit 1; }
+check "installing again makes a new file" [ "$(stat -c %i "$library")" != "$inode" ]
+check "the old one, still open, has not changed" [ "$(cksum <&9)" = "$before" ]
+exit $failed
