@@ -84,6 +84,22 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 	return odd(flags) ? receive(fd, len, flags) : shim_next()->recvfrom(fd, buf, len, flags, NULL, NULL);
 }
 
+/* What -D_FORTIFY_SOURCE makes of the two above. A buffer that is too small is libc's to abort on. */
+EXPORT(ssize_t, __recv_chk, (int fd, void *buf, size_t len, size_t buf_len, int flags))
+{
+	if (len > buf_len)
+		return shim_next()->__recv_chk(fd, buf, len, buf_len, flags);
+	return shim_recv(fd, buf, len, flags);
+}
+
+EXPORT(ssize_t, __recvfrom_chk,
+       (int fd, void *buf, size_t len, size_t buf_len, int flags, struct sockaddr *sa, socklen_t *sa_len))
+{
+	if (len > buf_len)
+		return shim_next()->__recvfrom_chk(fd, buf, len, buf_len, flags, sa, sa_len);
+	return shim_recvfrom(fd, buf, len, flags, sa, sa_len);
+}
+
 EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 {
 	struct shim *s;

@@ -61,6 +61,8 @@ struct mmsghdr;
 	X(int, shutdown, (int, int))                                                                         \
 	X(ssize_t, recv, (int, void *, size_t, int))                                                         \
 	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))                     \
+	X(ssize_t, __recv_chk, (int, void *, size_t, size_t, int))                                           \
+	X(ssize_t, __recvfrom_chk, (int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *))       \
 	X(ssize_t, recvmsg, (int, struct msghdr *, int))                                                     \
 	X(ssize_t, send, (int, const void *, size_t, int))                                                   \
 	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))             \
