@@ -265,6 +265,21 @@ static bool check_claim(const struct port_table *t, uint32_t i)
 	return index_find_flow(t, s->c.proto, &s->c.addr, s->c.port, &s->c.peer, s->c.peer_port, &found) == 0;
 }
 
+/* The look-up chain of its place has the hold, once. */
+static bool check_lookup(const struct port_table *t, uint32_t ih)
+{
+	const struct hold *h = hold_at(t, ih), *o;
+	uint32_t n = 0, steps = 0;
+
+	for (uint32_t i = index_lookup_head(t, h->proto, h->port, &h->addr); i != NIL; i = o->l_next) {
+		o = hold_at(t, i);
+		if (o == NULL || ++steps > t->n_max)
+			return false;
+		n += i == ih;
+	}
+	return n == 1;
+}
+
 static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_holds, uint32_t *n_members)
 {
 	const struct bucket *b = bucket_at(t, ib);
@@ -279,7 +294,7 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 		uint32_t members = 0, s = 0;
 
 		h = hold_at(t, i);
-		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max)
+		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max || !check_lookup(t, i))
 			return false;
 		for (s = h->first; s != NIL; s = slot_at(t, s)->m_next)
 			if (slot_at(t, s) == NULL || slot_at(t, s)->hold != i || ++members > t->n_max)

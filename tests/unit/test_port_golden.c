@@ -226,7 +226,7 @@ static void every_row_was_run(void **state)
 {
 	(void)state;
 	assert_int_equal(rows_seen, 1645);
-	print_message("golden table: %u rows, %u pairs\n", rows_seen, pairs_seen);
+	print_message("# golden table: %u rows, %u pairs\n", rows_seen, pairs_seen);
 }
 
 int main(void)
