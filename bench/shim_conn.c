@@ -255,7 +255,8 @@ static bool run(const char *self, const struct network *n, const char *library, 
 		fclose(f);
 	waitpid(pid, &st, 0);
 	return ok && st == 0 &&
-	       sscanf(line, "%lf %lf %lf %lf %lf %lf", &out[0], &out[1], &out[2], &out[3], &out[4], &out[5]) == N_FIGURES;
+	       sscanf(line, "%lf %lf %lf %lf %lf %lf", &out[0], &out[1], &out[2], &out[3], &out[4], &out[5]) ==
+		       N_FIGURES;
 }
 
 int main(int argc, char **argv)
@@ -285,7 +286,8 @@ int main(int argc, char **argv)
 			double out[N_FIGURES];
 
 			if (!run("/proc/self/exe", which ? &net : NULL, argv[1], which == 2, out)) {
-				fprintf(stderr, "shim_conn: the worker failed %s\n", which ? "under berth" : "natively");
+				fprintf(stderr, "shim_conn: the worker failed %s\n",
+					which ? "under berth" : "natively");
 				bad = 1;
 				break;
 			}
@@ -299,10 +301,11 @@ int main(int argc, char **argv)
 			double kernel = median(got[0][k], rounds), berth = median(got[1][k], rounds),
 			       small = median(got[2][k], rounds);
 
-			printf("%-29s %4s %12.2f %12.2f %7.2f %12.2f %7.2f", figures[k].name, figures[k].unit, kernel, berth,
-			       berth / kernel, small, small / kernel);
+			printf("%-29s %4s %12.2f %12.2f %7.2f %12.2f %7.2f", figures[k].name, figures[k].unit, kernel,
+			       berth, berth / kernel, small, small / kernel);
 			if (figures[k].wanted > 0)
-				printf("  %s %.2f", figures[k].less_is_better ? "at most" : "at least", figures[k].wanted);
+				printf("  %s %.2f", figures[k].less_is_better ? "at most" : "at least",
+				       figures[k].wanted);
 			printf("\n");
 		}
 	}

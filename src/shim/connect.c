@@ -20,8 +20,8 @@
 
 #include "shim/shim.h"
 
-#define LISTENERS_MAX 8	 /* dead ones we bury in one connect() */
-#define NAMES_MAX 16	 /* ports we try when the name of the flow is taken */
+#define LISTENERS_MAX 8 /* dead ones we bury in one connect() */
+#define NAMES_MAX 16	/* ports we try when the name of the flow is taken */
 
 /* A new socket in the place of fd, keeping what the descriptor and the tag say. */
 static int replace(int fd, struct tag *t)
@@ -32,7 +32,7 @@ static int replace(int fd, struct tag *t)
 		return -EBADF;
 	t->state = SOCK_NEW;
 	t->slot = LATE_NONE;
-	t->flags &= (uint16_t)~(TAG_CLAIM | TAG_FRESH | TAG_SHUT_RD | TAG_SHUT_WR);
+	t->flags &= (uint16_t) ~(TAG_CLAIM | TAG_FRESH | TAG_SHUT_RD | TAG_SHUT_WR);
 	new_fd = sock_new(t, SOCK_CLOEXEC | (fl & O_NONBLOCK ? SOCK_NONBLOCK : 0));
 	if (new_fd < 0)
 		return new_fd;
@@ -204,7 +204,8 @@ static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_befo
 
 		if (!bound_before)
 			a->ref = PORT_REF_NONE;
-		r = network_connect(&s->net, a->t->host, &a->ref, &a->want, &a->source, &a->peer, a->peer_port, &refusal);
+		r = network_connect(&s->net, a->t->host, &a->ref, &a->want, &a->source, &a->peer, a->peer_port,
+				    &refusal);
 		if (r < 0)
 			return r;
 		r = network_get_slot(&s->net, a->t->host, a->ref.slot, &a->ref, &c);

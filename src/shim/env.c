@@ -99,8 +99,7 @@ static int start(void)
 		self.run = number;
 		self.has_run = env_keep(env_run, sizeof(env_run), "BERTH_RUN", run, strlen(run));
 	}
-	if (network_open_dir(&self.net, dir, &err) < 0 ||
-	    network_host_get(&self.net, name, true, &self.host) < 0)
+	if (network_open_dir(&self.net, dir, &err) < 0 || network_host_get(&self.net, name, true, &self.host) < 0)
 		return ON;
 	network_get_info(&self.net, &info);
 	self.privileged_deny = info.privileged_deny;
@@ -117,12 +116,12 @@ static long missing(void)
 static int find_next(void)
 {
 	/* dlsym() gives an object pointer; the standard way round the cast is a copy. */
-#define FIND(type, name, args)                                                                               \
-	do {                                                                                                 \
-		void *p = dlsym(RTLD_NEXT, #name);                                                           \
-		if (!p)                                                                                      \
-			p = (void *)(uintptr_t)missing;                                                      \
-		memcpy(&next.name, &p, sizeof(p));                                                           \
+#define FIND(type, name, args)                          \
+	do {                                            \
+		void *p = dlsym(RTLD_NEXT, #name);      \
+		if (!p)                                 \
+			p = (void *)(uintptr_t)missing; \
+		memcpy(&next.name, &p, sizeof(p));      \
 	} while (0);
 #define FIND_ONE(type, name, args) FIND(type, name, args)
 	SHIM_NEXT_LIST(FIND_ONE)

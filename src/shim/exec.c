@@ -109,7 +109,7 @@ static char *const *fill(char *const *env, char **new, char *preload)
 }
 
 /* env, or a copy on the caller's stack with ours added. A macro, as alloca() belongs to the caller. */
-#define WITH_OURS(env)                                                                                       \
+#define WITH_OURS(env) \
 	(!needs(env) ? (env) : fill(env, alloca((count(env) + 6) * sizeof(char *)), alloca(merged_size(env) + 1)))
 
 EXPORT(int, execve, (const char *path, char *const *argv, char *const *env))
@@ -143,13 +143,13 @@ EXPORT(int, execveat, (int fd, const char *path, char *const *argv, char *const 
 }
 
 EXPORT(int, posix_spawn,
-       (pid_t *pid, const char *path, const void *actions, const void *attr, char *const *argv, char *const *env))
+       (pid_t * pid, const char *path, const void *actions, const void *attr, char *const *argv, char *const *env))
 {
 	return shim_next()->posix_spawn(pid, path, actions, attr, argv, WITH_OURS(env));
 }
 
 EXPORT(int, posix_spawnp,
-       (pid_t *pid, const char *file, const void *actions, const void *attr, char *const *argv, char *const *env))
+       (pid_t * pid, const char *file, const void *actions, const void *attr, char *const *argv, char *const *env))
 {
 	return shim_next()->posix_spawnp(pid, file, actions, attr, argv, WITH_OURS(env));
 }
@@ -171,19 +171,19 @@ static void take_args(const char *first, va_list ap, size_t n, char **argv)
 		argv[i] = i < n ? va_arg(ap, char *) : NULL;
 }
 
-#define LIST_ARGS(first, argv)                                                                               \
-	do {                                                                                                 \
-		va_list ap_;                                                                                 \
-		size_t n_;                                                                                   \
-		va_start(ap_, first);                                                                        \
-		n_ = first ? count_args(ap_) : 0;                                                            \
-		va_end(ap_);                                                                                 \
-		if (n_ > ARGS_MAX)                                                                           \
-			return shim_ret(-E2BIG);                                                             \
-		argv = alloca((n_ + 1) * sizeof(char *));                                                    \
-		va_start(ap_, first);                                                                        \
-		take_args(first, ap_, n_, argv);                                                             \
-		va_end(ap_);                                                                                 \
+#define LIST_ARGS(first, argv)                            \
+	do {                                              \
+		va_list ap_;                              \
+		size_t n_;                                \
+		va_start(ap_, first);                     \
+		n_ = first ? count_args(ap_) : 0;         \
+		va_end(ap_);                              \
+		if (n_ > ARGS_MAX)                        \
+			return shim_ret(-E2BIG);          \
+		argv = alloca((n_ + 1) * sizeof(char *)); \
+		va_start(ap_, first);                     \
+		take_args(first, ap_, n_, argv);          \
+		va_end(ap_);                              \
 	} while (0)
 
 EXPORT(int, execl, (const char *path, const char *first, ...))

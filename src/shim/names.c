@@ -58,8 +58,8 @@ EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 /* Socket-level options that TCP's children have from their listener and AF_UNIX's do not. */
 static void inherit(int from, int to)
 {
-	static const int names[] = {SO_KEEPALIVE, SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO, SO_OOBINLINE, SO_RCVLOWAT,
-				    SO_PRIORITY};
+	static const int names[] = {SO_KEEPALIVE, SO_LINGER,   SO_RCVTIMEO, SO_SNDTIMEO,
+				    SO_OOBINLINE, SO_RCVLOWAT, SO_PRIORITY};
 
 	for (size_t i = 0; i < COUNT_OF(names); i++) {
 		uint64_t v[2];

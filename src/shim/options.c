@@ -47,10 +47,10 @@ enum what { TAG, STORE, NATIVE, SPECIAL, REFUSE };
 struct option {
 	int level, name;
 	enum what what;
-	int arg;	   /* TAG: the bit; STORE: enum extra; REFUSE: errno */
+	int arg; /* TAG: the bit; STORE: enum extra; REFUSE: errno */
 	int32_t dflt;
-	int32_t min, max;  /* STORE: else -EINVAL; both 0: any truth value, kept as 0 or 1 */
-	bool byte;	   /* IP level: fewer than four octets are read as one (none: 0), and written as one */
+	int32_t min, max; /* STORE: else -EINVAL; both 0: any truth value, kept as 0 or 1 */
+	bool byte;	  /* IP level: fewer than four octets are read as one (none: 0), and written as one */
 };
 
 static const struct option options[] = {
@@ -316,9 +316,9 @@ static int set_buffer(int fd, struct tag *t, int name, const void *val, socklen_
 
 /* Which algorithms there are, and which is the default, only the kernel's TCP can tell: a socket of its
  * own is asked. What was chosen is remembered as a place in this list. */
-static const char *const congestion_names[] = {"", "cubic", "reno", "bbr", "dctcp", "bic", "cdg", "highspeed", "htcp",
-					       "hybla", "illinois", "lp", "nv", "scalable", "vegas", "veno",
-					       "westwood", "yeah"};
+static const char *const congestion_names[] = {"",    "cubic",	   "reno",  "bbr",   "dctcp",	 "bic",
+					       "cdg", "highspeed", "htcp",  "hybla", "illinois", "lp",
+					       "nv",  "scalable",  "vegas", "veno",  "westwood", "yeah"};
 
 static int ask_tcp(bool write, int name, void *val, socklen_t *len)
 {
@@ -552,7 +552,7 @@ static int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int
 
 	if (!o)
 		return t->family == PORT_FAMILY_6 || level == IPPROTO_TCP || level == IPPROTO_IP ? -ENOPROTOOPT
-												   : -EOPNOTSUPP;
+												 : -EOPNOTSUPP;
 	switch (o->what) {
 	case TAG:
 		return put_int((t->flags & o->arg) != 0, o->byte, val, len);

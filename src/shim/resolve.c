@@ -107,8 +107,7 @@ static int lookup(const struct network_host *h, const char *service, const struc
 	return 0;
 }
 
-EXPORT(int, getaddrinfo,
-       (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret))
+EXPORT(int, getaddrinfo, (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret))
 {
 	struct network_host h;
 

@@ -14,8 +14,8 @@
 #include "network/network.h"
 #include "shim/sys.h"
 
-#define EXPORT(type, name, args)                                                                             \
-	type shim_##name args __asm__(#name) __attribute__((visibility("default")));                         \
+#define EXPORT(type, name, args)                                                     \
+	type shim_##name args __asm__(#name) __attribute__((visibility("default"))); \
 	type shim_##name args
 
 /* --- this process's place in the network (env.c) --- */
@@ -48,41 +48,40 @@ struct addrinfo;
 struct hostent;
 struct msghdr;
 struct mmsghdr;
-#define SHIM_NEXT_LIST(X)                                                                                    \
-	X(int, socket, (int, int, int))                                                                      \
-	X(int, bind, (int, const struct sockaddr *, socklen_t))                                              \
-	X(int, listen, (int, int))                                                                           \
-	X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                          \
-	X(int, connect, (int, const struct sockaddr *, socklen_t))                                           \
-	X(int, getsockname, (int, struct sockaddr *, socklen_t *))                                           \
-	X(int, getpeername, (int, struct sockaddr *, socklen_t *))                                           \
-	X(int, getsockopt, (int, int, int, void *, socklen_t *))                                             \
-	X(int, setsockopt, (int, int, int, const void *, socklen_t))                                         \
-	X(int, shutdown, (int, int))                                                                         \
-	X(ssize_t, recv, (int, void *, size_t, int))                                                         \
-	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))                     \
-	X(ssize_t, __recv_chk, (int, void *, size_t, size_t, int))                                           \
-	X(ssize_t, __recvfrom_chk, (int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *))       \
-	X(ssize_t, recvmsg, (int, struct msghdr *, int))                                                     \
-	X(ssize_t, send, (int, const void *, size_t, int))                                                   \
-	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))             \
-	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                               \
-	X(int, execve, (const char *, char *const *, char *const *))                                         \
-	X(int, execvpe, (const char *, char *const *, char *const *))                                        \
-	X(int, fexecve, (int, char *const *, char *const *))                                                 \
-	X(int, execveat, (int, const char *, char *const *, char *const *, int))                             \
-	X(int, posix_spawn, (pid_t *, const char *, const void *, const void *, char *const *, char *const *)) \
-	X(int, posix_spawnp, (pid_t *, const char *, const void *, const void *, char *const *, char *const *)) \
-	X(int, getaddrinfo, (const char *, const char *, const struct addrinfo *, struct addrinfo **))       \
-	X(void, freeaddrinfo, (struct addrinfo *))                                                           \
-	X(int, getnameinfo, (const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t, int)) \
-	X(struct hostent *, gethostbyname, (const char *))                                                   \
-	X(struct hostent *, gethostbyname2, (const char *, int))                                             \
-	X(int, gethostbyname_r, (const char *, struct hostent *, char *, size_t, struct hostent **, int *))  \
-	X(int, gethostbyname2_r,                                                                             \
-	  (const char *, int, struct hostent *, char *, size_t, struct hostent **, int *))                   \
-	X(struct hostent *, gethostbyaddr, (const void *, socklen_t, int))                                   \
-	X(int, gethostbyaddr_r,                                                                              \
+#define SHIM_NEXT_LIST(X)                                                                                         \
+	X(int, socket, (int, int, int))                                                                           \
+	X(int, bind, (int, const struct sockaddr *, socklen_t))                                                   \
+	X(int, listen, (int, int))                                                                                \
+	X(int, accept4, (int, struct sockaddr *, socklen_t *, int))                                               \
+	X(int, connect, (int, const struct sockaddr *, socklen_t))                                                \
+	X(int, getsockname, (int, struct sockaddr *, socklen_t *))                                                \
+	X(int, getpeername, (int, struct sockaddr *, socklen_t *))                                                \
+	X(int, getsockopt, (int, int, int, void *, socklen_t *))                                                  \
+	X(int, setsockopt, (int, int, int, const void *, socklen_t))                                              \
+	X(int, shutdown, (int, int))                                                                              \
+	X(ssize_t, recv, (int, void *, size_t, int))                                                              \
+	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))                          \
+	X(ssize_t, __recv_chk, (int, void *, size_t, size_t, int))                                                \
+	X(ssize_t, __recvfrom_chk, (int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *))            \
+	X(ssize_t, recvmsg, (int, struct msghdr *, int))                                                          \
+	X(ssize_t, send, (int, const void *, size_t, int))                                                        \
+	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))                  \
+	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                                    \
+	X(int, execve, (const char *, char *const *, char *const *))                                              \
+	X(int, execvpe, (const char *, char *const *, char *const *))                                             \
+	X(int, fexecve, (int, char *const *, char *const *))                                                      \
+	X(int, execveat, (int, const char *, char *const *, char *const *, int))                                  \
+	X(int, posix_spawn, (pid_t *, const char *, const void *, const void *, char *const *, char *const *))    \
+	X(int, posix_spawnp, (pid_t *, const char *, const void *, const void *, char *const *, char *const *))   \
+	X(int, getaddrinfo, (const char *, const char *, const struct addrinfo *, struct addrinfo **))            \
+	X(void, freeaddrinfo, (struct addrinfo *))                                                                \
+	X(int, getnameinfo, (const struct sockaddr *, socklen_t, char *, socklen_t, char *, socklen_t, int))      \
+	X(struct hostent *, gethostbyname, (const char *))                                                        \
+	X(struct hostent *, gethostbyname2, (const char *, int))                                                  \
+	X(int, gethostbyname_r, (const char *, struct hostent *, char *, size_t, struct hostent **, int *))       \
+	X(int, gethostbyname2_r, (const char *, int, struct hostent *, char *, size_t, struct hostent **, int *)) \
+	X(struct hostent *, gethostbyaddr, (const void *, socklen_t, int))                                        \
+	X(int, gethostbyaddr_r,                                                                                   \
 	  (const void *, socklen_t, int, struct hostent *, char *, size_t, struct hostent **, int *))
 #define SHIM_NEXT_FIELD(type, name, args) type(*name) args;
 struct shim_next {
@@ -108,9 +107,9 @@ enum {
 	TAG_V6ONLY = 1 << 2,
 	TAG_NODELAY = 1 << 3,
 	TAG_CORK = 1 << 4,
-	TAG_NOPORT = 1 << 5,   /* IP_BIND_ADDRESS_NO_PORT */
+	TAG_NOPORT = 1 << 5, /* IP_BIND_ADDRESS_NO_PORT */
 	TAG_FREEBIND = 1 << 6,
-	TAG_FRESH = 1 << 7,    /* connected, but the program was told EINPROGRESS: connect() says 0 once */
+	TAG_FRESH = 1 << 7, /* connected, but the program was told EINPROGRESS: connect() says 0 once */
 	TAG_SHUT_RD = 1 << 8,
 	TAG_SHUT_WR = 1 << 9,
 	TAG_CLAIM = 1 << 10,   /* slot is its claim's; without it slot is an enum tag_late */
@@ -148,8 +147,7 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 /* sockaddr in and out (sockaddr.c). */
 struct port_addr addr_any(enum port_family f);
 /* Family and length are known to be right: at least 16 octets, or 24 for family 6. */
-void addr_read(enum port_family f, const struct sockaddr *sa, socklen_t len, struct port_addr *ret,
-	       uint16_t *ret_port);
+void addr_read(enum port_family f, const struct sockaddr *sa, socklen_t len, struct port_addr *ret, uint16_t *ret_port);
 /* As the kernel: at most *len octets are written, *len becomes the whole length. Return: 0; -EINVAL;
  * -EFAULT. A NULL sa writes nothing (accept). */
 MUST_CHECK int addr_write(enum port_family f, const struct port_addr *a, uint16_t port, struct sockaddr *sa,
@@ -163,14 +161,47 @@ int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct por
 
 /* --- option values the tag has no room for (extra.c): this process's memory, lost at exec --- */
 enum extra {
-	EXTRA_SNDBUF, EXTRA_RCVBUF, EXTRA_PACING, EXTRA_DEV, EXTRA_PORT_RANGE,
-	EXTRA_MAXSEG, EXTRA_KEEPIDLE, EXTRA_KEEPINTVL, EXTRA_KEEPCNT, EXTRA_SYNCNT, EXTRA_LINGER2,
-	EXTRA_DEFER_ACCEPT, EXTRA_WINDOW_CLAMP, EXTRA_QUICKACK, EXTRA_CONGESTION, EXTRA_THIN_LINEAR,
-	EXTRA_THIN_DUPACK, EXTRA_USER_TIMEOUT, EXTRA_FASTOPEN, EXTRA_NOTSENT_LOWAT, EXTRA_FASTOPEN_CONNECT,
-	EXTRA_FASTOPEN_NO_COOKIE, EXTRA_INQ, EXTRA_TX_DELAY,
-	EXTRA_TOS, EXTRA_TTL, EXTRA_RECVERR, EXTRA_MTU_DISCOVER, EXTRA_PKTINFO, EXTRA_RECVTOS, EXTRA_RECVTTL,
-	EXTRA_MINTTL, EXTRA_TRANSPARENT, EXTRA_V6_TCLASS, EXTRA_V6_HOPS, EXTRA_V6_PKTINFO, EXTRA_V6_RECVHOPS,
-	EXTRA_V6_RECVTCLASS, EXTRA_V6_RECVERR, EXTRA_V6_MTU_DISCOVER, EXTRA_V6_DONTFRAG,
+	EXTRA_SNDBUF,
+	EXTRA_RCVBUF,
+	EXTRA_PACING,
+	EXTRA_DEV,
+	EXTRA_PORT_RANGE,
+	EXTRA_MAXSEG,
+	EXTRA_KEEPIDLE,
+	EXTRA_KEEPINTVL,
+	EXTRA_KEEPCNT,
+	EXTRA_SYNCNT,
+	EXTRA_LINGER2,
+	EXTRA_DEFER_ACCEPT,
+	EXTRA_WINDOW_CLAMP,
+	EXTRA_QUICKACK,
+	EXTRA_CONGESTION,
+	EXTRA_THIN_LINEAR,
+	EXTRA_THIN_DUPACK,
+	EXTRA_USER_TIMEOUT,
+	EXTRA_FASTOPEN,
+	EXTRA_NOTSENT_LOWAT,
+	EXTRA_FASTOPEN_CONNECT,
+	EXTRA_FASTOPEN_NO_COOKIE,
+	EXTRA_INQ,
+	EXTRA_TX_DELAY,
+	EXTRA_TOS,
+	EXTRA_TTL,
+	EXTRA_RECVERR,
+	EXTRA_MTU_DISCOVER,
+	EXTRA_PKTINFO,
+	EXTRA_RECVTOS,
+	EXTRA_RECVTTL,
+	EXTRA_MINTTL,
+	EXTRA_TRANSPARENT,
+	EXTRA_V6_TCLASS,
+	EXTRA_V6_HOPS,
+	EXTRA_V6_PKTINFO,
+	EXTRA_V6_RECVHOPS,
+	EXTRA_V6_RECVTCLASS,
+	EXTRA_V6_RECVERR,
+	EXTRA_V6_MTU_DISCOVER,
+	EXTRA_V6_DONTFRAG,
 };
 #define EXTRA_N 41
 /* Return: true and the value, when it was set. */

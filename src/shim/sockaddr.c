@@ -12,8 +12,7 @@ struct port_addr addr_any(enum port_family f)
 	return f == PORT_FAMILY_6 ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4;
 }
 
-void addr_read(enum port_family f, const struct sockaddr *sa, socklen_t len, struct port_addr *ret,
-	       uint16_t *ret_port)
+void addr_read(enum port_family f, const struct sockaddr *sa, socklen_t len, struct port_addr *ret, uint16_t *ret_port)
 {
 	if (f == PORT_FAMILY_4) {
 		struct sockaddr_in in;

@@ -20,9 +20,9 @@
 #define IPPROTO_MPTCP 262
 #endif
 
-#define BACKLOG 4096		/* the kernel clamps it to somaxconn. A full AF_UNIX backlog cannot be polled */
-#define SNDBUF_WISH (1 << 28)	/* clamped to wmem_max */
-#define FIRST_LEN_MAX 128	/* sizeof(struct sockaddr_storage): longer is EINVAL */
+#define BACKLOG 4096	      /* the kernel clamps it to somaxconn. A full AF_UNIX backlog cannot be polled */
+#define SNDBUF_WISH (1 << 28) /* clamped to wmem_max */
+#define FIRST_LEN_MAX 128     /* sizeof(struct sockaddr_storage): longer is EINVAL */
 
 void sock_grow(int fd)
 {
@@ -344,7 +344,7 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 		t->state = SOCK_BOUND;
 		t->flags |= TAG_SHUT_RD;
 		tag_set(fd, t);
-		(void)r; /* a claim that is gone has nothing left to stop */
+		(void)r;			    /* a claim that is gone has nothing left to stop */
 		return sys_shutdown(fd, SHUT_RDWR); /* wakes who waits in accept() */
 	case SOCK_CONNECTED:
 	case SOCK_ACCEPTED:

@@ -44,8 +44,8 @@ int tag_get(int fd, struct tag *ret)
 
 void tag_set(int fd, const struct tag *t)
 {
-	uint64_t v = MAGIC << 52 | (uint64_t)t->host << 40 | (uint64_t)t->slot << 18 |
-		     (uint64_t)t->state << 15 | (uint64_t)(t->family == PORT_FAMILY_6) << 14 | t->flags;
+	uint64_t v = MAGIC << 52 | (uint64_t)t->host << 40 | (uint64_t)t->slot << 18 | (uint64_t)t->state << 15 |
+		     (uint64_t)(t->family == PORT_FAMILY_6) << 14 | t->flags;
 
 	/* It cannot fail on a descriptor that tag_get() read; another thread may have closed it since,
 	 * and then there is nothing to remember. */

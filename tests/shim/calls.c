@@ -39,13 +39,15 @@ static const char *errno_name(int e)
 	static char other[32];
 
 	switch (e) {
-#define E(x)                                                                                                 \
-	case x:                                                                                              \
+#define E(x)    \
+	case x: \
 		return #x;
-		E(EACCES) E(EADDRINUSE) E(EADDRNOTAVAIL) E(EAFNOSUPPORT) E(EAGAIN) E(EALREADY) E(EBADF)
-		E(ECONNABORTED) E(ECONNREFUSED) E(ECONNRESET) E(EDESTADDRREQ) E(EFAULT) E(EINPROGRESS) E(EINTR)
-		E(EINVAL) E(EISCONN) E(ENETUNREACH) E(ENODEV) E(ENOENT) E(ENOPROTOOPT) E(ENOTCONN) E(ENOTSOCK)
-		E(EOPNOTSUPP) E(EPIPE) E(EPROTONOSUPPORT) E(ETIMEDOUT) E(ENODATA) E(EDOM) E(EPERM) E(EHOSTUNREACH)
+		E(EACCES)
+		E(EADDRINUSE) E(EADDRNOTAVAIL) E(EAFNOSUPPORT) E(EAGAIN) E(EALREADY) E(EBADF) E(ECONNABORTED)
+			E(ECONNREFUSED) E(ECONNRESET) E(EDESTADDRREQ) E(EFAULT) E(EINPROGRESS) E(EINTR) E(EINVAL)
+				E(EISCONN) E(ENETUNREACH) E(ENODEV) E(ENOENT) E(ENOPROTOOPT) E(ENOTCONN) E(ENOTSOCK)
+					E(EOPNOTSUPP) E(EPIPE) E(EPROTONOSUPPORT) E(ETIMEDOUT) E(ENODATA) E(EDOM)
+						E(EPERM) E(EHOSTUNREACH)
 	}
 	snprintf(other, sizeof(other), "errno %d", e);
 	return other;
@@ -325,15 +327,34 @@ static int pair_socket(const char *text, int flags)
 static void bind_pairs(void)
 {
 	static const struct pair pairs[] = {
-		{"127.0.0.1", 0, "127.0.0.1", 0}, {"0.0.0.0", 0, "127.0.0.1", 0}, {"127.0.0.1", 0, "0.0.0.0", 0},
-		{"127.0.0.1", 0, "127.0.0.2", 0}, {"127.0.0.1", 1, "127.0.0.1", 0}, {"127.0.0.1", 1, "127.0.0.1", 1},
-		{"127.0.0.1", 9, "127.0.0.1", 1}, {"127.0.0.1", 9, "127.0.0.1", 9}, {"127.0.0.1", 2, "127.0.0.1", 2},
-		{"127.0.0.1", 10, "127.0.0.1", 10}, {"127.0.0.1", 10, "127.0.0.1", 8}, {"0.0.0.0", 9, "127.0.0.1", 9},
-		{"::", 0, "0.0.0.0", 0}, {"::", 4, "0.0.0.0", 0}, {"::", 8, "127.0.0.1", 8}, {"0.0.0.0", 8, "::", 8},
-		{"0.0.0.0", 8, "::", 12}, {"::1", 8, "127.0.0.1", 8}, {"::1", 0, "::", 0}, {"::1", 0, "::", 4},
-		{"::ffff:127.0.0.1", 0, "127.0.0.1", 0}, {"::ffff:127.0.0.1", 0, "::1", 0},
-		{"::ffff:0.0.0.0", 0, "0.0.0.0", 0}, {"::ffff:0.0.0.0", 0, "::", 0}, {"::ffff:0.0.0.0", 0, "::", 4},
-		{"127.0.0.1", 3, "127.0.0.1", 11}, {"127.0.0.1", 11, "127.0.0.1", 1}, {"127.0.0.1", 1, "127.0.0.1", 9},
+		{"127.0.0.1", 0, "127.0.0.1", 0},
+		{"0.0.0.0", 0, "127.0.0.1", 0},
+		{"127.0.0.1", 0, "0.0.0.0", 0},
+		{"127.0.0.1", 0, "127.0.0.2", 0},
+		{"127.0.0.1", 1, "127.0.0.1", 0},
+		{"127.0.0.1", 1, "127.0.0.1", 1},
+		{"127.0.0.1", 9, "127.0.0.1", 1},
+		{"127.0.0.1", 9, "127.0.0.1", 9},
+		{"127.0.0.1", 2, "127.0.0.1", 2},
+		{"127.0.0.1", 10, "127.0.0.1", 10},
+		{"127.0.0.1", 10, "127.0.0.1", 8},
+		{"0.0.0.0", 9, "127.0.0.1", 9},
+		{"::", 0, "0.0.0.0", 0},
+		{"::", 4, "0.0.0.0", 0},
+		{"::", 8, "127.0.0.1", 8},
+		{"0.0.0.0", 8, "::", 8},
+		{"0.0.0.0", 8, "::", 12},
+		{"::1", 8, "127.0.0.1", 8},
+		{"::1", 0, "::", 0},
+		{"::1", 0, "::", 4},
+		{"::ffff:127.0.0.1", 0, "127.0.0.1", 0},
+		{"::ffff:127.0.0.1", 0, "::1", 0},
+		{"::ffff:0.0.0.0", 0, "0.0.0.0", 0},
+		{"::ffff:0.0.0.0", 0, "::", 0},
+		{"::ffff:0.0.0.0", 0, "::", 4},
+		{"127.0.0.1", 3, "127.0.0.1", 11},
+		{"127.0.0.1", 11, "127.0.0.1", 1},
+		{"127.0.0.1", 1, "127.0.0.1", 9},
 	};
 
 	section("bind-pairs");
@@ -346,7 +367,8 @@ static void bind_pairs(void)
 		say(what, do_bind(a, p->first, 7100) < 0 || (p->flags1 & 8 && listen(a, 5) < 0) ? -1 : 0);
 		snprintf(what, sizeof(what), "%s/%d then %s/%d bind", p->first, p->flags1, p->second, p->flags2);
 		if (say(what, do_bind(b, p->second, 7100)) == 0) {
-			snprintf(what, sizeof(what), "%s/%d then %s/%d listen", p->first, p->flags1, p->second, p->flags2);
+			snprintf(what, sizeof(what), "%s/%d then %s/%d listen", p->first, p->flags1, p->second,
+				 p->flags2);
 			say(what, listen(b, 5));
 		}
 		close(a);
@@ -423,7 +445,8 @@ static void one_flow(const char *what, int l, int c, const char *to, int port)
 	say("connect", do_connect(c, to, port));
 	s = accept(l, &a.sa, &len);
 	print_addr("accept", s, &a, len);
-	say_num("accept names the client", port_of(c) == ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port));
+	say_num("accept names the client",
+		port_of(c) == ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port));
 	names("client", c);
 	names("server", s);
 	get("client SO_ERROR", c, SOL_SOCKET, SO_ERROR);
@@ -729,27 +752,44 @@ static void options(void)
 		const char *name;
 		int level, opt, bad;
 	} ints[] = {
-		{"SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR, 0}, {"SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT, 0},
-		{"SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE, 0}, {"SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE, 0},
-		{"SO_SNDBUF", SOL_SOCKET, SO_SNDBUF, 0}, {"SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, 0},
-		{"SO_ZEROCOPY", SOL_SOCKET, SO_ZEROCOPY, 7}, {"SO_PRIORITY", SOL_SOCKET, SO_PRIORITY, 0},
-		{"TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY, 0}, {"TCP_CORK", IPPROTO_TCP, TCP_CORK, 0},
-		{"TCP_KEEPIDLE", IPPROTO_TCP, TCP_KEEPIDLE, 40000}, {"TCP_KEEPINTVL", IPPROTO_TCP, TCP_KEEPINTVL, 40000},
-		{"TCP_KEEPCNT", IPPROTO_TCP, TCP_KEEPCNT, 128}, {"TCP_SYNCNT", IPPROTO_TCP, TCP_SYNCNT, 128},
-		{"TCP_MAXSEG", IPPROTO_TCP, TCP_MAXSEG, 87}, {"TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT, -1},
+		{"SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR, 0},
+		{"SO_REUSEPORT", SOL_SOCKET, SO_REUSEPORT, 0},
+		{"SO_KEEPALIVE", SOL_SOCKET, SO_KEEPALIVE, 0},
+		{"SO_OOBINLINE", SOL_SOCKET, SO_OOBINLINE, 0},
+		{"SO_SNDBUF", SOL_SOCKET, SO_SNDBUF, 0},
+		{"SO_RCVBUF", SOL_SOCKET, SO_RCVBUF, 0},
+		{"SO_ZEROCOPY", SOL_SOCKET, SO_ZEROCOPY, 7},
+		{"SO_PRIORITY", SOL_SOCKET, SO_PRIORITY, 0},
+		{"TCP_NODELAY", IPPROTO_TCP, TCP_NODELAY, 0},
+		{"TCP_CORK", IPPROTO_TCP, TCP_CORK, 0},
+		{"TCP_KEEPIDLE", IPPROTO_TCP, TCP_KEEPIDLE, 40000},
+		{"TCP_KEEPINTVL", IPPROTO_TCP, TCP_KEEPINTVL, 40000},
+		{"TCP_KEEPCNT", IPPROTO_TCP, TCP_KEEPCNT, 128},
+		{"TCP_SYNCNT", IPPROTO_TCP, TCP_SYNCNT, 128},
+		{"TCP_MAXSEG", IPPROTO_TCP, TCP_MAXSEG, 87},
+		{"TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT, -1},
 		{"TCP_QUICKACK", IPPROTO_TCP, TCP_QUICKACK, 0},
-		{"TCP_DEFER_ACCEPT", IPPROTO_TCP, TCP_DEFER_ACCEPT, 0}, {"TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2, 0},
+		{"TCP_DEFER_ACCEPT", IPPROTO_TCP, TCP_DEFER_ACCEPT, 0},
+		{"TCP_LINGER2", IPPROTO_TCP, TCP_LINGER2, 0},
 		{"TCP_FASTOPEN", IPPROTO_TCP, TCP_FASTOPEN, -1},
-		{"TCP_NOTSENT_LOWAT", IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0}, {"TCP_INQ", IPPROTO_TCP, 36, 2},
-		{"IP_TOS", IPPROTO_IP, IP_TOS, 0}, {"IP_TTL", IPPROTO_IP, IP_TTL, 256},
-		{"IP_FREEBIND", IPPROTO_IP, IP_FREEBIND, 0}, {"IP_MTU_DISCOVER", IPPROTO_IP, IP_MTU_DISCOVER, 6},
+		{"TCP_NOTSENT_LOWAT", IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0},
+		{"TCP_INQ", IPPROTO_TCP, 36, 2},
+		{"IP_TOS", IPPROTO_IP, IP_TOS, 0},
+		{"IP_TTL", IPPROTO_IP, IP_TTL, 256},
+		{"IP_FREEBIND", IPPROTO_IP, IP_FREEBIND, 0},
+		{"IP_MTU_DISCOVER", IPPROTO_IP, IP_MTU_DISCOVER, 6},
 		{"IP_BIND_ADDRESS_NO_PORT", IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 0},
-		{"IP_RECVERR", IPPROTO_IP, IP_RECVERR, 0}, {"IP_PKTINFO", IPPROTO_IP, IP_PKTINFO, 0},
-		{"IPV6_V6ONLY", IPPROTO_IPV6, IPV6_V6ONLY, 0}, {"IPV6_TCLASS", IPPROTO_IPV6, IPV6_TCLASS, 256},
+		{"IP_RECVERR", IPPROTO_IP, IP_RECVERR, 0},
+		{"IP_PKTINFO", IPPROTO_IP, IP_PKTINFO, 0},
+		{"IPV6_V6ONLY", IPPROTO_IPV6, IPV6_V6ONLY, 0},
+		{"IPV6_TCLASS", IPPROTO_IPV6, IPV6_TCLASS, 256},
 		{"IPV6_UNICAST_HOPS", IPPROTO_IPV6, IPV6_UNICAST_HOPS, 256},
 		{"IPV6_RECVPKTINFO", IPPROTO_IPV6, IPV6_RECVPKTINFO, 0},
-		{"SOL_UDP", IPPROTO_UDP, 1, 0}, {"unknown TCP", IPPROTO_TCP, 999, 0}, {"unknown IP", IPPROTO_IP, 999, 0},
-		{"unknown SOL_SOCKET", SOL_SOCKET, 999, 0}, {"unknown level", 999, 1, 0},
+		{"SOL_UDP", IPPROTO_UDP, 1, 0},
+		{"unknown TCP", IPPROTO_TCP, 999, 0},
+		{"unknown IP", IPPROTO_IP, 999, 0},
+		{"unknown SOL_SOCKET", SOL_SOCKET, 999, 0},
+		{"unknown level", 999, 1, 0},
 	};
 	int fam[2] = {AF_INET, AF_INET6};
 	char what[100], text[64];

@@ -28,13 +28,13 @@ extern char **environ;
 static char network_dir[4096];
 static int failures;
 
-#define WANT(e)                                                                                              \
-	do {                                                                                                 \
-		if (!(e)) {                                                                                  \
-			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno));               \
-			failures++;                                                                          \
-			return;                                                                              \
-		}                                                                                            \
+#define WANT(e)                                                                                \
+	do {                                                                                   \
+		if (!(e)) {                                                                    \
+			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno)); \
+			failures++;                                                            \
+			return;                                                                \
+		}                                                                              \
 	} while (0)
 
 static struct sockaddr_in at(const char *text, int port)
