@@ -12,8 +12,9 @@
 One line per test as it ends: "ok NAME", "FAIL NAME" (its output follows) or "skip NAME: what this
 machine lacks". The last line is "N passed, N failed, N skipped", alone. Exit code 1 when one failed.
 
-Tests that meson knows are run by meson and counted from its log. Exit code 77 is a skipped test, whose
-last line of output says why. A step that cannot even start (the build is broken) is a failed test.
+Tests that meson knows are run by meson and counted from its log; of one that speaks TAP each of its own
+tests counts. Exit code 77 is a skipped test, whose last line of output says why. A step that cannot even
+start (the build is broken) is a failed test.
 """
 import argparse
 import glob
@@ -34,8 +35,10 @@ CROSS = "build-arm64"
 SKIP = 77
 LOG_LINES = 60
 # A fuzz target in `make test`: all of its corpus, then this many new inputs, and never longer than this.
-FUZZ_RUNS = int(os.environ.get("BERTH_FUZZ_RUNS", "20000"))
+FUZZ_RUNS = int(os.environ.get("BERTH_FUZZ_RUNS", "100000"))
 FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "30"))
+# A line of a test that speaks TAP: one of its own tests.
+TAP_LINE = re.compile(r"^(not )?ok \d+\b[^#]*(#\s*[Ss][Kk][Ii][Pp])?")
 # Sanitizers and the preload library do not mix in one process, so only these suites run under them.
 SAN_SUITES = ("unit", "golden", "crash")
 QUICK_SUITES = ("unit", "golden")
@@ -45,9 +48,9 @@ class Count:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
 
-    def ok(self, name, seconds=None):
-        self.passed += 1
-        say(f"ok   {name}" + (f" ({seconds:.1f} s)" if seconds is not None and seconds >= 0.1 else ""))
+    def ok(self, name, seconds=None, n=1):
+        self.passed += n
+        say(f"ok   {name}" + (f": {n} tests" if n > 1 else "") + (f" ({seconds:.1f} s)" if seconds is not None and seconds >= 0.1 else ""))
 
     def fail(self, name, output, seconds=None):
         self.failed += 1
@@ -194,12 +197,17 @@ def meson_tests(count, directory, label, only=None, without=(), env=None, multip
         name = f"{label}: {row['name'].split(' / ')[-1]}"
         text = (row.get("stdout") or "") + (row.get("stderr") or "")
         result = row["result"]
+        tap = [m.groups() for m in map(TAP_LINE.match, text.splitlines()) if m]
+        n_ok = sum(1 for bad, skipped in tap if not bad and not skipped)
         if result in ("OK", "EXPECTEDFAIL"):
-            count.ok(name, row["duration"])
+            count.ok(name, row["duration"], max(n_ok, 1))
+            count.skipped += sum(1 for _, skipped in tap if skipped)
         elif result == "SKIP" or row.get("returncode") == SKIP:
             count.skip(name, last_line(text) or "it does not say why")
         else:
             count.fail(name, text + f"\n({result}, exit code {row.get('returncode')})", row["duration"])
+            count.passed += n_ok
+            count.failed += max(sum(1 for bad, skipped in tap if bad and not skipped) - 1, 0)
     if not rows or (code != 0 and all(r["result"] in ("OK", "EXPECTEDFAIL", "SKIP") for r in rows)):
         count.fail(f"{label}: meson test", out, seconds)
 
@@ -242,7 +250,7 @@ def step_fuzz(count, runs=FUZZ_RUNS, seconds=FUZZ_SECONDS):
         count.fail("fuzz", f"no fuzz target in {SAN}/fuzz")
     for path in targets:
         target = os.path.basename(path)
-        corpus = os.path.join(ROOT, "fuzz", "corpus", target)
+        corpus = os.path.join(ROOT, "fuzz", "corpus", target.removeprefix("fuzz_"))
         scratch = tempfile.mkdtemp(prefix="berth-fuzz-")
         try:
             seeds = sorted(glob.glob(os.path.join(corpus, "*")))
