@@ -89,8 +89,9 @@ fi
 
 root=
 if [ "$(id -u)" != 0 ]; then
-	if command -v sudo >/dev/null 2>&1; then
-		root="sudo"
+	root=sudo
+	[ -t 0 ] || root="sudo -n" # nobody there to type a password
+	if command -v sudo >/dev/null 2>&1 && $root true 2>/dev/null; then
 		say "uses sudo to install: $missing"
 	else
 		say "missing: $missing. Install them as root: apt-get install $(echo "$missing" | sed 's/|[^ ]*//g')" >&2
