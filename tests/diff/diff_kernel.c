@@ -9,7 +9,8 @@
  * table, offered that port alone, must accept it too; and when one says "none left", so must the other.
  * One difference is ours on purpose (docs/linux-bind.md): a UDP port that is chosen is never one that
  * somebody holds; Linux shares it among sockets with SO_REUSEADDR
- * or with SO_REUSEPORT.
+ * or with SO_REUSEPORT. And to Linux two flows with one four-tuple may differ by the device a socket is
+ * bound to; to us a four-tuple is one flow: sockets bound to a device do not connect here.
  *
  * Exit: 0 no difference; 1 a difference (the line that replays it is printed); 77 no namespace here.
  */
@@ -194,7 +195,7 @@ static bool may_listen(const struct sock *s)
 }
 static bool is_listener(const struct sock *s)
 {
-	return s->fd >= 0 && s->listening;
+	return s->fd >= 0 && s->listening && s->dev == 0;
 }
 static bool may_connect(const struct sock *s)
 {
@@ -286,6 +287,10 @@ static void op_bind(void)
 	kernel = bind(s->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
 	heart = port == 0 && s->ref.generation == 0 ? same_choice(s, &w, kernel, &why) :
 						      port_table_bind(&table, s->ref, &w, 0, &s->ref, &why);
+	if (kernel == 0 && port == 0 && s->fd >= 0) {
+		name_of(s->fd, &port);
+		say("  got port %u\n", port);
+	}
 	compare("bind", i, kernel, heart, &why);
 	if (kernel == 0 && s->fd >= 0) {
 		s->has_bound = true;
@@ -332,6 +337,7 @@ static void op_listen(void)
 	if (kernel == 0 && s->ref.generation == 0) {
 		name_of(s->fd, &port);
 		w.range = (struct port_range){port, port};
+		say("  got port %u\n", port);
 	}
 	heart = port_table_listen(&table, &s->ref, &w, 0, &why);
 	compare("listen", i, kernel, heart, &why);
@@ -356,7 +362,7 @@ static void op_connect(void)
 	struct port_claim lc;
 	uint16_t port, my_port;
 
-	if (i < 0 || l < 0 || child < 0 || (s->dev != 0) != (srv->dev != 0))
+	if (i < 0 || l < 0 || child < 0 || s->dev != 0 || srv->dev != 0)
 		return;
 	if (port_table_get(&table, srv->ref, &lc) < 0)
 		die("listener's claim");
@@ -404,6 +410,7 @@ static void op_connect(void)
 
 		if (!port_addr_equal(&mine, &local))
 			die("the source address is not the one expected");
+		say("  from port %u\n", my_port);
 		w.range = (struct port_range){my_port, my_port};
 	}
 	heart = port_table_connect(&table, &s->ref, &w, &local, &to, port, 0, &why);
@@ -416,7 +423,7 @@ static void op_connect(void)
 		struct port_owner nobody = {0};
 		int fd;
 
-		if (!is_listener(&socks[l]))
+		if (socks[l].fd < 0 || !socks[l].listening)
 			continue;
 		setfsuid(socks[l].uid); /* accept(2) gives the child its caller's uid */
 		fcntl(socks[l].fd, F_SETFL, O_NONBLOCK);
@@ -450,6 +457,12 @@ static void op_udp(void)
 	if (s->connected) {
 		struct port_addr back = s->has_bound ? s->bound : PORT_ADDR_ANY6;
 
+		/* A socket bound to ::ffff:0.0.0.0 keeps the address it was used on: to Linux it had one. */
+		if (s->family == PORT_FAMILY_6 && port_addr_is4(&back) && port_addr_is_any(&back)) {
+			uint16_t port;
+
+			back = name_of(s->fd, &port);
+		}
 		ss.ss_family = AF_UNSPEC;
 		say("disconnect(%d)\n", i);
 		kernel = connect(s->fd, (struct sockaddr *)&ss, sizeof(ss.ss_family)) < 0 ? errno : 0;
