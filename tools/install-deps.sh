@@ -19,7 +19,7 @@ packages_of() {
 	demo) echo python3 curl ;;
 	test) # clang's runtime has the version in its name; see clang_runtime()
 		echo clang @clang-runtime libcmocka-dev clang-format-14\|clang-format \
-			netcat-openbsd iproute2 util-linux procps binutils
+			netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils
 		case $(dpkg --print-architecture) in
 		amd64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
 		esac ;;
