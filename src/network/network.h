@@ -41,6 +41,12 @@ struct network {
 	_Atomic size_t map_len_bytes;
 	uint8_t key[16];	    /* the network's secret: names and hashes */
 	uint32_t netns;		    /* ours, when the view was made */
+	/* Checked copies of what never changes; private to network/. */
+	uint64_t netns_cookie;	    /* SO_NETNS_COOKIE, 0: the kernel has none */
+	struct port_addr net4, net6;
+	uint32_t prefix4_bits, prefix6_bits;
+	uint64_t created_unix_s;
+	bool privileged_deny;
 };
 
 struct network_host {
@@ -103,6 +109,7 @@ uint32_t network_n_hosts(struct network *n);
 struct network_lock {
 	uint64_t sigmask; /* the kernel's own sigset, as rt_sigprocmask(2) takes it */
 	void *word;
+	uint64_t me; /* what the word says while we own it */
 	struct port_table table; /* valid between lock and unlock */
 	int32_t blocker_pid;	 /* on -ETIMEDOUT: who holds it */
 };

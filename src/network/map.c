@@ -1,0 +1,723 @@
+/* src/network/map.c: the mapped file: making it, opening it, growing it, and not dying of it (SETTLED 4).
+ *
+ * Whoever makes a network builds it whole in a directory beside and renames that into place; who comes
+ * second finds a non-empty directory there and uses it.
+ *
+ * The file may be cut short or overwritten by anybody of our uid. Each use begins with map_get(), which
+ * has the kernel touch the mapping's end for us and compares what never changes with our own copy;
+ * what is wrong is mended from `hosts` under a flock of the directory. Space is reserved with
+ * fallocate before it is used, so a full disk is an error code.
+ *
+ * Growth needs no descriptor in those who only follow: mremap() of a shared mapping with an old size of
+ * zero maps the same file anew, larger. Old mappings stay, other threads may be reading there; the file
+ * doubles, so they are few.
+ */
+#include <sys/file.h>
+
+#include "base/siphash.h"
+#include "network/internal.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+uint32_t map_layout(void)
+{
+	return (uint32_t)(sizeof(struct port_claim) * 31 + sizeof(struct map_run) * 131 + port_table_size(64) * 1031 +
+			  sizeof(struct map_header) * 7 + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__));
+}
+
+uint64_t map_fixed_sum(const struct map_fixed *f)
+{
+	struct siphash_key k = {UINT64_C(0x6265727468), 1}; /* a checksum, not a secret */
+	struct map_fixed copy = *f;
+
+	copy.sum = 0;
+	return siphash13(&k, &copy, sizeof(copy));
+}
+
+void map_fixed_fill(struct map_fixed *f)
+{
+	f->magic = MAP_MAGIC;
+	f->version = NETWORK_FORMAT_VERSION;
+	f->layout = map_layout();
+	f->sum = map_fixed_sum(f);
+}
+
+static void take_fixed(struct network *n, const struct map_fixed *f)
+{
+	memcpy(n->key, f->key, sizeof(n->key));
+	n->net4 = f->net4;
+	n->net6 = f->net6;
+	n->prefix4_bits = f->prefix4_bits;
+	n->prefix6_bits = f->prefix6_bits;
+	n->created_unix_s = f->created_unix_s;
+	n->privileged_deny = f->privileged_deny != 0;
+}
+
+/* --- looking --- */
+
+static void publish(struct network *n, uint8_t *map, uint64_t len_bytes)
+{
+	/* In this order: whoever reads the length first never finds it larger than the mapping. */
+	if (len_bytes < atomic_load(&n->map_len_bytes))
+		atomic_store(&n->map_len_bytes, len_bytes);
+	atomic_store(&n->map, map);
+	atomic_store(&n->map_len_bytes, len_bytes);
+}
+
+static bool map_sound(struct network *n, uint8_t *map, size_t len)
+{
+	const struct map_fixed *f = (const void *)map;
+
+	return map && len >= MAP_LEN_FIRST && raw_readable(map + len - 8) && f->magic == MAP_MAGIC &&
+	       f->version == NETWORK_FORMAT_VERSION && memcmp(f->key, n->key, sizeof(n->key)) == 0;
+}
+
+uint8_t *map_get(struct network *n, size_t *ret_len_bytes)
+{
+	for (int attempt = 0; attempt < 2; attempt++) {
+		size_t len = atomic_load(&n->map_len_bytes);
+		uint8_t *map = atomic_load(&n->map);
+
+		if (map_sound(n, map, len)) {
+			if (ret_len_bytes)
+				*ret_len_bytes = len;
+			return map;
+		}
+		if (map_mend(n, NULL) < 0)
+			return NULL;
+	}
+	return NULL;
+}
+
+struct map_header *map_header(struct network *n)
+{
+	return (void *)map_get(n, NULL);
+}
+
+struct map_host *map_host(struct network *n, uint32_t host)
+{
+	uint8_t *map = host < NETWORK_HOSTS_MAX ? map_get(n, NULL) : NULL;
+
+	return map ? (void *)(map + MAP_HOSTS_OFF + host * sizeof(struct map_host)) : NULL;
+}
+
+struct map_run *map_run(struct network *n, uint32_t run)
+{
+	uint8_t *map = run < MAP_RUNS ? map_get(n, NULL) : NULL;
+
+	return map ? (void *)(map + MAP_RUNS_OFF + run * sizeof(struct map_run)) : NULL;
+}
+
+int map_extend(struct network *n, uint64_t end)
+{
+	size_t len = atomic_load(&n->map_len_bytes);
+	uint8_t *old = atomic_load(&n->map);
+	uint64_t want = atomic_load(&((struct map_header *)(void *)old)->file_len);
+	long r;
+
+	if (end <= len)
+		return 0;
+	if (end > MAP_LEN_MAX)
+		return -EUCLEAN;
+	end = PAGE_UP(end);
+	if (want < end || want > MAP_LEN_MAX || want % PAGE_BYTES)
+		want = end;
+	for (;;) {
+		r = raw_call(SYS_mremap, (long)old, 0, (long)want, MREMAP_MAYMOVE, 0, 0);
+		if (r < 0 && r > -4096)
+			return (int)r;
+		if (raw_readable((uint8_t *)r + want - 8))
+			break;
+		raw_munmap((void *)r, want);
+		if (want == end)
+			return -EUCLEAN;
+		want = end;
+	}
+	publish(n, (void *)r, want);
+	return 0;
+}
+
+/* --- regions --- */
+
+static uint64_t region_sum(const struct network *n, uint64_t off, uint64_t len_bytes, uint32_t host)
+{
+	struct siphash_key k = siphash_key_from(n->key);
+	uint64_t m[3] = {off, len_bytes, host};
+
+	return siphash13(&k, m, sizeof(m));
+}
+
+bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
+{
+	const struct map_region *g;
+
+	if (off % PAGE_BYTES || len_bytes % PAGE_BYTES || off < MAP_REGIONS_OFF || len_bytes == 0 ||
+	    off > MAP_LEN_MAX || len_bytes > MAP_LEN_MAX || map_extend(n, off + len_bytes) < 0)
+		return false;
+	g = (const void *)(atomic_load(&n->map) + off);
+	return g->magic == REGION_MAGIC && g->len_bytes == len_bytes && g->host == host &&
+	       g->sum == region_sum(n, off, len_bytes, host);
+}
+
+static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
+{
+	struct map_region *g = (void *)(atomic_load(&n->map) + off);
+
+	*g = (struct map_region){.magic = REGION_MAGIC, .len_bytes = len_bytes, .host = host,
+				 .sum = region_sum(n, off, len_bytes, host)};
+}
+
+/* The first octet after every region there is a record of. */
+static uint64_t regions_end(struct network *n)
+{
+	uint8_t *map = atomic_load(&n->map);
+	struct map_header *hd = (void *)map;
+	uint64_t end = MAP_REGIONS_OFF, hint = atomic_load(&hd->alloc_end);
+
+	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
+		const struct map_host *h = (const void *)(map + MAP_HOSTS_OFF + i * sizeof(*h));
+		uint64_t off = h->table_off, len = h->table_len_bytes;
+
+		if (off && off + len > end && region_ok(n, i, off, len))
+			end = off + len;
+	}
+	/* A region between its making and its record counts too, if the hint is a sane one. */
+	if (hint > end && hint % PAGE_BYTES == 0 && hint <= atomic_load(&n->map_len_bytes))
+		end = hint;
+	return end;
+}
+
+static int reserve(int fd, uint64_t len_bytes)
+{
+	int r = raw_fallocate(fd, 0, len_bytes);
+
+	if (r == -EOPNOTSUPP || r == -ENOSYS)
+		r = (int)raw_call(SYS_ftruncate, fd, (long)len_bytes, 0, 0, 0, 0);
+	return r == -EINTR ? -EAGAIN : r;
+}
+
+static int grow_file(struct network *n, uint64_t end)
+{
+	struct map_header *hd = (void *)atomic_load(&n->map);
+	struct stat st;
+	int dir = dir_reopen(n), fd, r;
+	uint64_t want;
+
+	if (dir < 0)
+		return dir;
+	fd = raw_openat(dir, "table", O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+	raw_close(dir);
+	if (fd < 0)
+		return fd;
+	r = raw_fstat(fd, &st);
+	if (r < 0)
+		goto out;
+	want = PAGE_UP((uint64_t)st.st_size);
+	if (want < end) {
+		want = 2 * want > end ? 2 * want : end;
+		r = reserve(fd, want);
+		if (r == -ENOSPC && want > end) {
+			want = end;
+			r = reserve(fd, want);
+		}
+		if (r < 0)
+			goto out;
+	}
+	atomic_store(&hd->file_len, want);
+out:
+	raw_close(fd);
+	return r;
+}
+
+static int region_new_locked(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off)
+{
+	struct map_header *hd = (void *)atomic_load(&n->map);
+	uint64_t off;
+	int r;
+
+	for (uint32_t i = 0; i < COUNT_OF(hd->free_off); i++) {
+		off = atomic_load(&hd->free_off[i]);
+		if (off && region_ok(n, REGION_FREE, off, len_bytes)) {
+			hd = (void *)atomic_load(&n->map);
+			atomic_store(&hd->free_off[i], 0);
+			region_mark(n, host, off, len_bytes);
+			*ret_off = off;
+			return 0;
+		}
+	}
+	off = regions_end(n);
+	if (off + len_bytes > MAP_LEN_MAX)
+		return -ENOSPC;
+	if (off + len_bytes > atomic_load(&n->map_len_bytes)) {
+		r = grow_file(n, off + len_bytes);
+		if (r == 0)
+			r = map_extend(n, off + len_bytes);
+		if (r < 0)
+			return r;
+	}
+	hd = (void *)atomic_load(&n->map);
+	region_mark(n, host, off, len_bytes);
+	atomic_store(&hd->alloc_end, off + len_bytes);
+	*ret_off = off;
+	return 0;
+}
+
+int region_new(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off)
+{
+	uint64_t me = lock_me();
+	struct map_header *hd = map_header(n);
+	int r = hd ? map_lock_take(&hd->lock, me, NULL) : -EUCLEAN;
+
+	if (r < 0)
+		return r;
+	r = region_new_locked(n, host, len_bytes, ret_off);
+	map_lock_give(&hd->lock, me); /* the same word, through an older mapping perhaps */
+	return r;
+}
+
+void region_free(struct network *n, uint64_t off, uint64_t len_bytes)
+{
+	struct map_header *hd = (void *)atomic_load(&n->map);
+
+	region_mark(n, REGION_FREE, off, len_bytes);
+	for (uint32_t i = 0; i < COUNT_OF(hd->free_off); i++) {
+		uint64_t none = 0;
+
+		if (atomic_compare_exchange_strong(&hd->free_off[i], &none, off))
+			return;
+	}
+	/* The list is full: its space is lost until the network is made again. */
+}
+
+/* --- mending --- */
+
+static int flock_bounded(int fd)
+{
+	uint64_t start = boot_ns();
+	int r;
+
+	while ((r = raw_flock(fd, LOCK_EX | LOCK_NB)) == -EWOULDBLOCK || r == -EINTR) {
+		if (boot_ns() - start > UINT64_C(5000000000))
+			return -ETIMEDOUT;
+		raw_sleep_us(2000);
+	}
+	return r;
+}
+
+/* Is the old mapping one of this very file, whole? Told by a number written through the descriptor. */
+static bool same_file(struct network *n, int fd)
+{
+	uint8_t *map = atomic_load(&n->map);
+	size_t len = atomic_load(&n->map_len_bytes);
+	uint32_t nonce = 0;
+
+	if (!map || !raw_readable(map + len - 8) || raw_getrandom(&nonce, sizeof(nonce)) != (int)sizeof(nonce) ||
+	    raw_pwrite(fd, &nonce, sizeof(nonce), offsetof(struct map_header, run_pad)) != (long)sizeof(nonce))
+		return false;
+	return atomic_load(&((struct map_header *)(void *)map)->run_pad) == nonce;
+}
+
+static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, struct network_error *reterr)
+{
+	struct map_header *hd;
+	struct map_fixed had;
+	uint64_t want = MAP_LEN_FIRST, me = lock_me();
+	struct stat st;
+	int r = raw_fstat(fd, &st), locked;
+
+	if (r < 0 || !S_ISREG(st.st_mode))
+		return error_say(reterr, r < 0 ? r : -EUCLEAN, n->dir, "/table is not a file", NULL);
+	if (want < atomic_load(&n->map_len_bytes))
+		want = atomic_load(&n->map_len_bytes);
+	if (want < PAGE_UP((uint64_t)st.st_size))
+		want = PAGE_UP((uint64_t)st.st_size);
+	r = reserve(fd, want);
+	if (r < 0)
+		return error_say(reterr, r, n->dir, r == -ENOSPC ? "/table: no space left on the device"
+								  : "/table cannot be given its space", NULL);
+	if (raw_pread(fd, &had, sizeof(had), 0) != (long)sizeof(had) || memcmp(&had, &f->fixed, sizeof(had)) != 0) {
+		long w = raw_pwrite(fd, &f->fixed, sizeof(f->fixed), 0);
+
+		if (w != (long)sizeof(f->fixed))
+			return error_say(reterr, w < 0 ? (int)w : -EIO, n->dir, "/table cannot be written", NULL);
+	}
+	if (!same_file(n, fd)) {
+		uint8_t *map = raw_mmap(want, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+
+		if (!map)
+			return error_say(reterr, -ENOMEM, n->dir, "/table cannot be mapped", NULL);
+		publish(n, map, want);
+	}
+	take_fixed(n, &f->fixed);
+	hd = (void *)atomic_load(&n->map);
+	atomic_store(&hd->file_len, want);
+	/* Somebody may be adding a host: the file first, then the records; so we read it under the lock.
+	 * A lock that cannot be had in time is one more damaged thing. */
+	locked = map_lock_take(&hd->lock, me, NULL);
+	r = hosts_read(dir, f, reterr);
+	if (r == 0)
+		hosts_restore(n, f);
+	if (locked >= 0)
+		map_lock_give(&hd->lock, me);
+	return r;
+}
+
+int map_mend(struct network *n, struct network_error *reterr)
+{
+	static const size_t names_bytes = (size_t)NETWORK_HOSTS_MAX * NETWORK_NAME_MAX;
+	uint64_t sigmask = raw_sigmask_block_all();
+	struct hosts_file f;
+	int r, dir = dir_open_checked(AT_FDCWD, n->dir, n->dir, reterr), fd = -1;
+
+	f.names = NULL;
+	r = dir;
+	if (r < 0)
+		goto out;
+	r = flock_bounded(dir);
+	if (r < 0) {
+		error_say(reterr, r, n->dir, ": somebody has been mending it for too long", NULL);
+		goto out;
+	}
+	f.names = raw_mmap(names_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	r = f.names ? hosts_read(dir, &f, reterr) : -ENOMEM;
+	if (r < 0)
+		goto out;
+	fd = raw_openat(dir, "table", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = fd < 0 ? error_say(reterr, fd, n->dir, "/table cannot be opened", NULL) : mend_file(n, dir, fd, &f, reterr);
+	if (fd >= 0)
+		raw_close(fd);
+	if (r == 0) {
+		int s = raw_mkdirat(dir, "s", 0700);
+
+		r = s == -EEXIST ? 0 : s;
+	}
+out:
+	if (f.names)
+		raw_munmap(f.names, names_bytes);
+	if (dir >= 0)
+		raw_close(dir);
+	raw_sigmask_restore(sigmask);
+	return r;
+}
+
+/* --- opening --- */
+
+static void look_around(struct network *n)
+{
+	struct stat st;
+	socklen_t len = sizeof(n->netns_cookie);
+	int keep = errno, fd;
+
+	n->netns = stat("/proc/self/ns/net", &st) == 0 ? (uint32_t)st.st_ino : 0;
+	errno = keep;
+	n->netns_cookie = 0;
+	fd = (int)raw_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0, 0);
+	if (fd < 0)
+		return;
+	if (raw_call(SYS_getsockopt, fd, SOL_SOCKET, SO_NETNS_COOKIE, (long)&n->netns_cookie, (long)&len, 0) < 0)
+		n->netns_cookie = 0;
+	raw_close(fd);
+}
+
+static int refuse_version(const char *dir, uint32_t version, struct network_error *reterr)
+{
+	char text[160];
+	struct text t = text_on(text, sizeof(text));
+
+	text_str(&t, " has format ");
+	text_u64(&t, version);
+	text_str(&t, ", this berth speaks ");
+	text_u64(&t, NETWORK_FORMAT_VERSION);
+	text_str(&t, "; end the programs on it and remove it, or use the berth that made it");
+	return error_say(reterr, -EPROTO, dir, text, NULL);
+}
+
+/* n->dir and n->name are set and the directory was checked. */
+static int open_map(struct network *n, int dir, struct network_error *reterr)
+{
+	struct hosts_file f = {.names = NULL};
+	struct map_fixed fixed;
+	struct stat st;
+	uint8_t *map;
+	int r, fd;
+
+	look_around(n);
+	fd = raw_openat(dir, "table", O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd == -ENOENT) {
+		r = raw_lstatat(dir, "hosts", &st);
+		if (r < 0)
+			return error_say(reterr, -EUCLEAN, n->dir, " is not a berth network (it has no hosts file)", NULL);
+		return map_mend(n, reterr);
+	}
+	if (fd < 0)
+		return error_say(reterr, fd, n->dir, fd == -EMFILE || fd == -ENFILE ? "/table: no descriptors left to open it"
+									      : "/table cannot be opened", NULL);
+	r = raw_fstat(fd, &st);
+	if (r < 0)
+		goto out;
+	if (raw_pread(fd, &fixed, sizeof(fixed), 0) != (long)sizeof(fixed) || fixed.magic != MAP_MAGIC)
+		goto mend;
+	if (fixed.version != NETWORK_FORMAT_VERSION || fixed.layout != map_layout()) {
+		/* Another version, or garbage? The hosts file says which version made it. */
+		static const size_t names_bytes = (size_t)NETWORK_HOSTS_MAX * NETWORK_NAME_MAX;
+		bool summed = map_fixed_sum(&fixed) == fixed.sum;
+
+		f.names = raw_mmap(names_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		r = f.names ? hosts_read(dir, &f, NULL) : -ENOMEM;
+		if (f.names)
+			raw_munmap(f.names, names_bytes);
+		if (r == 0 && !summed)
+			goto mend;
+		if (fixed.version != NETWORK_FORMAT_VERSION)
+			r = refuse_version(n->dir, fixed.version, reterr);
+		else
+			r = error_say(reterr, -EPROTO, n->dir,
+				      " was made by a berth built for another layout; remove it, or use that berth", NULL);
+		goto out;
+	}
+	if (fixed.sum != map_fixed_sum(&fixed) || (uint64_t)st.st_size < MAP_LEN_FIRST || st.st_size % PAGE_BYTES)
+		goto mend;
+	map = raw_mmap((size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	if (!map) {
+		r = error_say(reterr, -ENOMEM, n->dir, "/table cannot be mapped", NULL);
+		goto out;
+	}
+	take_fixed(n, &fixed);
+	publish(n, map, (uint64_t)st.st_size);
+out:
+	raw_close(fd);
+	return r;
+mend:
+	raw_close(fd);
+	return map_mend(n, reterr);
+}
+
+static void start(struct network *n)
+{
+	memset(n, 0, sizeof(*n));
+}
+
+int network_open_dir(struct network *n, const char *dir, struct network_error *reterr)
+{
+	size_t len = strlen(dir);
+	const char *leaf;
+	struct network_error err;
+	int fd, up, r;
+
+	start(n);
+	if (dir[0] != '/' || len + PATH_LEAF_MAX + 8 > NETWORK_PATH_MAX)
+		return error_say(reterr, -EINVAL, dir, " is not an absolute path of usable length", NULL);
+	memcpy(n->dir, dir, len + 1);
+	while (len > 1 && n->dir[len - 1] == '/')
+		n->dir[--len] = '\0';
+	leaf = strrchr(n->dir, '/') + 1;
+	if (!network_name_ok(leaf))
+		return error_say(reterr, -EINVAL, n->dir, " does not end in a network's name", NULL);
+	memcpy(n->name, leaf, strlen(leaf) + 1);
+	fd = dir_open_checked(AT_FDCWD, n->dir, n->dir, &err);
+	if (fd < 0) {
+		if (reterr)
+			*reterr = err;
+		return fd;
+	}
+	up = dir_open_checked(fd, "..", "the directory above the network's", reterr);
+	r = up;
+	if (up >= 0) {
+		raw_close(up);
+		r = open_map(n, fd, reterr);
+	}
+	raw_close(fd);
+	return r;
+}
+
+/* Build a network in the directory `temp` of base: hosts, s/, table. */
+static int build(struct network *n, int base, const char *temp, const struct network_options *o,
+		 struct network_error *reterr)
+{
+	static const size_t names_bytes = (size_t)NETWORK_HOSTS_MAX * NETWORK_NAME_MAX;
+	struct hosts_file f = {.names = NULL};
+	struct map_header hd;
+	int dir, fd, r;
+
+	r = hosts_choose(&f.fixed, o, reterr);
+	if (r < 0)
+		return r;
+	r = raw_mkdirat(base, temp, 0700);
+	if (r < 0)
+		return error_say(reterr, r, n->dir, r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
+				 NULL);
+	dir = dir_open_checked(base, temp, n->dir, reterr);
+	if (dir < 0)
+		return dir;
+	memset(&hd, 0, sizeof(hd));
+	hd.fixed = f.fixed;
+	atomic_store(&hd.file_len, MAP_LEN_FIRST);
+	atomic_store(&hd.alloc_end, MAP_REGIONS_OFF);
+	f.names = raw_mmap(names_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	r = f.names ? hosts_write(dir, n->name, &f) : -ENOMEM;
+	if (f.names)
+		raw_munmap(f.names, names_bytes);
+	if (r == 0)
+		r = raw_mkdirat(dir, "s", 0700);
+	if (r == 0) {
+		fd = raw_openat(dir, "table", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		r = fd < 0 ? fd : reserve(fd, MAP_LEN_FIRST);
+		if (r == 0)
+			r = write_all(fd, (const char *)&hd, sizeof(hd));
+		if (fd >= 0)
+			raw_close(fd);
+	}
+	raw_close(dir);
+	if (r < 0)
+		return error_say(reterr, r, n->dir, r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
+				 NULL);
+	return 0;
+}
+
+int network_open(struct network *n, const char *name, const struct network_options *o, struct network_error *reterr)
+{
+	char temp[64];
+	struct text t = text_on(temp, sizeof(temp)), d;
+	uint64_t rnd = 0;
+	int base, fd, r;
+
+	start(n);
+	if (!network_name_ok(name))
+		return error_say(reterr, -EINVAL, name, " is not a network's name: letters, digits and inner hyphens, at most 63",
+				 NULL);
+	r = network_base_dir(o->create, n->dir, reterr);
+	if (r < 0)
+		return r;
+	base = dir_open_checked(AT_FDCWD, n->dir, n->dir, reterr);
+	if (base < 0)
+		return base;
+	d = (struct text){.s = n->dir, .len = strlen(n->dir), .size = sizeof(n->dir)};
+	text_str(&d, "/");
+	text_str(&d, name);
+	memcpy(n->name, name, strlen(name) + 1);
+	for (int attempt = 0; attempt < 8; attempt++) {
+		fd = dir_open_checked(base, name, n->dir, reterr);
+		if (fd >= 0) {
+			r = open_map(n, fd, reterr);
+			raw_close(fd);
+			break;
+		}
+		r = fd;
+		if (fd != -ENOENT || !o->create)
+			break;
+		(void)raw_getrandom(&rnd, sizeof(rnd));
+		t = text_on(temp, sizeof(temp));
+		text_str(&t, ".new-");
+		text_u64(&t, (uint32_t)raw_getpid());
+		text_str(&t, "-");
+		text_hex(&t, rnd, 16);
+		r = build(n, base, temp, o, reterr);
+		if (r == 0)
+			r = raw_renameat(base, temp, base, name);
+		if (r < 0)
+			(void)dir_remove_tree(base, temp);
+		/* A network that somebody made meanwhile is not empty, and is as good as ours. */
+		if (r < 0 && r != -ENOTEMPTY && r != -EEXIST)
+			break;
+	}
+	raw_close(base);
+	return r;
+}
+
+struct list {
+	char (*names)[NETWORK_NAME_MAX];
+	uint32_t n, max;
+};
+
+static int list_one(void *ctx, int dir, const char *name)
+{
+	struct list *l = ctx;
+	char path[NETWORK_NAME_MAX + 8];
+	struct text t = text_on(path, sizeof(path));
+	struct stat st;
+
+	text_str(&t, name);
+	text_str(&t, "/hosts");
+	if (!network_name_ok(name) || t.full || raw_lstatat(dir, path, &st) < 0)
+		return 0;
+	if (l->n < l->max)
+		memcpy(l->names[l->n], name, strlen(name) + 1);
+	l->n++;
+	return 0;
+}
+
+int network_list(char (*names)[NETWORK_NAME_MAX], uint32_t max, struct network_error *reterr)
+{
+	char base[NETWORK_PATH_MAX];
+	struct list l = {names, 0, max};
+	int r = network_base_dir(false, base, reterr), fd;
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	fd = dir_open_checked(AT_FDCWD, base, base, reterr);
+	if (fd < 0)
+		return fd;
+	r = dir_each(fd, list_one, &l);
+	raw_close(fd);
+	return r < 0 ? error_say(reterr, r, base, " cannot be listed", NULL) : (int)l.n;
+}
+
+int network_remove(const char *name, bool force, struct network_error *reterr)
+{
+	struct network_options o = {0};
+	static struct network n;
+	char base[NETWORK_PATH_MAX], temp[64];
+	struct text t = text_on(temp, sizeof(temp));
+	int fd, r;
+
+	r = network_open(&n, name, &o, reterr);
+	if (r < 0 && !(force && (r == -EUCLEAN || r == -EPROTO)))
+		return r;
+	for (uint32_t i = 0; r == 0 && !force && i < NETWORK_HOSTS_MAX; i++) {
+		struct network_lock l;
+		uint32_t left;
+
+		if (map_host(&n, i) == NULL || map_host(&n, i)->used != HOST_USED)
+			continue;
+		(void)network_sweep(&n, i);
+		r = network_lock(&n, i, &l);
+		if (r < 0)
+			return error_say(reterr, r, n.dir, ": a host's table is locked by a program that does not move", NULL);
+		left = port_table_n_claims(&l.table);
+		network_unlock(&l);
+		if (left > 0)
+			return error_say(reterr, -EBUSY, n.dir, " has ports in use by running programs", NULL);
+	}
+	r = network_base_dir(false, base, reterr);
+	fd = r < 0 ? r : dir_open_checked(AT_FDCWD, base, base, reterr);
+	if (fd < 0)
+		return fd;
+	/* Renamed first: nobody opens half a network. */
+	text_str(&t, ".new-");
+	text_u64(&t, (uint32_t)raw_getpid());
+	text_str(&t, "-gone");
+	r = raw_renameat(fd, name, fd, temp);
+	if (r == 0)
+		r = dir_remove_tree(fd, temp);
+	raw_close(fd);
+	return r < 0 ? error_say(reterr, r, n.dir, " cannot be removed", NULL) : 0;
+}
+
+void network_get_info(struct network *n, struct network_info *ret)
+{
+	char path[NETWORK_PATH_MAX + 8];
+	struct text t = text_on(path, sizeof(path));
+	struct stat st;
+
+	text_str(&t, n->dir);
+	text_str(&t, "/table");
+	*ret = (struct network_info){.net4 = n->net4, .net6 = n->net6, .prefix4_bits = n->prefix4_bits,
+				     .prefix6_bits = n->prefix6_bits, .created_unix_s = n->created_unix_s,
+				     .privileged_deny = n->privileged_deny, .n_hosts = network_n_hosts(n)};
+	if (raw_lstatat(AT_FDCWD, path, &st) == 0)
+		ret->size_bytes = (uint64_t)st.st_size;
+}
