@@ -8,14 +8,9 @@
 	X(mark, "a", "b", "c", "d")                                            \
 	/* port/ */                                                            \
 	X(claim_state, "port", "from", "to", "slot")                           \
-	X(port_bind, "proto", "port", "slot", "result")                        \
-	X(port_listen, "port", "slot", "result", "")                           \
-	X(port_connect, "port", "peer_port", "slot", "result")                 \
-	X(port_accept, "port", "peer_port", "slot", "result")                  \
 	X(port_release, "slot", "generation", "result", "")                    \
 	X(port_refused, "port", "rule", "err", "by_slot")                      \
-	X(port_chosen, "port", "tries", "", "")                                \
-	X(port_damage, "where", "value", "limit", "")                          \
+	X(port_chosen, "port", "start", "", "")                                \
 	X(port_repair, "kept", "dropped", "", "")                              \
 	/* network/ */                                                         \
 	X(lock_take, "host", "owner", "waited_us", "")                         \

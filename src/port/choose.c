@@ -17,6 +17,7 @@
  */
 #include <errno.h>
 
+#include "base/trace.h"
 #include "port/internal.h"
 
 struct choice {
@@ -216,6 +217,7 @@ int choose_port(struct port_table *t, const struct port_want *w, const struct po
 		return r;
 	if (counter != NULL) /* past the one taken, and a random step more, so that counting tells little */
 		*counter += (port + n - start) % n + 1 + (uint32_t)(hash & 7);
+	TRACE(port_chosen, port, start);
 	*ret_port = port;
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/trace.h"
 #include "port/internal.h"
 
 #define FLAGS_KNOWN                                                                                          \
@@ -146,6 +147,7 @@ uint32_t port_table_repair(struct port_table *t, bool (*keep)(void *ctx, const s
 		}
 		index_reset(t);
 	}
+	TRACE(port_repair, hdr(t)->n_claims, dropped);
 	return dropped;
 }
 

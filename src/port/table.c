@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/trace.h"
 #include "port/internal.h"
 
 const char *const claim_state_name[CLAIM_NSTATES] = {
@@ -41,6 +42,7 @@ static int set_state(struct port_table *t, uint32_t i, const struct port_claim *
 
 	if (!(edges[s->c.state] & (1u << c->state)))
 		return -EINVAL;
+	TRACE(claim_state, c->port, s->c.state, c->state, i);
 	return index_change(t, i, c);
 }
 
@@ -49,6 +51,7 @@ static int refuse(const struct port_table *t, struct port_refusal *ret, int err,
 {
 	const struct slot *s = slot_at(t, slot);
 
+	TRACE(port_refused, s != NULL ? s->c.port : 0, rule, (uint64_t)-err, slot);
 	if (ret == NULL)
 		return err;
 	*ret = (struct port_refusal){.err = err, .rule = rule};
@@ -299,6 +302,7 @@ static int admit(struct port_table *t, const struct port_claim *c, const struct 
 		rules_frp_update(bucket_at(t, ib), bound, first);
 	}
 	*ret = (struct port_ref){i, slot_at(t, i)->generation};
+	TRACE(claim_state, c->port, CLAIM_FREE, c->state, i);
 	return 0;
 }
 
@@ -618,6 +622,7 @@ int port_table_release(struct port_table *t, struct port_ref ref)
 
 	if (r == 0)
 		r = index_remove(t, i);
+	TRACE(port_release, ref.slot, ref.generation, (uint64_t)-r);
 	if (r == 0)
 		index_claim_free(t, i);
 	return r;

@@ -58,13 +58,13 @@ static void a_record_being_written_is_left_out(void **state)
 
 static void prints_a_line(void **state)
 {
-	struct trace_entry e = {.seq = 9, .event = TRACE_port_listen, .words = {80, 3, (uint64_t)-98}};
+	struct trace_entry e = {.seq = 9, .event = TRACE_network_grow, .words = {80, 3, (uint64_t)-98}};
 	char s[128];
 	size_t n = trace_entry_print(&e, s, sizeof(s));
 
 	(void)state;
-	assert_int_equal(n, strlen("#9 port_listen port=80 slot=3 result=-98\n"));
-	assert_memory_equal(s, "#9 port_listen port=80 slot=3 result=-98\n", n);
+	assert_int_equal(n, strlen("#9 network_grow host=80 from=3 to=-98\n"));
+	assert_memory_equal(s, "#9 network_grow host=80 from=3 to=-98\n", n);
 }
 
 static void an_assertion_tells_and_aborts(void **state)
