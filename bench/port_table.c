@@ -80,7 +80,11 @@ static struct port_addr addr_n(uint32_t n)
 
 static struct port_want want_of(struct port_addr a, uint16_t port)
 {
-	return (struct port_want){.proto = PORT_TCP, .family = PORT_FAMILY_4, .addr = a, .port = port, .flags = PORT_PRIVILEGED};
+	return (struct port_want){.proto = PORT_TCP,
+				  .family = PORT_FAMILY_4,
+				  .addr = a,
+				  .port = port,
+				  .flags = PORT_PRIVILEGED};
 }
 
 /* --- bind --- */
@@ -88,8 +92,8 @@ static void time_binds(struct port_table *t, struct rng *rng, bool one_port, boo
 {
 	for (int i = 0; i < SAMPLES; i++) {
 		uint32_t n = (uint32_t)rng_range(rng, 1, 10000);
-		struct port_want w = one_port ? want_of(addr_n(taken ? n : 20000 + n), 80) :
-						want_of(PORT_ADDR_ANY4, (uint16_t)(taken ? 20000 + n : 40000 + n));
+		struct port_want w = one_port ? want_of(addr_n(taken ? n : 20000 + n), 80)
+					      : want_of(PORT_ADDR_ANY4, (uint16_t)(taken ? 20000 + n : 40000 + n));
 		struct port_ref ref;
 		uint64_t t0 = now_ns();
 		int r = port_table_bind(t, PORT_REF_NONE, &w, 0, &ref, NULL);
@@ -125,7 +129,8 @@ static void time_kernel_binds(struct rng *rng)
 				die("kernel bind");
 			close(fd);
 		}
-		report(taken ? "kernel bind, refused, 10,000 ports held" : "kernel bind, granted, 10,000 ports held", SAMPLES);
+		report(taken ? "kernel bind, refused, 10,000 ports held" : "kernel bind, granted, 10,000 ports held",
+		       SAMPLES);
 	}
 	for (uint32_t n = 1; n <= 10000; n++)
 		close(fds[n]);
@@ -254,7 +259,9 @@ static void time_kernel_connect(int listener, const struct sockaddr_in *to, doub
 static void bench_choice(bool kernel)
 {
 	static struct port_ref held[RANGE_N];
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in to = {.sin_family = AF_INET,
+				 .sin_port = htons(80),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	uint32_t n_held = 0, n_kernel = 0;
 	int listener = -1;
 	struct port_table t;
@@ -293,7 +300,8 @@ static void bench_demux(struct rng *rng)
 		struct port_ref l, ref;
 
 		fresh(&t, sizes[k] + 16);
-		if (port_table_bind(&t, PORT_REF_NONE, &w, 0, &l, NULL) < 0 || port_table_listen(&t, &l, &w, 0, NULL) < 0)
+		if (port_table_bind(&t, PORT_REF_NONE, &w, 0, &l, NULL) < 0 ||
+		    port_table_listen(&t, &l, &w, 0, NULL) < 0)
 			die("listen");
 		for (uint32_t n = 0; n < sizes[k]; n++) {
 			struct port_addr peer = addr_n(n / 50000 + 1);

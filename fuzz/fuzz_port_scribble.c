@@ -26,8 +26,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 
 	ASSERT(mem != NULL && port_table_init(&t, mem, size, N_CLAIMS, secret) == 0);
 	for (; len_bytes >= 6; data += 6, len_bytes -= 6) {
-		struct port_want w = {.proto = data[1] & 1, .family = data[1] & 2 ? PORT_FAMILY_6 : PORT_FAMILY_4,
-				      .port = (uint16_t)(data[2] % 4 == 0 ? 0 : 2000 + data[2] % 4), .flags = data[1] >> 2 & 7};
+		struct port_want w = {.proto = data[1] & 1,
+				      .family = data[1] & 2 ? PORT_FAMILY_6 : PORT_FAMILY_4,
+				      .port = (uint16_t)(data[2] % 4 == 0 ? 0 : 2000 + data[2] % 4),
+				      .flags = data[1] >> 2 & 7};
 		struct port_addr loop = w.family == PORT_FAMILY_4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
 		struct port_tuple tuple = {w.proto, loop, loop, w.port, 7};
 		struct port_ref *r = &refs[data[3] % 8];
@@ -35,14 +37,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 
 		w.addr = data[1] & 0x80 ? loop : w.family == PORT_FAMILY_4 ? PORT_ADDR_ANY4 : PORT_ADDR_ANY6;
 		switch (data[0] % 10) {
-		case 0: (void)!port_table_bind(&t, PORT_REF_NONE, &w, 0, r, &why); break;
-		case 1: (void)!port_table_listen(&t, r, &w, 0, &why); break;
-		case 2: w.port = 0; ref = PORT_REF_NONE; (void)!port_table_connect(&t, &ref, &w, &loop, &loop, 7, 0, &why); break;
-		case 3: (void)!port_table_release(&t, *r); break;
-		case 4: (void)!port_demux(&t, &tuple, 0, &ref); break;
-		case 5: (void)!port_table_linger(&t, *r, 5); (void)port_table_expire(&t, 9, 4); break;
-		case 6: (void)port_table_check(&t); break;
-		case 7: for (uint32_t k = 0; port_table_next(&t, &k, &ref, &c);) {} break;
+		case 0:
+			(void)!port_table_bind(&t, PORT_REF_NONE, &w, 0, r, &why);
+			break;
+		case 1:
+			(void)!port_table_listen(&t, r, &w, 0, &why);
+			break;
+		case 2:
+			w.port = 0;
+			ref = PORT_REF_NONE;
+			(void)!port_table_connect(&t, &ref, &w, &loop, &loop, 7, 0, &why);
+			break;
+		case 3:
+			(void)!port_table_release(&t, *r);
+			break;
+		case 4:
+			(void)!port_demux(&t, &tuple, 0, &ref);
+			break;
+		case 5:
+			(void)!port_table_linger(&t, *r, 5);
+			(void)port_table_expire(&t, 9, 4);
+			break;
+		case 6:
+			(void)port_table_check(&t);
+			break;
+		case 7:
+			for (uint32_t k = 0; port_table_next(&t, &k, &ref, &c);) {
+			}
+			break;
 		default: /* the scribble: mostly where structure is, sometimes anywhere */
 			memcpy(&off, data + 1, 4);
 			at = data[0] & 0x10 ? off % size : (at + off % 512) % size;

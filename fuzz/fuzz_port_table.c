@@ -286,16 +286,42 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	set_up();
 	while (in.len > 0) {
 		switch (take(&in) % 16) {
-		case 0: case 1: case 2: case 3: do_bind(&in); break;
-		case 4: do_bind_any(&in); break;
-		case 5: case 6: do_listen(&in); break;
-		case 7: case 8: do_connect_bound(&in); break;
-		case 9: case 10: do_connect(&in); break;
-		case 11: do_release(&in); break;
-		case 12: do_linger(&in); break;
-		case 13: do_flags(&in); break;
-		case 14: do_demux(&in); break;
-		default: do_copy(&in); break;
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+			do_bind(&in);
+			break;
+		case 4:
+			do_bind_any(&in);
+			break;
+		case 5:
+		case 6:
+			do_listen(&in);
+			break;
+		case 7:
+		case 8:
+			do_connect_bound(&in);
+			break;
+		case 9:
+		case 10:
+			do_connect(&in);
+			break;
+		case 11:
+			do_release(&in);
+			break;
+		case 12:
+			do_linger(&in);
+			break;
+		case 13:
+			do_flags(&in);
+			break;
+		case 14:
+			do_demux(&in);
+			break;
+		default:
+			do_copy(&in);
+			break;
 		}
 		ASSERT(port_table_check(&t));
 	}

@@ -168,8 +168,7 @@ bool pool_check(const struct pool *p)
 {
 	uint32_t n_used = 0, n_free = 0, slot = header(p)->free_head;
 
-	if (header(p)->magic != POOL_MAGIC || header(p)->n_max != p->n_max ||
-	    header(p)->item_bytes != p->item_bytes)
+	if (header(p)->magic != POOL_MAGIC || header(p)->n_max != p->n_max || header(p)->item_bytes != p->item_bytes)
 		return false;
 	for (uint32_t i = 0; i < p->n_max; i++)
 		n_used += in_use(metas(p)[i].generation);
@@ -196,7 +195,10 @@ void pool_repair(struct pool *p)
 		metas(p)[i].next_free = head;
 		head = i;
 	}
-	*header(p) = (struct header){.magic = POOL_MAGIC, .n_max = p->n_max, .item_bytes = p->item_bytes,
-				     .n_used = n_used, .free_head = head};
+	*header(p) = (struct header){.magic = POOL_MAGIC,
+				     .n_max = p->n_max,
+				     .item_bytes = p->item_bytes,
+				     .n_used = n_used,
+				     .free_head = head};
 	ASSERT_SLOW(pool_check(p));
 }

@@ -4,22 +4,22 @@
  * then write TRACE(event, ...) where it happens. Words are numbers; a pointer is a number too, but
  * tells little once the process is gone.
  */
-#define TRACE_EVENTS(X)                                                        \
-	X(mark, "a", "b", "c", "d")                                            \
-	/* port/ */                                                            \
-	X(claim_state, "port", "from", "to", "slot")                           \
-	X(port_release, "slot", "generation", "result", "")                    \
-	X(port_refused, "port", "rule", "err", "by_slot")                      \
-	X(port_chosen, "port", "start", "", "")                                \
-	X(port_repair, "kept", "dropped", "", "")                              \
-	/* network/ */                                                         \
-	X(lock_take, "host", "owner", "waited_us", "")                         \
-	X(lock_steal, "host", "dead_owner", "", "")                            \
-	X(lock_stopped, "host", "owner", "waited_us", "")                      \
-	X(network_damage, "host", "where", "value", "")                        \
-	X(network_grow, "host", "from", "to", "")                              \
-	X(claim_dead, "slot", "port", "inode", "cookie")                       \
-	/* shim/ */                                                            \
-	X(shim_call, "call", "fd", "result", "")                               \
-	X(shim_socket, "fd", "family", "type", "")                             \
+#define TRACE_EVENTS(X)                                     \
+	X(mark, "a", "b", "c", "d")                         \
+	/* port/ */                                         \
+	X(claim_state, "port", "from", "to", "slot")        \
+	X(port_release, "slot", "generation", "result", "") \
+	X(port_refused, "port", "rule", "err", "by_slot")   \
+	X(port_chosen, "port", "start", "", "")             \
+	X(port_repair, "kept", "dropped", "", "")           \
+	/* network/ */                                      \
+	X(lock_take, "host", "owner", "waited_us", "")      \
+	X(lock_steal, "host", "dead_owner", "", "")         \
+	X(lock_stopped, "host", "owner", "waited_us", "")   \
+	X(network_damage, "host", "where", "value", "")     \
+	X(network_grow, "host", "from", "to", "")           \
+	X(claim_dead, "slot", "port", "inode", "cookie")    \
+	/* shim/ */                                         \
+	X(shim_call, "call", "fd", "result", "")            \
+	X(shim_socket, "fd", "family", "type", "")          \
 	X(shim_fallback, "call", "fd", "err", "")

@@ -107,7 +107,7 @@ static void put_hex(struct cursor_writer *w, uint16_t v)
 {
 	for (int shift = 12; shift >= 0; shift -= 4)
 		if (v >> shift || shift == 0)
-			cursor_put_u8(w, (uint8_t)"0123456789abcdef"[v >> shift & 0xf]);
+			cursor_put_u8(w, (uint8_t) "0123456789abcdef"[v >> shift & 0xf]);
 }
 
 /* RFC 5952, 4.2: the longest run of two or more zero groups; the first of equal ones. */

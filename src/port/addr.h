@@ -29,8 +29,8 @@ struct port_addr port_addr_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
 struct port_addr port_addr_from4(const uint8_t octets[4]);
 struct port_addr port_addr_from6(const uint8_t octets[16], uint32_t scope);
 
-bool port_addr_is4(const struct port_addr *a);	     /* ::ffff:0:0/96 */
-bool port_addr_is_any(const struct port_addr *a);    /* 0.0.0.0 or :: */
+bool port_addr_is4(const struct port_addr *a);	       /* ::ffff:0:0/96 */
+bool port_addr_is_any(const struct port_addr *a);      /* 0.0.0.0 or :: */
 bool port_addr_is_loopback(const struct port_addr *a); /* 127/8 or ::1 */
 bool port_addr_is_multicast(const struct port_addr *a);
 bool port_addr_is_linklocal6(const struct port_addr *a); /* fe80::/10 */

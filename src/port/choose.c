@@ -177,7 +177,9 @@ static_assert(sizeof(struct dest_key) == 48, "keys are hashed as octets: no padd
 
 static uint64_t dest_hash(const struct choice *c)
 {
-	struct dest_key k = {.local_scope = c->local->scope, .peer_scope = c->peer->scope, .peer_port = c->peer_port,
+	struct dest_key k = {.local_scope = c->local->scope,
+			     .peer_scope = c->peer->scope,
+			     .peer_port = c->peer_port,
 			     .proto = c->w->proto};
 
 	for (int i = 0; i < 16; i++) {

@@ -16,7 +16,8 @@
 int port_demux_flow(const struct port_table *t, const struct port_tuple *tuple, struct port_ref *ret)
 {
 	uint32_t i;
-	int r = index_find_flow(t, tuple->proto, &tuple->local, tuple->local_port, &tuple->remote, tuple->remote_port, &i);
+	int r = index_find_flow(t, tuple->proto, &tuple->local, tuple->local_port, &tuple->remote, tuple->remote_port,
+				&i);
 
 	if (r < 0)
 		return r;
@@ -93,7 +94,8 @@ static int best_at(const struct port_table *t, const struct port_tuple *tuple, c
 			continue;
 		int s = score(h, is4);
 
-		if (win->hold == NIL || s > win->score || (s == win->score && h->order > hold_at(t, win->hold)->order)) {
+		if (win->hold == NIL || s > win->score ||
+		    (s == win->score && h->order > hold_at(t, win->hold)->order)) {
 			win->hold = i;
 			win->score = s;
 		}
@@ -131,8 +133,9 @@ static int pick_in_group(const struct port_table *t, const struct port_tuple *tu
 		h = hold_at(t, i);
 		if (h == NULL || ++steps > t->n_max)
 			return -EUCLEAN;
-		if (!index_same_place(h, tuple->proto, tuple->local_port, &lead->addr) || !(h->flags & PORT_REUSEPORT) ||
-		    h->uid != lead->uid || !receives(h, tuple->proto, dev, is4) || score(h, is4) != win->score)
+		if (!index_same_place(h, tuple->proto, tuple->local_port, &lead->addr) ||
+		    !(h->flags & PORT_REUSEPORT) || h->uid != lead->uid || !receives(h, tuple->proto, dev, is4) ||
+		    score(h, is4) != win->score)
 			continue;
 		int r = heaviest(t, h, hash, win);
 

@@ -13,8 +13,7 @@
 
 /* Tuples are as seen from here: local is the destination of what arrived. */
 /* Return: 0; -ENOENT; -EUCLEAN. */
-MUST_CHECK int port_demux_flow(const struct port_table *t, const struct port_tuple *tuple,
-			       struct port_ref *ret);
+MUST_CHECK int port_demux_flow(const struct port_table *t, const struct port_tuple *tuple, struct port_ref *ret);
 MUST_CHECK int port_demux_listener(const struct port_table *t, const struct port_tuple *tuple, uint32_t dev,
 				   struct port_ref *ret);
 /* The flow, else the listener. */

@@ -161,7 +161,8 @@ static int parse_v4(struct span s, uint8_t ret[4], struct port_parse_error *rete
 		if (i == start)
 			return fail(reterr, i, "an IPv4 address is four numbers with dots between them");
 		if (s.text[start] == '0' && i - start > 1)
-			return fail(reterr, start, "a number of an IPv4 address has no leading zero (some read it as octal)");
+			return fail(reterr, start,
+				    "a number of an IPv4 address has no leading zero (some read it as octal)");
 		octets[n] = (uint8_t)v;
 	}
 	if (i != s.end)
@@ -323,7 +324,8 @@ static int parse_service(struct span s, struct port_endpoint *e, struct port_par
 	for (size_t i = s.at; i < s.end; i++) {
 		char c = s.text[i];
 
-		if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_' && c != '.' && c != '+' && c != '/' && c != '*')
+		if (!is_letter(c) && !is_digit(c) && c != '-' && c != '_' && c != '.' && c != '+' && c != '/' &&
+		    c != '*')
 			return fail(reterr, i, "this character cannot be part of a port or a service name");
 	}
 	if (span_len(s) >= sizeof(e->service))
@@ -364,8 +366,9 @@ static int parse_ports(struct span s, struct port_endpoint *e, struct port_parse
 		for (size_t i = s.at; i < s.end; i++)
 			letter |= is_letter(s.text[i]);
 		if (!letter)
-			return parse_port(s, &e->ports.first, reterr) < 0 ? -EINVAL :
-			       fail(reterr, s.at, "a port is a number from 0 to 65535");
+			return parse_port(s, &e->ports.first, reterr) < 0
+				       ? -EINVAL
+				       : fail(reterr, s.at, "a port is a number from 0 to 65535");
 		return parse_service(s, e, reterr);
 	}
 	r = parse_port(first, &e->ports.first, reterr);
@@ -436,8 +439,10 @@ static int unbracketed(struct span s, struct port_parse_error *reterr)
 	struct port_addr a;
 
 	if (parse_v6_scoped(s, &a, NULL) == 0)
-		return fail(reterr, s.at, "an IPv6 address is written in brackets when a port follows, such as [::1]:80");
-	return fail(reterr, span_find(s, ':'), "there is one colon before the port; an IPv6 address is written in brackets, such as [::1]:80");
+		return fail(reterr, s.at,
+			    "an IPv6 address is written in brackets when a port follows, such as [::1]:80");
+	return fail(reterr, span_find(s, ':'),
+		    "there is one colon before the port; an IPv6 address is written in brackets, such as [::1]:80");
 }
 
 /* Where the colon before the port is, or s.end when there is none. */
@@ -451,7 +456,9 @@ static int find_colon(struct span s, size_t *ret, struct port_parse_error *reter
 			return fail(reterr, s.at, "this bracket is never closed");
 		i++;
 		if (i == s.end)
-			return fail(reterr, i, "a port is missing here: after the address comes a colon and the port, such as :80");
+			return fail(
+				reterr, i,
+				"a port is missing here: after the address comes a colon and the port, such as :80");
 		if (s.text[i] != ':')
 			return fail(reterr, i, "after the closing bracket comes a colon and the port");
 		*ret = i;
@@ -493,7 +500,9 @@ static int parse_endpoint(struct span s, struct port_endpoint *e, struct port_pa
 	if (colon == s.end) {
 		if (looks_v4(s)) {
 			r = parse_addr(s, &e->addr, reterr);
-			return r < 0 ? r : fail(reterr, s.end, "a port is missing here: after the address comes a colon and the port, such as :80");
+			return r < 0 ? r
+				     : fail(reterr, s.end,
+					    "a port is missing here: after the address comes a colon and the port, such as :80");
 		}
 		return parse_ports(s, e, reterr);
 	}

@@ -35,8 +35,8 @@ struct port_tuple {
 };
 
 struct port_parse_error {
-	size_t at;	   /* offset of the character the message is about */
-	const char *what;  /* a sentence without a full stop; static */
+	size_t at;	  /* offset of the character the message is about */
+	const char *what; /* a sentence without a full stop; static */
 };
 
 /**
@@ -50,8 +50,7 @@ struct port_parse_error {
  *
  * Return: 0 or -EINVAL.
  */
-MUST_CHECK int port_endpoint_parse(const char *text, struct port_endpoint *ret,
-				   struct port_parse_error *reterr);
+MUST_CHECK int port_endpoint_parse(const char *text, struct port_endpoint *ret, struct port_parse_error *reterr);
 /* An address alone: "10.0.0.1", "::1", "[::1]", "fe80::1%3". Return: 0 or -EINVAL. */
 MUST_CHECK int port_addr_parse(const char *text, struct port_addr *ret, struct port_parse_error *reterr);
 /* Digits only, 0 to 65535. */

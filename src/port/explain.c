@@ -233,22 +233,26 @@ static void say_what(const struct port_want *w, const struct port_refusal *r, st
 			say(e->what, sizeof(e->what), "%s on %s is in use on this host", port, at);
 		return;
 	case PORT_REASON_PRIVILEGED:
-		say(e->what, sizeof(e->what), "%s on %s is a privileged port, and this program may not have it", port, at);
+		say(e->what, sizeof(e->what), "%s on %s is a privileged port, and this program may not have it", port,
+		    at);
 		return;
 	case PORT_REASON_NOT_LOCAL:
 		say(e->what, sizeof(e->what), "%s is not an address of this host", at);
 		return;
 	case PORT_REASON_RANGE_FULL:
-		say(e->what, sizeof(e->what), "no free %s port is left to choose from on %s", port_proto_name[w->proto], at);
+		say(e->what, sizeof(e->what), "no free %s port is left to choose from on %s", port_proto_name[w->proto],
+		    at);
 		return;
 	case PORT_REASON_TUPLE_IN_USE:
-		say(e->what, sizeof(e->what), "this very connection exists already: the same two addresses and the same two ports");
+		say(e->what, sizeof(e->what),
+		    "this very connection exists already: the same two addresses and the same two ports");
 		return;
 	case PORT_REASON_TABLE_FULL:
 		say(e->what, sizeof(e->what), "this host's port table is full");
 		return;
 	case PORT_REASON_ALREADY_BOUND:
-		say(e->what, sizeof(e->what), "this socket has a port already: %u/%s", r->by.port, port_proto_name[w->proto]);
+		say(e->what, sizeof(e->what), "this socket has a port already: %u/%s", r->by.port,
+		    port_proto_name[w->proto]);
 		return;
 	case PORT_REASON_BAD_ARGUMENT:
 		if (r->err == -EOPNOTSUPP)
@@ -288,7 +292,8 @@ static void say_who(const struct port_refusal *r, const struct port_holder *h, s
 	bool known = h && (h->pid > 0 || h->program[0]);
 
 	if (r->by_valid && r->by.state == CLAIM_LINGER) {
-		say(e->who, sizeof(e->who), "nobody: its program has closed it, the system keeps the port until TIME-WAIT ends");
+		say(e->who, sizeof(e->who),
+		    "nobody: its program has closed it, the system keeps the port until TIME-WAIT ends");
 		return;
 	}
 	if (!known && !r->by_valid)
@@ -333,8 +338,9 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 	case PORT_REASON_OK:
 		return "";
 	case PORT_REASON_FAMILY_SPLIT:
-		return want_dual(w) ? "[::] takes both families unless IPV6_V6ONLY is set, and the IPv4 half is taken [R1]" :
-				      "the holder's [::] takes both families, because it was bound without IPV6_V6ONLY [R1]";
+		return want_dual(w)
+			       ? "[::] takes both families unless IPV6_V6ONLY is set, and the IPv4 half is taken [R1]"
+			       : "the holder's [::] takes both families, because it was bound without IPV6_V6ONLY [R1]";
 	case PORT_REASON_OTHER_USER:
 		return "both sockets set SO_REUSEPORT, but that shares a port between sockets of one user only [R4]";
 	case PORT_REASON_ALREADY_BOUND:
@@ -358,7 +364,8 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 	case PORT_RULE_R2_COLLAPSE:
 		return "an IPv6 connection of a socket bound to [::] for both families still keeps 0.0.0.0 from others [R2]";
 	case PORT_RULE_R4_SHARING:
-		return r->by_valid ? why_sharing(w, &r->by) : "both sockets must ask for sharing, with the same flag [R4]";
+		return r->by_valid ? why_sharing(w, &r->by)
+				   : "both sockets must ask for sharing, with the same flag [R4]";
 	case PORT_RULE_R4_UID:
 		return "SO_REUSEPORT shares a port between sockets of one user only [R4]";
 	case PORT_RULE_R5_LISTEN:
@@ -396,11 +403,15 @@ static void try_flags(const struct port_want *w, const struct port_claim *by, st
 	bool user_ok = by->uid == w->uid || by->state == CLAIM_LINGER;
 
 	if ((lacks & PORT_REUSEADDR) && !listens(by))
-		try_next(e, w->proto == PORT_UDP ?
-			 "set SO_REUSEADDR before bind(): the holder has it; one of the two then gets each datagram" :
-			 "set SO_REUSEADDR before bind(): the holder has it and does not listen");
+		try_next(
+			e,
+			w->proto == PORT_UDP
+				? "set SO_REUSEADDR before bind(): the holder has it; one of the two then gets each datagram"
+				: "set SO_REUSEADDR before bind(): the holder has it and does not listen");
 	if ((lacks & PORT_REUSEPORT) && user_ok)
-		try_next(e, "set SO_REUSEPORT before bind(): the holder has it and is the same user's; both then share what arrives");
+		try_next(
+			e,
+			"set SO_REUSEPORT before bind(): the holder has it and is the same user's; both then share what arrives");
 	if ((by->flags & w->flags & PORT_REUSEPORT) && !user_ok)
 		try_next(e, "run this program as the holder's user (uid %u): SO_REUSEPORT is set on both", by->uid);
 }
@@ -412,7 +423,8 @@ static void try_address(const struct port_want *w, const struct port_claim *by, 
 	char s[PORT_ENDPOINT_STR_MAX], theirs[PORT_ADDR_STR_MAX];
 
 	if (want_dual(w) && port_addr_is4(&by->addr)) {
-		try_next(e, "set IPV6_V6ONLY before bind(): [::]:%u then takes IPv6 only and does not meet the holder", w->port);
+		try_next(e, "set IPV6_V6ONLY before bind(): [::]:%u then takes IPv6 only and does not meet the holder",
+			 w->port);
 		return;
 	}
 	if (by_dual(by) && listens(by) && port_addr_is4(&w->addr)) {
@@ -422,8 +434,8 @@ static void try_address(const struct port_want *w, const struct port_claim *by, 
 	for (size_t i = 0; i < COUNT_OF(candidates); i++) {
 		if (meets(&candidates[i], by))
 			continue;
-		try_next(e, "bind %s: it does not meet the holder's %s", port_endpoint_print(&candidates[i], w->port, s),
-			 port_addr_print(&by->addr, theirs));
+		try_next(e, "bind %s: it does not meet the holder's %s",
+			 port_endpoint_print(&candidates[i], w->port, s), port_addr_print(&by->addr, theirs));
 		return;
 	}
 }
@@ -459,8 +471,8 @@ static void try_in_use(const struct port_want *w, const struct port_refusal *r, 
 		try_address(w, &r->by, e);
 }
 
-static void say_try(const struct port_want *w, const struct port_refusal *r, const struct port_holder *h,
-		    uint16_t near, struct port_explanation *e)
+static void say_try(const struct port_want *w, const struct port_refusal *r, const struct port_holder *h, uint16_t near,
+		    struct port_explanation *e)
 {
 	switch (e->reason) {
 	case PORT_REASON_OK:
@@ -478,7 +490,8 @@ static void say_try(const struct port_want *w, const struct port_refusal *r, con
 		try_next(e, "start it without --privileged-ports=deny, as the user whose network this is");
 		return;
 	case PORT_REASON_NOT_LOCAL:
-		try_next(e, "bind %s, which means every address of this host", port_addr_is4(&w->addr) ? "0.0.0.0" : "[::]");
+		try_next(e, "bind %s, which means every address of this host",
+			 port_addr_is4(&w->addr) ? "0.0.0.0" : "[::]");
 		try_next(e, "set IP_FREEBIND, if the address will come later");
 		return;
 	case PORT_REASON_RANGE_FULL:

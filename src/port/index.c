@@ -44,8 +44,11 @@ static_assert(sizeof(struct flow_key) == 48, "keys are hashed as octets: no padd
 static struct flow_key flow_key(enum port_proto proto, const struct port_addr *local, uint16_t port,
 				const struct port_addr *peer, uint16_t peer_port)
 {
-	struct flow_key k = {.local_scope = local->scope, .peer_scope = peer->scope, .port = port,
-			     .peer_port = peer_port, .proto = (uint8_t)proto};
+	struct flow_key k = {.local_scope = local->scope,
+			     .peer_scope = peer->scope,
+			     .port = port,
+			     .peer_port = peer_port,
+			     .proto = (uint8_t)proto};
 
 	memcpy(k.local, local->b, 16);
 	memcpy(k.peer, peer->b, 16);
@@ -59,8 +62,7 @@ static uint32_t bucket_head(const struct port_table *t, enum port_proto proto, u
 	return hash_head(t, k, sizeof(k));
 }
 
-static uint32_t place_head(const struct port_table *t, enum port_proto proto, uint16_t port,
-			   const struct port_addr *a)
+static uint32_t place_head(const struct port_table *t, enum port_proto proto, uint16_t port, const struct port_addr *a)
 {
 	struct place_key k = place_key(proto, port, a);
 
@@ -85,28 +87,28 @@ static uint32_t group_head(const struct port_table *t, enum group_kind kind, enu
 }
 
 /* --- singly linked hash chains: the link is a uint32_t at a fixed place of the element --- */
-#define UNCHAIN(t, head, i, at, link)                                                                        \
-	do {                                                                                                 \
-		uint32_t *p_ = (head), steps_ = 0;                                                           \
-		while (*p_ != (i)) {                                                                         \
-			__auto_type e_ = at(t, *p_);                                                         \
-			if (e_ == NULL || ++steps_ > 2 * (t)->n_max)                                         \
-				return -EUCLEAN;                                                             \
-			p_ = &e_->link;                                                                      \
-		}                                                                                            \
-		*p_ = at(t, i)->link;                                                                        \
+#define UNCHAIN(t, head, i, at, link)                                \
+	do {                                                         \
+		uint32_t *p_ = (head), steps_ = 0;                   \
+		while (*p_ != (i)) {                                 \
+			__auto_type e_ = at(t, *p_);                 \
+			if (e_ == NULL || ++steps_ > 2 * (t)->n_max) \
+				return -EUCLEAN;                     \
+			p_ = &e_->link;                              \
+		}                                                    \
+		*p_ = at(t, i)->link;                                \
 	} while (0)
 
-#define POP_FREE(t, field, at, link, ret)                                                                    \
-	do {                                                                                                 \
-		uint32_t i_ = hdr(t)->field;                                                                 \
-		__auto_type e_ = at(t, i_);                                                                  \
-		if (i_ == NIL)                                                                               \
-			return -ENOBUFS;                                                                     \
-		if (e_ == NULL)                                                                              \
-			return -EUCLEAN;                                                                     \
-		hdr(t)->field = e_->link;                                                                    \
-		*(ret) = i_;                                                                                 \
+#define POP_FREE(t, field, at, link, ret)    \
+	do {                                 \
+		uint32_t i_ = hdr(t)->field; \
+		__auto_type e_ = at(t, i_);  \
+		if (i_ == NIL)               \
+			return -ENOBUFS;     \
+		if (e_ == NULL)              \
+			return -EUCLEAN;     \
+		hdr(t)->field = e_->link;    \
+		*(ret) = i_;                 \
 	} while (0)
 
 /* --- buckets --- */
@@ -135,7 +137,8 @@ static int bucket_make(struct port_table *t, enum port_proto proto, uint16_t por
 		return r;
 	POP_FREE(t, free_bucket, bucket_at, h_next, &i);
 	head = &heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)];
-	*bucket_at(t, i) = (struct bucket){.h_next = *head, .first = NIL, .port = port, .proto = (uint8_t)proto, .used = 1};
+	*bucket_at(t, i) =
+		(struct bucket){.h_next = *head, .first = NIL, .port = port, .proto = (uint8_t)proto, .used = 1};
 	*head = i;
 	*ret = i;
 	return 0;
@@ -171,8 +174,8 @@ int index_find_group(const struct port_table *t, enum group_kind kind, enum port
 	return -ENOENT;
 }
 
-static int group_make(struct port_table *t, enum group_kind kind, enum port_proto proto,
-		      const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+static int group_make(struct port_table *t, enum group_kind kind, enum port_proto proto, const struct port_addr *local,
+		      const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
 	uint32_t i, *head;
 	int r = index_find_group(t, kind, proto, local, peer, peer_port, ret);
@@ -181,8 +184,15 @@ static int group_make(struct port_table *t, enum group_kind kind, enum port_prot
 		return r;
 	POP_FREE(t, free_group, group_at, h_next, &i);
 	head = &heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)];
-	*group_at(t, i) = (struct group){.local = *local, .peer = *peer, .peer_port = peer_port, .proto = (uint8_t)proto,
-					 .kind = (uint8_t)kind, .used = 1, .h_next = *head, .page = NIL, .first = NIL};
+	*group_at(t, i) = (struct group){.local = *local,
+					 .peer = *peer,
+					 .peer_port = peer_port,
+					 .proto = (uint8_t)proto,
+					 .kind = (uint8_t)kind,
+					 .used = 1,
+					 .h_next = *head,
+					 .page = NIL,
+					 .first = NIL};
 	*head = i;
 	*ret = i;
 	return 0;
@@ -310,11 +320,19 @@ static struct hold hold_for(const struct port_claim *c)
 		.flags = c->flags & (PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND),
 		.proto = c->proto,
 		.family = c->family,
-		.kind = c->state == CLAIM_LISTENING ? KIND_LISTEN : c->state == CLAIM_LINGER ? KIND_LINGER : KIND_PLAIN,
+		.kind = c->state == CLAIM_LISTENING ? KIND_LISTEN
+			: c->state == CLAIM_LINGER  ? KIND_LINGER
+						    : KIND_PLAIN,
 		.used = 1,
 		.connected = is_flow(c),
 		.port = c->port,
-		.b_next = NIL, .b_prev = NIL, .l_next = NIL, .first = NIL, .group = NIL, .g_next = NIL, .g_prev = NIL,
+		.b_next = NIL,
+		.b_prev = NIL,
+		.l_next = NIL,
+		.first = NIL,
+		.group = NIL,
+		.g_next = NIL,
+		.g_prev = NIL,
 	};
 }
 
@@ -593,8 +611,8 @@ static int flow_leave(struct port_table *t, uint32_t is)
 	struct group *g = group_at(t, s->group);
 	uint32_t twin;
 
-	UNCHAIN(t, &heads(t, SEC_H_FLOW)[flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port)], is, slot_at,
-		f_next);
+	UNCHAIN(t, &heads(t, SEC_H_FLOW)[flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port)], is,
+		slot_at, f_next);
 	if (g == NULL || !g->used)
 		return -EUCLEAN;
 	if (next != NULL)

@@ -27,14 +27,25 @@
 #include "port/table.h"
 
 #define NIL UINT32_MAX
-#define PORT_WORDS 1024u /* 65,536 bits */
+#define PORT_WORDS 1024u    /* 65,536 bits */
 #define GROUP_PAGE_MIN 64u  /* a group gets a page at this many members */
 #define GROUP_PAGE_DROP 32u /* and gives it back below this many */
 #define N_PERTURB 256u
 #define N_LOCALS 18u
 #define TABLE_MAGIC UINT64_C(0x31656c6261747062) /* "bptable1" */
 
-enum section { SEC_HEADER, SEC_SLOTS, SEC_HOLDS, SEC_BUCKETS, SEC_GROUPS, SEC_PAGES, SEC_H_BUCKET, SEC_H_FLOW, SEC_H_GROUP, SEC_H_LOOKUP };
+enum section {
+	SEC_HEADER,
+	SEC_SLOTS,
+	SEC_HOLDS,
+	SEC_BUCKETS,
+	SEC_GROUPS,
+	SEC_PAGES,
+	SEC_H_BUCKET,
+	SEC_H_FLOW,
+	SEC_H_GROUP,
+	SEC_H_LOOKUP
+};
 
 /* Ports by what holds them, one bitmap each. */
 enum port_map {
@@ -134,10 +145,10 @@ static inline struct header *hdr(const struct port_table *t)
 {
 	return (struct header *)(void *)t->base;
 }
-#define AT(name, type, sec, limit)                                                                           \
-	static inline struct type *name(const struct port_table *t, uint32_t i)                              \
-	{                                                                                                    \
-		return i < (limit) ? &((struct type *)(void *)(t->base + t->off[sec]))[i] : NULL;            \
+#define AT(name, type, sec, limit)                                                                \
+	static inline struct type *name(const struct port_table *t, uint32_t i)                   \
+	{                                                                                         \
+		return i < (limit) ? &((struct type *)(void *)(t->base + t->off[sec]))[i] : NULL; \
 	}
 AT(slot_at, slot, SEC_SLOTS, t->n_max)
 AT(hold_at, hold, SEC_HOLDS, t->n_max)
@@ -179,14 +190,13 @@ void rules_frp_update(struct bucket *b, const struct port_want *w, bool first);
 /* --- index.c: the structure --- */
 int index_bucket(const struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret); /* -ENOENT */
 /* First hold of the lookup chain of (proto, port, addr); the chain has strangers in it. */
-uint32_t index_lookup_head(const struct port_table *t, enum port_proto proto, uint16_t port,
-			   const struct port_addr *a);
+uint32_t index_lookup_head(const struct port_table *t, enum port_proto proto, uint16_t port, const struct port_addr *a);
 bool index_same_place(const struct hold *h, enum port_proto proto, uint16_t port, const struct port_addr *a);
 int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
 		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret); /* -ENOENT */
 int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
 		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
-		     uint32_t *ret); /* -ENOENT */
+		     uint32_t *ret);						      /* -ENOENT */
 int index_claim_new(struct port_table *t, const struct port_claim *c, uint32_t *ret); /* -ENOBUFS */
 void index_claim_free(struct port_table *t, uint32_t slot);
 /* Put a claim into all structures by what its fields say, and take it out again. */

@@ -11,8 +11,7 @@
 #include "base/trace.h"
 #include "port/internal.h"
 
-#define FLAGS_KNOWN                                                                                          \
-	(PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_LISTEN_READY | PORT_PUMPED)
+#define FLAGS_KNOWN (PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_LISTEN_READY | PORT_PUMPED)
 
 bool index_claim_sane(const struct port_claim *c)
 {
@@ -296,7 +295,8 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 		uint32_t members = 0, s = 0;
 
 		h = hold_at(t, i);
-		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max || !check_lookup(t, i))
+		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max ||
+		    !check_lookup(t, i))
 			return false;
 		for (s = h->first; s != NIL; s = slot_at(t, s)->m_next)
 			if (slot_at(t, s) == NULL || slot_at(t, s)->hold != i || ++members > t->n_max)

@@ -15,7 +15,7 @@ enum port_service_source {
 };
 
 struct port_service {
-	char name[32]; /* 1 to 15 characters by RFC 6335, 5.1; older registrations may be longer */
+	char name[32];	      /* 1 to 15 characters by RFC 6335, 5.1; older registrations may be longer */
 	uint16_t first, last; /* a range such as x11, 6000-6063; else equal */
 	enum port_proto proto;
 	enum port_service_source source;
@@ -32,12 +32,12 @@ struct port_service_overlay {
 MUST_CHECK int port_service_name(uint16_t port, enum port_proto proto, const struct port_service_overlay *o,
 				 struct port_service *ret);
 /* The port of a name or alias, without case. Return: 0; -ENOENT. */
-MUST_CHECK int port_service_find(const char *name, enum port_proto proto,
-				 const struct port_service_overlay *o, struct port_service *ret);
+MUST_CHECK int port_service_find(const char *name, enum port_proto proto, const struct port_service_overlay *o,
+				 struct port_service *ret);
 /* All rows of a number (primary first, then aliases, then observed), of both protocols when
  * proto < 0. Fills at most max, returns how many there are. */
-uint32_t port_service_all(uint16_t port, int proto, const struct port_service_overlay *o,
-			  struct port_service *ret, uint32_t max);
+uint32_t port_service_all(uint16_t port, int proto, const struct port_service_overlay *o, struct port_service *ret,
+			  uint32_t max);
 /* Rows whose name or description contains text, without case, ordered by port. Same return. */
 uint32_t port_service_search(const char *text, int proto, const struct port_service_overlay *o,
 			     struct port_service *ret, uint32_t max);

@@ -151,7 +151,8 @@ int port_table_attach(struct port_table *t, void *mem, size_t len_bytes)
 	const struct header *h = mem;
 	uint32_t n_max;
 
-	if (len_bytes < sizeof(*h) || (uintptr_t)mem % 8 != 0 || h->magic != TABLE_MAGIC || h->layout != layout_number())
+	if (len_bytes < sizeof(*h) || (uintptr_t)mem % 8 != 0 || h->magic != TABLE_MAGIC ||
+	    h->layout != layout_number())
 		return -EUCLEAN;
 	n_max = *(const volatile uint32_t *)&h->n_max; /* once: it may change under us */
 	if (n_max == 0 || n_max > PORT_TABLE_CLAIMS_MAX)
@@ -206,7 +207,8 @@ bool port_table_is_local(const struct port_table *t, const struct port_addr *a)
 
 	unscoped.scope = 0;
 	for (uint32_t i = 0; i < h->n_locals && i < N_LOCALS; i++)
-		if (h->locals[i].prefix_bits <= 128 && port_addr_in(&unscoped, &h->locals[i].net, h->locals[i].prefix_bits))
+		if (h->locals[i].prefix_bits <= 128 &&
+		    port_addr_in(&unscoped, &h->locals[i].net, h->locals[i].prefix_bits))
 			return true;
 	return false;
 }
@@ -536,8 +538,8 @@ int port_table_connect(struct port_table *t, struct port_ref *ref, const struct 
 	if (ref->generation == 0)
 		return connect_unbound(t, ref, want, local, peer, peer_port, now_us, reterr);
 	r = index_slot_of(t, *ref, &i);
-	return r < 0 ? refuse(t, reterr, r, PORT_RULE_ARGUMENT, NIL) :
-		       connect_bound(t, i, local, peer, peer_port, reterr);
+	return r < 0 ? refuse(t, reterr, r, PORT_RULE_ARGUMENT, NIL)
+		     : connect_bound(t, i, local, peer, peer_port, reterr);
 }
 
 int port_table_disconnect(struct port_table *t, struct port_ref ref, const struct port_addr *bound)
@@ -710,7 +712,8 @@ uint32_t port_table_on_port(const struct port_table *t, enum port_proto proto, u
 	for (uint32_t holds = 0; h != NULL && holds < t->n_max; h = hold_at(t, h->b_next), holds++) {
 		uint32_t i = h->first;
 
-		for (const struct slot *s = slot_at(t, i); s != NULL && n < t->n_max; i = s->m_next, s = slot_at(t, i), n++)
+		for (const struct slot *s = slot_at(t, i); s != NULL && n < t->n_max;
+		     i = s->m_next, s = slot_at(t, i), n++)
 			if (n < max)
 				refs[n] = (struct port_ref){i, s->generation};
 	}

@@ -19,14 +19,14 @@
 
 /* Flags of a claim: what the socket was told, or what it is. */
 enum {
-	PORT_REUSEADDR = 1 << 0,  /* SO_REUSEADDR */
-	PORT_REUSEPORT = 1 << 1,  /* SO_REUSEPORT */
-	PORT_V6ONLY = 1 << 2,	  /* IPV6_V6ONLY; meaningful with family 6 */
-	PORT_AUTOBOUND = 1 << 3,  /* connect() chose the port, or (UDP) bind() to port 0; set by the table */
-	PORT_PRIVILEGED = 1 << 4, /* want only: may bind below the first unprivileged port */
-	PORT_FREEBIND = 1 << 5,	  /* want only: IP_FREEBIND, IP_TRANSPARENT: address need not be local */
+	PORT_REUSEADDR = 1 << 0,    /* SO_REUSEADDR */
+	PORT_REUSEPORT = 1 << 1,    /* SO_REUSEPORT */
+	PORT_V6ONLY = 1 << 2,	    /* IPV6_V6ONLY; meaningful with family 6 */
+	PORT_AUTOBOUND = 1 << 3,    /* connect() chose the port, or (UDP) bind() to port 0; set by the table */
+	PORT_PRIVILEGED = 1 << 4,   /* want only: may bind below the first unprivileged port */
+	PORT_FREEBIND = 1 << 5,	    /* want only: IP_FREEBIND, IP_TRANSPARENT: address need not be local */
 	PORT_LISTEN_READY = 1 << 6, /* the listener's path exists; set by network/ */
-	PORT_PUMPED = 1 << 7,	  /* delivered by the supervisor (SETTLED 9) */
+	PORT_PUMPED = 1 << 7,	    /* delivered by the supervisor (SETTLED 9) */
 };
 
 enum claim_state {
@@ -50,21 +50,21 @@ struct port_owner {
 };
 
 struct port_claim {
-	struct port_addr addr;	/* as bound; the address in use once connected (R2) */
-	struct port_addr peer;	/* CONNECTED, ACCEPTED, LINGER */
+	struct port_addr addr; /* as bound; the address in use once connected (R2) */
+	struct port_addr peer; /* CONNECTED, ACCEPTED, LINGER */
 	uint16_t port, peer_port;
-	uint8_t proto;		/* enum port_proto */
-	uint8_t family;		/* enum port_family: the socket's, not the address's */
-	uint8_t state;		/* enum claim_state */
+	uint8_t proto;	/* enum port_proto */
+	uint8_t family; /* enum port_family: the socket's, not the address's */
+	uint8_t state;	/* enum claim_state */
 	uint8_t pad0;
 	uint16_t flags;
 	uint16_t pad1;
 	uint32_t uid;
-	uint32_t dev;		/* SO_BINDTODEVICE, interface index; 0: none */
+	uint32_t dev; /* SO_BINDTODEVICE, interface index; 0: none */
 	uint32_t pad2;
-	uint64_t since_us;	/* monotonic, when it was bound */
-	uint64_t expires_us;	/* LINGER: when it ends; else NEVER_US */
-	uint64_t user;		/* the caller's word (network/: the listener's path number) */
+	uint64_t since_us;   /* monotonic, when it was bound */
+	uint64_t expires_us; /* LINGER: when it ends; else NEVER_US */
+	uint64_t user;	     /* the caller's word (network/: the listener's path number) */
 	struct port_owner owner;
 };
 
@@ -77,45 +77,45 @@ struct port_ref {
 /* Which rule decided. Numbers are RULES-OF-PORTS' and stable. */
 enum port_rule {
 	PORT_RULE_NONE,
-	PORT_RULE_ARGUMENT,	/* C3, 4 and 7: the call makes no sense */
-	PORT_RULE_NOT_LOCAL,	/* C3, 5 */
-	PORT_RULE_PRIVILEGED,	/* C3, 6 */
-	PORT_RULE_R1_OVERLAP,	/* no sharing asked for: equal addresses, or one is a wildcard */
-	PORT_RULE_R2_COLLAPSE,	/* a connected dual-stack socket against 0.0.0.0 */
-	PORT_RULE_R4_SHARING,	/* TCP: both must ask, and the flags did not suffice */
-	PORT_RULE_R4_UID,	/* SO_REUSEPORT of two users */
-	PORT_RULE_R5_LISTEN,	/* one listens: SO_REUSEADDR does not excuse it */
-	PORT_RULE_R6_UDP,	/* UDP sharing: flags did not suffice */
-	PORT_RULE_RANGE_FULL,	/* port 0, and every port of the range is taken */
-	PORT_RULE_TUPLE,	/* connect: this very four-tuple is in use */
+	PORT_RULE_ARGUMENT,    /* C3, 4 and 7: the call makes no sense */
+	PORT_RULE_NOT_LOCAL,   /* C3, 5 */
+	PORT_RULE_PRIVILEGED,  /* C3, 6 */
+	PORT_RULE_R1_OVERLAP,  /* no sharing asked for: equal addresses, or one is a wildcard */
+	PORT_RULE_R2_COLLAPSE, /* a connected dual-stack socket against 0.0.0.0 */
+	PORT_RULE_R4_SHARING,  /* TCP: both must ask, and the flags did not suffice */
+	PORT_RULE_R4_UID,      /* SO_REUSEPORT of two users */
+	PORT_RULE_R5_LISTEN,   /* one listens: SO_REUSEADDR does not excuse it */
+	PORT_RULE_R6_UDP,      /* UDP sharing: flags did not suffice */
+	PORT_RULE_RANGE_FULL,  /* port 0, and every port of the range is taken */
+	PORT_RULE_TUPLE,       /* connect: this very four-tuple is in use */
 	PORT_RULE_TABLE_FULL,
 };
 #define PORT_NRULES 13
 
 struct port_refusal {
-	int err;		 /* the negative errno returned */
+	int err; /* the negative errno returned */
 	enum port_rule rule;
 	bool by_valid;
-	struct port_ref by_ref;	 /* the claim in the way, when by_valid */
-	struct port_claim by;	 /* and a copy of it */
+	struct port_ref by_ref; /* the claim in the way, when by_valid */
+	struct port_claim by;	/* and a copy of it */
 };
 
 /* What a caller wants: the socket as it is at the time of bind(), listen() or connect(). */
 struct port_want {
 	enum port_proto proto;
 	enum port_family family;
-	struct port_addr addr;	     /* PORT_ADDR_ANY4 / ANY6, a local address, or ::ffff:x on a v6 socket */
-	uint16_t port;		     /* 0: choose one */
+	struct port_addr addr; /* PORT_ADDR_ANY4 / ANY6, a local address, or ::ffff:x on a v6 socket */
+	uint16_t port;	       /* 0: choose one */
 	uint16_t flags;
 	uint32_t uid, dev;
-	struct port_range range;     /* IP_LOCAL_PORT_RANGE; {0,0}: none. Either end may be 0 */
+	struct port_range range; /* IP_LOCAL_PORT_RANGE; {0,0}: none. Either end may be 0 */
 	uint64_t user;
 	struct port_owner owner;
 };
 
 /* Settings of the host, as Linux's sysctls. port_table_init() sets the kernel's defaults. */
 struct port_settings {
-	struct port_range range;    /* ip_local_port_range: 32768 60999 */
+	struct port_range range;     /* ip_local_port_range: 32768 60999 */
 	uint16_t unprivileged_start; /* ip_unprivileged_port_start; 0: everybody may (berth's default is 1024) */
 };
 
@@ -147,8 +147,8 @@ MUST_CHECK int port_table_init(struct port_table *t, void *mem, size_t len_bytes
 MUST_CHECK int port_table_attach(struct port_table *t, void *mem, size_t len_bytes);
 /* Empty bigger memory filled with the claims of t: slots, generations and settings are kept, so
  * refs stay good. Return: 0; -EINVAL; -EUCLEAN. */
-MUST_CHECK int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes,
-			       uint32_t n_claims_max, const struct port_table *t);
+MUST_CHECK int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes, uint32_t n_claims_max,
+			       const struct port_table *t);
 
 MUST_CHECK int port_table_set_settings(struct port_table *t, const struct port_settings *s);
 void port_table_get_settings(const struct port_table *t, struct port_settings *ret);
@@ -204,16 +204,16 @@ MUST_CHECK int port_table_unlisten(struct port_table *t, struct port_ref ref);
  * -EISCONN, TCP and connected already; -EINVAL; -ESTALE; -ENOBUFS; -EUCLEAN. UDP may connect again.
  */
 MUST_CHECK int port_table_connect(struct port_table *t, struct port_ref *ref, const struct port_want *want,
-				  const struct port_addr *local, const struct port_addr *peer,
-				  uint16_t peer_port, uint64_t now_us, struct port_refusal *reterr);
+				  const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
+				  uint64_t now_us, struct port_refusal *reterr);
 /* UDP connect(AF_UNSPEC): the claim gets back `bound` as its address. Return: 0; -ESTALE; -EUCLEAN;
  * an autobound one is released (ref becomes stale). */
 MUST_CHECK int port_table_disconnect(struct port_table *t, struct port_ref ref, const struct port_addr *bound);
 /* A listener's child: shares its port and flags. Return: 0; -EADDRNOTAVAIL, tuple in use; -ESTALE;
  * -ENOBUFS; -EUCLEAN. */
 MUST_CHECK int port_table_accept(struct port_table *t, struct port_ref listener, const struct port_addr *local,
-				 const struct port_addr *peer, uint16_t peer_port,
-				 const struct port_owner *owner, uint64_t now_us, struct port_ref *ret_ref);
+				 const struct port_addr *peer, uint16_t peer_port, const struct port_owner *owner,
+				 uint64_t now_us, struct port_ref *ret_ref);
 /* TIME-WAIT until expires_us; the claim stays, its owner is gone. */
 MUST_CHECK int port_table_linger(struct port_table *t, struct port_ref ref, uint64_t expires_us);
 /* End lingering claims whose time has come, at most budget of them; returns how many it ended. */
@@ -233,12 +233,11 @@ MUST_CHECK int port_table_get(const struct port_table *t, struct port_ref ref, s
 MUST_CHECK int port_table_get_slot(const struct port_table *t, uint32_t slot, struct port_ref *ret_ref,
 				   struct port_claim *ret);
 /* Walk all claims in slot order: start with *cursor = 0; false at the end. */
-bool port_table_next(const struct port_table *t, uint32_t *cursor, struct port_ref *ret_ref,
-		     struct port_claim *ret);
+bool port_table_next(const struct port_table *t, uint32_t *cursor, struct port_ref *ret_ref, struct port_claim *ret);
 /* The claims of one port, every address, in no particular order; costs a walk of that port's claims
  * only. Fills at most max; returns how many there are. */
-uint32_t port_table_on_port(const struct port_table *t, enum port_proto proto, uint16_t port,
-			    struct port_ref *refs, uint32_t max);
+uint32_t port_table_on_port(const struct port_table *t, enum port_proto proto, uint16_t port, struct port_ref *refs,
+			    uint32_t max);
 uint32_t port_table_n_claims(const struct port_table *t);
 /* A free port for want, nearest above want->port and then below, never reserved, never in the
  * ephemeral range if it can be helped. Return: 0; -EADDRINUSE, none. */

@@ -163,8 +163,13 @@ static struct port_addr draw_addr(enum port_family family)
 
 static struct port_want want_of(const struct sock *s, const struct port_addr *a, uint16_t port)
 {
-	return (struct port_want){.proto = s->proto, .family = s->family, .addr = *a, .port = port, .flags = s->flags,
-				  .uid = s->uid, .dev = s->dev};
+	return (struct port_want){.proto = s->proto,
+				  .family = s->family,
+				  .addr = *a,
+				  .port = port,
+				  .flags = s->flags,
+				  .uid = s->uid,
+				  .dev = s->dev};
 }
 
 static int pick(bool (*ok)(const struct sock *))
@@ -245,7 +250,8 @@ static void op_open(void)
 			die("SO_BINDTODEVICE");
 		s->dev = 1;
 	}
-	say("open(%d) %s v%d flags %x uid %u dev %u\n", i, port_proto_name[s->proto], s->family, s->flags, s->uid, s->dev);
+	say("open(%d) %s v%d flags %x uid %u dev %u\n", i, port_proto_name[s->proto], s->family, s->flags, s->uid,
+	    s->dev);
 }
 
 /* The kernel chose; would the heart have? */
@@ -285,8 +291,8 @@ static void op_bind(void)
 
 	say("bind(%d) %s\n", i, port_endpoint_print(&a, port, text));
 	kernel = bind(s->fd, (struct sockaddr *)&ss, len) < 0 ? errno : 0;
-	heart = port == 0 && s->ref.generation == 0 ? same_choice(s, &w, kernel, &why) :
-						      port_table_bind(&table, s->ref, &w, 0, &s->ref, &why);
+	heart = port == 0 && s->ref.generation == 0 ? same_choice(s, &w, kernel, &why)
+						    : port_table_bind(&table, s->ref, &w, 0, &s->ref, &why);
 	if (kernel == 0 && port == 0 && s->fd >= 0) {
 		name_of(s->fd, &port);
 		say("  got port %u\n", port);
@@ -373,7 +379,8 @@ static void op_connect(void)
 		to = port_addr_is4(&to) ? v4a : (lc.flags & PORT_V6ONLY) || rng_chance_ppm(&rng, 500000) ? v6a : v4a;
 	if ((s->family == PORT_FAMILY_4 || (s->has_bound && port_addr_is4(&s->bound))) != port_addr_is4(&to) &&
 	    (s->family == PORT_FAMILY_4 || s->has_bound))
-		if (!(s->has_bound && port_addr_is_any(&s->bound) && !port_addr_is4(&s->bound) && !(s->flags & PORT_V6ONLY)))
+		if (!(s->has_bound && port_addr_is_any(&s->bound) && !port_addr_is4(&s->bound) &&
+		      !(s->flags & PORT_V6ONLY)))
 			return; /* families that cannot meet: the shim's business */
 	if (port_addr_is4(&to) && (s->flags & PORT_V6ONLY))
 		return;

@@ -51,8 +51,8 @@ static bool overlap(const struct port_want *w, const struct model_claim *c)
 	if (meet(part4(w), part4(&c->w), equal) || meet(part6(w), part6(&c->w), equal))
 		return true;
 	/* R2's placeholder: dual by its flag, IPv6 by its use */
-	return flowing(c) && c->w.family == PORT_FAMILY_6 && !(c->w.flags & PORT_V6ONLY) && !port_addr_is4(&c->w.addr) &&
-	       w->family == PORT_FAMILY_4 && port_addr_is_any(&w->addr);
+	return flowing(c) && c->w.family == PORT_FAMILY_6 && !(c->w.flags & PORT_V6ONLY) &&
+	       !port_addr_is4(&c->w.addr) && w->family == PORT_FAMILY_4 && port_addr_is_any(&w->addr);
 }
 
 static bool on_port(const struct model_claim *c, const struct port_want *w)

@@ -12,8 +12,8 @@ struct model_claim {
 	struct port_want w; /* addr: the one in use once connected */
 	struct port_addr peer;
 	uint16_t peer_port;
-	bool chosen; /* connect() chose the port */
-	int64_t order; /* UDP: higher is met first */
+	bool chosen;	     /* connect() chose the port */
+	int64_t order;	     /* UDP: higher is met first */
 	struct port_ref ref; /* the table's name for it */
 };
 

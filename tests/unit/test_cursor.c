@@ -106,9 +106,9 @@ static void decimals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_is_put_is_got),	       cmocka_unit_test(a_step_too_far_sticks),
-		cmocka_unit_test(lengths_do_not_wrap),	       cmocka_unit_test(a_full_writer_writes_nothing),
-		cmocka_unit_test(nothing_is_fine),	       cmocka_unit_test(decimals),
+		cmocka_unit_test(what_is_put_is_got),  cmocka_unit_test(a_step_too_far_sticks),
+		cmocka_unit_test(lengths_do_not_wrap), cmocka_unit_test(a_full_writer_writes_nothing),
+		cmocka_unit_test(nothing_is_fine),     cmocka_unit_test(decimals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

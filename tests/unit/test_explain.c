@@ -40,15 +40,25 @@ static struct port_addr addr_of(const char *text)
 
 static struct port_want want_of(const struct side *s, enum port_proto proto)
 {
-	return (struct port_want){.proto = proto, .family = (enum port_family)s->family, .addr = addr_of(s->addr),
-				  .port = 80, .flags = s->flags, .uid = s->uid};
+	return (struct port_want){.proto = proto,
+				  .family = (enum port_family)s->family,
+				  .addr = addr_of(s->addr),
+				  .port = 80,
+				  .flags = s->flags,
+				  .uid = s->uid};
 }
 
 static struct port_claim by_of(const struct side *s, enum port_proto proto)
 {
-	return (struct port_claim){.proto = (uint8_t)proto, .family = (uint8_t)s->family, .addr = addr_of(s->addr),
-				   .port = 80, .flags = s->flags, .uid = s->uid, .state = s->state,
-				   .since_us = 1000000, .expires_us = s->state == CLAIM_LINGER ? 61000000 : NEVER_US};
+	return (struct port_claim){.proto = (uint8_t)proto,
+				   .family = (uint8_t)s->family,
+				   .addr = addr_of(s->addr),
+				   .port = 80,
+				   .flags = s->flags,
+				   .uid = s->uid,
+				   .state = s->state,
+				   .since_us = 1000000,
+				   .expires_us = s->state == CLAIM_LINGER ? 61000000 : NEVER_US};
 }
 
 static const struct {
@@ -60,33 +70,99 @@ static const struct {
 	enum port_reason reason;
 } reasons[] = {
 	{"free", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_NONE, 0, PORT_REASON_OK},
-	{"a listener", PORT_TCP, {ANY4, 4, 0, 0, 0}, {ANY4, 4, 0, CLAIM_LISTENING, 0}, PORT_RULE_R1_OVERLAP, -EADDRINUSE,
+	{"a listener",
+	 PORT_TCP,
+	 {ANY4, 4, 0, 0, 0},
+	 {ANY4, 4, 0, CLAIM_LISTENING, 0},
+	 PORT_RULE_R1_OVERLAP,
+	 -EADDRINUSE,
 	 PORT_REASON_IN_USE_LISTEN},
-	{"only bound", PORT_TCP, {ANY4, 4, 0, 0, 0}, {ANY4, 4, 0, CLAIM_HELD, 0}, PORT_RULE_R1_OVERLAP, -EADDRINUSE,
+	{"only bound",
+	 PORT_TCP,
+	 {ANY4, 4, 0, 0, 0},
+	 {ANY4, 4, 0, CLAIM_HELD, 0},
+	 PORT_RULE_R1_OVERLAP,
+	 -EADDRINUSE,
 	 PORT_REASON_IN_USE_BOUND},
-	{"a client's port", PORT_TCP, {ANY4, 4, A, 0, 0}, {"10.0.0.1", 4, 0, CLAIM_CONNECTED, 0}, PORT_RULE_R4_SHARING,
-	 -EADDRINUSE, PORT_REASON_IN_USE_FLOW},
-	{"a listener's child", PORT_TCP, {ANY4, 4, A, 0, 0}, {"10.0.0.1", 4, 0, CLAIM_ACCEPTED, 0}, PORT_RULE_R4_SHARING,
-	 -EADDRINUSE, PORT_REASON_IN_USE_FLOW},
-	{"TIME-WAIT", PORT_TCP, {ANY4, 4, A, 0, 0}, {"10.0.0.1", 4, 0, CLAIM_LINGER, 0}, PORT_RULE_R4_SHARING, -EADDRINUSE,
+	{"a client's port",
+	 PORT_TCP,
+	 {ANY4, 4, A, 0, 0},
+	 {"10.0.0.1", 4, 0, CLAIM_CONNECTED, 0},
+	 PORT_RULE_R4_SHARING,
+	 -EADDRINUSE,
+	 PORT_REASON_IN_USE_FLOW},
+	{"a listener's child",
+	 PORT_TCP,
+	 {ANY4, 4, A, 0, 0},
+	 {"10.0.0.1", 4, 0, CLAIM_ACCEPTED, 0},
+	 PORT_RULE_R4_SHARING,
+	 -EADDRINUSE,
+	 PORT_REASON_IN_USE_FLOW},
+	{"TIME-WAIT",
+	 PORT_TCP,
+	 {ANY4, 4, A, 0, 0},
+	 {"10.0.0.1", 4, 0, CLAIM_LINGER, 0},
+	 PORT_RULE_R4_SHARING,
+	 -EADDRINUSE,
 	 PORT_REASON_IN_USE_LINGER},
-	{"two users", PORT_TCP, {ANY4, 4, P, 0, 1}, {ANY4, 4, P, CLAIM_LISTENING, 2}, PORT_RULE_R4_UID, -EADDRINUSE,
+	{"two users",
+	 PORT_TCP,
+	 {ANY4, 4, P, 0, 1},
+	 {ANY4, 4, P, CLAIM_LISTENING, 2},
+	 PORT_RULE_R4_UID,
+	 -EADDRINUSE,
 	 PORT_REASON_OTHER_USER},
-	{"dual meets IPv4", PORT_TCP, {"::", 6, 0, 0, 0}, {ANY4, 4, 0, CLAIM_LISTENING, 0}, PORT_RULE_R1_OVERLAP, -EADDRINUSE,
+	{"dual meets IPv4",
+	 PORT_TCP,
+	 {"::", 6, 0, 0, 0},
+	 {ANY4, 4, 0, CLAIM_LISTENING, 0},
+	 PORT_RULE_R1_OVERLAP,
+	 -EADDRINUSE,
 	 PORT_REASON_FAMILY_SPLIT},
-	{"IPv4 meets dual", PORT_TCP, {"127.0.0.1", 4, 0, 0, 0}, {"::", 6, 0, CLAIM_LISTENING, 0}, PORT_RULE_R1_OVERLAP,
-	 -EADDRINUSE, PORT_REASON_FAMILY_SPLIT},
-	{"dual meets dual", PORT_TCP, {"::", 6, 0, 0, 0}, {"::", 6, 0, CLAIM_LISTENING, 0}, PORT_RULE_R1_OVERLAP, -EADDRINUSE,
+	{"IPv4 meets dual",
+	 PORT_TCP,
+	 {"127.0.0.1", 4, 0, 0, 0},
+	 {"::", 6, 0, CLAIM_LISTENING, 0},
+	 PORT_RULE_R1_OVERLAP,
+	 -EADDRINUSE,
+	 PORT_REASON_FAMILY_SPLIT},
+	{"dual meets dual",
+	 PORT_TCP,
+	 {"::", 6, 0, 0, 0},
+	 {"::", 6, 0, CLAIM_LISTENING, 0},
+	 PORT_RULE_R1_OVERLAP,
+	 -EADDRINUSE,
 	 PORT_REASON_IN_USE_LISTEN},
-	{"UDP is bound, connected or not", PORT_UDP, {ANY4, 4, 0, 0, 0}, {"10.0.0.1", 4, 0, CLAIM_CONNECTED, 0},
-	 PORT_RULE_R1_OVERLAP, -EADDRINUSE, PORT_REASON_IN_USE_BOUND},
+	{"UDP is bound, connected or not",
+	 PORT_UDP,
+	 {ANY4, 4, 0, 0, 0},
+	 {"10.0.0.1", 4, 0, CLAIM_CONNECTED, 0},
+	 PORT_RULE_R1_OVERLAP,
+	 -EADDRINUSE,
+	 PORT_REASON_IN_USE_BOUND},
 	{"privileged", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_PRIVILEGED, -EACCES, PORT_REASON_PRIVILEGED},
-	{"not local", PORT_TCP, {"10.0.0.1", 4, 0, 0, 0}, {0}, PORT_RULE_NOT_LOCAL, -EADDRNOTAVAIL, PORT_REASON_NOT_LOCAL},
+	{"not local",
+	 PORT_TCP,
+	 {"10.0.0.1", 4, 0, 0, 0},
+	 {0},
+	 PORT_RULE_NOT_LOCAL,
+	 -EADDRNOTAVAIL,
+	 PORT_REASON_NOT_LOCAL},
 	{"range full", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_RANGE_FULL, -EADDRINUSE, PORT_REASON_RANGE_FULL},
-	{"the same connection", PORT_TCP, {ANY4, 4, 0, 0, 0}, {ANY4, 4, 0, CLAIM_CONNECTED, 0}, PORT_RULE_TUPLE,
-	 -EADDRNOTAVAIL, PORT_REASON_TUPLE_IN_USE},
+	{"the same connection",
+	 PORT_TCP,
+	 {ANY4, 4, 0, 0, 0},
+	 {ANY4, 4, 0, CLAIM_CONNECTED, 0},
+	 PORT_RULE_TUPLE,
+	 -EADDRNOTAVAIL,
+	 PORT_REASON_TUPLE_IN_USE},
 	{"table full", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_TABLE_FULL, -ENOBUFS, PORT_REASON_TABLE_FULL},
-	{"bound already", PORT_TCP, {ANY4, 4, 0, 0, 0}, {ANY4, 4, 0, CLAIM_HELD, 0}, PORT_RULE_ARGUMENT, -EINVAL,
+	{"bound already",
+	 PORT_TCP,
+	 {ANY4, 4, 0, 0, 0},
+	 {ANY4, 4, 0, CLAIM_HELD, 0},
+	 PORT_RULE_ARGUMENT,
+	 -EINVAL,
 	 PORT_REASON_ALREADY_BOUND},
 	{"nonsense", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_ARGUMENT, -EINVAL, PORT_REASON_BAD_ARGUMENT},
 	{"UDP listens", PORT_UDP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_ARGUMENT, -EOPNOTSUPP, PORT_REASON_BAD_ARGUMENT},
@@ -127,30 +203,58 @@ static const struct {
 	uint16_t near;
 	const char *what, *who, *why, *try0, *try1, *try2;
 } golden[] = {
-	{"two web servers", PORT_TCP, {ANY4, 4, A, 0, 0}, {ANY4, 4, A, CLAIM_LISTENING, 0}, PORT_RULE_R5_LISTEN,
-	 {4242, "python3", "python3 -m http.server 80", "alice", 180 * UINT64_C(1000000)}, 81,
+	{"two web servers",
+	 PORT_TCP,
+	 {ANY4, 4, A, 0, 0},
+	 {ANY4, 4, A, CLAIM_LISTENING, 0},
+	 PORT_RULE_R5_LISTEN,
+	 {4242, "python3", "python3 -m http.server 80", "alice", 180 * UINT64_C(1000000)},
+	 81,
 	 "80/tcp (http) on 0.0.0.0 is in use on this host: a listener holds *:80",
 	 "python3 (pid 4242, user alice), since 3 min: python3 -m http.server 80",
 	 "both set SO_REUSEADDR, but when one of them listens that does not share a port; SO_REUSEPORT on both does [R5]",
-	 "use port 81/tcp: it is free", "bind [::1]:80: it does not meet the holder's 0.0.0.0", ""},
-	{"a restart that left a connection behind", PORT_TCP, {ANY4, 4, A, 0, 0}, {"127.0.0.1", 4, 0, CLAIM_LINGER, 0},
-	 PORT_RULE_R4_SHARING, {0, "", "", "", 19 * UINT64_C(1000000)}, 8080,
+	 "use port 81/tcp: it is free",
+	 "bind [::1]:80: it does not meet the holder's 0.0.0.0",
+	 ""},
+	{"a restart that left a connection behind",
+	 PORT_TCP,
+	 {ANY4, 4, A, 0, 0},
+	 {"127.0.0.1", 4, 0, CLAIM_LINGER, 0},
+	 PORT_RULE_R4_SHARING,
+	 {0, "", "", "", 19 * UINT64_C(1000000)},
+	 8080,
 	 "80/tcp (http) on 0.0.0.0 is in use on this host: a closed connection in TIME-WAIT holds 127.0.0.1:80",
 	 "nobody: its program has closed it, the system keeps the port until TIME-WAIT ends",
 	 "SO_REUSEADDR works only when both sockets set it, and the holder did not [R4, R7]",
-	 "use port 8080/tcp (http-alt): it is free", "wait 41 s: TIME-WAIT ends then",
+	 "use port 8080/tcp (http-alt): it is free",
+	 "wait 41 s: TIME-WAIT ends then",
 	 "bind [::1]:80: it does not meet the holder's 127.0.0.1"},
-	{"node on both families", PORT_TCP, {"::", 6, A, 0, 0}, {"127.0.0.1", 4, A, CLAIM_LISTENING, 0}, PORT_RULE_R5_LISTEN,
-	 {7, "nginx", "", "", NEVER_US}, 0,
-	 "80/tcp (http) on :: is in use on this host: a listener holds 127.0.0.1:80", "nginx (pid 7, uid 0)",
+	{"node on both families",
+	 PORT_TCP,
+	 {"::", 6, A, 0, 0},
+	 {"127.0.0.1", 4, A, CLAIM_LISTENING, 0},
+	 PORT_RULE_R5_LISTEN,
+	 {7, "nginx", "", "", NEVER_US},
+	 0,
+	 "80/tcp (http) on :: is in use on this host: a listener holds 127.0.0.1:80",
+	 "nginx (pid 7, uid 0)",
 	 "[::] takes both families unless IPV6_V6ONLY is set, and the IPv4 half is taken [R1]",
-	 "set IPV6_V6ONLY before bind(): [::]:80 then takes IPv6 only and does not meet the holder", "", ""},
-	{"another user's reuse group", PORT_UDP, {ANY4, 4, P, 0, 1}, {ANY4, 4, P, CLAIM_HELD, 2}, PORT_RULE_R4_UID,
-	 {0, "", "", "", NEVER_US}, 0,
-	 "80/udp (http) on 0.0.0.0 is in use on this host: a bound socket holds *:80", "",
+	 "set IPV6_V6ONLY before bind(): [::]:80 then takes IPv6 only and does not meet the holder",
+	 "",
+	 ""},
+	{"another user's reuse group",
+	 PORT_UDP,
+	 {ANY4, 4, P, 0, 1},
+	 {ANY4, 4, P, CLAIM_HELD, 2},
+	 PORT_RULE_R4_UID,
+	 {0, "", "", "", NEVER_US},
+	 0,
+	 "80/udp (http) on 0.0.0.0 is in use on this host: a bound socket holds *:80",
+	 "",
 	 "both sockets set SO_REUSEPORT, but that shares a port between sockets of one user only [R4]",
 	 "run this program as the holder's user (uid 2): SO_REUSEPORT is set on both",
-	 "bind [::1]:80: it does not meet the holder's 0.0.0.0", ""},
+	 "bind [::1]:80: it does not meet the holder's 0.0.0.0",
+	 ""},
 };
 
 static void sentences_by_golden_text(void **state)
@@ -158,7 +262,9 @@ static void sentences_by_golden_text(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(golden); i++) {
 		struct port_want w = want_of(&golden[i].want, golden[i].proto);
-		struct port_refusal r = {.err = -EADDRINUSE, .rule = golden[i].rule, .by_valid = true,
+		struct port_refusal r = {.err = -EADDRINUSE,
+					 .rule = golden[i].rule,
+					 .by_valid = true,
 					 .by = by_of(&golden[i].by, golden[i].proto)};
 		struct port_explanation e;
 
@@ -177,7 +283,9 @@ static void ages(void **state)
 	static const struct {
 		uint64_t s;
 		const char *text;
-	} cases[] = {{0, "0 s"}, {59, "59 s"}, {60, "1 min"}, {3599, "59 min"}, {3600, "1 h"}, {47 * 3600 + 3599, "47 h"}, {48 * 3600, "2 days"}};
+	} cases[] = {{0, "0 s"},	   {59, "59 s"},  {60, "1 min"},
+		     {3599, "59 min"},	   {3600, "1 h"}, {47 * 3600 + 3599, "47 h"},
+		     {48 * 3600, "2 days"}};
 	char s[24];
 
 	(void)state;
@@ -192,8 +300,8 @@ static const struct {
 	const char *addr;
 	int family;
 } places[] = {
-	{ANY4, 4}, {"127.0.0.1", 4}, {"127.0.0.2", 4}, {"10.0.0.1", 4}, {"::", 6}, {"::1", 6}, {"fd00::1", 6},
-	{"::ffff:0.0.0.0", 6}, {"::ffff:127.0.0.1", 6},
+	{ANY4, 4},  {"127.0.0.1", 4}, {"127.0.0.2", 4},	     {"10.0.0.1", 4},	      {"::", 6},
+	{"::1", 6}, {"fd00::1", 6},   {"::ffff:0.0.0.0", 6}, {"::ffff:127.0.0.1", 6},
 };
 
 static void fresh(struct port_table *t, void *mem, size_t len_bytes, const uint8_t secret[16])
@@ -226,7 +334,8 @@ static void seat(struct port_table *t, struct rng *r, struct port_want *w)
 	assert_int_equal(port_table_bind(t, PORT_REF_NONE, w, 0, &ref, NULL), 0);
 	local = w->addr;
 	if (port_addr_is_any(&local)) /* a dual socket may be used over either family */
-		local = addr_of(port_addr_is4(&local) || (!(w->flags & V6) && rng_chance_ppm(r, 500000)) ? "10.0.0.1" : "fd00::1");
+		local = addr_of(port_addr_is4(&local) || (!(w->flags & V6) && rng_chance_ppm(r, 500000)) ? "10.0.0.1"
+													 : "fd00::1");
 	peer = port_addr_is4(&local) ? &peer4 : &peer6;
 	if (kind == 1 && w->proto == PORT_UDP)
 		kind = 2;
@@ -312,9 +421,10 @@ static void advice_that_is_followed_helps(void **state)
 				continue;
 			n_followed++;
 			if (port_table_probe(&t, &changed, listen, &again) != 0)
-				fail_msg("seed %#llx round %d: %s | %s | first flags %x second flags %x listen %d | did not help: %s",
-					 (unsigned long long)seed, round, e.what, e.why, first.flags, second.flags, listen,
-					 e.try_[i]);
+				fail_msg(
+					"seed %#llx round %d: %s | %s | first flags %x second flags %x listen %d | did not help: %s",
+					(unsigned long long)seed, round, e.what, e.why, first.flags, second.flags,
+					listen, e.try_[i]);
 		}
 	}
 	assert_true(n_followed > 10000);

@@ -36,7 +36,10 @@ static struct port_ref open_(struct port_table *t, const char *kind, const char 
 {
 	struct port_want w = {.proto = kind[0] == 'u' ? PORT_UDP : PORT_TCP,
 			      .family = kind[3] == '4' ? PORT_FAMILY_4 : PORT_FAMILY_6,
-			      .addr = addr(at), .port = 5000, .flags = flags, .dev = dev};
+			      .addr = addr(at),
+			      .port = 5000,
+			      .flags = flags,
+			      .dev = dev};
 	struct port_ref ref;
 
 	assert_int_equal(port_table_bind(t, PORT_REF_NONE, &w, 0, &ref, NULL), 0);
@@ -74,8 +77,12 @@ static void the_most_specific_wins(void **state)
 		{"an IPv4 wildcard goes before a dual one", {"tcp6", "tcp4"}, {"::", "0.0.0.0"}, P, "10.0.0.1", 1},
 		{"and takes no IPv6", {"tcp6", "tcp4"}, {"::", "0.0.0.0"}, P, "fd00::1", 0},
 		{"a mapped address is IPv4", {"tcp6"}, {"::ffff:10.0.0.1"}, 0, "10.0.0.1", 0},
-		{"UDP: the one bound last, of two that share by SO_REUSEADDR", {"udp4", "udp4"}, {"0.0.0.0", "0.0.0.0"}, A,
-		 "10.0.0.1", 1},
+		{"UDP: the one bound last, of two that share by SO_REUSEADDR",
+		 {"udp4", "udp4"},
+		 {"0.0.0.0", "0.0.0.0"},
+		 A,
+		 "10.0.0.1",
+		 1},
 		{"UDP: exact before the one bound last", {"udp4", "udp4"}, {"10.0.0.1", "0.0.0.0"}, A, "10.0.0.1", 0},
 	};
 
@@ -189,7 +196,8 @@ static void every_flow_of_many_is_found(void **state)
 	fresh(&t);
 	for (int i = 0; i < N; i++) {
 		refs[i] = PORT_REF_NONE;
-		assert_int_equal(port_table_connect(&t, &refs[i], &w, &local, &peer, (uint16_t)(1 + i % 50), 0, NULL), 0);
+		assert_int_equal(port_table_connect(&t, &refs[i], &w, &local, &peer, (uint16_t)(1 + i % 50), 0, NULL),
+				 0);
 	}
 	assert_true(port_table_check(&t));
 	for (int i = 0; i < N; i++) {

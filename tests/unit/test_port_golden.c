@@ -33,11 +33,15 @@ static struct port_addr a4, b4, a6, b6;
 static struct sock sock_of(const char *name)
 {
 	const struct sock all[] = {
-		{"4*", PORT_FAMILY_4, PORT_ADDR_ANY4, 0}, {"4A", PORT_FAMILY_4, a4, 0},
-		{"4B", PORT_FAMILY_4, b4, 0},		  {"6*", PORT_FAMILY_6, PORT_ADDR_ANY6, 0},
+		{"4*", PORT_FAMILY_4, PORT_ADDR_ANY4, 0},
+		{"4A", PORT_FAMILY_4, a4, 0},
+		{"4B", PORT_FAMILY_4, b4, 0},
+		{"6*", PORT_FAMILY_6, PORT_ADDR_ANY6, 0},
 		{"6*o", PORT_FAMILY_6, PORT_ADDR_ANY6, PORT_V6ONLY},
-		{"6A", PORT_FAMILY_6, a6, 0},		  {"6Ao", PORT_FAMILY_6, a6, PORT_V6ONLY},
-		{"6B", PORT_FAMILY_6, b6, 0},		  {"M*", PORT_FAMILY_6, PORT_ADDR_ANY4, 0},
+		{"6A", PORT_FAMILY_6, a6, 0},
+		{"6Ao", PORT_FAMILY_6, a6, PORT_V6ONLY},
+		{"6B", PORT_FAMILY_6, b6, 0},
+		{"M*", PORT_FAMILY_6, PORT_ADDR_ANY4, 0},
 		{"MA", PORT_FAMILY_6, a4, 0},
 	};
 
@@ -59,7 +63,9 @@ static struct port_want want_of(const char *proto, const char *addr, const char 
 		.port = PORT,
 		.flags = s.flags | flags,
 		.uid = uid,
-		.dev = strcmp(dev, "lo") == 0 ? 1 : strcmp(dev, "br0") == 0 ? 2 : 0,
+		.dev = strcmp(dev, "lo") == 0	 ? 1
+		       : strcmp(dev, "br0") == 0 ? 2
+						 : 0,
 	};
 }
 
@@ -148,8 +154,8 @@ static uint32_t run_row(const struct row *row, uint32_t line)
 	for (int f1 = 0; f1 < 4; f1++) {
 		for (int f2 = 0; f2 < 4; f2++) {
 			struct port_want w1 = want_of(row->proto1, row->addr1, row->dev1, 0, flag_sets[f1]);
-			struct port_want w2 = want_of(row->proto2, row->addr2, row->dev2,
-						      (uint32_t)atoi(row->uid2), flag_sets[f2]);
+			struct port_want w2 =
+				want_of(row->proto2, row->addr2, row->dev2, (uint32_t)atoi(row->uid2), flag_sets[f2]);
 			struct port_table t;
 			struct port_ref first;
 			char got, want = row->r[f1][f2];
@@ -160,9 +166,10 @@ static uint32_t run_row(const struct row *row, uint32_t line)
 			set_up(&t, &w1, row->state, &first);
 			got = answer(&t, &w2, strcmp(row->state, "BL") == 0, &w1, first);
 			if (got != want)
-				fail_msg("line %u, flags %d then %d: %s %s %s, then %s %s uid %s: Linux says '%c', we say '%c'",
-					 line, f1, f2, row->proto1, row->addr1, row->state, row->proto2, row->addr2,
-					 row->uid2, want, got);
+				fail_msg(
+					"line %u, flags %d then %d: %s %s %s, then %s %s uid %s: Linux says '%c', we say '%c'",
+					line, f1, f2, row->proto1, row->addr1, row->state, row->proto2, row->addr2,
+					row->uid2, want, got);
 			assert_true(port_table_check(&t));
 			n++;
 		}
@@ -184,10 +191,12 @@ static void section(const char *name)
 		struct row row = {0};
 
 		line++;
-		assert_int_equal(sscanf(text, "%7[^,],%3[^,],%3[^,],%3[^,],%3[^,],%3[^,],%3[^,],%3[^,],%7[^,],%7[^,],%7[^,],%7[^,],%7[^\n]",
-					row.section, row.proto1, row.state, row.addr1, row.dev1, row.proto2, row.addr2,
-					row.dev2, row.uid2, row.r[0], row.r[1], row.r[2], row.r[3]),
-				 13);
+		assert_int_equal(
+			sscanf(text,
+			       "%7[^,],%3[^,],%3[^,],%3[^,],%3[^,],%3[^,],%3[^,],%3[^,],%7[^,],%7[^,],%7[^,],%7[^,],%7[^\n]",
+			       row.section, row.proto1, row.state, row.addr1, row.dev1, row.proto2, row.addr2, row.dev2,
+			       row.uid2, row.r[0], row.r[1], row.r[2], row.r[3]),
+			13);
 		if (strcmp(row.section, name) != 0)
 			continue;
 		pairs_seen += run_row(&row, line);

@@ -16,15 +16,15 @@ static const struct {
 	uint16_t port;
 	const char *name;
 } pinned[] = {
-	{7, "echo"},	       {9, "discard"},	     {20, "ftp-data"},	     {21, "ftp"},	 {22, "ssh"},
-	{23, "telnet"},	       {25, "smtp"},	     {53, "domain"},	     {79, "finger"},	 {80, "http"},
-	{88, "kerberos"},      {110, "pop3"},	     {119, "nntp"},	     {143, "imap"},	 {179, "bgp"},
-	{389, "ldap"},	       {443, "https"},	     {445, "microsoft-ds"},  {465, "submissions"}, {554, "rtsp"},
-	{587, "submission"},   {631, "ipp"},	     {636, "ldaps"},	     {853, "domain-s"},	 {873, "rsync"},
-	{993, "imaps"},	       {995, "pop3s"},	     {1433, "ms-sql-s"},     {1723, "pptp"},	 {2049, "nfs"},
-	{2379, "etcd-client"}, {3306, "mysql"},	     {3389, "ms-wbt-server"}, {5060, "sip"},	 {5222, "xmpp-client"},
-	{5432, "postgresql"},  {5672, "amqp"},	     {6000, "x11"},	     {6063, "x11"},	 {6379, "redis"},
-	{8080, "http-alt"},    {11434, "ollama"},    {27017, "mongodb"},
+	{7, "echo"},	       {9, "discard"},	  {20, "ftp-data"},	   {21, "ftp"},		 {22, "ssh"},
+	{23, "telnet"},	       {25, "smtp"},	  {53, "domain"},	   {79, "finger"},	 {80, "http"},
+	{88, "kerberos"},      {110, "pop3"},	  {119, "nntp"},	   {143, "imap"},	 {179, "bgp"},
+	{389, "ldap"},	       {443, "https"},	  {445, "microsoft-ds"},   {465, "submissions"}, {554, "rtsp"},
+	{587, "submission"},   {631, "ipp"},	  {636, "ldaps"},	   {853, "domain-s"},	 {873, "rsync"},
+	{993, "imaps"},	       {995, "pop3s"},	  {1433, "ms-sql-s"},	   {1723, "pptp"},	 {2049, "nfs"},
+	{2379, "etcd-client"}, {3306, "mysql"},	  {3389, "ms-wbt-server"}, {5060, "sip"},	 {5222, "xmpp-client"},
+	{5432, "postgresql"},  {5672, "amqp"},	  {6000, "x11"},	   {6063, "x11"},	 {6379, "redis"},
+	{8080, "http-alt"},    {11434, "ollama"}, {27017, "mongodb"},
 };
 
 static void test_pinned(void **state)
@@ -189,7 +189,8 @@ static void test_size(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < service_n_rows; i++) {
-		uint32_t at = service_rows[i].name_flags & ((1u << SERVICE_NAME_BITS) - 1), d = service_rows[i].description;
+		uint32_t at = service_rows[i].name_flags & ((1u << SERVICE_NAME_BITS) - 1),
+			 d = service_rows[i].description;
 
 		at += (uint32_t)strlen(service_text + at) + 1;
 		d += (uint32_t)strlen(service_text + d) + 1;

@@ -32,8 +32,11 @@ static struct port_want want(const char *at, uint16_t port, uint16_t flags)
 {
 	struct port_addr a = addr(at);
 
-	return (struct port_want){.proto = PORT_TCP, .family = port_addr_is4(&a) ? PORT_FAMILY_4 : PORT_FAMILY_6,
-				  .addr = a, .port = port, .flags = flags};
+	return (struct port_want){.proto = PORT_TCP,
+				  .family = port_addr_is4(&a) ? PORT_FAMILY_4 : PORT_FAMILY_6,
+				  .addr = a,
+				  .port = port,
+				  .flags = flags};
 }
 
 static struct port_want udp(struct port_want w)
@@ -171,7 +174,7 @@ static void udp_asks_the_newest_only(void **state)
 {
 	const struct step steps[] = {
 		{udp(want("10.0.0.1", 5000, A | P)), 0},
-		{udp(want("10.0.0.1", 5000, A)), 0},	     /* shares by A with the first */
+		{udp(want("10.0.0.1", 5000, A)), 0},	       /* shares by A with the first */
 		{udp(want("10.0.0.1", 5000, P)), -EADDRINUSE}, /* the newest has no P */
 		{udp(want("10.0.0.1", 5000, A | P)), 0},
 		{udp(want("10.0.0.1", 5000, P)), 0}, /* now the newest has: the older ones are not asked */
@@ -398,7 +401,9 @@ static void flows_share_a_port_between_destinations_only(void **state)
 	assert_int_equal(why.rule, PORT_RULE_RANGE_FULL);
 	for (int i = 0; i < 99; i++) {
 		ref = PORT_REF_NONE;
-		assert_int_equal(port_table_connect(&t, &ref, &w, &local, i & 1 ? &peer : &other, i & 1 ? 81 : 80, 0, NULL), 0);
+		assert_int_equal(port_table_connect(&t, &ref, &w, &local, i & 1 ? &peer : &other, i & 1 ? 81 : 80, 0,
+						    NULL),
+				 0);
 	}
 	assert_true(port_table_check(&t));
 }
@@ -413,8 +418,8 @@ static void a_socket_narrows_its_range(void **state)
 		struct port_range ask;
 		uint16_t lo, hi;
 	} rows[] = {
-		{{5010, 5012}, 5010, 5012}, {{5090, 0}, 5090, 5099}, {{0, 5005}, 5000, 5005},
-		{{1, 5003}, 5000, 5003}, /* a bound outside has no effect */
+		{{5010, 5012}, 5010, 5012}, {{5090, 0}, 5090, 5099},
+		{{0, 5005}, 5000, 5005},    {{1, 5003}, 5000, 5003}, /* a bound outside has no effect */
 		{{6000, 7000}, 5000, 5099},
 	};
 
@@ -458,7 +463,8 @@ static void the_next_port_cannot_be_told_from_the_last(void **state)
 		for (int k = 0; k < 2; k++) {
 			struct port_ref ref = PORT_REF_NONE;
 
-			assert_int_equal(port_table_connect(&t[k], &ref, &w, &local, &peer, (uint16_t)(i + 1), 0, NULL), 0);
+			assert_int_equal(port_table_connect(&t[k], &ref, &w, &local, &peer, (uint16_t)(i + 1), 0, NULL),
+					 0);
 			assert_int_equal(port_table_get(&t[k], ref, &c), 0);
 			now[k] = c.port;
 			near += abs((int)now[k] - (int)last[k]) < 8;
@@ -495,8 +501,8 @@ static void settings_are_checked(void **state)
 		struct port_settings s;
 		int r;
 	} rows[] = {
-		{{{32768, 60999}, 0}, 0},     {{{5000, 5000}, 1024}, 0}, {{{5001, 5000}, 1024}, -EINVAL},
-		{{{0, 5000}, 0}, -EINVAL},    {{{1000, 5000}, 1024}, -EINVAL}, {{{1, 65535}, 1}, 0},
+		{{{32768, 60999}, 0}, 0},  {{{5000, 5000}, 1024}, 0},	    {{{5001, 5000}, 1024}, -EINVAL},
+		{{{0, 5000}, 0}, -EINVAL}, {{{1000, 5000}, 1024}, -EINVAL}, {{{1, 65535}, 1}, 0},
 	};
 	struct port_table t;
 
@@ -542,8 +548,13 @@ static void damage_is_found_and_mended(void **state)
 
 		fresh(&t);
 		for (uint16_t p = 5000; p < 5000 + N - 10; p++)
-			assert_int_equal(port_table_bind(&t, PORT_REF_NONE, &(struct port_want){.proto = PORT_TCP, .family = PORT_FAMILY_4,
-					 .addr = PORT_ADDR_ANY4, .port = p}, 0, &ref, NULL), 0);
+			assert_int_equal(port_table_bind(&t, PORT_REF_NONE,
+							 &(struct port_want){.proto = PORT_TCP,
+									     .family = PORT_FAMILY_4,
+									     .addr = PORT_ADDR_ANY4,
+									     .port = p},
+							 0, &ref, NULL),
+					 0);
 		assert_true(port_table_check(&t));
 		memset((uint8_t *)memory + at, 0xa5, 64);
 		found += !port_table_check(&t);
