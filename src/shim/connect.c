@@ -187,12 +187,40 @@ static void give_up_claim(struct shim *s, int fd, struct attempt *a, bool bound_
 	tag_set(fd, t);
 }
 
+/* Step 4: the claim and the port it got. One visit to the table when it has room and nothing is in the way;
+ * network_connect() makes room, ends the claims of the dead and mends, and needs a second visit. */
+static int claim_port(struct shim *s, struct attempt *a, struct port_claim *ret)
+{
+	struct port_refusal refusal;
+	struct port_ref ref = a->ref;
+	struct network_lock l;
+	int r = network_lock(&s->net, a->t->host, &l);
+
+	if (r == 0) {
+		r = port_table_connect(&l.table, &ref, &a->want, &a->source, &a->peer, a->peer_port, network_now_us(),
+				       &refusal);
+		if (r == 0)
+			r = port_table_get(&l.table, ref, ret);
+		network_unlock(&l);
+	}
+	if (r == 0) {
+		a->ref = ref;
+		return 0;
+	}
+	r = network_connect(&s->net, a->t->host, &a->ref, &a->want, &a->source, &a->peer, a->peer_port, &refusal);
+	if (r == -ETIMEDOUT)
+		shim_event(s, 'k', &a->want, &refusal);
+	if (r < 0)
+		return r;
+	r = network_get_slot(&s->net, a->t->host, a->ref.slot, &a->ref, ret);
+	return r < 0 || ret->owner.cookie != a->want.owner.cookie ? -EADDRNOTAVAIL : 0;
+}
+
 /* Steps 4 and 5. Return: 0; negative errno, and nothing is left claimed. */
 static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_before, const struct port_claim *before,
 		      const struct port_claim *listener)
 {
 	for (int i = 0; i < NAMES_MAX; i++) {
-		struct port_refusal refusal = {0};
 		struct port_claim c;
 		struct network_name flow = {.client_host = a->t->host, .server_host = a->to.index};
 		struct {
@@ -204,13 +232,9 @@ static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_befo
 
 		if (!bound_before)
 			a->ref = PORT_REF_NONE;
-		r = network_connect(&s->net, a->t->host, &a->ref, &a->want, &a->source, &a->peer, a->peer_port,
-				    &refusal);
+		r = claim_port(s, a, &c);
 		if (r < 0)
 			return r;
-		r = network_get_slot(&s->net, a->t->host, a->ref.slot, &a->ref, &c);
-		if (r < 0 || c.owner.cookie != a->want.owner.cookie)
-			return -EADDRNOTAVAIL;
 		flow.tuple = (struct port_tuple){.proto = PORT_TCP, .local = a->source, .remote = a->peer};
 		flow.tuple.local_port = a->port = c.port;
 		flow.tuple.remote_port = a->peer_port;
@@ -312,8 +336,11 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 		return r;
 	if (bound)
 		a.port = before.port;
-	if (a.peer_port == 0 || find_listener(s, &a, &lref, &listener) < 0)
+	r = a.peer_port ? find_listener(s, &a, &lref, &listener) : -ECONNREFUSED;
+	if (r == -ECONNREFUSED)
 		return refused(fd, t);
+	if (r < 0)
+		return r;
 	if (t->state == SOCK_CONNECTING && !same_flow(s, fd, &a)) {
 		if (bound && network_release(&s->net, t->host, a.ref) < 0)
 			return -EADDRNOTAVAIL;

@@ -29,12 +29,13 @@ struct shim {
 };
 /* The process's shim, made at the first call. NULL: not under berth, everything passes to libc. */
 struct shim *shim_get(void);
-/* -errno into errno and -1; anything else unchanged. Leaves errno alone on success. */
+/* -errno into errno and -1; anything else unchanged. Leaves errno alone on success. A damaged table is
+ * nothing a program has a word for: to it, the network is down. */
 static inline int shim_ret(int r)
 {
 	if (r >= 0)
 		return r;
-	errno = -r;
+	errno = r == -EUCLEAN || r == -EPROTO ? ENETDOWN : -r;
 	return -1;
 }
 /* The environment entries that a new program needs to be under berth, each "NAME=value"; NULL ends

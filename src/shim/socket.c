@@ -194,8 +194,8 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 		return -EINVAL; /* accepted, or refused and not yet told: the kernel's inet_num is set */
 	r = network_bind(&s->net, t->host, have, &want, &ref, &refusal);
 	if (r < 0) {
-		if (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL)
-			shim_event(s, 'b', &want, &refusal);
+		if (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL || r == -ETIMEDOUT)
+			shim_event(s, r == -ETIMEDOUT ? 'k' : 'b', &want, &refusal);
 		return r;
 	}
 	t->state = SOCK_BOUND;
@@ -285,8 +285,8 @@ static int sock_listen(struct shim *s, int fd, struct tag *t)
 	}
 	r = network_listen(&s->net, t->host, &ref, &want, &refusal);
 	if (r < 0) {
-		if (r == -EADDRINUSE)
-			shim_event(s, 'l', &want, &refusal);
+		if (r == -EADDRINUSE || r == -ETIMEDOUT)
+			shim_event(s, r == -ETIMEDOUT ? 'k' : 'l', &want, &refusal);
 		return r;
 	}
 	t->slot = ref.slot;
