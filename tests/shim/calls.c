@@ -44,11 +44,11 @@ static const char *errno_name(int e)
 		return #x;
 		E(EACCES)
 		E(EADDRINUSE)
-		E(EADDRNOTAVAIL) E(EAFNOSUPPORT) E(EAGAIN) E(EALREADY) E(EBADF) E(ECONNABORTED) E(ECONNREFUSED)
-			E(ECONNRESET) E(EDESTADDRREQ) E(EFAULT) E(EINPROGRESS) E(EINTR) E(EINVAL) E(EISCONN)
-				E(ENETUNREACH) E(ENODEV) E(ENOENT) E(ENOPROTOOPT) E(ENOTCONN) E(ENOTSOCK) E(EOPNOTSUPP)
-					E(EPIPE) E(EPROTONOSUPPORT) E(ETIMEDOUT) E(ENODATA) E(EDOM) E(EPERM)
-						E(EHOSTUNREACH)
+		E(EADDRNOTAVAIL)
+		E(EAFNOSUPPORT) E(EAGAIN) E(EALREADY) E(EBADF) E(ECONNABORTED) E(ECONNREFUSED) E(ECONNRESET)
+			E(EDESTADDRREQ) E(EFAULT) E(EINPROGRESS) E(EINTR) E(EINVAL) E(EISCONN) E(ENETUNREACH) E(ENODEV)
+				E(ENOENT) E(ENOPROTOOPT) E(ENOTCONN) E(ENOTSOCK) E(EOPNOTSUPP) E(EPIPE)
+					E(EPROTONOSUPPORT) E(ETIMEDOUT) E(ENODATA) E(EDOM) E(EPERM) E(EHOSTUNREACH)
 	}
 	snprintf(other, sizeof(other), "errno %d", e);
 	return other;
@@ -1026,7 +1026,7 @@ static void inheritance(void)
 	if (pid == 0) {
 		char *empty[] = {NULL};
 
-		execve("/proc/self/exe", (char *[]){(char *)self, "names", a, b, e, NULL}, empty);
+		execve("/proc/self/exe", (char *[]){(char *)self, (char[]){"names"}, a, b, e, NULL}, empty);
 		say("execve", -1);
 		exit(1);
 	}

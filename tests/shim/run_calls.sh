@@ -2,7 +2,7 @@
 # run_calls.sh CALLS LAUNCH LIBRARY: calls.c natively and under the shim, compared (compare.py).
 # Natively it runs in a network namespace of its own, so that the machine's ports do not matter.
 set -u
-calls=$1 launch=$2 library=$3
+calls=$(realpath "$1") launch=$(realpath "$2") library=$(realpath "$3")
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT

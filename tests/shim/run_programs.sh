@@ -2,7 +2,7 @@
 # run_programs.sh LAUNCH LIBRARY: unmodified programs talk to each other in a network of their own.
 # A program that is not installed is skipped by name; when none is, the test is (77).
 set -u
-launch=$1 library=$2
+launch=$(realpath "$1") library=$(realpath "$2")
 dir=$(mktemp -d) || exit 1
 pids=""
 failed=0 ran=0

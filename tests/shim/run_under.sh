@@ -1,7 +1,7 @@
 #!/bin/sh
 # run_under.sh UNDER LAUNCH LIBRARY [CHECK]: under.c on host "one" of a network that also has "two".
 set -u
-under=$1 launch=$2 library=$3
+under=$(realpath "$1") launch=$(realpath "$2") library=$(realpath "$3")
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 BERTH_DIR=$dir/b

@@ -344,7 +344,7 @@ static void errno_is_kept(void)
 
 static bool child_says_ours(char *const *env, bool spawn)
 {
-	char *const argv[] = {"under", "--am-i-under", NULL};
+	char name[] = "under", ask[] = "--am-i-under", *const argv[] = {name, ask, NULL};
 	pid_t pid;
 	int st;
 
@@ -363,7 +363,7 @@ static bool child_says_ours(char *const *env, bool spawn)
 
 static void exec_keeps_the_network(void)
 {
-	char *none[] = {NULL}, *other[] = {"A=b", "LD_PRELOAD=/lib/x86_64-linux-gnu/libc.so.6", NULL};
+	char a[] = "A=b", libc[] = "LD_PRELOAD=libc.so.6", *none[] = {NULL}, *other[] = {a, libc, NULL};
 	pid_t pid;
 	int st;
 
