@@ -1,0 +1,333 @@
+/* src/cli/cmd_net.c: `berth net`: make, list, show and remove networks. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/rows.h"
+
+enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED };
+enum { LIST_MAX = 1024, ARGS_MAX = 64 };
+
+struct net_args {
+	const char *names[ARGS_MAX];
+	size_t n;
+	const char *subnet;
+	bool deny, privileged_given, force;
+};
+
+/* "10.77.0.0/24": the 128-bit form is ours, not people's. */
+static char *print_net4(const struct network_info *i, char s[PORT_ADDR_STR_MAX + 8])
+{
+	char a[PORT_ADDR_STR_MAX];
+
+	snprintf(s, PORT_ADDR_STR_MAX + 8, "%s/%u", port_addr_print(&i->net4, a),
+		 i->prefix4_bits >= 96 ? i->prefix4_bits - 96 : i->prefix4_bits);
+	return s;
+}
+
+static char *print_net6(const struct network_info *i, char s[PORT_ADDR_STR_MAX + 8])
+{
+	char a[PORT_ADDR_STR_MAX];
+
+	snprintf(s, PORT_ADDR_STR_MAX + 8, "%s/%u", port_addr_print(&i->net6, a), i->prefix6_bits);
+	return s;
+}
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static int create(struct cli *cli, const struct net_args *a)
+{
+	struct network_options o = {.create = true, .subnet = a->subnet, .privileged_deny = a->deny};
+	static const struct network_options look;
+	char net4[PORT_ADDR_STR_MAX + 8], net6[PORT_ADDR_STR_MAX + 8];
+	struct network_error e = {.what = ""};
+	struct network_info info;
+	int r;
+
+	cli->network_name = a->names[0];
+	if (network_open(&cli->net, cli->network_name, &look, &e) == 0)
+		return cli_fail(cli, 0, "network '%s' exists already", cli->network_name);
+	memset(&cli->net, 0, sizeof(cli->net));
+	r = cli_network(cli, &o, NULL);
+	if (r != 0)
+		return r;
+	network_get_info(&cli->net, &info);
+	if (cli->json)
+		return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s}", "network", cli->network_name, "directory",
+					       cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4), "subnet6",
+					       print_net6(&info, net6)));
+	return cli_say(cli, "network %s: %s and %s\n", cli->network_name, print_net4(&info, net4), print_net6(&info, net6));
+}
+
+/* What one network is like, without complaining about one that cannot be opened. */
+struct summary {
+	struct network_info info;
+	uint32_t n_listening;
+	int err;
+	char what[256];
+};
+
+static void summarise(struct cli *cli, const char *name, struct summary *ret)
+{
+	static const struct network_options look;
+	struct network_error e = {.what = ""};
+	struct rows_filter f = {0};
+	struct rows rows;
+
+	*ret = (struct summary){0};
+	memset(&cli->net, 0, sizeof(cli->net));
+	ret->err = network_open(&cli->net, name, &look, &e);
+	if (ret->err < 0) {
+		snprintf(ret->what, sizeof(ret->what), "%s", e.what[0] ? e.what : strerror(-ret->err));
+		return;
+	}
+	(void)network_sweep(&cli->net, NETWORK_HOSTS_MAX);
+	network_get_info(&cli->net, &ret->info);
+	if (rows_read(cli, &f, &rows) != 0)
+		return;
+	ret->n_listening = (uint32_t)rows.n;
+	rows_free(&rows);
+}
+
+static int ls(struct cli *cli)
+{
+	static char names[LIST_MAX][NETWORK_NAME_MAX];
+	struct network_error e = {.what = ""};
+	json_t *a = cli->json ? json_array() : NULL;
+	int n = network_list(names, LIST_MAX, &e), widest = 7, status = CLI_OK;
+
+	if (n == -ENOENT)
+		n = 0;
+	if (n < 0) {
+		json_decref(a);
+		return cli_fail(cli, e.what[0] ? 0 : n, "%s", e.what[0] ? e.what : "cannot list the networks");
+	}
+	if (n > LIST_MAX)
+		n = LIST_MAX;
+	qsort(names, (size_t)n, sizeof(names[0]), (int (*)(const void *, const void *))strcmp);
+	for (int i = 0; i < n; i++)
+		if ((int)strlen(names[i]) > widest)
+			widest = (int)strlen(names[i]);
+	if (n == 0 && !a)
+		return cli_say(cli, "no networks yet ('berth run -- COMMAND' or 'berth net create NAME' makes one)\n");
+	if (!a)
+		cli_say(cli, "%s%-*s  %-18s  %5s  %5s%s\n", cli->colour_out ? "\033[1m" : "", widest, "NETWORK", "SUBNET",
+			"HOSTS", "PORTS", cli->colour_out ? "\033[0m" : "");
+	for (int i = 0; i < n; i++) {
+		char net4[PORT_ADDR_STR_MAX + 8], net6[PORT_ADDR_STR_MAX + 8];
+		struct summary s;
+
+		summarise(cli, names[i], &s);
+		if (s.err < 0) {
+			cli_warn(cli, "network '%s': %s", names[i], s.what);
+			status = CLI_FAILED;
+		} else if (a) {
+			json_array_append_new(a, json_pack("{s:s, s:s, s:s, s:i, s:i}", "network", names[i], "subnet4",
+							   print_net4(&s.info, net4), "subnet6", print_net6(&s.info, net6),
+							   "hosts", (int)s.info.n_hosts, "ports", (int)s.n_listening));
+		} else {
+			cli_say(cli, "%-*s  %-18s  %5u  %5u\n", widest, names[i], print_net4(&s.info, net4), s.info.n_hosts,
+				s.n_listening);
+		}
+	}
+	if (a && cli_json(cli, a) != CLI_OK)
+		status = CLI_FAILED;
+	return status;
+}
+
+/* Listening or bound, and connections, of one host. */
+static void count(const struct rows *rows, uint32_t host, uint32_t *ret_ports, uint32_t *ret_connections)
+{
+	*ret_ports = *ret_connections = 0;
+	for (size_t i = 0; i < rows->n; i++) {
+		const struct port_claim *c = &rows->r[i].claim;
+
+		if (rows->r[i].host_index != host)
+			continue;
+		if (c->state == CLAIM_LISTENING || c->state == CLAIM_HELD)
+			++*ret_ports;
+		else
+			++*ret_connections;
+	}
+}
+
+static int show(struct cli *cli)
+{
+	struct rows_filter f = {.connections = true};
+	char net4[PORT_ADDR_STR_MAX + 8], net6[PORT_ADDR_STR_MAX + 8], when[64] = "?";
+	json_t *hosts = json_array();
+	struct network_info info;
+	struct rows rows;
+	time_t created;
+	struct tm tm;
+	int widest = 4, r = cli_network(cli, NULL, NULL);
+
+	if (r == 0)
+		r = rows_read(cli, &f, &rows);
+	if (r != 0) {
+		json_decref(hosts);
+		return r;
+	}
+	network_get_info(&cli->net, &info);
+	created = (time_t)info.created_unix_s;
+	if (localtime_r(&created, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	if (!cli->json) {
+		cli_say(cli, "network    %s\ndirectory  %s\nsubnets    %s, %s\ncreated    %s\nports      below 1024 %s\n"
+			"table      %llu KiB\nhosts      %u\n",
+			cli->network_name, cli->net.dir, print_net4(&info, net4), print_net6(&info, net6), when,
+			info.privileged_deny ? "are privileged (--privileged-ports=deny)" : "are open to its owner",
+			(unsigned long long)(info.size_bytes / 1024), rows.n_hosts);
+		for (uint32_t i = 0; i < rows.n_hosts; i++)
+			if ((int)strlen(rows.hosts[i].name) > widest)
+				widest = (int)strlen(rows.hosts[i].name);
+	}
+	for (uint32_t i = 0; i < rows.n_hosts; i++) {
+		const struct network_host *h = &rows.hosts[i];
+		char a4[PORT_ADDR_STR_MAX], a6[PORT_ADDR_STR_MAX];
+		uint32_t ports, connections;
+
+		count(&rows, h->index, &ports, &connections);
+		port_addr_print(&h->addr4, a4);
+		port_addr_print(&h->addr6, a6);
+		if (cli->json)
+			json_array_append_new(hosts, json_pack("{s:s, s:s, s:s, s:i, s:i}", "host", h->name, "address4", a4,
+							       "address6", a6, "ports", (int)ports, "connections",
+							       (int)connections));
+		else
+			cli_say(cli, "  %-*s  %-15s  %s  %u port%s, %u connection%s\n", widest, h->name, a4, a6, ports,
+				plural(ports), connections, plural(connections));
+	}
+	rows_free(&rows);
+	if (!cli->json) {
+		json_decref(hosts);
+		return CLI_OK;
+	}
+	return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s, s:I, s:b, s:I, s:o}", "network", cli->network_name, "directory",
+				       cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4), "subnet6",
+				       print_net6(&info, net6), "created_unix_s", (json_int_t)info.created_unix_s,
+				       "privileged_deny", (int)info.privileged_deny, "table_bytes",
+				       (json_int_t)info.size_bytes, "hosts", hosts));
+}
+
+static int rm(struct cli *cli, const struct net_args *a)
+{
+	int status = CLI_OK;
+
+	for (size_t i = 0; i < a->n; i++) {
+		struct network_error e = {.what = ""};
+		int r = network_remove(a->names[i], a->force, &e);
+
+		if (r == -EBUSY)
+			status = cli_fail(cli, 0,
+					  "network '%s' is in use: 'berth ls --all -n %s' shows by whom, 'berth net rm -f %s' removes "
+					  "it all the same",
+					  a->names[i], a->names[i], a->names[i]);
+		else if (r == -ENOENT)
+			status = cli_fail(cli, 0, "there is no network '%s'", a->names[i]);
+		else if (r < 0)
+			status = cli_fail(cli, e.what[0] ? 0 : r, "%s", e.what[0] ? e.what : "cannot remove the network");
+		else if (!cli->json)
+			cli_say(cli, "network %s is gone\n", a->names[i]);
+	}
+	return status;
+}
+
+static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
+{
+	int o;
+
+	while ((o = cli_next(cli)) != CLI_END) {
+		switch (o) {
+		case 'f':
+			a->force = true;
+			break;
+		case OPT_SUBNET:
+			a->subnet = cli->value;
+			break;
+		case OPT_PRIVILEGED:
+			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
+				return cli_usage(cli, "--privileged-ports is 'allow' or 'deny', not '%s'", cli->value);
+			a->deny = strcmp(cli->value, "deny") == 0;
+			a->privileged_given = true;
+			break;
+		case CLI_ARG:
+			if (!*ret_verb)
+				*ret_verb = cli->value;
+			else if (a->n == ARGS_MAX)
+				return cli_usage(cli, "too many names");
+			else if (!network_name_ok(cli->value))
+				return cli_usage(cli, "'%s' cannot be the name of a network: letters, digits and hyphens inside, at most "
+						 "63 characters", cli->value);
+			else
+				a->names[a->n++] = cli->value;
+			break;
+		default:
+			return cli->status == CLI_OK ? -1 : cli->status; /* -1: --help has been printed */
+		}
+	}
+	return 0;
+}
+
+static int run(struct cli *cli)
+{
+	static const char *const verbs[] = {"create", "ls", "show", "rm"};
+	const char *verb = NULL, *near;
+	struct net_args a = {.n = 0};
+	int r = read_args(cli, &verb, &a);
+
+	if (r != 0)
+		return r < 0 ? CLI_OK : r;
+	if (!verb)
+		return cli_usage(cli, "what about networks? create, ls, show or rm");
+	if ((a.subnet || a.privileged_given) && strcmp(verb, "create") != 0)
+		return cli_usage(cli, "--subnet and --privileged-ports belong to 'create'");
+	if (a.force && strcmp(verb, "rm") != 0)
+		return cli_usage(cli, "--force belongs to 'rm'");
+	if (strcmp(verb, "ls") == 0)
+		return a.n == 0 ? ls(cli) : cli_usage(cli, "'ls' takes no names; 'berth net show %s' shows one", a.names[0]);
+	if (strcmp(verb, "show") == 0) {
+		if (a.n > 1)
+			return cli_usage(cli, "one network at a time");
+		if (a.n == 1) {
+			cli->network_name = a.names[0];
+			cli->network_given = true;
+		}
+		return show(cli);
+	}
+	if (strcmp(verb, "create") == 0)
+		return a.n == 1 ? create(cli, &a) : cli_usage(cli, "one name, please: berth net create NAME");
+	if (strcmp(verb, "rm") == 0)
+		return a.n >= 1 ? rm(cli, &a) : cli_usage(cli, "which network? berth net rm NAME");
+	near = cli_nearest(verb, verbs, COUNT_OF(verbs), sizeof(verbs[0]));
+	return near ? cli_usage(cli, "no such thing to do: '%s'; did you mean 'berth net %s'?", verb, near) :
+		      cli_usage(cli, "no such thing to do: '%s'; there are create, ls, show and rm", verb);
+}
+
+static const struct cli_option options[] = {
+	{OPT_SUBNET, "subnet", "NET/BITS", "create: the IPv4 subnet (default: one that meets no route of the machine)"},
+	{OPT_PRIVILEGED, "privileged-ports", "RULE", "create: allow (default) or deny ports below 1024"},
+	{'f', "force", NULL, "rm: also when programs are running in it"},
+	{0},
+};
+
+const struct cmd cmd_net = {
+	"net",
+	"create|ls|show|rm [options] [NETWORK...]",
+	"make, list, show and remove networks",
+	"A network is a directory that only you can enter. The first 'berth run' in it makes it, too; its hosts\n"
+	"keep their addresses until it is removed. 'rm' refuses while a program holds a port in it.\n"
+	"\n"
+	"Examples:\n"
+	"  berth net create lab --subnet 10.99.0.0/24\n"
+	"  berth net ls\n"
+	"  berth net show lab             hosts, addresses, counts, where it is\n"
+	"  berth net rm lab\n",
+	CMD_JSON,
+	options,
+	run,
+};

@@ -1,0 +1,370 @@
+/* src/cli/cmd_run.c: `berth run`: a program on a host of its own.
+ *
+ * The network and the host are made when they are missing, the program gets four variables
+ * (LD_PRELOAD, BERTH_NETWORK_DIR, BERTH_HOST, BERTH_RUN) and runs as our child (relay.c). While it
+ * runs we only read what the shim writes down about refusals, and explain each kind once. When it has
+ * ended, what it left is swept.
+ *
+ * Nothing may slip onto the machine's real network unnoticed, so a program that the shim will not
+ * reach is refused before it runs, with the reason, unless --allow-outside says that this is meant.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/elf.h"
+#include "cli/explain.h"
+#include "cli/relay.h"
+#include "cli/shim_file.h"
+
+enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED, OPT_ALLOW_OUTSIDE };
+enum { SEEN_MAX = 512, NO_PROXY_HOSTS_MAX = 256 };
+
+struct told {
+	char comm[16];
+	uint32_t host;
+	uint16_t port;
+	uint8_t proto, call;
+	enum port_reason reason;
+};
+
+struct run {
+	struct cli *cli;
+	uint32_t number;
+	uint64_t cursor;
+	bool quiet;
+	struct told seen[SEEN_MAX];
+	uint32_t n_seen;
+};
+
+/* --- explanations --- */
+
+static bool seen_before(struct run *run, const struct network_event *e, enum port_reason reason)
+{
+	struct told t;
+
+	memset(&t, 0, sizeof(t)); /* compared whole, padding too */
+	memcpy(t.comm, e->comm, sizeof(t.comm));
+	t.host = e->host;
+	t.port = e->want.port;
+	t.proto = (uint8_t)e->want.proto;
+	t.call = e->call;
+	t.reason = reason;
+	for (uint32_t i = 0; i < run->n_seen; i++)
+		if (memcmp(&run->seen[i], &t, sizeof(t)) == 0)
+			return true;
+	if (run->n_seen == SEEN_MAX)
+		return true;
+	memcpy(&run->seen[run->n_seen++], &t, sizeof(t));
+	if (run->n_seen == SEEN_MAX)
+		cli_warn(run->cli, "many different refusals: further ones are not explained");
+	return false;
+}
+
+static void tell(struct run *run, const struct network_event *e)
+{
+	struct cli *cli = run->cli;
+	struct port_explanation x;
+	struct port_holder holder;
+	struct network_host host;
+	char comm[sizeof(e->comm) + 1], endpoint[PORT_ENDPOINT_STR_MAX], port[16];
+	const char *name = e->refusal.err < 0 ? strerrorname_np(-e->refusal.err) : NULL;
+	uint16_t near;
+
+	if (seen_before(run, e, port_explain_reason(&e->want, &e->refusal)))
+		return;
+	explain_refusal(cli, e->host, &e->want, &e->refusal, &x, &holder, &near);
+	snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(e->comm), e->comm);
+	cli_clean(comm);
+	if (network_host_at(&cli->net, e->host, &host) < 0)
+		snprintf(host.name, sizeof(host.name), "?");
+	if (!name)
+		name = "an error";
+	cli_port(e->want.port, e->want.proto, port);
+	if (e->want.port == 0)
+		snprintf(port, sizeof(port), "a %s port", port_proto_name[e->want.proto]);
+	switch (e->call) {
+	case 'c':
+		cli_warn(cli, "%s (pid %d) cannot connect to %s from host %s: %s", comm, e->pid,
+			 port_endpoint_print(&e->want.addr, e->want.port, endpoint), host.name, name);
+		break;
+	case 'l':
+		cli_warn(cli, "%s (pid %d) may not listen on %s on host %s: %s", comm, e->pid, port, host.name, name);
+		break;
+	case 'k':
+		cli_warn(cli, "%s (pid %d) waited in vain for the port table of host %s: %s", comm, e->pid, host.name, name);
+		break;
+	default:
+		cli_warn(cli, "%s (pid %d) was refused %s on host %s: %s", comm, e->pid, port, host.name, name);
+	}
+	explain_lines(stderr, &x);
+}
+
+static void news(void *ctx)
+{
+	struct run *run = ctx;
+	struct network_event e;
+
+	/* Bounded: a program that is refused faster than we read must not keep us from its end. */
+	for (int i = 0; i < 4096 && network_event_take(&run->cli->net, run->number, &run->cursor, &e) == 0; i++)
+		if (!run->quiet && (unsigned)e.want.proto < PORT_NPROTOS)
+			tell(run, &e);
+}
+
+/* --- the program's environment --- */
+
+static bool put_env(const char *name, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static bool put_env(const char *name, const char *fmt, ...)
+{
+	va_list ap;
+	char *s;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&s, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return false;
+	n = setenv(name, s, 1);
+	free(s);
+	return n == 0;
+}
+
+/* Ours first; a nested run does not load it twice, and a shim of another place would be a second one. */
+static bool put_preload(const char *shim)
+{
+	static const char file[] = "/libberth.so";
+	const char *old = getenv("LD_PRELOAD");
+	char *rest = old ? strdup(old) : NULL, *save = NULL, *all = NULL;
+	bool ok;
+
+	for (char *p = rest ? strtok_r(rest, " :", &save) : NULL; p; p = strtok_r(NULL, " :", &save)) {
+		size_t len = strlen(p);
+		char *more;
+
+		if (len >= sizeof(file) - 1 && strcmp(p + len - (sizeof(file) - 1), file) == 0)
+			continue;
+		if (asprintf(&more, "%s:%s", all ? all : "", p) < 0)
+			continue;
+		free(all);
+		all = more;
+	}
+	ok = put_env("LD_PRELOAD", "%s%s", shim, all ? all : "");
+	free(all);
+	free(rest);
+	return ok;
+}
+
+/* A proxy outside cannot reach our hosts: their names and addresses are to be asked directly. */
+static bool put_no_proxy(struct cli *cli)
+{
+	const char *old = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
+	char list[32768], a[PORT_ADDR_STR_MAX];
+	struct network_info info;
+	uint32_t n = network_n_hosts(&cli->net);
+	size_t at;
+
+	network_get_info(&cli->net, &info);
+	at = (size_t)snprintf(list, sizeof(list), "localhost,127.0.0.1,::1,.berth,%s/%u",
+			      port_addr_print(&info.net4, a), info.prefix4_bits >= 96 ? info.prefix4_bits - 96 : 0);
+	at += (size_t)snprintf(list + at, sizeof(list) - at, ",%s/%u", port_addr_print(&info.net6, a), info.prefix6_bits);
+	for (uint32_t i = 0; i < n && i < NO_PROXY_HOSTS_MAX && at < sizeof(list) - 200; i++) {
+		struct network_host h;
+
+		if (network_host_at(&cli->net, i, &h) == 0)
+			at += (size_t)snprintf(list + at, sizeof(list) - at, ",%s,%s", h.name, port_addr_print(&h.addr4, a));
+	}
+	if (old && strstr(old, list)) /* a nested run of the same network */
+		return true;
+	return put_env("no_proxy", "%s%s%s", old ? old : "", old && *old ? "," : "", list) &&
+	       put_env("NO_PROXY", "%s", getenv("no_proxy"));
+}
+
+/* --- what will run --- */
+
+static const char *const why_outside[] = {
+	[ELF_OK] = NULL,
+	[ELF_STATIC] = "is statically linked: no library can be loaded into it",
+	[ELF_MUSL] = "is linked with musl, and berth's library is for glibc",
+	[ELF_FOREIGN] = "is for another architecture",
+	[ELF_GO] = "is a Go program, which calls the kernel past libc",
+	[ELF_SECURE] = "runs with more rights than you have (setuid, setgid or capabilities): its loader drops LD_PRELOAD",
+};
+
+/* Commands that only ask a service to do the work: what runs then is not our child. */
+static const char *const elsewhere[] = {"docker", "podman", "nerdctl", "systemctl", "systemd-run", "service", "snap",
+					"flatpak", "kubectl", "machinectl", "at", "batch", "crontab"};
+
+static int check_reach(struct cli *cli, const char *path, bool allow_outside, bool quiet)
+{
+	const char *base = strrchr(path, '/');
+	char file[PATH_MAX];
+	enum elf_reach reach = elf_reach_of(path, file, sizeof(file));
+
+	base = base ? base + 1 : path;
+	for (size_t i = 0; i < COUNT_OF(elsewhere) && !quiet; i++)
+		if (strcmp(base, elsewhere[i]) == 0)
+			cli_warn(cli, "%s asks a service elsewhere to do the work: what that starts is not in berth's network", base);
+	if (reach == ELF_OK)
+		return 0;
+	cli_clean(file);
+	if (!allow_outside)
+		return cli_fail(cli, 0, "%s %s; it would use the machine's own network (--allow-outside runs it all the same)",
+				file, why_outside[reach]);
+	if (!quiet)
+		cli_warn(cli, "%s %s: it uses the machine's own network", file, why_outside[reach]);
+	return 0;
+}
+
+static int find_program(struct cli *cli, const char *name, char path[PATH_MAX])
+{
+	char shown[256];
+	int r = elf_find_command(name, path, PATH_MAX);
+
+	snprintf(shown, sizeof(shown), "%s", name);
+	cli_clean(shown);
+	if (r == -ENOENT) {
+		cli_warn(cli, "%s: no such command", shown);
+		return CLI_NOT_FOUND;
+	}
+	if (r < 0) {
+		cli_warn(cli, "%s: %s", shown, r == -EACCES ? "found, but it cannot be executed" : strerror(-r));
+		return CLI_NOT_EXECUTABLE;
+	}
+	return 0;
+}
+
+/* A network that exists keeps what it was made with; asking for something else is a mistake. */
+static int check_made_so(struct cli *cli, const struct network_options *o, bool privileged_given)
+{
+	struct network_info info;
+
+	network_get_info(&cli->net, &info);
+	if (privileged_given && info.privileged_deny != o->privileged_deny)
+		return cli_fail(cli, 0, "network '%s' was made with --privileged-ports=%s; remove it ('berth net rm %s') to change that",
+				cli->network_name, info.privileged_deny ? "deny" : "allow", cli->network_name);
+	if (o->subnet) {
+		char a[PORT_ADDR_STR_MAX], have[PORT_ADDR_STR_MAX + 8];
+
+		snprintf(have, sizeof(have), "%s/%u", port_addr_print(&info.net4, a), info.prefix4_bits - 96);
+		if (strcmp(have, o->subnet) != 0)
+			return cli_fail(cli, 0, "network '%s' has the subnet %s; remove it ('berth net rm %s') to change that",
+					cli->network_name, have, cli->network_name);
+	}
+	return 0;
+}
+
+static int run_it(struct cli *cli, const char *path, char **argv, bool quiet)
+{
+	static struct run run; /* seen[] is big */
+	struct relay relay = {.news = news, .ctx = &run};
+	struct relay_end end;
+	int number = network_run_open(&cli->net), r;
+
+	if (number < 0)
+		return cli_fail(cli, number, "no room for another run in network '%s'", cli->network_name);
+	run = (struct run){.cli = cli, .number = (uint32_t)number, .quiet = quiet};
+	relay.word = network_event_word(&cli->net, run.number);
+	if (!put_env("BERTH_RUN", "%d", number)) {
+		network_run_close(&cli->net, run.number);
+		return cli_fail(cli, -ENOMEM, "cannot set the environment");
+	}
+	fflush(NULL);
+	r = relay_run(path, argv, &relay, &end);
+	(void)network_sweep(&cli->net, NETWORK_HOSTS_MAX);
+	network_run_close(&cli->net, run.number);
+	if (r < 0)
+		return cli_fail(cli, r, "cannot start %s", argv[0]);
+	if (!end.executed) {
+		cli_warn(cli, "%s: %s", argv[0],
+			 end.exec_errno == ENOENT ? "its interpreter or loader does not exist" : strerror(end.exec_errno));
+		return CLI_NOT_EXECUTABLE;
+	}
+	return relay_exit_code(end.status);
+}
+
+static int run(struct cli *cli)
+{
+	struct network_options o = {.create = true};
+	bool quiet = false, allow_outside = false, privileged_given = false;
+	char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
+	struct network_host host;
+	char **argv;
+	int c, r;
+
+	while ((c = cli_next(cli)) != CLI_END) {
+		switch (c) {
+		case 'q':
+			quiet = true;
+			break;
+		case OPT_SUBNET:
+			o.subnet = cli->value;
+			break;
+		case OPT_ALLOW_OUTSIDE:
+			allow_outside = true;
+			break;
+		case OPT_PRIVILEGED:
+			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
+				return cli_usage(cli, "--privileged-ports is 'allow' or 'deny', not '%s'", cli->value);
+			privileged_given = true;
+			o.privileged_deny = strcmp(cli->value, "deny") == 0;
+			break;
+		default:
+			return cli->status;
+		}
+	}
+	argv = cli_rest(cli);
+	if (!argv[0])
+		return cli_usage(cli, "no command to run: berth run [-H HOST] -- COMMAND");
+	r = find_program(cli, argv[0], path);
+	if (r == 0)
+		r = check_reach(cli, path, allow_outside, quiet);
+	if (r != 0)
+		return r;
+	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
+	if (r < 0)
+		return cli_fail(cli, 0, "%s", what);
+	r = cli_network(cli, &o, NULL);
+	if (r == 0)
+		r = check_made_so(cli, &o, privileged_given);
+	if (r == 0)
+		r = cli_host(cli, true, &host, NULL);
+	if (r != 0)
+		return r;
+	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) || !put_env("BERTH_HOST", "%s", host.name) ||
+	    !put_no_proxy(cli))
+		return cli_fail(cli, -ENOMEM, "cannot set the environment");
+	return run_it(cli, path, argv, quiet);
+}
+
+static const struct cli_option options[] = {
+	{OPT_SUBNET, "subnet", "NET/BITS", "IPv4 subnet of the network, when it is made"},
+	{OPT_PRIVILEGED, "privileged-ports", "RULE", "allow (default) or deny ports below 1024, when it is made"},
+	{'q', "quiet", NULL, "do not explain refusals"},
+	{OPT_ALLOW_OUTSIDE, "allow-outside", NULL, "run also what berth cannot reach; it uses the real network"},
+	{0},
+};
+
+const struct cmd cmd_run = {
+	"run",
+	"[options] [--] COMMAND [ARGUMENT...]",
+	"run a program on a host of its own, with all its ports",
+	"The network and the host are made when they are missing; a host keeps its address. Programs on the\n"
+	"same host share its ports and its loopback; hosts reach each other by name. When a program is refused\n"
+	"a port, the reason is written to standard error, once.\n"
+	"\n"
+	"Exits as COMMAND does (by the same signal, too); 125 when berth itself failed, 126 when COMMAND\n"
+	"cannot be executed, 127 when it is not found, 2 when berth was called wrongly.\n"
+	"\n"
+	"Examples:\n"
+	"  berth run -- python3 -m http.server 80           on host 'local' of network 'default'\n"
+	"  berth run -H web -- nginx -g 'daemon off;'       another host: port 80 is free there\n"
+	"  berth run -- curl http://web/                    reaches it by name\n"
+	"  berth run -n test --privileged-ports=deny -- ./server 80    refused, as for a plain user\n",
+	CMD_NETWORK | CMD_HOST | CMD_STOP,
+	options,
+	run,
+};

@@ -1,0 +1,141 @@
+/* src/cli/open.c: the network and the host a command is about, and what its ports are called.
+ *
+ * Every command that opens a network sweeps it: what a killed program left behind is gone before
+ * anybody is told about it (SETTLED 13). The default network and host need not exist: nobody has run
+ * anything yet, and then every port is free, which is an answer and not a failure.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+enum { NAMES_MAX = 256, SERVICES_MAX = 1 << 16 };
+
+/* "no network 'lap'; did you mean 'lab'?" */
+static int no_such_network(struct cli *cli)
+{
+	static char names[NAMES_MAX][NETWORK_NAME_MAX];
+	const char *rows[NAMES_MAX], *near;
+	struct network_error e;
+	int n = network_list(names, NAMES_MAX, &e);
+
+	for (int i = 0; i < n && i < NAMES_MAX; i++)
+		rows[i] = names[i];
+	near = n > 0 ? cli_nearest(cli->network_name, rows, n < NAMES_MAX ? (size_t)n : NAMES_MAX, sizeof(rows[0])) : NULL;
+	if (near)
+		return cli_fail(cli, 0, "there is no network '%s'; did you mean '%s'?", cli->network_name, near);
+	return cli_fail(cli, 0, "there is no network '%s'; 'berth net ls' lists those there are", cli->network_name);
+}
+
+int cli_network(struct cli *cli, const struct network_options *o, bool *ret_missing)
+{
+	static const struct network_options only_open;
+	struct network_error e = {.what = ""};
+	int r = network_open(&cli->net, cli->network_name, o ? o : &only_open, &e);
+
+	if (ret_missing)
+		*ret_missing = false;
+	if (r == -ENOENT && !(o && o->create)) {
+		if (!ret_missing || cli->network_given)
+			return no_such_network(cli);
+		*ret_missing = true;
+		return 0;
+	}
+	if (r < 0)
+		return e.what[0] ? cli_fail(cli, 0, "%s", e.what) :
+				   cli_fail(cli, r, "cannot open the network '%s'", cli->network_name);
+	r = network_sweep(&cli->net, NETWORK_HOSTS_MAX);
+	if (r == -ETIMEDOUT)
+		cli_warn(cli, "a stopped process holds the lock of a host of network '%s': what it shows may be old",
+			 cli->network_name);
+	return 0;
+}
+
+int cli_host(struct cli *cli, bool make, struct network_host *ret, bool *ret_missing)
+{
+	int r = network_host_get(&cli->net, cli->host_name, make, ret);
+
+	if (ret_missing)
+		*ret_missing = false;
+	if (r == -ENOENT && ret_missing && !cli->host_given) {
+		*ret_missing = true;
+		return 0;
+	}
+	if (r == -ENOENT) {
+		static struct network_host hosts[NETWORK_HOSTS_MAX];
+		static const char *names[NETWORK_HOSTS_MAX];
+		uint32_t n = network_n_hosts(&cli->net);
+		const char *near;
+		size_t found = 0;
+
+		for (uint32_t i = 0; i < n && i < NETWORK_HOSTS_MAX; i++)
+			if (network_host_at(&cli->net, i, &hosts[found]) == 0) {
+				names[found] = hosts[found].name;
+				found++;
+			}
+		near = found ? cli_nearest(cli->host_name, names, found, sizeof(names[0])) : NULL;
+		if (near)
+			return cli_fail(cli, 0, "there is no host '%s' in network '%s'; did you mean '%s'?", cli->host_name,
+					cli->network_name, near);
+		return cli_fail(cli, 0, "there is no host '%s' in network '%s'; 'berth net show %s' lists those there are",
+				cli->host_name, cli->network_name, cli->network_name);
+	}
+	if (r == -ENOSPC)
+		return cli_fail(cli, 0, "no room for host '%s': network '%s' has given out all its addresses", cli->host_name,
+				cli->network_name);
+	if (r < 0)
+		return cli_fail(cli, r, "cannot %s host '%s' of network '%s'", make ? "make" : "find", cli->host_name,
+				cli->network_name);
+	return 0;
+}
+
+/* The rows of one file in services(5)'s form, after those already there. */
+static void read_services(const char *path, struct port_service **rows, uint32_t *n, uint32_t *room)
+{
+	FILE *f = fopen(path, "re");
+	char line[1024];
+
+	while (f && *n < SERVICES_MAX && fgets(line, sizeof(line), f)) {
+		struct port_service few[16];
+		int got;
+
+		line[strcspn(line, "\n")] = '\0';
+		got = port_service_parse_line(line, few, COUNT_OF(few));
+		if (got <= 0)
+			continue;
+		if (*n + (uint32_t)got > *room) {
+			uint32_t more = *room ? *room * 2 : 1024;
+			struct port_service *bigger = realloc(*rows, more * sizeof(**rows));
+
+			if (!bigger)
+				break;
+			*rows = bigger;
+			*room = more;
+		}
+		memcpy(*rows + *n, few, (uint32_t)got * sizeof(few[0]));
+		*n += (uint32_t)got;
+	}
+	if (f)
+		fclose(f);
+}
+
+const struct port_service_overlay *cli_services(struct cli *cli)
+{
+	static struct port_service_overlay overlay;
+	static bool done;
+	struct port_service *rows = NULL;
+	uint32_t n = 0, room = 0;
+	char path[NETWORK_PATH_MAX + 16];
+
+	if (done)
+		return &overlay;
+	done = true;
+	if (cli->net.dir[0]) { /* the network's own names stand before the machine's */
+		snprintf(path, sizeof(path), "%s/services", cli->net.dir);
+		read_services(path, &rows, &n, &room);
+	}
+	read_services("/etc/services", &rows, &n, &room);
+	overlay = (struct port_service_overlay){rows, n};
+	return &overlay;
+}

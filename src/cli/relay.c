@@ -1,0 +1,244 @@
+/* src/cli/relay.c: a parent that is not noticed.
+ *
+ * The child stays in our process group, so that a pipeline and the terminal treat both as one job:
+ * what the keyboard sends (Ctrl-C, Ctrl-\, Ctrl-Z, a new window size) the kernel gives to both, and
+ * we must not pass it on a second time. What another process sends to us alone is meant for the
+ * program and is passed on. siginfo tells the two apart: SI_KERNEL came from the terminal.
+ *
+ *     signals --> signalfd --\
+ *                             poll --> pass on / stop with the child / reap / news
+ *     word -- futex, thread --> eventfd --/
+ *
+ * Everything is blocked in the parent and read from a signalfd, so nothing interrupts anything. The
+ * word in shared memory can only be slept on with futex(2), which poll() does not know: a thread with
+ * no signals sleeps on it and rings an eventfd. Nothing wakes up unless something happened.
+ *
+ * Stopping: only the child's stop counts (vim and less stop themselves). We then stop, too, as the
+ * shell expects of its job, and when we are continued, so is the child. A child that made a process
+ * group of its own in the foreground (a shell) gets the terminal back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/relay.h"
+
+static const int watched[] = {SIGCHLD, SIGINT,	SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2,
+			      SIGWINCH, SIGTSTP, SIGTTIN, SIGCONT, SIGALRM, SIGPIPE};
+
+struct bell {
+	uint32_t *word;
+	int event_fd;
+};
+
+/* Rings for the value it is about to sleep on, so that a change between the two is not missed. */
+static void *sleep_on_word(void *arg)
+{
+	const struct bell *b = arg;
+	const uint64_t one = 1;
+
+	for (;;) {
+		uint32_t seen = __atomic_load_n(b->word, __ATOMIC_ACQUIRE);
+
+		if (write(b->event_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+			return NULL;
+		while (syscall(SYS_futex, b->word, FUTEX_WAIT, seen, NULL, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+}
+
+/* In the child: as we were called, then the program. Never returns. */
+_Noreturn static void become(const char *path, char **argv, const sigset_t *mask, const struct sigaction *chld,
+			     int tell_fd)
+{
+	int e;
+
+	sigaction(SIGCHLD, chld, NULL);
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	execv(path, argv);
+	e = errno;
+	if (e == ENOEXEC) { /* a script without a first line: sh reads it, as from a shell */
+		size_t n = 0;
+		char **sh;
+
+		while (argv[n])
+			n++;
+		sh = calloc(n + 2, sizeof(*sh));
+		if (sh) {
+			sh[0] = (char *)"sh";
+			sh[1] = (char *)path;
+			for (size_t i = 1; i < n; i++)
+				sh[i + 1] = argv[i];
+			execv("/bin/sh", sh);
+		}
+	}
+	if (write(tell_fd, &e, sizeof(e)) != (ssize_t)sizeof(e))
+		_exit(126);
+	_exit(127);
+}
+
+/* The child stopped: so do we, until somebody continues us. */
+static void stop_with(pid_t child, int sig)
+{
+	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	pid_t group = getpgid(child);
+	bool had_terminal;
+	sigset_t one;
+
+	if (tty < 0)
+		return; /* no terminal, no job control: somebody stopped the program on purpose */
+	had_terminal = group > 0 && group != getpgrp() && tcgetpgrp(tty) == group;
+	/* SIGTSTP, and not SIGSTOP: where nobody could continue us (an orphaned group) it does nothing. */
+	sig = sig == SIGSTOP ? SIGTSTP : sig;
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	signal(sig, SIG_DFL);
+	raise(sig);
+	sigprocmask(SIG_UNBLOCK, &one, NULL); /* here we sleep */
+	sigprocmask(SIG_BLOCK, &one, NULL);
+	if (had_terminal && tcgetpgrp(tty) == getpgrp())
+		(void)!tcsetpgrp(tty, group);
+	close(tty);
+	kill(had_terminal ? -group : child, SIGCONT);
+}
+
+/* Reap. True when the child has ended. */
+static bool child_news(pid_t child, int *ret_status)
+{
+	int status;
+
+	for (;;) {
+		pid_t p = waitpid(child, &status, WNOHANG | WUNTRACED);
+
+		if (p < 0 && errno == EINTR)
+			continue;
+		if (p < 0) { /* cannot be: it is ours, and nobody else waits */
+			*ret_status = 125 << 8;
+			return true;
+		}
+		if (p == 0)
+			return false;
+		if (!WIFSTOPPED(status)) {
+			*ret_status = status;
+			return true;
+		}
+		stop_with(child, WSTOPSIG(status));
+	}
+}
+
+static void pass_on(pid_t child, const struct signalfd_siginfo *si)
+{
+	bool from_terminal = si->ssi_code == SI_KERNEL;
+
+	if (si->ssi_signo == SIGPIPE || si->ssi_pid == (uint32_t)getpid())
+		return; /* our own */
+	if (si->ssi_signo == SIGCONT && from_terminal)
+		return;
+	if (from_terminal && getpgid(child) == getpgrp())
+		return; /* it has had it */
+	kill(child, (int)si->ssi_signo);
+}
+
+/* Until the child has ended. */
+static int supervise(pid_t child, const struct relay *r, int signal_fd, int event_fd)
+{
+	struct pollfd p[2] = {{.fd = signal_fd, .events = POLLIN}, {.fd = event_fd, .events = POLLIN}};
+	struct signalfd_siginfo si;
+	uint64_t rings;
+	int status = 125 << 8;
+
+	while (!child_news(child, &status)) {
+		if (poll(p, COUNT_OF(p), -1) < 0 && errno != EINTR)
+			break;
+		if ((p[1].revents & POLLIN) && read(event_fd, &rings, sizeof(rings)) > 0)
+			r->news(r->ctx);
+		while (read(signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+			if (si.ssi_signo != SIGCHLD)
+				pass_on(child, &si);
+	}
+	return status;
+}
+
+int relay_run(const char *path, char **argv, const struct relay *r, struct relay_end *ret)
+{
+	static struct bell bell; /* the thread outlives us */
+	struct sigaction dfl = {.sa_handler = SIG_DFL}, chld;
+	int signal_fd, event_fd = -1, tell[2] = {-1, -1}, err = 0;
+	pthread_t thread;
+	sigset_t set, mask;
+	pid_t child;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < COUNT_OF(watched); i++)
+		sigaddset(&set, watched[i]);
+	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (signal_fd < 0 || event_fd < 0 || pipe2(tell, O_CLOEXEC) < 0) {
+		err = -errno;
+		goto out;
+	}
+	sigaddset(&set, SIGTTOU); /* an explanation may be written from the background */
+	sigprocmask(SIG_BLOCK, &set, &mask);
+	sigaction(SIGCHLD, &dfl, &chld); /* were it ignored, children would vanish without a status */
+	child = fork();
+	if (child < 0) {
+		err = -errno;
+		sigprocmask(SIG_SETMASK, &mask, NULL);
+		goto out;
+	}
+	if (child == 0)
+		become(path, argv, &mask, &chld, tell[1]);
+	close(tell[1]);
+	tell[1] = -1;
+
+	*ret = (struct relay_end){.executed = true};
+	if (r->word) {
+		bell = (struct bell){r->word, event_fd};
+		if (pthread_create(&thread, NULL, sleep_on_word, &bell) != 0)
+			bell.word = NULL; /* no threads left: the news comes at the end */
+		else
+			pthread_detach(thread);
+	}
+	if (read(tell[0], &ret->exec_errno, sizeof(ret->exec_errno)) == (ssize_t)sizeof(ret->exec_errno))
+		ret->executed = false;
+	ret->status = supervise(child, r, signal_fd, event_fd);
+	r->news(r->ctx);
+	event_fd = -1; /* the thread still rings it */
+out:
+	if (signal_fd >= 0)
+		close(signal_fd);
+	if (event_fd >= 0)
+		close(event_fd);
+	for (int i = 0; i < 2; i++)
+		if (tell[i] >= 0)
+			close(tell[i]);
+	return err;
+}
+
+int relay_exit_code(int status)
+{
+	sigset_t one;
+	int sig;
+
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	sig = WTERMSIG(status);
+	prctl(PR_SET_DUMPABLE, 0); /* the child has left a core already, if one was wanted */
+	signal(sig, SIG_DFL);
+	sigemptyset(&one);
+	sigaddset(&one, sig);
+	raise(sig);
+	sigprocmask(SIG_UNBLOCK, &one, NULL);
+	return 128 + sig;
+}

@@ -1,0 +1,29 @@
+/* src/cli/relay.h: being between a terminal and a program without being noticed. */
+#ifndef BERTH_CLI_RELAY_H
+#define BERTH_CLI_RELAY_H
+
+#include <signal.h>
+
+#include "base/base.h"
+
+struct relay {
+	/* Called in the parent while the child runs, each time *word has changed, and once at its end. */
+	void (*news)(void *ctx);
+	void *ctx;
+	uint32_t *word; /* NULL: there will be no news */
+};
+
+struct relay_end {
+	bool executed;	  /* false: exec_errno says why */
+	int exec_errno;
+	int status;	  /* as waitpid(2) gives it */
+};
+
+/* Run path with argv as a child, in this process group, and return when it has ended. argv[0] is the
+ * name, path the file. Return: 0 and *ret; negative errno, nothing was started. */
+MUST_CHECK int relay_run(const char *path, char **argv, const struct relay *r, struct relay_end *ret);
+
+/* End as the child did: exit code, or the same signal. Returns the code for the exit case only. */
+int relay_exit_code(int status);
+
+#endif
