@@ -168,6 +168,10 @@ MUST_CHECK int host_grow(struct network *n, uint32_t host, struct network_lock *
 uint32_t host_claims_room(const struct network_lock *l);
 
 /* --- live.c --- */
+/* What network/ writes into a claim's user word: a keyed sum of its owner, so that an owner somebody
+ * scribbled over is not asked about for ever. */
+uint64_t owner_sum(const struct network *n, const struct port_owner *o);
+bool owner_is_garbage(const struct network *n, const struct port_claim *c);
 struct live_id {
 	uint64_t inode, cookie;
 };

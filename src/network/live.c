@@ -15,6 +15,7 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 
+#include "base/siphash.h"
 #include "network/internal.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -56,6 +57,19 @@ static int diag_open(const struct network *n)
 		return -EXDEV;
 	}
 	return fd;
+}
+
+uint64_t owner_sum(const struct network *n, const struct port_owner *o)
+{
+	struct siphash_key k = siphash_key_from(n->key);
+	uint64_t m[3] = {o->inode, o->cookie, o->netns};
+
+	return siphash13(&k, m, sizeof(m)) | 1; /* 0: a claim that was made past network/, and is believed */
+}
+
+bool owner_is_garbage(const struct network *n, const struct port_claim *c)
+{
+	return c->user != 0 && c->user != owner_sum(n, &c->owner);
 }
 
 static int diag_send(int fd, const struct live_id *id, uint32_t show)

@@ -30,6 +30,9 @@
 #define SPINS 200
 #define WAIT_MAX_NS UINT64_C(5000000000)
 #define FOREIGN_STEAL_NS UINT64_C(30000000000) /* nothing is held so long; its namespace cannot be asked */
+#define TID_MAX (1u << 22)	   /* Linux's own limit */
+#define NS_INODE_MIN 0xf0000000u /* where the kernel numbers namespaces from */
+#define NS_UNKNOWN 1u		   /* no /proc to ask */
 
 uint64_t boot_ns(void)
 {
@@ -61,7 +64,9 @@ static uint32_t pidns_of(uint32_t tid)
 	if (stat("/proc/thread-self/ns/pid", &st) == 0 || stat("/proc/self/ns/pid", &st) == 0)
 		atomic_store(&last, (uint32_t)st.st_ino);
 	errno = keep;
-	v = atomic_load(&last); /* no /proc (chroot): what it was before; 0 is its own kind of unknown */
+	v = atomic_load(&last); /* no /proc (chroot): what it was before */
+	if (v == 0)
+		v = NS_UNKNOWN;
 	atomic_store(&seen[tid % COUNT_OF(seen)], (uint64_t)tid << 32 | v);
 	return (uint32_t)v;
 }
@@ -133,12 +138,20 @@ bool task_is_gone(int32_t tid, uint64_t since_ns)
 	return since_ns != 0 && start_ticks > 1 && start_ticks * 10000000u > since_ns + 20000000u;
 }
 
-static bool owner_is_gone(uint64_t word, uint64_t since_ns, uint32_t my_ns)
+/* Nothing we ever write: octets somebody scribbled. */
+static bool is_garbage(uint64_t word, uint64_t since_ns)
 {
-	uint64_t now = boot_ns();
+	uint32_t tid = (uint32_t)OWNER(word), ns = (uint32_t)(word >> 32);
 
-	if ((uint32_t)(word >> 32) != my_ns)
-		return since_ns != 0 && now > since_ns && now - since_ns > FOREIGN_STEAL_NS;
+	return tid == 0 || tid > TID_MAX || (ns < NS_INODE_MIN && ns != NS_UNKNOWN) || since_ns > boot_ns();
+}
+
+static bool owner_is_gone(uint64_t word, uint64_t since_ns, uint32_t my_ns, bool waited_long)
+{
+	if (is_garbage(word, since_ns))
+		return true;
+	if ((uint32_t)(word >> 32) != my_ns) /* since_ns is 0 for an instant only */
+		return since_ns == 0 ? waited_long : boot_ns() - since_ns > FOREIGN_STEAL_NS;
 	return task_is_gone((int32_t)(OWNER(word) & 0x7fffffff), since_ns);
 }
 
@@ -190,7 +203,7 @@ int map_lock_take(struct map_lock *l, uint64_t me, int32_t *reterr_pid)
 			continue;
 		if (atomic_load(&l->word) != w)
 			continue;
-		if (owner_is_gone(w, atomic_load(&l->since_ns), my_ns)) {
+		if (owner_is_gone(w, atomic_load(&l->since_ns), my_ns, sleep_ns >= 160000000)) {
 			if (atomic_compare_exchange_strong(&l->word, &w, mine)) {
 				suspect = true;
 				break;

@@ -77,12 +77,21 @@ static int end_dead(struct network *n, uint32_t host, struct port_ref ref, const
 /* 0: it was dead and is ended; -EBUSY: it lives. */
 static int end_if_dead(struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
-	if (c->owner.inode == 0)
-		return -EBUSY;
-	/* The short cut: a listener whose path answers lives. Any other answer is not proof. */
-	if (c->state == CLAIM_LISTENING && c->flags & PORT_LISTEN_READY && path_probe(n, host, ref, c) == 1)
-		return -EBUSY;
-	if (network_owner_alive(n, &c->owner) != NETWORK_DEAD)
+	enum network_alive owner;
+	int path = -ENOENT;
+
+	/* The short cut: a listener whose path answers lives. */
+	if (c->state == CLAIM_LISTENING && c->flags & PORT_LISTEN_READY) {
+		path = path_probe(n, host, ref, c);
+		if (path == 1)
+			return -EBUSY;
+	}
+	owner = owner_is_garbage(n, c) ? NETWORK_DEAD
+	      : c->owner.inode == 0    ? NETWORK_UNKNOWN
+				       : network_owner_alive(n, &c->owner);
+	/* Where the kernel cannot be asked (another namespace, an owner somebody scribbled over), a ready
+	 * listener that nobody can reach any more does not keep its port. */
+	if (owner == NETWORK_ALIVE || (owner == NETWORK_UNKNOWN && path != 0))
 		return -EBUSY;
 	return end_dead(n, host, ref, c);
 }
@@ -128,9 +137,11 @@ static void collect(const struct network *n, const struct port_table *t, struct 
 	while (w->n < max && port_table_next(t, &cursor, &ref, &c)) {
 		uint32_t i;
 
-		if (c.owner.inode == 0 || c.owner.netns == 0 || c.owner.netns != n->netns)
+		bool garbage = owner_is_garbage(n, &c);
+
+		if (!garbage && (c.owner.inode == 0 || c.owner.netns == 0 || c.owner.netns != n->netns))
 			continue;
-		w->s[w->n] = (struct suspect){ref, {c.owner.inode, c.owner.cookie}, false, c.state != CLAIM_CONNECTED};
+		w->s[w->n] = (struct suspect){ref, {c.owner.inode, c.owner.cookie}, false, !garbage && c.state != CLAIM_CONNECTED};
 		for (i = cookie_hash(c.owner.cookie) & w->mask; w->slots[i]; i = (i + 1) & w->mask)
 			continue;
 		w->slots[i] = ++w->n;
@@ -242,15 +253,40 @@ static int make_room(struct network *n, uint32_t host, bool grow)
 
 /* --- the calls --- */
 
+/* A call that met damage half-way may have left its own claim behind. */
+static void drop_own(struct port_table *t, const struct request *q)
+{
+	struct port_ref ref;
+	struct port_claim c;
+	uint32_t cursor = 0;
+
+	if (q->have.generation != 0 || q->call == CALL_PROBE || q->want->owner.cookie == 0)
+		return;
+	while (port_table_next(t, &cursor, &ref, &c))
+		if (c.owner.cookie == q->want->owner.cookie && c.owner.inode == q->want->owner.inode)
+			(void)!port_table_release(t, ref);
+}
+
+/* A refusal that names nobody and is not about a full range contradicts itself. */
+static bool suspicious(int r, const struct port_refusal *no, const struct port_table *t)
+{
+	return (r == -EADDRINUSE || r == -EADDRNOTAVAIL) && !no->by_valid && no->rule != PORT_RULE_RANGE_FULL &&
+	       no->rule != PORT_RULE_NOT_LOCAL && !port_table_check(t);
+}
+
 static int run(struct network *n, uint32_t host, const struct request *q, struct port_ref *ret,
 	       struct port_refusal *reterr)
 {
 	bool swept = false, mended = false;
 	struct port_refusal no;
 	struct network_lock l;
+	struct port_want want = *q->want;
+	struct request sealed = *q;
 	struct port_ref ref;
 	int r = -EUCLEAN;
 
+	want.user = owner_sum(n, &want.owner);
+	sealed.want = &want;
 	/* Growing may take several rounds while others fill what we made; all is bounded. */
 	for (unsigned round = 0; round < ROUNDS_MAX; round++) {
 		no = (struct port_refusal){0};
@@ -261,12 +297,14 @@ static int run(struct network *n, uint32_t host, const struct request *q, struct
 			no.by.owner.pid = r == -ETIMEDOUT ? l.blocker_pid : 0;
 			break;
 		}
-		r = ask(&l.table, q, &ref, &no);
-		if (r == -EUCLEAN && !mended) {
+		r = ask(&l.table, &sealed, &ref, &no);
+		if (!mended && (r == -EUCLEAN || suspicious(r, &no, &l.table))) {
 			mended = true;
 			r = host_mend(n, host, &l, false);
-			if (r == 0)
-				r = ask(&l.table, q, &ref, &no);
+			if (r == 0) {
+				drop_own(&l.table, &sealed);
+				r = ask(&l.table, &sealed, &ref, &no);
+			}
 		}
 		network_unlock(&l);
 		if (r == 0) {
@@ -434,9 +472,23 @@ int network_dead(struct network *n, uint32_t host, struct port_ref ref)
 struct tidy {
 	struct network *n;
 	uint32_t host;
+	uint32_t mended_host;
 };
 
-/* A path whose claim is gone, or whose slot has another by now. */
+/* Check a host's table, and mend it when it is wrong (or is known to be). */
+static void check_host(struct network *n, uint32_t host, bool wrong)
+{
+	struct network_lock l;
+
+	if (network_lock(n, host, &l) < 0)
+		return;
+	if (wrong || !port_table_check(&l.table))
+		(void)!host_mend(n, host, &l, false);
+	network_unlock(&l);
+}
+
+/* A path whose claim is gone, or whose slot has another by now: a leftover if its socket is gone too, else
+ * a listener that the table forgot. */
 static int tidy_path(void *ctx, int dir, const char *leaf)
 {
 	struct tidy *y = ctx;
@@ -448,9 +500,16 @@ static int tidy_path(void *ctx, int dir, const char *leaf)
 	if (!path_leaf_parse(leaf, &host, &ref, &named) || (y->host != NETWORK_HOSTS_MAX && host != y->host))
 		return 0;
 	r = WITH_TABLE(y->n, host, port_table_get(t, ref, &c));
-	if ((r == -ESTALE || r == -ENOENT || (r == 0 && c.state != CLAIM_LISTENING)) &&
-	    path_probe(y->n, host, ref, &named) != 1)
+	if (r == 0 && c.state == CLAIM_LISTENING)
+		return 0;
+	if (r != 0 && r != -ESTALE && r != -ENOENT)
+		return 0;
+	if (path_probe(y->n, host, ref, &named) != 1)
 		(void)raw_unlinkat(dir, leaf, 0);
+	else if (r == -ESTALE && y->mended_host != host) {
+		y->mended_host = host; /* once in a row: not every such path is a listener's */
+		check_host(y->n, host, true);
+	}
 	return 0;
 }
 
@@ -471,7 +530,7 @@ static int tidy_temp(void *ctx, int dir, const char *name)
 
 int network_sweep(struct network *n, uint32_t host)
 {
-	struct tidy y = {n, host};
+	struct tidy y = {n, host, NETWORK_HOSTS_MAX};
 	int total = 0, r, dir, s;
 
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
@@ -479,6 +538,7 @@ int network_sweep(struct network *n, uint32_t host)
 
 		if (!h || h->used == 0 || h->table_len_bytes == 0)
 			continue;
+		check_host(n, i, false);
 		r = sweep_host(n, i, NULL, NULL);
 		if (r < 0)
 			return r;

@@ -145,6 +145,7 @@ static void refill_listener(struct refill *f, const struct live_id *id, uint32_t
 	struct port_want w = {.proto = c.proto, .family = c.family, .addr = c.addr, .port = c.port, .uid = c.uid,
 			      .dev = c.dev, .flags = (uint16_t)(c.flags | PORT_FREEBIND | PORT_PRIVILEGED | PORT_REUSEADDR),
 			      .owner = {.inode = id->inode, .cookie = id->cookie, .netns = f->n->netns}};
+	w.user = owner_sum(f->n, &w.owner);
 	for (int attempt = 0; attempt < 2 && r == -EADDRINUSE; attempt++) {
 		r = port_table_bind(t, PORT_REF_NONE, &w, network_now_us(), &ref, &no);
 		if (r == 0) {
@@ -181,6 +182,7 @@ static void refill_flow(struct refill *f, const struct live_id *id, const struct
 			      .addr = m->tuple.local, .port = m->tuple.local_port, .uid = raw_geteuid(),
 			      .flags = PORT_FREEBIND | PORT_PRIVILEGED | PORT_REUSEADDR,
 			      .owner = {.inode = id->inode, .cookie = id->cookie, .netns = f->n->netns}};
+	w.user = owner_sum(f->n, &w.owner);
 	r = port_table_bind(t, PORT_REF_NONE, &w, network_now_us(), &ref, NULL);
 	if (r == 0) {
 		r = port_table_connect(t, &ref, &w, &m->tuple.local, &m->tuple.remote, m->tuple.remote_port,
