@@ -29,12 +29,12 @@ export BERTH_DIR
 mkdir -m 700 "$BERTH_DIR"
 check "version" "$prefix/bin/berth" version
 rm -rf "$scratch/build/src"
-said=$("$prefix/bin/berth" run -n t -H a -- sh -c 'tr "\0" "\n" </proc/self/environ | grep ^LD_PRELOAD=' 2>&1)
+said=$("$prefix/bin/berth" run -n t -H a -- env 2>&1 | grep '^LD_PRELOAD=')
 check "run preloads the installed library (said: $said)" [ "$said" = "LD_PRELOAD=$library" ]
 inode=$(stat -c %i "$library")
 exec 9<"$library"
 before=$(cksum <"$library")
-meson setup "$scratch/build2" --prefix="$prefix" -Dtests=false -Dbench=false -Doptimization=1 >"$scratch/log" 2>&1 &&
+meson setup "$scratch/build2" --prefix="$prefix" -Dtests=false -Dbench=false --buildtype=release >"$scratch/log" 2>&1 &&
 	ninja -C "$scratch/build2" >"$scratch/log" 2>&1 &&
 	meson install -C "$scratch/build2" >"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; exit 1; }
 check "installing again makes a new file" [ "$(stat -c %i "$library")" != "$inode" ]
