@@ -304,7 +304,7 @@ static bool starts(const char **line, const char *with)
 /* One line, without its end. Wrong ones are passed over: the file is for people too. */
 static void read_line(const char *line, struct hosts_file *f, unsigned *seen)
 {
-	char addr[PORT_ADDR_STR_MAX], name[NETWORK_NAME_MAX];
+	char addr[PORT_ADDR_STR_MAX], name[NETWORK_NAME_MAX] = {0}; /* its tail is summed too */
 	size_t len = strcspn(line, " \t");
 	struct port_addr a, first;
 	uint64_t v;
