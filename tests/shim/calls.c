@@ -36,23 +36,24 @@ static void section(const char *name)
 
 static const char *errno_name(int e)
 {
+#define E(x)          \
+	{             \
+		x, #x \
+	}
+	static const struct {
+		int value;
+		const char *name;
+	} names[] = {E(EACCES),	      E(EADDRINUSE),  E(EADDRNOTAVAIL), E(EAFNOSUPPORT), E(EAGAIN),
+		     E(EALREADY),     E(EBADF),	      E(ECONNABORTED),	E(ECONNREFUSED), E(ECONNRESET),
+		     E(EDESTADDRREQ), E(EFAULT),      E(EINPROGRESS),	E(EINTR),	 E(EINVAL),
+		     E(EISCONN),      E(ENETUNREACH), E(ENODEV),	E(ENOENT),	 E(ENOPROTOOPT),
+		     E(ENOTCONN),     E(ENOTSOCK),    E(EOPNOTSUPP),	E(EPIPE),	 E(EPROTONOSUPPORT),
+		     E(ETIMEDOUT),    E(ENODATA),     E(EDOM),		E(EPERM),	 E(EHOSTUNREACH)};
 	static char other[32];
 
-	switch (e) {
-#define E(x)    \
-	case x: \
-		return #x;
-		E(EACCES)
-		E(EADDRINUSE)
-		E(EADDRNOTAVAIL)
-		E(EAFNOSUPPORT)
-		E(EAGAIN)
-		E(EALREADY)
-		E(EBADF) E(ECONNABORTED) E(ECONNREFUSED) E(ECONNRESET) E(EDESTADDRREQ) E(EFAULT) E(EINPROGRESS) E(EINTR)
-			E(EINVAL) E(EISCONN) E(ENETUNREACH) E(ENODEV) E(ENOENT) E(ENOPROTOOPT) E(ENOTCONN) E(ENOTSOCK)
-				E(EOPNOTSUPP) E(EPIPE) E(EPROTONOSUPPORT) E(ETIMEDOUT) E(ENODATA) E(EDOM) E(EPERM)
-					E(EHOSTUNREACH)
-	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].value == e)
+			return names[i].name;
 	snprintf(other, sizeof(other), "errno %d", e);
 	return other;
 }
