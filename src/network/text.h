@@ -43,7 +43,7 @@ static inline void text_u64(struct text *t, uint64_t v)
 
 	do
 		d[--n] = (char)('0' + v % 10);
-	while ((v /= 10) != 0);
+	while ((v /= 10) != 0 && n != 0); /* twenty digits hold any v; the compiler cannot know */
 	text_mem(t, d + n, sizeof(d) - n);
 }
 
