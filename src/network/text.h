@@ -22,8 +22,10 @@ static inline struct text text_on(char *s, size_t size)
 
 static inline void text_mem(struct text *t, const char *s, size_t n)
 {
-	if (n >= t->size - t->len) {
-		n = t->size - t->len - 1;
+	size_t room = t->len < t->size ? t->size - t->len - 1 : 0;
+
+	if (n > room) {
+		n = room;
 		t->full = true;
 	}
 	memcpy(t->s + t->len, s, n);
@@ -43,7 +45,7 @@ static inline void text_u64(struct text *t, uint64_t v)
 
 	do
 		d[--n] = (char)('0' + v % 10);
-	while ((v /= 10) != 0 && n != 0); /* twenty digits hold any v; the compiler cannot know */
+	while ((v /= 10) != 0);
 	text_mem(t, d + n, sizeof(d) - n);
 }
 
