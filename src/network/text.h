@@ -22,14 +22,13 @@ static inline struct text text_on(char *s, size_t size)
 
 static inline void text_mem(struct text *t, const char *s, size_t n)
 {
-	size_t room = t->len < t->size ? t->size - t->len - 1 : 0;
-
-	if (n > room) {
-		n = room;
-		t->full = true;
+	for (size_t i = 0; i < n; i++) {
+		if (t->len + 1 >= t->size) {
+			t->full = true;
+			break;
+		}
+		t->s[t->len++] = s[i];
 	}
-	memcpy(t->s + t->len, s, n);
-	t->len += n;
 	t->s[t->len] = '\0';
 }
 
