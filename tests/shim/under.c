@@ -423,29 +423,34 @@ static void on_signal(int sig)
 
 static _Atomic bool stop;
 
+struct churned {
+	long n;		    /* rounds that went well */
+	const char *failed; /* the call that did not, and its errno */
+	int err;
+};
+
 static void *churn(void *arg)
 {
-	long *n = arg;
+	struct churned *me = arg;
 
-	while (!stop) {
-		int l = listener("127.0.0.1", 0, 0), c, s;
+	while (!stop && !me->failed) {
+		int l = listener("127.0.0.1", 0, 0), c = -1, s = -1;
 		struct sockaddr_in a;
 		socklen_t len = sizeof(a);
 
-		if (l < 0 || getsockname(l, (struct sockaddr *)&a, &len) < 0) {
-			*n = -1000000;
-			return NULL;
-		}
-		c = dial("127.0.0.1", ntohs(a.sin_port));
-		s = accept(l, NULL, NULL);
-		if (c < 0 || s < 0) {
-			*n = -1000000;
-			return NULL;
-		}
+		if (l < 0)
+			me->failed = "listen";
+		else if (getsockname(l, (struct sockaddr *)&a, &len) < 0)
+			me->failed = "getsockname";
+		else if ((c = dial("127.0.0.1", ntohs(a.sin_port))) < 0)
+			me->failed = "connect";
+		else if ((s = accept(l, NULL, NULL)) < 0)
+			me->failed = "accept";
+		me->err = errno;
 		close(c);
 		close(s);
 		close(l);
-		(*n)++;
+		me->n++;
 	}
 	return NULL;
 }
@@ -457,13 +462,13 @@ static void threads_signals_and_forks(void)
 	enum { N = 4 };
 	struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, old;
 	pthread_t th[N];
-	long n[N] = {0};
+	struct churned did[N] = {0};
 	int st, bad = 0;
 
 	sigaction(SIGUSR1, &act, &old);
 	stop = false;
 	for (int i = 0; i < N; i++)
-		WANT(pthread_create(&th[i], NULL, churn, &n[i]) == 0);
+		WANT(pthread_create(&th[i], NULL, churn, &did[i]) == 0);
 	for (int i = 0; i < 60; i++) {
 		pid_t pid;
 
@@ -486,8 +491,11 @@ static void threads_signals_and_forks(void)
 	sigaction(SIGUSR1, &old, NULL);
 	WANT(bad == 0);
 	WANT(n_signals > 0);
-	for (int i = 0; i < N; i++)
-		WANT(n[i] > 0);
+	for (int i = 0; i < N; i++) {
+		if (did[i].failed)
+			printf("    thread %d, round %ld: %s: %s\n", i, did[i].n, did[i].failed, strerror(did[i].err));
+		WANT(!did[i].failed && did[i].n > 0);
+	}
 }
 
 static void passed_descriptors(void)
