@@ -175,12 +175,10 @@ static int run(struct cli *cli)
 		return cli_usage(cli, "that is too long to be the name of a port");
 	if (!search && name[0] && strspn(name, "0123456789") == strlen(name)) {
 		struct port_parse_error e = {.what = "this is not a port"};
-		struct port_endpoint endpoint;
 
-		if (port_number_parse(name, &port, NULL) == 0)
-			return by_number(cli, port, proto);
-		if (port_endpoint_parse(name, &endpoint, &e) < 0)
+		if (port_number_parse(name, &port, &e) < 0)
 			return cli_usage_at(cli, name, &e);
+		return by_number(cli, port, proto);
 	}
 	return by_name(cli, name, proto, search);
 }
