@@ -119,6 +119,15 @@ def sanitizer_env():
 built = {}  # build directory -> did it build
 
 
+def source_of(directory):
+    """The tree a build folder was made in: a copied one still means the old."""
+    try:
+        with open(os.path.join(directory, "meson-info", "meson-info.json"), encoding="utf-8") as f:
+            return json.load(f)["directories"]["source"]
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def build(count, directory, label, options, cc=None):
     """Set up once, then build. Remembers the answer, so that steps can share a build."""
     if directory in built:
@@ -128,7 +137,7 @@ def build(count, directory, label, options, cc=None):
         env["CC"] = cc
     name = f"build: {label}"
     here = os.path.join(ROOT, directory)
-    if not os.path.exists(os.path.join(here, "build.ninja")):
+    if not os.path.exists(os.path.join(here, "build.ninja")) or source_of(here) != ROOT:
         shutil.rmtree(here, ignore_errors=True)
         code, out, seconds = run(["meson", "setup", directory, *options], 300, env)
         if code != 0:
