@@ -163,6 +163,8 @@ uint64_t boot_ns(void);
 MUST_CHECK int host_mend(struct network *n, uint32_t host, struct network_lock *l, bool rebuild);
 /* Attach the host's table, making or mending it where needed. */
 MUST_CHECK int host_attach(struct network *n, uint32_t host, struct network_lock *l);
+/* Are its addresses and settings what they must be? */
+bool host_set_up(const struct network *n, uint32_t host, const struct port_table *t);
 /* Give it a bigger one. */
 MUST_CHECK int host_grow(struct network *n, uint32_t host, struct network_lock *l, uint32_t n_claims);
 uint32_t host_claims_room(const struct network_lock *l);

@@ -267,11 +267,14 @@ static void drop_own(struct port_table *t, const struct request *q)
 			(void)!port_table_release(t, ref);
 }
 
-/* A refusal that names nobody and is not about a full range contradicts itself. */
-static bool suspicious(int r, const struct port_refusal *no, const struct port_table *t)
+/* A refusal that names nobody and is not about a full range contradicts itself; one over rights or
+ * addresses may come from settings somebody scribbled. */
+static bool suspicious(const struct network *n, uint32_t host, int r, const struct port_refusal *no,
+		       const struct port_table *t)
 {
-	return (r == -EADDRINUSE || r == -EADDRNOTAVAIL) && !no->by_valid && no->rule != PORT_RULE_RANGE_FULL &&
-	       no->rule != PORT_RULE_NOT_LOCAL && !port_table_check(t);
+	if (r == -EACCES || no->rule == PORT_RULE_NOT_LOCAL || no->rule == PORT_RULE_RANGE_FULL)
+		return !host_set_up(n, host, t);
+	return (r == -EADDRINUSE || r == -EADDRNOTAVAIL) && !no->by_valid && !port_table_check(t);
 }
 
 static int run(struct network *n, uint32_t host, const struct request *q, struct port_ref *ret,
@@ -298,7 +301,7 @@ static int run(struct network *n, uint32_t host, const struct request *q, struct
 			break;
 		}
 		r = ask(&l.table, &sealed, &ref, &no);
-		if (!mended && (r == -EUCLEAN || suspicious(r, &no, &l.table))) {
+		if (!mended && (r == -EUCLEAN || suspicious(n, host, r, &no, &l.table))) {
 			mended = true;
 			r = host_mend(n, host, &l, false);
 			if (r == 0) {
@@ -482,7 +485,7 @@ static void check_host(struct network *n, uint32_t host, bool wrong)
 
 	if (network_lock(n, host, &l) < 0)
 		return;
-	if (wrong || !port_table_check(&l.table))
+	if (wrong || !port_table_check(&l.table) || !host_set_up(n, host, &l.table))
 		(void)!host_mend(n, host, &l, false);
 	network_unlock(&l);
 }

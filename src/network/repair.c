@@ -22,6 +22,22 @@ static void host_secret(const struct network *n, uint32_t host, uint8_t ret[16])
 		ret[i] = (uint8_t)(ret[i] ^ host >> 8 * i);
 }
 
+/* What a host's table is set to: Linux's range of ports, and who may have the low ones. */
+static struct port_settings host_settings(const struct network *n)
+{
+	return (struct port_settings){.range = {32768, 60999}, .unprivileged_start = n->privileged_deny ? 1024 : 0};
+}
+
+bool host_set_up(const struct network *n, uint32_t host, const struct port_table *t)
+{
+	struct port_settings s, want = host_settings(n);
+	struct port_addr a4 = host_addr(&n->net4, host), a6 = host_addr(&n->net6, host);
+
+	port_table_get_settings(t, &s);
+	return s.range.first == want.range.first && s.range.last == want.range.last &&
+	       s.unprivileged_start == want.unprivileged_start && port_table_is_local(t, &a4) && port_table_is_local(t, &a6);
+}
+
 static uint8_t *region_mem(struct network *n, uint64_t off)
 {
 	return atomic_load(&n->map) + off + sizeof(struct map_region);
@@ -30,7 +46,7 @@ static uint8_t *region_mem(struct network *n, uint64_t off)
 static int fresh(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes, uint32_t n_claims,
 		 struct port_table *ret)
 {
-	struct port_settings s;
+	struct port_settings s = host_settings(n);
 	struct port_addr a4 = host_addr(&n->net4, host), a6 = host_addr(&n->net6, host);
 	uint8_t secret[16];
 	int r;
@@ -39,8 +55,6 @@ static int fresh(struct network *n, uint32_t host, uint64_t off, uint64_t len_by
 	r = port_table_init(ret, region_mem(n, off), len_bytes - sizeof(struct map_region), n_claims, secret);
 	if (r < 0)
 		return r;
-	port_table_get_settings(ret, &s);
-	s.unprivileged_start = n->privileged_deny ? 1024 : 0;
 	r = port_table_set_settings(ret, &s);
 	if (r == 0)
 		r = port_table_add_local(ret, &a4, 128);
@@ -248,15 +262,13 @@ int host_mend(struct network *n, uint32_t host, struct network_lock *l, bool reb
 		return -EUCLEAN;
 	if (!rebuild) {
 		struct port_addr a4 = host_addr(&n->net4, host), a6 = host_addr(&n->net6, host);
-		struct port_settings s;
+		struct port_settings s = host_settings(n);
 
 		(void)port_table_repair(&l->table, NULL, NULL);
 		(void)!port_table_add_local(&l->table, &a4, 128); /* -EEXIST, mostly */
 		(void)!port_table_add_local(&l->table, &a6, 128);
-		port_table_get_settings(&l->table, &s);
-		s.unprivileged_start = n->privileged_deny ? 1024 : 0;
 		(void)!port_table_set_settings(&l->table, &s);
-		rebuild = !port_table_check(&l->table) || !port_table_is_local(&l->table, &a4);
+		rebuild = !port_table_check(&l->table) || !host_set_up(n, host, &l->table);
 	}
 	if (rebuild) {
 		uint64_t off = h->table_off, len = h->table_len_bytes;
