@@ -168,7 +168,12 @@ enum network_alive network_owner_alive(const struct network *n, const struct por
 	fd = diag_open(n);
 	if (fd < 0)
 		return NETWORK_UNKNOWN;
+	/* The kernel walks its 512 chains one by one, and bind(2) moves a socket from one to another: a
+	 * socket that is bound at this very moment can be missed. It moves once in its life, so a second
+	 * walk that begins after the first cannot miss it again. */
 	r = diag_ask(fd, &id);
+	if (r == 0)
+		r = diag_ask(fd, &id);
 	if (r == 0 && !diag_works(fd))
 		r = -EOPNOTSUPP;
 	raw_close(fd);
