@@ -18,7 +18,7 @@ demo: deps-demo ## build, then two web servers on port 80 of two hosts, and curl
 	@tools/demo.sh build
 
 check: deps-build ## the quick half of the tests, under a minute: build, unit, golden, format, layers
-	@-tools/install-deps.sh test
+	@-tools/install-deps.sh check
 	@tools/test.py check
 
 test: deps-demo ## everything CI runs, under 15 minutes; last line: N passed, N failed, N skipped

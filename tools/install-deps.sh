@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a set of make targets needs and this machine lacks: Debian and Ubuntu, by apt-get.
 #
-#     tools/install-deps.sh [--list] SET...        sets: build demo test tidy
+#     tools/install-deps.sh [--list] SET...        sets: build demo check test tidy
 #
 # Calls no apt at all when everything is there. Says what it installs before it does. Packages that
 # bring servers do not start them: a policy-rc.d guard stands in the way while apt runs, and the units
@@ -17,6 +17,7 @@ packages_of() {
 	case $1 in
 	build) echo gcc libc6-dev meson ninja-build pkg-config\|pkgconf libjansson-dev python3 ;;
 	demo) echo python3 curl ;;
+	check) echo libcmocka-dev clang-format-14\|clang-format binutils ;;
 	test) # clang's runtime has the version in its name; see clang_runtime()
 		echo clang @clang-runtime libcmocka-dev clang-format-14\|clang-format \
 			netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils
@@ -25,7 +26,7 @@ packages_of() {
 		esac ;;
 	tidy) echo clang-tidy-14\|clang-tidy ;;
 	*)
-		echo "install-deps: no such set: $1 (build, demo, test, tidy)" >&2
+		echo "install-deps: no such set: $1 (build, demo, check, test, tidy)" >&2
 		return 1 ;;
 	esac
 }
