@@ -64,43 +64,66 @@ static bool seen_before(struct run *run, const struct network_event *e, enum por
 	return false;
 }
 
-static void tell(struct run *run, const struct network_event *e)
+/* "python3 (pid 4711) was refused 80/tcp on host web: EADDRINUSE" */
+static void headline(struct cli *cli, FILE *out, const struct network_event *e)
 {
-	struct cli *cli = run->cli;
-	struct port_explanation x;
-	struct port_holder holder;
-	struct network_host host;
 	char comm[sizeof(e->comm) + 1], endpoint[PORT_ENDPOINT_STR_MAX], port[16];
 	const char *name = e->refusal.err < 0 ? strerrorname_np(-e->refusal.err) : NULL;
-	uint16_t near;
+	struct network_host host;
 
-	if (seen_before(run, e, port_explain_reason(&e->want, &e->refusal)))
-		return;
-	explain_refusal(cli, e->host, &e->want, &e->refusal, &x, &holder, &near);
 	snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(e->comm), e->comm);
 	cli_clean(comm);
 	if (network_host_at(&cli->net, e->host, &host) < 0)
 		snprintf(host.name, sizeof(host.name), "?");
-	if (!name)
-		name = "an error";
-	cli_port(e->want.port, e->want.proto, port);
 	if (e->want.port == 0)
 		snprintf(port, sizeof(port), "a %s port", port_proto_name[e->want.proto]);
+	else
+		cli_port(e->want.port, e->want.proto, port);
+	fprintf(out, "berth: %s (pid %d) ", comm, e->pid);
 	switch (e->call) {
 	case 'c':
-		cli_warn(cli, "%s (pid %d) cannot connect to %s from host %s: %s", comm, e->pid,
-			 port_endpoint_print(&e->want.addr, e->want.port, endpoint), host.name, name);
+		fprintf(out, "cannot connect to %s from host %s",
+			port_endpoint_print(&e->want.addr, e->want.port, endpoint), host.name);
 		break;
 	case 'l':
-		cli_warn(cli, "%s (pid %d) may not listen on %s on host %s: %s", comm, e->pid, port, host.name, name);
+		fprintf(out, "may not listen on %s on host %s", port, host.name);
 		break;
 	case 'k':
-		cli_warn(cli, "%s (pid %d) waited in vain for the port table of host %s: %s", comm, e->pid, host.name, name);
+		fprintf(out, "waited in vain for the port table of host %s", host.name);
 		break;
 	default:
-		cli_warn(cli, "%s (pid %d) was refused %s on host %s: %s", comm, e->pid, port, host.name, name);
+		fprintf(out, "was refused %s on host %s", port, host.name);
 	}
-	explain_lines(stderr, &x);
+	fprintf(out, ": %s\n", name ? name : "an error");
+}
+
+/* In one write: the program is complaining on the same terminal at this moment. */
+static void tell(struct run *run, const struct network_event *e)
+{
+	struct port_explanation x;
+	struct port_holder holder;
+	size_t len_bytes, done = 0;
+	uint16_t near;
+	char *text = NULL;
+	FILE *out;
+
+	if (seen_before(run, e, port_explain_reason(&e->want, &e->refusal)))
+		return;
+	explain_refusal(run->cli, e->host, &e->want, &e->refusal, &x, &holder, &near);
+	out = open_memstream(&text, &len_bytes);
+	if (!out)
+		return;
+	headline(run->cli, out, e);
+	explain_lines(out, &x, explain_columns(stderr));
+	if (fclose(out) == 0)
+		while (done < len_bytes) {
+			ssize_t n = write(STDERR_FILENO, text + done, len_bytes - done);
+
+			if (n <= 0)
+				break;
+			done += (size_t)n;
+		}
+	free(text);
 }
 
 static void news(void *ctx)

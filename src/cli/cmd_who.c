@@ -31,7 +31,7 @@ static void print_story(struct cli *cli, const struct row *row)
 	for (uint32_t i = 1; i < row->n_pids && i < PROC_PIDS_MAX && at < sizeof(others) - 16; i++)
 		at += (size_t)snprintf(others + at, sizeof(others) - at, " %d", row->pids[i]);
 	if (row->n_pids > 1)
-		cli_say(cli, "  shared   with%s%s, which has the same socket open\n", others,
+		cli_say(cli, "  shared   with pid%s%s: the same socket is open there, too\n", others,
 			row->n_pids > PROC_PIDS_MAX ? " and more" : "");
 	if (h->pid == 0 && c->state != CLAIM_LINGER)
 		explain_wrap(stdout, "note", "no process that you can see has the socket open: it is another user's, or on its way",

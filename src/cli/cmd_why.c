@@ -65,7 +65,7 @@ static int answer(struct cli *cli, uint32_t host_index, bool exists, const struc
 	cli_say(cli, "%s\n", x.what);
 	cli_say(cli, "  a bind%s to %s on host %s would fail: %s\n", listen ? " and listen" : "", endpoint, cli->host_name,
 		name ? name : "error");
-	explain_lines(stdout, &x);
+	explain_lines(stdout, &x, explain_columns(stdout));
 	return CLI_NO;
 }
 

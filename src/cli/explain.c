@@ -65,9 +65,8 @@ void explain_wrap(FILE *out, const char *label, const char *text, unsigned colum
 	}
 }
 
-void explain_lines(FILE *out, const struct port_explanation *e)
+void explain_lines(FILE *out, const struct port_explanation *e, unsigned columns)
 {
-	unsigned columns = explain_columns(out);
 	const char *label = "try";
 
 	if (e->who[0])

@@ -9,8 +9,8 @@
 void explain_refusal(struct cli *cli, uint32_t host, const struct port_want *want, const struct port_refusal *r,
 		     struct port_explanation *ret, struct port_holder *ret_holder, uint16_t *ret_near);
 
-/* The indented lines: who, why, try. Wrapped to the terminal when out is one. */
-void explain_lines(FILE *out, const struct port_explanation *e);
+/* The indented lines: who, why, try; broken at columns (0: never). */
+void explain_lines(FILE *out, const struct port_explanation *e, unsigned columns);
 
 /* {"reason", "rule", "errno", "what", "why", "try", "holder", "nearest_free"}: docs/json.md. */
 json_t *explain_json(const struct port_explanation *e, const struct port_refusal *r, const struct port_holder *h,

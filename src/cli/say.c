@@ -85,7 +85,7 @@ int cli_json(struct cli *cli, json_t *root)
 
 	if (!root)
 		return cli_fail(cli, -ENOMEM, "cannot make the JSON");
-	r = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+	r = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
 	json_decref(root);
 	putchar('\n');
 	return r == 0 ? CLI_OK : CLI_FAILED;
