@@ -15,5 +15,5 @@ echo "machine: $(nproc) processors, $(uname -sr), wmem_max $(cat /proc/sys/net/c
 cd $build
 # meson knows each benchmark's arguments; one at a time, its output as it comes.
 failed=0
-meson test --benchmark --no-rebuild --verbose -j 1 -t 0 "$@" || failed=1
+meson test --benchmark --no-rebuild --verbose --num-processes 1 -t 0 "$@" || failed=1
 exit $failed
