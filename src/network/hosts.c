@@ -405,7 +405,7 @@ void hosts_restore(struct network *n, const struct hosts_file *f)
 
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
 		size_t len;
-		struct map_host *h = (void *)(atomic_load(&n->map) + MAP_HOSTS_OFF + i * sizeof(*h));
+		struct map_host *h = (void *)(map_base(n) + MAP_HOSTS_OFF + i * sizeof(*h));
 
 		h->used = f->names[i][0] ? HOST_USED : 0;
 		memcpy(h->name, f->names[i], NETWORK_NAME_MAX);
@@ -417,7 +417,7 @@ void hosts_restore(struct network *n, const struct hosts_file *f)
 		if (len && !region_ok(n, i, h->table_off, len))
 			h->table_off = PAGE_BYTES - 1; /* never valid: it had one, and it must be rebuilt */
 	}
-	atomic_store(&((struct map_header *)(void *)atomic_load(&n->map))->n_hosts, count);
+	atomic_store(&((struct map_header *)(void *)map_base(n))->n_hosts, count);
 }
 
 /* --- finding --- */

@@ -22,7 +22,7 @@
 #define MAP_MAGIC UINT64_C(0x0a68747265620a89) /* octets no text file begins with */
 #define MAP_RUNS 64u
 #define MAP_RUN_EVENTS 16u
-#define MAP_LEN_MAX (UINT64_C(1) << 40)
+#define MAP_LEN_MAX ((UINT64_C(1) << 40) - PAGE_BYTES)
 #define HOST_USED 0x74736f68u
 #define TABLE_CLAIMS_FIRST 64u
 #define HOST_INDEX_BASE 2u /* host 0 has the subnet's address 2; 1 is the gateway */
@@ -113,6 +113,20 @@ int dir_remove_tree(int dir, const char *name);
 MUST_CHECK int write_all(int fd, const char *s, size_t len_bytes);
 
 /* --- map.c --- */
+/* The newest mapping as one word: page number (36 bits) and length in pages (28 bits). Two threads may map
+ * the grown file at once; with two words a reader could meet the address of one and the length of the
+ * other. */
+#define MAP_VIEW_PAGE_BITS 36
+static inline uint8_t *map_base(const struct network *n)
+{
+	uint64_t v = atomic_load(&n->view);
+
+	return (uint8_t *)(uintptr_t)((v & ((UINT64_C(1) << MAP_VIEW_PAGE_BITS) - 1)) * PAGE_BYTES);
+}
+static inline size_t map_len(const struct network *n)
+{
+	return (atomic_load(&n->view) >> MAP_VIEW_PAGE_BITS) * PAGE_BYTES;
+}
 /* The mapping if its end can be touched, else mended first. NULL: it cannot be. */
 uint8_t *map_get(struct network *n, size_t *ret_len_bytes);
 /* Room: map at least so much. Return: 0; -EUCLEAN, the file is shorter. */

@@ -57,13 +57,29 @@ static void take_fixed(struct network *n, const struct map_fixed *f)
 
 /* --- looking --- */
 
+static uint64_t view_of(const uint8_t *map, uint64_t len_bytes)
+{
+	uint64_t page = (uintptr_t)map / PAGE_BYTES;
+
+	ASSERT(page >> MAP_VIEW_PAGE_BITS == 0 && len_bytes % PAGE_BYTES == 0 && len_bytes <= MAP_LEN_MAX);
+	return (len_bytes / PAGE_BYTES) << MAP_VIEW_PAGE_BITS | page;
+}
+
+/* A mended file's mapping replaces whatever there was. */
 static void publish(struct network *n, uint8_t *map, uint64_t len_bytes)
 {
-	/* In this order: whoever reads the length first never finds it larger than the mapping. */
-	if (len_bytes < atomic_load(&n->map_len_bytes))
-		atomic_store(&n->map_len_bytes, len_bytes);
-	atomic_store(&n->map, map);
-	atomic_store(&n->map_len_bytes, len_bytes);
+	atomic_store(&n->view, view_of(map, len_bytes));
+}
+
+/* A grown file's mapping never replaces a longer one, which another thread made meanwhile. */
+static void publish_longer(struct network *n, uint8_t *map, uint64_t len_bytes)
+{
+	uint64_t was = atomic_load(&n->view), mine = view_of(map, len_bytes);
+
+	while (was >> MAP_VIEW_PAGE_BITS < mine >> MAP_VIEW_PAGE_BITS)
+		if (atomic_compare_exchange_weak(&n->view, &was, mine))
+			return;
+	raw_munmap(map, len_bytes); /* nobody has seen it */
 }
 
 static bool map_sound(struct network *n, uint8_t *map, size_t len)
@@ -77,8 +93,9 @@ static bool map_sound(struct network *n, uint8_t *map, size_t len)
 uint8_t *map_get(struct network *n, size_t *ret_len_bytes)
 {
 	for (int attempt = 0; attempt < 2; attempt++) {
-		size_t len = atomic_load(&n->map_len_bytes);
-		uint8_t *map = atomic_load(&n->map);
+		uint64_t view = atomic_load(&n->view);
+		size_t len = (view >> MAP_VIEW_PAGE_BITS) * PAGE_BYTES;
+		uint8_t *map = (uint8_t *)(uintptr_t)((view & ((UINT64_C(1) << MAP_VIEW_PAGE_BITS) - 1)) * PAGE_BYTES);
 
 		if (map_sound(n, map, len)) {
 			if (ret_len_bytes)
@@ -112,8 +129,8 @@ struct map_run *map_run(struct network *n, uint32_t run)
 
 int map_extend(struct network *n, uint64_t end)
 {
-	size_t len = atomic_load(&n->map_len_bytes);
-	uint8_t *old = atomic_load(&n->map);
+	size_t len = map_len(n);
+	uint8_t *old = map_base(n);
 	uint64_t want = atomic_load(&((struct map_header *)(void *)old)->file_len);
 	long r;
 
@@ -135,7 +152,7 @@ int map_extend(struct network *n, uint64_t end)
 			return -EUCLEAN;
 		want = end;
 	}
-	publish(n, (void *)r, want);
+	publish_longer(n, (void *)r, want);
 	return 0;
 }
 
@@ -156,14 +173,14 @@ bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_byte
 	if (off % PAGE_BYTES || len_bytes % PAGE_BYTES || off < MAP_REGIONS_OFF || len_bytes == 0 ||
 	    off > MAP_LEN_MAX || len_bytes > MAP_LEN_MAX || map_extend(n, off + len_bytes) < 0)
 		return false;
-	g = (const void *)(atomic_load(&n->map) + off);
+	g = (const void *)(map_base(n) + off);
 	return g->magic == REGION_MAGIC && g->len_bytes == len_bytes && g->host == host &&
 	       g->sum == region_sum(n, off, len_bytes, host);
 }
 
 static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
 {
-	struct map_region *g = (void *)(atomic_load(&n->map) + off);
+	struct map_region *g = (void *)(map_base(n) + off);
 
 	*g = (struct map_region){.magic = REGION_MAGIC, .len_bytes = len_bytes, .host = host,
 				 .sum = region_sum(n, off, len_bytes, host)};
@@ -172,7 +189,7 @@ static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t
 /* The first octet after every region there is a record of. */
 static uint64_t regions_end(struct network *n)
 {
-	uint8_t *map = atomic_load(&n->map);
+	uint8_t *map = map_base(n);
 	struct map_header *hd = (void *)map;
 	uint64_t end = MAP_REGIONS_OFF, hint = atomic_load(&hd->alloc_end);
 
@@ -184,7 +201,7 @@ static uint64_t regions_end(struct network *n)
 			end = off + len;
 	}
 	/* A region between its making and its record counts too, if the hint is a sane one. */
-	if (hint > end && hint % PAGE_BYTES == 0 && hint <= atomic_load(&n->map_len_bytes))
+	if (hint > end && hint % PAGE_BYTES == 0 && hint <= map_len(n))
 		end = hint;
 	return end;
 }
@@ -200,7 +217,7 @@ static int reserve(int fd, uint64_t len_bytes)
 
 static int grow_file(struct network *n, uint64_t end)
 {
-	struct map_header *hd = (void *)atomic_load(&n->map);
+	struct map_header *hd = (void *)map_base(n);
 	struct stat st;
 	int dir = dir_reopen(n), fd, r;
 	uint64_t want;
@@ -233,14 +250,14 @@ out:
 
 static int region_new_locked(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off)
 {
-	struct map_header *hd = (void *)atomic_load(&n->map);
+	struct map_header *hd = (void *)map_base(n);
 	uint64_t off;
 	int r;
 
 	for (uint32_t i = 0; i < COUNT_OF(hd->free_off); i++) {
 		off = atomic_load(&hd->free_off[i]);
 		if (off && region_ok(n, REGION_FREE, off, len_bytes)) {
-			hd = (void *)atomic_load(&n->map);
+			hd = (void *)map_base(n);
 			atomic_store(&hd->free_off[i], 0);
 			region_mark(n, host, off, len_bytes);
 			*ret_off = off;
@@ -250,14 +267,14 @@ static int region_new_locked(struct network *n, uint32_t host, uint64_t len_byte
 	off = regions_end(n);
 	if (off + len_bytes > MAP_LEN_MAX)
 		return -ENOSPC;
-	if (off + len_bytes > atomic_load(&n->map_len_bytes)) {
+	if (off + len_bytes > map_len(n)) {
 		r = grow_file(n, off + len_bytes);
 		if (r == 0)
 			r = map_extend(n, off + len_bytes);
 		if (r < 0)
 			return r;
 	}
-	hd = (void *)atomic_load(&n->map);
+	hd = (void *)map_base(n);
 	region_mark(n, host, off, len_bytes);
 	atomic_store(&hd->alloc_end, off + len_bytes);
 	*ret_off = off;
@@ -279,7 +296,7 @@ int region_new(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *r
 
 void region_free(struct network *n, uint64_t off, uint64_t len_bytes)
 {
-	struct map_header *hd = (void *)atomic_load(&n->map);
+	struct map_header *hd = (void *)map_base(n);
 
 	region_mark(n, REGION_FREE, off, len_bytes);
 	for (uint32_t i = 0; i < COUNT_OF(hd->free_off); i++) {
@@ -309,8 +326,8 @@ static int flock_bounded(int fd)
 /* Is the old mapping one of this very file, whole? Told by a number written through the descriptor. */
 static bool same_file(struct network *n, int fd)
 {
-	uint8_t *map = atomic_load(&n->map);
-	size_t len = atomic_load(&n->map_len_bytes);
+	uint8_t *map = map_base(n);
+	size_t len = map_len(n);
 	uint32_t nonce = 0;
 
 	if (!map || !raw_readable(map + len - 8) || raw_getrandom(&nonce, sizeof(nonce)) != (int)sizeof(nonce) ||
@@ -329,8 +346,8 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 
 	if (r < 0 || !S_ISREG(st.st_mode))
 		return error_say(reterr, r < 0 ? r : -EUCLEAN, n->dir, "/table is not a file", NULL);
-	if (want < atomic_load(&n->map_len_bytes))
-		want = atomic_load(&n->map_len_bytes);
+	if (want < map_len(n))
+		want = map_len(n);
 	if (want < PAGE_UP((uint64_t)st.st_size))
 		want = PAGE_UP((uint64_t)st.st_size);
 	r = reserve(fd, want);
@@ -351,7 +368,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 		publish(n, map, want);
 	}
 	take_fixed(n, &f->fixed);
-	hd = (void *)atomic_load(&n->map);
+	hd = (void *)map_base(n);
 	atomic_store(&hd->file_len, want);
 	/* Somebody may be adding a host: the file first, then the records; so we read it under the lock.
 	 * A lock that cannot be had in time is one more damaged thing. */

@@ -37,8 +37,7 @@ struct network_error {
 struct network {
 	char dir[NETWORK_PATH_MAX]; /* absolute path of the NETWORK directory */
 	char name[NETWORK_NAME_MAX];
-	_Atomic(uint8_t *) map;	    /* the newest mapping; older, smaller ones stay mapped */
-	_Atomic size_t map_len_bytes;
+	_Atomic uint64_t view; /* the newest mapping, address and length in one word (map.c); older ones stay mapped */
 	uint8_t key[16];	    /* the network's secret: names and hashes */
 	uint32_t netns;		    /* ours, when the view was made */
 	/* Checked copies of what never changes; private to network/. */

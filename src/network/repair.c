@@ -40,7 +40,7 @@ bool host_set_up(const struct network *n, uint32_t host, const struct port_table
 
 static uint8_t *region_mem(struct network *n, uint64_t off)
 {
-	return atomic_load(&n->map) + off + sizeof(struct map_region);
+	return map_base(n) + off + sizeof(struct map_region);
 }
 
 static int fresh(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes, uint32_t n_claims,
