@@ -5,8 +5,10 @@
  * on them.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cli/explain.h"
@@ -80,6 +82,15 @@ static int set_address(struct cli *cli, const char *text, struct port_want *want
 	else if (port_addr_parse(text, &want->addr, &e) < 0)
 		return cli_usage_at(cli, text, &e);
 	return 0;
+}
+
+/* As a program that we start would be (CAP_NET_BIND_SERVICE). */
+static bool may_bind_low(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+	return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & (1u << CAP_NET_BIND_SERVICE));
 }
 
 static int run(struct cli *cli)
@@ -159,7 +170,7 @@ static int run(struct cli *cli)
 		struct network_info info;
 
 		network_get_info(&cli->net, &info);
-		if (!info.privileged_deny)
+		if (!info.privileged_deny || may_bind_low())
 			want.flags |= PORT_PRIVILEGED;
 	}
 	return answer(cli, host.index, !missing && !no_host, &want, listen);

@@ -1,0 +1,170 @@
+#!/bin/sh
+# tests/cli/golden.sh BERTH HOLDER GOLDEN_DIR: what every command says, held to files people can read.
+#
+# Each `golden NAME COMMAND...` runs a command and compares its output and exit code with
+# GOLDEN_DIR/NAME.txt, after pids, ages, users and paths have become words. UPDATE=1 writes the files:
+# then read the difference, it is what people will see.
+set -u
+berth=$1 holder=$2 golden=$3
+export LC_ALL=C TERM=dumb
+unset NO_COLOR BERTH_HOST BERTH_RUN BERTH_NETWORK_DIR http_proxy https_proxy no_proxy NO_PROXY LD_PRELOAD
+work=$(mktemp -d) || exit 1
+export BERTH_DIR="$work/berth"
+me=$(id -un)
+failed=0 n=0 holders=
+cleanup() {
+	exec 9>&-
+	for p in $holders; do wait "$p" 2>/dev/null; done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+cd "$work" || exit 1
+mkfifo "$work/stdin"
+exec 9<>"$work/stdin" # what the holders read from: they end when we close it
+
+normal() {
+	sed -E -e "s#$work#WORK#g" -e "s#$holder#HOLDER#g" -e 's/pid [0-9]+/pid PID/g' -e "s/(user|\"user\": \"?)$me/\1USER/" \
+		-e "s/(user )$me/\1USER/g" -e 's/since [0-9]+ (s|min)/since AGE/g' -e 's/"age_s": [0-9.]+/"age_s": AGE/' \
+		-e 's/"pid": [0-9]+/"pid": PID/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
+		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
+		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
+		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' \
+		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's#"library": ".*"#"library": "PATH"#'
+}
+
+golden() {
+	name=$1
+	shift
+	n=$((n + 1))
+	{
+		echo "\$ berth $*" | sed "s#$holder#HOLDER#g"
+		timeout 30 "$berth" "$@" >"$work/out" 2>"$work/err" </dev/null
+		code=$?
+		cat "$work/out"
+		[ -s "$work/err" ] && sed 's/^/2> /' "$work/err"
+		echo "exit $code"
+	} | normal >"$work/got"
+	if [ "${UPDATE:-}" = 1 ]; then
+		cp "$work/got" "$golden/$name.txt"
+	elif ! diff -u "$golden/$name.txt" "$work/got"; then
+		echo "FAIL $name"
+		failed=$((failed + 1))
+	fi
+}
+
+# expect NAME CONDITION: what no file can hold.
+expect() {
+	n=$((n + 1))
+	if ! eval "$2"; then
+		echo "FAIL $1: $2"
+		failed=$((failed + 1))
+	fi
+}
+
+hold() { # hold HOST ADDRESS PORT OPTIONS...: a program that keeps a port until the end
+	host=$1
+	shift
+	"$berth" run -H "$host" -- "$holder" "$@" <"$work/stdin" >"$work/ready" 9>&- &
+	holders="$holders $!"
+	i=0
+	while ! grep -q ready "$work/ready" && [ $i -lt 100 ]; do
+		sleep 0.05
+		i=$((i + 1))
+	done
+	: >"$work/ready"
+}
+
+# --- before anybody has run anything ---
+golden help --help
+for c in run ls who why name net version; do golden "help-$c" $c --help; done
+golden wrong-verb lst
+golden wrong-option run --quite -- true
+golden wrong-letter ls -z
+golden wrong-host run -H 'bad_name!' -- true
+golden wrong-nothing run
+golden wrong-port who 80:90:1
+golden wrong-range who 99999
+golden wrong-net net remove lab
+golden empty-ls ls
+golden empty-ls-json ls --json
+golden empty-who who 80
+golden empty-why why 80
+golden empty-why-json why 80 --json
+golden empty-net net ls
+golden missing-network ls -n nosuch
+golden version version
+
+# --- networks ---
+golden net-create net create default --subnet 10.99.0.0/24
+golden net-create-twice net create default
+golden net-typo ls -n defautl
+golden net-other-subnet run --subnet 10.98.0.0/24 -- true
+
+# --- a program's end is its own ---
+golden run-exit run -- sh -c 'exit 7'
+golden run-not-found run -- no-such-program
+golden run-not-executable run -- /etc/passwd
+golden run-environment run -H web -- sh -c 'echo "$BERTH_HOST ${BERTH_NETWORK_DIR##*/} ${LD_PRELOAD##*/}"; echo "$no_proxy" | grep -o "[^,]*10.99.0.0/24"'
+"$berth" run -- sh -c 'kill -TERM $$' >/dev/null 2>&1
+expect "death by a signal is passed on" "[ $? = 143 ]"
+expect "standard input reaches the program" "[ \"\$(echo hello | '$berth' run -- cat)\" = hello ]"
+expect "a signal sent to berth reaches the program" "'$berth' run -- sh -c 'trap \"exit 42\" USR1; kill -USR1 \$PPID; while :; do sleep 0.02; done'; [ \$? = 42 ]"
+
+# --- ports ---
+hold web 0.0.0.0 80 listen
+hold web :: 8080 listen
+hold web ::1 8081 v6only listen
+hold db 127.0.0.1 5432 reuseaddr listen
+golden ls ls
+golden ls-host ls -H db
+golden ls-range ls 8000-8080
+golden ls-name ls http
+golden ls-none ls 9
+golden ls-json ls 80 --json
+golden who who web:80
+golden who-json who 80 -H web --json
+golden who-elsewhere who 80
+golden who-typo who 80 -H wbe
+golden why-listen why 80 -H web
+golden why-json why web:80 --json
+golden why-dual why 0.0.0.0:8080 -H web --listen
+golden why-free why 81 -H web
+golden why-flags why 5432 -H db --address 127.0.0.1 --reuseaddr --listen
+golden why-not-local why 80 -H web --address 10.1.1.1
+golden refused run -H web -- "$holder" 0.0.0.0 80
+golden refused-quiet run -q -H web -- "$holder" 0.0.0.0 80
+golden refused-once run -H web -- sh -c "'$holder' 0.0.0.0 80; '$holder' 0.0.0.0 80"
+golden net-show net show
+golden net-show-json net show --json
+golden net-ls net ls
+golden net-busy net rm default
+# The columns stand under their titles.
+"$berth" ls >"$work/table"
+expect "columns are aligned" "awk 'NR==1{p=index(\$0,\"STATE\")} NR>1&&substr(\$0,p,9)!=\"listening\"{exit 1}' '$work/table'"
+expect "no colour when not a terminal" "! grep -q \"\$(printf '\\033')\" '$work/table'"
+
+# --- and afterwards nothing is left ---
+exec 9>&-
+for p in $holders; do wait "$p"; done
+holders=
+golden after-ls ls
+expect "no socket is left behind" "[ -z \"\$(find '$BERTH_DIR' -type s)\" ]"
+golden net-rm net rm default
+golden name-80 name 80
+golden name-blocked name 6000/tcp
+golden name-range name 99999
+golden name-none name nosuchthing
+# Root without the one capability is a plain user here.
+drop=
+[ "$(id -u)" = 0 ] && drop="setpriv --bounding-set -net_bind_service --inh-caps -net_bind_service"
+$drop "$berth" run -n strict --subnet 10.97.0.0/24 --privileged-ports=deny -- "$holder" 0.0.0.0 80 </dev/null >"$work/out" 2>"$work/err"
+expect "a privileged port is refused" "grep -q 'bind EACCES' '$work/out'"
+expect "and explained" "grep -q 'was refused 80/tcp on host local: EACCES' '$work/err'"
+$drop "$berth" why 80 -n strict >"$work/out"
+expect "why agrees" "[ $? = 1 ] && grep -q EACCES '$work/out'"
+expect "a full disk is told" "'$berth' name 80 >/dev/full 2>'$work/err'; [ \$? = 125 ] && grep -q 'cannot write' '$work/err'"
+mkdir -m 755 "$work/open"
+BERTH_DIR="$work/open" golden too-open ls
+
+echo "$n cases, $failed failed"
+[ $failed = 0 ]
