@@ -5,7 +5,7 @@
 # GOLDEN_DIR/NAME.txt, after pids, ages, users and paths have become words. UPDATE=1 writes the files:
 # then read the difference, it is what people will see.
 set -u
-berth=$1 holder=$2 golden=$3
+berth=$(realpath "$1") holder=$(realpath "$2") golden=$(realpath "$3")
 export LC_ALL=C TERM=dumb
 unset NO_COLOR BERTH_HOST BERTH_RUN BERTH_NETWORK_DIR http_proxy https_proxy no_proxy NO_PROXY LD_PRELOAD
 work=$(mktemp -d) || exit 1
