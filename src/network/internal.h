@@ -135,6 +135,7 @@ MUST_CHECK int map_extend(struct network *n, uint64_t end);
 MUST_CHECK int region_new(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off);
 void region_free(struct network *n, uint64_t off, uint64_t len_bytes);
 /* Is there a region of this host there, of that length? */
+uint64_t region_says(struct network *n, uint64_t off); /* the length a region gives itself; 0: it is none */
 bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes);
 struct map_header *map_header(struct network *n);
 struct map_host *map_host(struct network *n, uint32_t host);

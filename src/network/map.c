@@ -178,6 +178,16 @@ bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_byte
 	       g->sum == region_sum(n, off, len_bytes, host);
 }
 
+uint64_t region_says(struct network *n, uint64_t off)
+{
+	const struct map_region *g;
+
+	if (off % PAGE_BYTES || off < MAP_REGIONS_OFF || off > MAP_LEN_MAX || map_extend(n, off + PAGE_BYTES) < 0)
+		return 0;
+	g = (const void *)(map_base(n) + off);
+	return g->magic == REGION_MAGIC ? g->len_bytes : 0;
+}
+
 static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
 {
 	struct map_region *g = (void *)(map_base(n) + off);
@@ -200,8 +210,9 @@ static uint64_t regions_end(struct network *n)
 		if (off && off + len > end && region_ok(n, i, off, len))
 			end = off + len;
 	}
-	/* A region between its making and its record counts too, if the hint is a sane one. */
-	if (hint > end && hint % PAGE_BYTES == 0 && hint <= map_len(n))
+	/* A region between its making and its record counts too, if the hint is a sane one: within the file, of
+	 * which others may have made more than we have mapped. */
+	if (hint > end && hint % PAGE_BYTES == 0 && hint <= MAP_LEN_MAX && map_extend(n, hint) == 0)
 		end = hint;
 	return end;
 }

@@ -106,9 +106,8 @@ int host_grow(struct network *n, uint32_t host, struct network_lock *l, uint32_t
 		return r < 0 ? r : -EUCLEAN;
 	}
 	l->table = bigger;
-	h->table_off = 0; /* killed between these: 0 with a length is "must be rebuilt" */
+	atomic_store((_Atomic uint64_t *)&h->table_off, off); /* this one store is the change; the length follows */
 	h->table_len_bytes = len;
-	h->table_off = off;
 	region_free(n, old_off, old_len);
 	return 0;
 }
@@ -288,16 +287,33 @@ int host_mend(struct network *n, uint32_t host, struct network_lock *l, bool reb
 	return port_table_check(&l->table) ? 0 : -EUCLEAN;
 }
 
+/* Where the host's table is. Whoever was killed while the table grew has stored the new place and perhaps
+ * not yet its length: the region itself says how long it is. */
+static bool find_region(struct network *n, uint32_t host, struct map_host *h, uint64_t *ret_off, uint64_t *ret_len)
+{
+	uint64_t off = h->table_off, len = h->table_len_bytes;
+
+	if (!region_ok(n, host, off, len)) {
+		len = region_says(n, off);
+		if (len == 0 || !region_ok(n, host, off, len))
+			return false;
+		h->table_len_bytes = len;
+	}
+	*ret_off = off;
+	*ret_len = len;
+	return true;
+}
+
 int host_attach(struct network *n, uint32_t host, struct network_lock *l)
 {
 	struct map_host *h = (void *)((uint8_t *)l->word - offsetof(struct map_host, lock));
-	uint64_t off = h->table_off, len = h->table_len_bytes;
+	uint64_t off, len;
 
 	if (h->used == 0)
 		return -ENOENT;
-	if (off == 0 && len == 0)
+	if (h->table_off == 0 && h->table_len_bytes == 0)
 		return host_make(n, host, l, TABLE_CLAIMS_FIRST);
-	if (!region_ok(n, host, off, len) ||
+	if (!find_region(n, host, h, &off, &len) ||
 	    port_table_attach(&l->table, region_mem(n, off), len - sizeof(struct map_region)) < 0)
 		return host_mend(n, host, l, true);
 	return 0;
