@@ -29,6 +29,7 @@
 #define OWNER(w) ((w) & ~WAITERS)
 #define SPINS 200
 #define WAIT_MAX_NS UINT64_C(5000000000)
+#define TURNS_MAX_NS UINT64_C(60000000000)
 #define FOREIGN_STEAL_NS UINT64_C(30000000000) /* nothing is held so long; its namespace cannot be asked */
 #define TID_MAX (1u << 22)	   /* Linux's own limit */
 #define NS_INODE_MIN 0xeffffff0u /* the first namespaces have fixed numbers from here, later ones follow */
@@ -138,6 +139,15 @@ bool task_is_gone(int32_t tid, uint64_t since_ns)
 	return since_ns != 0 && start_ticks > 1 && start_ticks * 10000000u > since_ns + 20000000u;
 }
 
+/* Take the word from whoever is gone. since_ns goes first: were it left standing, then until we write ours the
+ * word would be ours and the time the dead one's, and a third would take us, the younger task, for one with
+ * a reused tid. Whoever finds since_ns changed meanwhile was not the first to steal. */
+static bool steal(struct map_lock *l, uint64_t w, uint64_t since_ns, uint64_t mine)
+{
+	return atomic_compare_exchange_strong(&l->since_ns, &since_ns, 0) &&
+	       atomic_compare_exchange_strong(&l->word, &w, mine);
+}
+
 /* Nothing we ever write: octets somebody scribbled. */
 static bool is_garbage(uint64_t word, uint64_t since_ns)
 {
@@ -164,7 +174,7 @@ int map_lock_take(struct map_lock *l, uint64_t me, int32_t *reterr_pid)
 {
 	uint32_t my_ns = (uint32_t)(me >> 32);
 	uint64_t w = 0, mine = me;
-	uint64_t deadline = 0, sleep_ns = 20000000;
+	uint64_t deadline = 0, give_up = 0, waited_for = 0, sleep_ns = 20000000;
 	bool suspect = false;
 
 	for (unsigned spin = 0;; spin++) {
@@ -182,14 +192,18 @@ int map_lock_take(struct map_lock *l, uint64_t me, int32_t *reterr_pid)
 		}
 		if (OWNER(w) == me || OWNER(w) == 0) {
 			/* Ours while our signals are blocked, or nobody's: octets somebody scribbled. */
-			if (atomic_compare_exchange_strong(&l->word, &w, mine)) {
+			if (steal(l, w, atomic_load(&l->since_ns), mine)) {
 				suspect = true;
 				break;
 			}
 			continue;
 		}
-		if (deadline == 0)
+		if (deadline == 0 || OWNER(w) != waited_for) { /* one owner may keep us so long; several take turns */
+			waited_for = OWNER(w);
 			deadline = boot_ns() + WAIT_MAX_NS;
+			if (give_up == 0)
+				give_up = boot_ns() + TURNS_MAX_NS;
+		}
 		if (!(w & WAITERS) && !atomic_compare_exchange_strong(&l->word, &w, w | WAITERS))
 			continue;
 		w |= WAITERS;
@@ -203,14 +217,16 @@ int map_lock_take(struct map_lock *l, uint64_t me, int32_t *reterr_pid)
 			continue;
 		if (atomic_load(&l->word) != w)
 			continue;
-		if (owner_is_gone(w, atomic_load(&l->since_ns), my_ns, sleep_ns >= 160000000)) {
-			if (atomic_compare_exchange_strong(&l->word, &w, mine)) {
+		uint64_t since = atomic_load(&l->since_ns);
+
+		if (owner_is_gone(w, since, my_ns, sleep_ns >= 160000000)) {
+			if (steal(l, w, since, mine)) {
 				suspect = true;
 				break;
 			}
 			continue;
 		}
-		if (boot_ns() >= deadline) {
+		if (boot_ns() >= deadline || boot_ns() >= give_up) {
 			if (reterr_pid)
 				*reterr_pid = (int32_t)(OWNER(w) & 0x7fffffff);
 			return -ETIMEDOUT;
