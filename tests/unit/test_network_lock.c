@@ -155,7 +155,7 @@ static void *count(void *arg)
 		struct network_lock l;
 
 		if (network_lock(&net, 0, &l) < 0)
-			return "failed";
+			return &counter; /* not NULL: it failed */
 		*(volatile uint64_t *)&counter += 1;
 		network_unlock(&l);
 	}
