@@ -148,6 +148,8 @@ static int bucket_drop(struct port_table *t, uint32_t i)
 {
 	struct bucket *b = bucket_at(t, i);
 
+	if (b == NULL)
+		return -EUCLEAN;
 	UNCHAIN(t, &heads(t, SEC_H_BUCKET)[bucket_head(t, b->proto, b->port)], i, bucket_at, h_next);
 	b->used = 0;
 	b->h_next = hdr(t)->free_bucket;
@@ -213,6 +215,8 @@ static int group_drop(struct port_table *t, uint32_t i)
 {
 	struct group *g = group_at(t, i);
 
+	if (g == NULL)
+		return -EUCLEAN;
 	UNCHAIN(t, &heads(t, SEC_H_GROUP)[group_head(t, g->kind, g->proto, &g->local, &g->peer, g->peer_port)], i,
 		group_at, h_next);
 	page_give_back(t, g);
@@ -282,9 +286,9 @@ static int group_grew(struct port_table *t, struct group *g, uint16_t port)
 static int group_shrank(struct port_table *t, uint32_t i, uint16_t port, bool still)
 {
 	struct group *g = group_at(t, i);
-	struct page *p = page_at(t, g->page);
+	struct page *p = g != NULL ? page_at(t, g->page) : NULL;
 
-	if (g->n == 0)
+	if (g == NULL || g->n == 0)
 		return -EUCLEAN;
 	if (--g->n == 0)
 		return group_drop(t, i);
@@ -391,6 +395,7 @@ static int hold_index(struct port_table *t, uint32_t i)
 	struct bucket *b = bucket_at(t, h->bucket);
 	uint32_t *head = &heads(t, SEC_H_LOOKUP)[place_head(t, h->proto, h->port, &h->addr)];
 	struct port_addr none = {0};
+	uint32_t ig;
 	int r;
 
 	if (b == NULL)
@@ -403,12 +408,14 @@ static int hold_index(struct port_table *t, uint32_t i)
 	h->group = h->g_next = h->g_prev = NIL;
 	if (port_addr_is_any(&h->addr))
 		return 0;
-	r = group_make(t, GROUP_LOCAL, h->proto, &h->addr, &none, 0, &h->group);
+	r = group_make(t, GROUP_LOCAL, h->proto, &h->addr, &none, 0, &ig);
 	if (r < 0)
 		return r == -ENOBUFS ? -EUCLEAN : r; /* there are as many groups as claims can need */
-	struct group *g = group_at(t, h->group);
+	struct group *g = group_at(t, ig);
+
 	struct hold *old = hold_at(t, g->first);
 
+	h->group = ig;
 	h->g_next = g->first;
 	if (old != NULL)
 		old->g_prev = i;
@@ -516,11 +523,12 @@ static int hold_drop(struct port_table *t, uint32_t i, bool keep_bucket)
 		prev->b_next = h->b_next;
 	else
 		b->first = h->b_next;
-	b->n_holds--;
+	uint32_t left = --b->n_holds, ib = h->bucket;
+
 	h->used = 0;
 	h->b_next = hdr(t)->free_hold;
 	hdr(t)->free_hold = i;
-	return b->n_holds == 0 && !keep_bucket ? bucket_drop(t, h->bucket) : 0;
+	return left == 0 && !keep_bucket ? bucket_drop(t, ib) : 0;
 }
 
 static int hold_join(struct port_table *t, uint32_t is)
@@ -587,14 +595,16 @@ static int flow_join(struct port_table *t, uint32_t is)
 	const struct port_claim *c = &s->c;
 	uint32_t *head = &heads(t, SEC_H_FLOW)[flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port)];
 	struct group *g;
+	uint32_t ig;
 	int r;
 
 	s->f_next = *head;
 	*head = is;
-	r = group_make(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, &s->group);
+	r = group_make(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, &ig);
 	if (r < 0)
 		return r == -ENOBUFS ? -EUCLEAN : r;
-	g = group_at(t, s->group);
+	s->group = ig;
+	g = group_at(t, ig);
 	old = slot_at(t, g->first);
 	s->g_next = g->first;
 	s->g_prev = NIL;
@@ -722,8 +732,13 @@ static void forget_if_only_chosen(struct port_table *t, enum port_proto proto, u
 {
 	uint32_t i;
 
-	if (proto == PORT_TCP && index_bucket(t, proto, port, &i) == 0 && bucket_at(t, i)->n_map[MAP_BOUND] == 0)
-		bucket_at(t, i)->frp = FRP_NONE;
+	struct bucket *b;
+
+	if (proto != PORT_TCP || index_bucket(t, proto, port, &i) < 0)
+		return;
+	b = bucket_at(t, i);
+	if (b != NULL && b->n_map[MAP_BOUND] == 0)
+		b->frp = FRP_NONE;
 }
 
 static int leave_all(struct port_table *t, uint32_t i, bool keep_bucket)
@@ -761,11 +776,15 @@ int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
 		return r;
 	s->c = *c;
 	r = index_insert(t, i);
-	if (r == 0 && c->proto == PORT_UDP)
-		hold_at(t, s->hold)->order = order;
-	if (r == 0)
-		forget_if_only_chosen(t, c->proto, c->port);
-	return r;
+	if (r < 0)
+		return r;
+	h = hold_at(t, s->hold);
+	if (h == NULL)
+		return -EUCLEAN;
+	if (c->proto == PORT_UDP)
+		h->order = order;
+	forget_if_only_chosen(t, c->proto, c->port);
+	return 0;
 }
 
 int index_slot_of(const struct port_table *t, struct port_ref ref, uint32_t *ret)

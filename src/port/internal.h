@@ -17,8 +17,10 @@
  * GROUP_PAGE_MIN members on it has a page, a bitmap of its ports; below, it is asked port by port.
  *
  * Everything is an index into a section, NIL for none. Indices come from memory that others can
- * write: every one passes through an accessor that returns NULL when it is out of range, and every
- * walk is counted. What does not add up is -EUCLEAN.
+ * write, at this very moment perhaps: every one passes through an accessor that returns NULL when it
+ * is out of range, the pointer is tested and then used (the index is not read again), numbers that
+ * become array subscripts are read once into a local, and every walk is counted. What does not add up
+ * is -EUCLEAN.
  */
 #ifndef BERTH_PORT_INTERNAL_H
 #define BERTH_PORT_INTERNAL_H

@@ -205,38 +205,38 @@ int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes, 
 }
 
 /* --- the checker --- */
+/* What an element of a free list leads to; false: it is none. */
+static bool free_next(const struct port_table *t, enum section sec, uint32_t i, uint32_t *ret)
+{
+	const struct slot *s = sec == SEC_SLOTS ? slot_at(t, i) : NULL;
+	const struct hold *h = sec == SEC_HOLDS ? hold_at(t, i) : NULL;
+	const struct bucket *b = sec == SEC_BUCKETS ? bucket_at(t, i) : NULL;
+	const struct group *g = sec == SEC_GROUPS ? group_at(t, i) : NULL;
+	const struct page *p = sec == SEC_PAGES ? page_at(t, i) : NULL;
+
+	if (s != NULL)
+		*ret = s->m_next;
+	else if (h != NULL)
+		*ret = h->b_next;
+	else if (b != NULL)
+		*ret = b->h_next;
+	else if (g != NULL)
+		*ret = g->h_next;
+	else if (p != NULL)
+		*ret = (uint32_t)p->w[0];
+	else
+		return false;
+	return (s == NULL || s->c.state == CLAIM_FREE) && (h == NULL || !h->used) && (b == NULL || !b->used) &&
+	       (g == NULL || !g->used);
+}
+
 static uint32_t free_len(const struct port_table *t, enum section sec, uint32_t first, uint32_t max)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = first; i != NIL && n <= max; n++) {
-		switch (sec) {
-		case SEC_SLOTS:
-			if (slot_at(t, i) == NULL || slot_at(t, i)->c.state != CLAIM_FREE)
-				return NIL;
-			i = slot_at(t, i)->m_next;
-			break;
-		case SEC_HOLDS:
-			if (hold_at(t, i) == NULL || hold_at(t, i)->used)
-				return NIL;
-			i = hold_at(t, i)->b_next;
-			break;
-		case SEC_BUCKETS:
-			if (bucket_at(t, i) == NULL || bucket_at(t, i)->used)
-				return NIL;
-			i = bucket_at(t, i)->h_next;
-			break;
-		case SEC_GROUPS:
-			if (group_at(t, i) == NULL || group_at(t, i)->used)
-				return NIL;
-			i = group_at(t, i)->h_next;
-			break;
-		default:
-			if (page_at(t, i) == NULL)
-				return NIL;
-			i = (uint32_t)page_at(t, i)->w[0];
-		}
-	}
+	for (uint32_t i = first; i != NIL && n <= max; n++)
+		if (!free_next(t, sec, i, &i))
+			return NIL;
 	return n;
 }
 
@@ -251,7 +251,9 @@ static bool check_claim(const struct port_table *t, uint32_t i)
 	if (!index_claim_sane(&s->c) || s->generation == 0 || h == NULL || !h->used || h->port != s->c.port ||
 	    h->proto != s->c.proto || !port_addr_equal(&h->addr, &s->c.addr))
 		return false;
-	if (s->m_prev == NIL ? h->first != i : slot_at(t, s->m_prev) == NULL || slot_at(t, s->m_prev)->m_next != i)
+	const struct slot *before = slot_at(t, s->m_prev);
+
+	if (before == NULL ? h->first != i : before->m_next != i)
 		return false;
 	if (!flow)
 		return s->group == NIL;
@@ -259,9 +261,12 @@ static bool check_claim(const struct port_table *t, uint32_t i)
 
 	if (g == NULL || !g->used || g->kind != GROUP_DEST)
 		return false;
-	if (s->g_prev == NIL ? g->first != i : slot_at(t, s->g_prev) == NULL || slot_at(t, s->g_prev)->g_next != i)
+	before = slot_at(t, s->g_prev);
+	if (before == NULL ? g->first != i : before->g_next != i)
 		return false;
-	if (page_at(t, g->page) != NULL && !bit_get(page_at(t, g->page)->w, s->c.port))
+	const struct page *p = page_at(t, g->page);
+
+	if (p != NULL && !bit_get(p->w, s->c.port))
 		return false;
 	return index_find_flow(t, s->c.proto, &s->c.addr, s->c.port, &s->c.peer, s->c.peer_port, &found) == 0;
 }
@@ -285,11 +290,12 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 {
 	const struct bucket *b = bucket_at(t, ib);
 	uint32_t n = 0, found, i = b->first, prev = NIL;
+	uint8_t proto = *(const volatile uint8_t *)&b->proto;
 
-	if (b->proto >= PORT_NPROTOS || index_bucket(t, b->proto, b->port, &found) < 0 || found != ib)
+	if (proto >= PORT_NPROTOS || index_bucket(t, proto, b->port, &found) < 0 || found != ib)
 		return false;
 	for (int m = 0; m < N_MAPS; m++)
-		if (bit_get(hdr(t)->map[b->proto][m], b->port) != (b->n_map[m] != 0) || b->n_map[m] > b->n_holds)
+		if (bit_get(hdr(t)->map[proto][m], b->port) != (b->n_map[m] != 0) || b->n_map[m] > b->n_holds)
 			return false;
 	for (const struct hold *h; i != NIL; prev = i, i = h->b_next) {
 		uint32_t members = 0, s = 0;
@@ -298,9 +304,12 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max ||
 		    !check_lookup(t, i))
 			return false;
-		for (s = h->first; s != NIL; s = slot_at(t, s)->m_next)
-			if (slot_at(t, s) == NULL || slot_at(t, s)->hold != i || ++members > t->n_max)
+		s = h->first;
+		for (const struct slot *m; s != NIL; s = m->m_next) {
+			m = slot_at(t, s);
+			if (m == NULL || m->hold != i || ++members > t->n_max)
 				return false;
+		}
 		if (members != h->n || members == 0)
 			return false;
 		*n_members += members;
@@ -355,9 +364,13 @@ bool port_table_check(const struct port_table *t)
 		if (g->used && g->n == 0)
 			return false;
 	}
-	for (uint32_t i = h->linger_first; i != NIL; i = slot_at(t, i)->t_next, lingering--)
-		if (slot_at(t, i) == NULL || slot_at(t, i)->c.state != CLAIM_LINGER || lingering == 0)
+	uint32_t next = h->linger_first;
+
+	for (const struct slot *s; next != NIL; next = s->t_next, lingering--) {
+		s = slot_at(t, next);
+		if (s == NULL || s->c.state != CLAIM_LINGER || lingering == 0)
 			return false;
+	}
 	return claims == h->n_claims && members == claims && lingering == 0 && check_maps(t) &&
 	       free_len(t, SEC_SLOTS, h->free_slot, t->n_max) == t->n_max - claims &&
 	       free_len(t, SEC_HOLDS, h->free_hold, t->n_max) == t->n_max - holds &&

@@ -40,9 +40,11 @@ static int set_state(struct port_table *t, uint32_t i, const struct port_claim *
 {
 	const struct slot *s = slot_at(t, i);
 
-	if (!(edges[s->c.state] & (1u << c->state)))
+	uint8_t from = *(const volatile uint8_t *)&s->c.state;
+
+	if (from >= CLAIM_NSTATES || !(edges[from] & (1u << c->state)))
 		return -EINVAL;
-	TRACE(claim_state, c->port, s->c.state, c->state, i);
+	TRACE(claim_state, c->port, from, c->state, i);
 	return index_change(t, i, c);
 }
 
@@ -188,15 +190,17 @@ int port_table_reserve(struct port_table *t, struct port_range r, bool reserved)
 int port_table_add_local(struct port_table *t, const struct port_addr *net, unsigned prefix_bits)
 {
 	struct header *h = hdr(t);
+	uint32_t n = *(volatile uint32_t *)&h->n_locals;
 
-	if (prefix_bits > 128 || h->n_locals > N_LOCALS)
+	if (prefix_bits > 128 || n > N_LOCALS)
 		return -EINVAL;
-	for (uint32_t i = 0; i < h->n_locals; i++)
+	for (uint32_t i = 0; i < n; i++)
 		if (port_addr_equal(&h->locals[i].net, net) && h->locals[i].prefix_bits == prefix_bits)
 			return -EEXIST;
-	if (h->n_locals == N_LOCALS)
+	if (n == N_LOCALS)
 		return -ENOSPC;
-	h->locals[h->n_locals++] = (struct local_net){*net, prefix_bits};
+	h->locals[n] = (struct local_net){*net, prefix_bits};
+	h->n_locals = n + 1;
 	return 0;
 }
 
@@ -581,6 +585,7 @@ int port_table_accept(struct port_table *t, struct port_ref listener, const stru
 	c.peer_port = peer_port;
 	c.state = CLAIM_ACCEPTED;
 	c.flags &= (uint16_t)~PORT_LISTEN_READY;
+	c.user = 0; /* the caller's word spoke of the listener */
 	c.owner = *owner;
 	c.since_us = now_us;
 	r = tuple_free(t, &c, NULL);
@@ -598,6 +603,7 @@ int port_table_linger(struct port_table *t, struct port_ref ref, uint64_t expire
 	c = slot_at(t, i)->c;
 	c.state = CLAIM_LINGER;
 	c.expires_us = expires_us;
+	c.user = 0;
 	c.owner = (struct port_owner){0};
 	return set_state(t, i, &c);
 }
@@ -671,24 +677,38 @@ int port_table_set_user(struct port_table *t, struct port_ref ref, uint64_t user
 	return r;
 }
 
+/* Callers index arrays by what a claim says: the copy is judged, not what it was copied from. */
+static int copy_out(const struct slot *s, struct port_claim *ret)
+{
+	struct port_claim c;
+
+	memcpy(&c, s, sizeof(c)); /* the claim is the slot's first member */
+	if (!index_claim_sane(&c))
+		return -ESTALE;
+	*ret = c;
+	return 0;
+}
+static_assert(offsetof(struct slot, c) == 0, "copy_out() copies the head of a slot");
+
 int port_table_get(const struct port_table *t, struct port_ref ref, struct port_claim *ret)
 {
 	uint32_t i;
 	int r = index_slot_of(t, ref, &i);
 
-	if (r == 0)
-		*ret = slot_at(t, i)->c;
-	return r;
+	return r == 0 ? copy_out(slot_at(t, i), ret) : r;
 }
 
 int port_table_get_slot(const struct port_table *t, uint32_t slot, struct port_ref *ret_ref, struct port_claim *ret)
 {
 	const struct slot *s = slot_at(t, slot);
+	struct port_ref ref;
 
-	if (s == NULL || s->generation == 0 || s->c.state == CLAIM_FREE || s->c.state >= CLAIM_NSTATES)
+	if (s == NULL || s->c.state == CLAIM_FREE)
 		return -ESTALE;
-	*ret_ref = (struct port_ref){slot, s->generation};
-	*ret = s->c;
+	ref = (struct port_ref){slot, s->generation};
+	if (ref.generation == 0 || copy_out(s, ret) < 0)
+		return -ESTALE;
+	*ret_ref = ref;
 	return 0;
 }
 
