@@ -404,7 +404,6 @@ void hosts_restore(struct network *n, const struct hosts_file *f)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
-		size_t len;
 		struct map_host *h = (void *)(map_base(n) + MAP_HOSTS_OFF + i * sizeof(*h));
 
 		h->used = f->names[i][0] ? HOST_USED : 0;
@@ -413,9 +412,6 @@ void hosts_restore(struct network *n, const struct hosts_file *f)
 		if (!h->used)
 			h->table_off = h->table_len_bytes = 0;
 		count += h->used != 0;
-		len = h->table_off ? h->table_len_bytes : 0;
-		if (len && !region_ok(n, i, h->table_off, len))
-			h->table_off = PAGE_BYTES - 1; /* never valid: it had one, and it must be rebuilt */
 	}
 	atomic_store(&((struct map_header *)(void *)map_base(n))->n_hosts, count);
 }

@@ -209,7 +209,7 @@ static int dump_part(const uint8_t *buf, size_t len,
 		struct nlmsghdr h;
 		struct unix_diag_msg m;
 		const uint8_t *name = NULL;
-		uint32_t vfs_ino = 0;
+		uint32_t vfs_ino = 0, uid = raw_geteuid();
 		size_t name_len = 0, step;
 
 		memcpy(&h, buf, sizeof(h));
@@ -236,10 +236,14 @@ static int dump_part(const uint8_t *buf, size_t len,
 				}
 				if (a.rta_type == UNIX_DIAG_VFS && a.rta_len >= RTA_LENGTH(sizeof(vfs_ino)))
 					memcpy(&vfs_ino, buf + at + RTA_LENGTH(0), sizeof(vfs_ino));
+				if (a.rta_type == UNIX_DIAG_UID && a.rta_len >= RTA_LENGTH(sizeof(uid)))
+					memcpy(&uid, buf + at + RTA_LENGTH(0), sizeof(uid));
 				at += RTA_ALIGN(a.rta_len);
 			}
 			id = (struct live_id){m.udiag_ino, (uint64_t)m.udiag_cookie[1] << 32 | m.udiag_cookie[0]};
-			each(ctx, &id, m.udiag_state, vfs_ino, name, name_len);
+			/* Names are public: another user's socket that bears one of ours is not believed. */
+			if (uid == raw_geteuid())
+				each(ctx, &id, m.udiag_state, vfs_ino, name, name_len);
 			++*n_seen;
 		}
 		step = NLMSG_ALIGN(h.nlmsg_len);
@@ -265,7 +269,8 @@ int live_dump(const struct network *n, bool names,
 	r = fd;
 	if (fd < 0)
 		goto out;
-	r = diag_works(fd) ? diag_send(fd, NULL, names ? UDIAG_SHOW_NAME | UDIAG_SHOW_VFS : 0) : -EOPNOTSUPP;
+	r = diag_works(fd) ? diag_send(fd, NULL, names ? UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_UID : 0) :
+			     -EOPNOTSUPP;
 	for (int i = 0; r >= 0 && i < DUMP_READS_MAX; i++) {
 		long len = diag_recv(fd, buf, DUMP_BUF_BYTES);
 

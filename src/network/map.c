@@ -13,6 +13,7 @@
  * doubles, so they are few.
  */
 #include <sys/file.h>
+#include <sys/resource.h>
 
 #include "base/siphash.h"
 #include "network/internal.h"
@@ -196,30 +197,50 @@ static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t
 				 .sum = region_sum(n, off, len_bytes, host)};
 }
 
-/* The first octet after every region there is a record of. */
-static uint64_t regions_end(struct network *n)
+/* The first octet after every region there is a record of. Return: 0; negative errno, a record speaks of
+ * what this process may not map, and it cannot tell. */
+static int regions_end(struct network *n, uint64_t *ret)
 {
 	uint8_t *map = map_base(n);
 	struct map_header *hd = (void *)map;
 	uint64_t end = MAP_REGIONS_OFF, hint = atomic_load(&hd->alloc_end);
+	int r;
 
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
 		const struct map_host *h = (const void *)(map + MAP_HOSTS_OFF + i * sizeof(*h));
 		uint64_t off = h->table_off, len = h->table_len_bytes;
 
-		if (off && off + len > end && region_ok(n, i, off, len))
+		if (off == 0 || off > MAP_LEN_MAX || len > MAP_LEN_MAX - off || off + len <= end)
+			continue;
+		r = map_extend(n, off + len);
+		if (r < 0 && r != -EUCLEAN)
+			return r;
+		if (r == 0 && region_ok(n, i, off, len))
 			end = off + len;
 	}
 	/* A region between its making and its record counts too, if the hint is a sane one: within the file, of
 	 * which others may have made more than we have mapped. */
-	if (hint > end && hint % PAGE_BYTES == 0 && hint <= MAP_LEN_MAX && map_extend(n, hint) == 0)
-		end = hint;
-	return end;
+	if (hint > end && hint % PAGE_BYTES == 0 && hint <= MAP_LEN_MAX) {
+		r = map_extend(n, hint);
+		if (r < 0 && r != -EUCLEAN)
+			return r;
+		if (r == 0)
+			end = hint;
+	}
+	*ret = end;
+	return 0;
 }
 
 static int reserve(int fd, uint64_t len_bytes)
 {
-	int r = raw_fallocate(fd, 0, len_bytes);
+	struct { uint64_t cur, max; } limit = {UINT64_MAX, UINT64_MAX};
+	int r;
+
+	/* Past RLIMIT_FSIZE the kernel would send the program a SIGXFSZ. */
+	(void)raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
+	if (len_bytes > limit.cur)
+		return -EFBIG;
+	r = raw_fallocate(fd, 0, len_bytes);
 
 	if (r == -EOPNOTSUPP || r == -ENOSYS)
 		r = (int)raw_call(SYS_ftruncate, fd, (long)len_bytes, 0, 0, 0, 0);
@@ -275,7 +296,9 @@ static int region_new_locked(struct network *n, uint32_t host, uint64_t len_byte
 			return 0;
 		}
 	}
-	off = regions_end(n);
+	r = regions_end(n, &off);
+	if (r < 0)
+		return r;
 	if (off + len_bytes > MAP_LEN_MAX)
 		return -ENOSPC;
 	if (off + len_bytes > map_len(n)) {
@@ -357,6 +380,12 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 
 	if (r < 0 || !S_ISREG(st.st_mode))
 		return error_say(reterr, r < 0 ? r : -EUCLEAN, n->dir, "/table is not a file", NULL);
+	if ((uint64_t)st.st_size > MAP_LEN_MAX) { /* nobody made it so long but to harm */
+		r = (int)raw_call(SYS_ftruncate, fd, (long)MAP_LEN_FIRST, 0, 0, 0, 0);
+		if (r < 0)
+			return error_say(reterr, r, n->dir, "/table has a senseless size and cannot be cut", NULL);
+		st.st_size = (off_t)MAP_LEN_FIRST;
+	}
 	if (want < map_len(n))
 		want = map_len(n);
 	if (want < PAGE_UP((uint64_t)st.st_size))
@@ -505,7 +534,8 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 				      " was made by a berth built for another layout; remove it, or use that berth", NULL);
 		goto out;
 	}
-	if (fixed.sum != map_fixed_sum(&fixed) || (uint64_t)st.st_size < MAP_LEN_FIRST || st.st_size % PAGE_BYTES)
+	if (fixed.sum != map_fixed_sum(&fixed) || (uint64_t)st.st_size < MAP_LEN_FIRST ||
+	    (uint64_t)st.st_size > MAP_LEN_MAX || st.st_size % PAGE_BYTES)
 		goto mend;
 	map = raw_mmap((size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 	if (!map) {

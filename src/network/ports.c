@@ -323,6 +323,9 @@ static int run(struct network *n, uint32_t host, const struct request *q, struct
 		if (r != -EADDRINUSE && r != -EADDRNOTAVAIL && r != -EAGAIN)
 			break;
 		if (no.by_valid) {
+			/* Many dead in a row (a group of SO_REUSEPORT that was killed): all at once. */
+			if (round == 8)
+				(void)sweep_host(n, host, NULL, NULL);
 			if (end_if_dead(n, host, no.by_ref, &no.by) == 0)
 				continue;
 			break;

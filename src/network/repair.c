@@ -108,7 +108,8 @@ int host_grow(struct network *n, uint32_t host, struct network_lock *l, uint32_t
 	l->table = bigger;
 	atomic_store((_Atomic uint64_t *)&h->table_off, off); /* this one store is the change; the length follows */
 	h->table_len_bytes = len;
-	region_free(n, old_off, old_len);
+	if (region_ok(n, host, old_off, old_len))
+		region_free(n, old_off, old_len);
 	return 0;
 }
 
@@ -140,6 +141,25 @@ static bool known(const struct port_table *t, enum port_proto proto, uint16_t po
 	return false;
 }
 
+struct by_inode {
+	uint32_t ino;
+	bool found;
+	char leaf[PATH_LEAF_MAX];
+};
+
+static int find_inode(void *ctx, int dir, const char *leaf)
+{
+	struct by_inode *b = ctx;
+	struct stat st;
+
+	if (b->found || strlen(leaf) >= sizeof(b->leaf) || raw_lstatat(dir, leaf, &st) < 0 ||
+	    (uint32_t)st.st_ino != b->ino)
+		return 0;
+	b->found = true;
+	memcpy(b->leaf, leaf, strlen(leaf) + 1);
+	return 0;
+}
+
 static void refill_listener(struct refill *f, const struct live_id *id, uint32_t vfs_ino, const char *leaf)
 {
 	struct port_table *t = &f->l->table;
@@ -147,14 +167,22 @@ static void refill_listener(struct refill *f, const struct live_id *id, uint32_t
 	struct port_refusal no = {0};
 	struct port_claim c;
 	char new_leaf[PATH_LEAF_MAX];
+	struct by_inode renamed;
 	uint32_t host;
 	struct stat st;
 	int r = -EADDRINUSE;
 
 	if (!path_leaf_parse(leaf, &host, &old_ref, &c) || host != f->host || f->s_dir < 0 ||
-	    raw_lstatat(f->s_dir, leaf, &st) < 0 || (uint32_t)st.st_ino != vfs_ino ||
 	    known(t, c.proto, c.port, id->cookie))
 		return;
+	if (raw_lstatat(f->s_dir, leaf, &st) < 0 || (uint32_t)st.st_ino != vfs_ino) {
+		/* Renamed by a rebuild before this one: the socket keeps its first name, the file does not. */
+		renamed = (struct by_inode){.ino = vfs_ino};
+		(void)dir_each(f->s_dir, find_inode, &renamed);
+		if (!renamed.found)
+			return;
+		leaf = renamed.leaf;
+	}
 	struct port_want w = {.proto = c.proto, .family = c.family, .addr = c.addr, .port = c.port, .uid = c.uid,
 			      .dev = c.dev, .flags = (uint16_t)(c.flags | PORT_FREEBIND | PORT_PRIVILEGED | PORT_REUSEADDR),
 			      .owner = {.inode = id->inode, .cookie = id->cookie, .netns = f->n->netns}};
@@ -288,32 +316,47 @@ int host_mend(struct network *n, uint32_t host, struct network_lock *l, bool reb
 }
 
 /* Where the host's table is. Whoever was killed while the table grew has stored the new place and perhaps
- * not yet its length: the region itself says how long it is. */
-static bool find_region(struct network *n, uint32_t host, struct map_host *h, uint64_t *ret_off, uint64_t *ret_len)
+ * not yet its length: the region itself says how long it is.
+ * A process that may not map so much (RLIMIT_AS) is poor; the table is not damaged for that.
+ * Return: 0; -EUCLEAN, there is no region of this host's; others, it cannot be mapped. */
+static int find_region(struct network *n, uint32_t host, struct map_host *h, uint64_t *ret_off, uint64_t *ret_len)
 {
 	uint64_t off = h->table_off, len = h->table_len_bytes;
+	int r;
 
+	if (off > MAP_LEN_MAX || len > MAP_LEN_MAX - off)
+		return -EUCLEAN;
+	r = map_extend(n, off + len);
+	if (r < 0 && r != -EUCLEAN)
+		return r;
 	if (!region_ok(n, host, off, len)) {
 		len = region_says(n, off);
-		if (len == 0 || !region_ok(n, host, off, len))
-			return false;
+		if (len == 0 || len > MAP_LEN_MAX - off)
+			return -EUCLEAN;
+		r = map_extend(n, off + len);
+		if (r < 0 || !region_ok(n, host, off, len))
+			return r < 0 ? r : -EUCLEAN;
 		h->table_len_bytes = len;
 	}
 	*ret_off = off;
 	*ret_len = len;
-	return true;
+	return 0;
 }
 
 int host_attach(struct network *n, uint32_t host, struct network_lock *l)
 {
 	struct map_host *h = (void *)((uint8_t *)l->word - offsetof(struct map_host, lock));
 	uint64_t off, len;
+	int r;
 
 	if (h->used == 0)
 		return -ENOENT;
 	if (h->table_off == 0 && h->table_len_bytes == 0)
 		return host_make(n, host, l, TABLE_CLAIMS_FIRST);
-	if (!find_region(n, host, h, &off, &len) ||
+	r = find_region(n, host, h, &off, &len);
+	if (r < 0 && r != -EUCLEAN)
+		return r;
+	if (r < 0 ||
 	    port_table_attach(&l->table, region_mem(n, off), len - sizeof(struct map_region)) < 0)
 		return host_mend(n, host, l, true);
 	return 0;
