@@ -39,10 +39,10 @@
 
 /* Exit codes: docs/cli.md. Commands and scripts rely on them. */
 enum {
-	CLI_OK = 0,	    /* done; the answer is yes */
-	CLI_NO = 1,	    /* the answer is no: nobody holds it, it would be refused, no such name */
-	CLI_WRONG_USE = 2,  /* berth was called wrongly; nothing was done */
-	CLI_FAILED = 125,   /* berth could not do it; the message says why */
+	CLI_OK = 0,		  /* done; the answer is yes */
+	CLI_NO = 1,		  /* the answer is no: nobody holds it, it would be refused, no such name */
+	CLI_WRONG_USE = 2,	  /* berth was called wrongly; nothing was done */
+	CLI_FAILED = 125,	  /* berth could not do it; the message says why */
 	CLI_NOT_EXECUTABLE = 126, /* run: found, but cannot be executed */
 	CLI_NOT_FOUND = 127,	  /* run: no such command */
 };
@@ -69,8 +69,8 @@ struct cmd {
 	const char *name;     /* "who" */
 	const char *synopsis; /* "[options] PORT", after the name */
 	const char *summary;  /* one line in `berth --help`, no full stop */
-	const char *help;     /* the rest of `berth who --help`: paragraphs, then "Examples:" lines; ends in a newline */
-	unsigned accepts;     /* CMD_... */
+	const char *help; /* the rest of `berth who --help`: paragraphs, then "Examples:" lines; ends in a newline */
+	unsigned accepts; /* CMD_... */
 	const struct cli_option *options; /* its own; NULL: none */
 	int (*run)(struct cli *cli);	  /* returns the exit code */
 };

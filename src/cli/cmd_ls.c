@@ -13,7 +13,7 @@ static const struct {
 	int give_up;  /* on a narrow terminal, the highest goes first; 0: never */
 	size_t least; /* before it goes, it shrinks to this; 0: it does not shrink */
 } columns[N_COLUMNS] = {
-	[PORT] = {"PORT", true, 0, 0},	 [NAME] = {"NAME", false, 3, 6},      [PROTO] = {"PROTO", false, 0, 0},
+	[PORT] = {"PORT", true, 0, 0},	      [NAME] = {"NAME", false, 3, 6},	[PROTO] = {"PROTO", false, 0, 0},
 	[ADDRESS] = {"ADDRESS", false, 1, 9}, [STATE] = {"STATE", false, 4, 0}, [HOST] = {"HOST", false, 0, 0},
 	[PROGRAM] = {"PROGRAM", false, 0, 7}, [PID] = {"PID", true, 2, 0},	[USER] = {"USER", false, 5, 0},
 	[AGE] = {"AGE", true, 6, 0},
@@ -67,7 +67,8 @@ static size_t total(const size_t w[N_COLUMNS])
 static void fit(size_t w[N_COLUMNS], size_t room)
 {
 	for (int i = 0; i < N_COLUMNS && total(w) > room; i++) {
-		size_t over = total(w) - room, spare = columns[i].least && w[i] > columns[i].least ? w[i] - columns[i].least : 0;
+		size_t over = total(w) - room,
+		       spare = columns[i].least && w[i] > columns[i].least ? w[i] - columns[i].least : 0;
 
 		if (i != ADDRESS) /* half an address is worse than no age */
 			w[i] -= over < spare ? over : spare;
@@ -172,7 +173,8 @@ static int run(struct cli *cli)
 		else if (o == CLI_ARG && !what)
 			what = cli->value;
 		else
-			return o == CLI_ARG ? cli_usage(cli, "one port, range or name at a time: '%s'", cli->value) : cli->status;
+			return o == CLI_ARG ? cli_usage(cli, "one port, range or name at a time: '%s'", cli->value)
+					    : cli->status;
 	}
 	if (what) {
 		r = cli_endpoint(cli, what, &e);
@@ -204,11 +206,12 @@ static int run(struct cli *cli)
 	else if (rows.n > 0)
 		r = print_table(cli, &rows);
 	else if (missing)
-		r = cli_say(cli, "nothing: there is no network '%s' yet ('berth run -- COMMAND' makes it)\n", cli->network_name);
+		r = cli_say(cli, "nothing: there is no network '%s' yet ('berth run -- COMMAND' makes it)\n",
+			    cli->network_name);
 	else
-		r = cli_say(cli, "no program holds %s%s%s%s in network '%s'%s\n", what ? "" : "a port", what ? what : "",
-			    f.one_host ? " on host " : "", f.one_host ? cli->host_name : "", cli->network_name,
-			    rows.n_hidden ? " (connections are not shown; --all shows them)" : "");
+		r = cli_say(cli, "no program holds %s%s%s%s in network '%s'%s\n", what ? "" : "a port",
+			    what ? what : "", f.one_host ? " on host " : "", f.one_host ? cli->host_name : "",
+			    cli->network_name, rows.n_hidden ? " (connections are not shown; --all shows them)" : "");
 	rows_free(&rows);
 	return r;
 }

@@ -59,10 +59,10 @@ static void print_row(struct cli *cli, const struct port_service *s)
 
 static json_t *row_json(const struct port_service *s)
 {
-	return json_pack("{s:i, s:i, s:s, s:o, s:s, s:o, s:b, s:s}", "port", (int)s->first, "last_port", (int)s->last, "proto",
-			 port_proto_name[s->proto], "name", cli_json_text(s->name), "source", source_name(s->source),
-			 "description", cli_json_text(s->description), "browser_blocked", port_is_browser_blocked(s->first),
-			 "class", port_class_name[port_class_of(s->first)]);
+	return json_pack("{s:i, s:i, s:s, s:o, s:s, s:o, s:b, s:s}", "port", (int)s->first, "last_port", (int)s->last,
+			 "proto", port_proto_name[s->proto], "name", cli_json_text(s->name), "source",
+			 source_name(s->source), "description", cli_json_text(s->description), "browser_blocked",
+			 port_is_browser_blocked(s->first), "class", port_class_name[port_class_of(s->first)]);
 }
 
 static int print_all(struct cli *cli, const struct port_service *rows, uint32_t n, uint32_t shown)
@@ -126,7 +126,8 @@ static int by_name(struct cli *cli, const char *name, int proto, bool search)
 	char text[80];
 
 	for (int p = 0; p < PORT_NPROTOS && !search; p++)
-		if ((proto < 0 || proto == p) && port_service_find(name, (enum port_proto)p, cli_services(cli), &rows[n]) == 0)
+		if ((proto < 0 || proto == p) &&
+		    port_service_find(name, (enum port_proto)p, cli_services(cli), &rows[n]) == 0)
 			n++;
 	if (n > 0)
 		return print_all(cli, rows, n, n);
@@ -161,7 +162,8 @@ static int run(struct cli *cli)
 		else if (o == CLI_ARG && !what)
 			what = cli->value;
 		else
-			return o == CLI_ARG ? cli_usage(cli, "one port or name at a time: '%s'", cli->value) : cli->status;
+			return o == CLI_ARG ? cli_usage(cli, "one port or name at a time: '%s'", cli->value)
+					    : cli->status;
 	}
 	if (!what || !*what)
 		return cli_usage(cli, "which port or name? berth name 443, berth name https");

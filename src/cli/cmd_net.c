@@ -58,9 +58,10 @@ static int create(struct cli *cli, const struct net_args *a)
 	network_get_info(&cli->net, &info);
 	if (cli->json)
 		return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s}", "network", cli->network_name, "directory",
-					       cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4), "subnet6",
-					       print_net6(&info, net6)));
-	return cli_say(cli, "network %s: %s and %s\n", cli->network_name, print_net4(&info, net4), print_net6(&info, net6));
+					       cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4),
+					       "subnet6", print_net6(&info, net6)));
+	return cli_say(cli, "network %s: %s and %s\n", cli->network_name, print_net4(&info, net4),
+		       print_net6(&info, net6));
 }
 
 /* What one network is like, without complaining about one that cannot be opened. */
@@ -115,8 +116,8 @@ static int ls(struct cli *cli)
 	if (n == 0 && !a)
 		return cli_say(cli, "no networks yet ('berth run -- COMMAND' or 'berth net create NAME' makes one)\n");
 	if (!a)
-		cli_say(cli, "%s%-*s  %-18s  %5s  %5s%s\n", cli->colour_out ? "\033[1m" : "", widest, "NETWORK", "SUBNET",
-			"HOSTS", "PORTS", cli->colour_out ? "\033[0m" : "");
+		cli_say(cli, "%s%-*s  %-18s  %5s  %5s%s\n", cli->colour_out ? "\033[1m" : "", widest, "NETWORK",
+			"SUBNET", "HOSTS", "PORTS", cli->colour_out ? "\033[0m" : "");
 	for (int i = 0; i < n; i++) {
 		char net4[PORT_ADDR_STR_MAX + 8], net6[PORT_ADDR_STR_MAX + 8];
 		struct summary s;
@@ -126,12 +127,13 @@ static int ls(struct cli *cli)
 			cli_warn(cli, "network '%s': %s", names[i], s.what);
 			status = CLI_FAILED;
 		} else if (a) {
-			json_array_append_new(a, json_pack("{s:s, s:s, s:s, s:i, s:i}", "network", names[i], "subnet4",
-							   print_net4(&s.info, net4), "subnet6", print_net6(&s.info, net6),
-							   "hosts", (int)s.info.n_hosts, "ports", (int)s.n_listening));
+			json_array_append_new(a,
+					      json_pack("{s:s, s:s, s:s, s:i, s:i}", "network", names[i], "subnet4",
+							print_net4(&s.info, net4), "subnet6", print_net6(&s.info, net6),
+							"hosts", (int)s.info.n_hosts, "ports", (int)s.n_listening));
 		} else {
-			cli_say(cli, "%-*s  %-18s  %5u  %5u\n", widest, names[i], print_net4(&s.info, net4), s.info.n_hosts,
-				s.n_listening);
+			cli_say(cli, "%-*s  %-18s  %5u  %5u\n", widest, names[i], print_net4(&s.info, net4),
+				s.info.n_hosts, s.n_listening);
 		}
 	}
 	if (a && cli_json(cli, a) != CLI_OK)
@@ -177,7 +179,8 @@ static int show(struct cli *cli)
 	if (localtime_r(&created, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
 	if (!cli->json) {
-		cli_say(cli, "network    %s\ndirectory  %s\nsubnets    %s, %s\ncreated    %s\nports      below 1024 %s\n"
+		cli_say(cli,
+			"network    %s\ndirectory  %s\nsubnets    %s, %s\ncreated    %s\nports      below 1024 %s\n"
 			"table      %llu KiB\nhosts      %u\n",
 			cli->network_name, cli->net.dir, print_net4(&info, net4), print_net6(&info, net6), when,
 			info.privileged_deny ? "are privileged (--privileged-ports=deny)" : "are open to its owner",
@@ -195,8 +198,8 @@ static int show(struct cli *cli)
 		port_addr_print(&h->addr4, a4);
 		port_addr_print(&h->addr6, a6);
 		if (cli->json)
-			json_array_append_new(hosts, json_pack("{s:s, s:s, s:s, s:i, s:i}", "host", h->name, "address4", a4,
-							       "address6", a6, "ports", (int)ports, "connections",
+			json_array_append_new(hosts, json_pack("{s:s, s:s, s:s, s:i, s:i}", "host", h->name, "address4",
+							       a4, "address6", a6, "ports", (int)ports, "connections",
 							       (int)connections));
 		else
 			cli_say(cli, "  %-*s  %-15s  %s  %u port%s, %u connection%s\n", widest, h->name, a4, a6, ports,
@@ -207,11 +210,11 @@ static int show(struct cli *cli)
 		json_decref(hosts);
 		return CLI_OK;
 	}
-	return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s, s:I, s:b, s:I, s:o}", "network", cli->network_name, "directory",
-				       cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4), "subnet6",
-				       print_net6(&info, net6), "created_unix_s", (json_int_t)info.created_unix_s,
-				       "privileged_deny", (int)info.privileged_deny, "table_bytes",
-				       (json_int_t)info.size_bytes, "hosts", hosts));
+	return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s, s:I, s:b, s:I, s:o}", "network", cli->network_name,
+				       "directory", cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4),
+				       "subnet6", print_net6(&info, net6), "created_unix_s",
+				       (json_int_t)info.created_unix_s, "privileged_deny", (int)info.privileged_deny,
+				       "table_bytes", (json_int_t)info.size_bytes, "hosts", hosts));
 }
 
 static int rm(struct cli *cli, const struct net_args *a)
@@ -223,14 +226,16 @@ static int rm(struct cli *cli, const struct net_args *a)
 		int r = network_remove(a->names[i], a->force, &e);
 
 		if (r == -EBUSY)
-			status = cli_fail(cli, 0,
-					  "network '%s' is in use: 'berth ls --all -n %s' shows by whom, 'berth net rm -f %s' removes "
-					  "it all the same",
-					  a->names[i], a->names[i], a->names[i]);
+			status = cli_fail(
+				cli, 0,
+				"network '%s' is in use: 'berth ls --all -n %s' shows by whom, 'berth net rm -f %s' removes "
+				"it all the same",
+				a->names[i], a->names[i], a->names[i]);
 		else if (r == -ENOENT)
 			status = cli_fail(cli, 0, "there is no network '%s'", a->names[i]);
 		else if (r < 0)
-			status = cli_fail(cli, e.what[0] ? 0 : r, "%s", e.what[0] ? e.what : "cannot remove the network");
+			status = cli_fail(cli, e.what[0] ? 0 : r, "%s",
+					  e.what[0] ? e.what : "cannot remove the network");
 		else if (!cli->json)
 			cli_say(cli, "network %s is gone\n", a->names[i]);
 	}
@@ -261,8 +266,11 @@ static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
 			else if (a->n == ARGS_MAX)
 				return cli_usage(cli, "too many names");
 			else if (!network_name_ok(cli->value))
-				return cli_usage(cli, "'%s' cannot be the name of a network: letters, digits and hyphens inside, at most "
-						 "63 characters", cli->value);
+				return cli_usage(
+					cli,
+					"'%s' cannot be the name of a network: letters, digits and hyphens inside, at most "
+					"63 characters",
+					cli->value);
 			else
 				a->names[a->n++] = cli->value;
 			break;
@@ -289,7 +297,8 @@ static int run(struct cli *cli)
 	if (a.force && strcmp(verb, "rm") != 0)
 		return cli_usage(cli, "--force belongs to 'rm'");
 	if (strcmp(verb, "ls") == 0)
-		return a.n == 0 ? ls(cli) : cli_usage(cli, "'ls' takes no names; 'berth net show %s' shows one", a.names[0]);
+		return a.n == 0 ? ls(cli)
+				: cli_usage(cli, "'ls' takes no names; 'berth net show %s' shows one", a.names[0]);
 	if (strcmp(verb, "show") == 0) {
 		if (a.n > 1)
 			return cli_usage(cli, "one network at a time");
@@ -304,8 +313,8 @@ static int run(struct cli *cli)
 	if (strcmp(verb, "rm") == 0)
 		return a.n >= 1 ? rm(cli, &a) : cli_usage(cli, "which network? berth net rm NAME");
 	near = cli_nearest(verb, verbs, COUNT_OF(verbs), sizeof(verbs[0]));
-	return near ? cli_usage(cli, "no such thing to do: '%s'; did you mean 'berth net %s'?", verb, near) :
-		      cli_usage(cli, "no such thing to do: '%s'; there are create, ls, show and rm", verb);
+	return near ? cli_usage(cli, "no such thing to do: '%s'; did you mean 'berth net %s'?", verb, near)
+		    : cli_usage(cli, "no such thing to do: '%s'; there are create, ls, show and rm", verb);
 }
 
 static const struct cli_option options[] = {

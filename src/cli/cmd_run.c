@@ -193,12 +193,14 @@ static bool put_no_proxy(struct cli *cli)
 	network_get_info(&cli->net, &info);
 	at = (size_t)snprintf(list, sizeof(list), "localhost,127.0.0.1,::1,.berth,%s/%u",
 			      port_addr_print(&info.net4, a), info.prefix4_bits >= 96 ? info.prefix4_bits - 96 : 0);
-	at += (size_t)snprintf(list + at, sizeof(list) - at, ",%s/%u", port_addr_print(&info.net6, a), info.prefix6_bits);
+	at += (size_t)snprintf(list + at, sizeof(list) - at, ",%s/%u", port_addr_print(&info.net6, a),
+			       info.prefix6_bits);
 	for (uint32_t i = 0; i < n && i < NO_PROXY_HOSTS_MAX && at < sizeof(list) - 200; i++) {
 		struct network_host h;
 
 		if (network_host_at(&cli->net, i, &h) == 0)
-			at += (size_t)snprintf(list + at, sizeof(list) - at, ",%s,%s", h.name, port_addr_print(&h.addr4, a));
+			at += (size_t)snprintf(list + at, sizeof(list) - at, ",%s,%s", h.name,
+					       port_addr_print(&h.addr4, a));
 	}
 	if (old && strstr(old, list)) /* a nested run of the same network */
 		return true;
@@ -214,12 +216,14 @@ static const char *const why_outside[] = {
 	[ELF_MUSL] = "is linked with musl, and berth's library is for glibc",
 	[ELF_FOREIGN] = "is for another architecture",
 	[ELF_GO] = "is a Go program, which calls the kernel past libc",
-	[ELF_SECURE] = "runs with more rights than you have (setuid, setgid or capabilities): its loader drops LD_PRELOAD",
+	[ELF_SECURE] =
+		"runs with more rights than you have (setuid, setgid or capabilities): its loader drops LD_PRELOAD",
 };
 
 /* Commands that only ask a service to do the work: what runs then is not our child. */
-static const char *const elsewhere[] = {"docker", "podman", "nerdctl", "systemctl", "systemd-run", "service", "snap",
-					"flatpak", "kubectl", "machinectl", "at", "batch", "crontab"};
+static const char *const elsewhere[] = {"docker",  "podman", "nerdctl", "systemctl", "systemd-run",
+					"service", "snap",   "flatpak", "kubectl",   "machinectl",
+					"at",	   "batch",  "crontab"};
 
 static int check_reach(struct cli *cli, const char *path, bool allow_outside, bool quiet)
 {
@@ -230,12 +234,16 @@ static int check_reach(struct cli *cli, const char *path, bool allow_outside, bo
 	base = base ? base + 1 : path;
 	for (size_t i = 0; i < COUNT_OF(elsewhere) && !quiet; i++)
 		if (strcmp(base, elsewhere[i]) == 0)
-			cli_warn(cli, "%s asks a service elsewhere to do the work: what that starts is not in berth's network", base);
+			cli_warn(
+				cli,
+				"%s asks a service elsewhere to do the work: what that starts is not in berth's network",
+				base);
 	if (reach == ELF_OK)
 		return 0;
 	cli_clean(file);
 	if (!allow_outside)
-		return cli_fail(cli, 0, "%s %s; it would use the machine's own network (--allow-outside runs it all the same)",
+		return cli_fail(cli, 0,
+				"%s %s; it would use the machine's own network (--allow-outside runs it all the same)",
 				file, why_outside[reach]);
 	if (!quiet)
 		cli_warn(cli, "%s %s: it uses the machine's own network", file, why_outside[reach]);
@@ -267,14 +275,17 @@ static int check_made_so(struct cli *cli, const struct network_options *o, bool 
 
 	network_get_info(&cli->net, &info);
 	if (privileged_given && info.privileged_deny != o->privileged_deny)
-		return cli_fail(cli, 0, "network '%s' was made with --privileged-ports=%s; remove it ('berth net rm %s') to change that",
-				cli->network_name, info.privileged_deny ? "deny" : "allow", cli->network_name);
+		return cli_fail(
+			cli, 0,
+			"network '%s' was made with --privileged-ports=%s; remove it ('berth net rm %s') to change that",
+			cli->network_name, info.privileged_deny ? "deny" : "allow", cli->network_name);
 	if (o->subnet) {
 		char a[PORT_ADDR_STR_MAX], have[PORT_ADDR_STR_MAX + 8];
 
 		snprintf(have, sizeof(have), "%s/%u", port_addr_print(&info.net4, a), info.prefix4_bits - 96);
 		if (strcmp(have, o->subnet) != 0)
-			return cli_fail(cli, 0, "network '%s' has the subnet %s; remove it ('berth net rm %s') to change that",
+			return cli_fail(cli, 0,
+					"network '%s' has the subnet %s; remove it ('berth net rm %s') to change that",
 					cli->network_name, have, cli->network_name);
 	}
 	return 0;
@@ -303,7 +314,8 @@ static int run_it(struct cli *cli, const char *path, char **argv, bool quiet)
 		return cli_fail(cli, r, "cannot start %s", argv[0]);
 	if (!end.executed) {
 		cli_warn(cli, "%s: %s", argv[0],
-			 end.exec_errno == ENOENT ? "its interpreter or loader does not exist" : strerror(end.exec_errno));
+			 end.exec_errno == ENOENT ? "its interpreter or loader does not exist"
+						  : strerror(end.exec_errno));
 		return CLI_NOT_EXECUTABLE;
 	}
 	return relay_exit_code(end.status);
@@ -357,8 +369,8 @@ static int run(struct cli *cli)
 		r = cli_host(cli, true, &host, NULL);
 	if (r != 0)
 		return r;
-	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) || !put_env("BERTH_HOST", "%s", host.name) ||
-	    !put_no_proxy(cli))
+	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
+	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
 		return cli_fail(cli, -ENOMEM, "cannot set the environment");
 	return run_it(cli, path, argv, quiet);
 }

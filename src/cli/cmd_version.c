@@ -13,8 +13,9 @@ static int run(struct cli *cli)
 		return o == CLI_ARG ? cli_usage(cli, "no arguments, please: '%s'", cli->value) : cli->status;
 	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
 	if (cli->json)
-		return cli_json(cli, json_pack("{s:s, s:i, s:o}", "version", BERTH_VERSION, "format", NETWORK_FORMAT_VERSION,
-					       "library", r < 0 ? json_null() : cli_json_text(shim)));
+		return cli_json(cli,
+				json_pack("{s:s, s:i, s:o}", "version", BERTH_VERSION, "format", NETWORK_FORMAT_VERSION,
+					  "library", r < 0 ? json_null() : cli_json_text(shim)));
 	cli_say(cli, "berth %s (network format %d)\n", BERTH_VERSION, NETWORK_FORMAT_VERSION);
 	if (r < 0)
 		cli_warn(cli, "%s", what);

@@ -13,8 +13,9 @@ static void print_story(struct cli *cli, const struct row *row)
 	unsigned columns = explain_columns(stdout);
 	size_t at = 0;
 
-	cli_say(cli, "%s%s%s%s on host %s is held by %s", cli_port(c->port, c->proto, port), row->service[0] ? " (" : "",
-		row->service, row->service[0] ? ")" : "", row->host, h->program[0] ? h->program : "an unknown program");
+	cli_say(cli, "%s%s%s%s on host %s is held by %s", cli_port(c->port, c->proto, port),
+		row->service[0] ? " (" : "", row->service, row->service[0] ? ")" : "", row->host,
+		h->program[0] ? h->program : "an unknown program");
 	if (h->pid > 0)
 		cli_say(cli, " (pid %d)", h->pid);
 	cli_say(cli, " of user %s", h->user);
@@ -34,7 +35,8 @@ static void print_story(struct cli *cli, const struct row *row)
 		cli_say(cli, "  shared   with pid%s%s: the same socket is open there, too\n", others,
 			row->n_pids > PROC_PIDS_MAX ? " and more" : "");
 	if (h->pid == 0 && c->state != CLAIM_LINGER)
-		explain_wrap(stdout, "note", "no process that you can see has the socket open: it is another user's, or on its way",
+		explain_wrap(stdout, "note",
+			     "no process that you can see has the socket open: it is another user's, or on its way",
 			     columns);
 }
 
@@ -61,8 +63,9 @@ static int say_free(struct cli *cli, const struct port_endpoint *e, const struct
 		cli_say(cli, "%u-%u/%s are free on host %s\n", e->ports.first, e->ports.last,
 			e->has_proto ? port_proto_name[e->proto] : "tcp and udp", cli->host_name);
 	else
-		cli_say(cli, "%s is free on host %s%s\n", cli_port(e->ports.first, e->has_proto ? e->proto : PORT_TCP, port),
-			cli->host_name, e->has_proto ? "" : ", and so is the UDP port");
+		cli_say(cli, "%s is free on host %s%s\n",
+			cli_port(e->ports.first, e->has_proto ? e->proto : PORT_TCP, port), cli->host_name,
+			e->has_proto ? "" : ", and so is the UDP port");
 	if (!missing && !cli->host_given)
 		hint_other_hosts(cli, *f);
 	return CLI_NO;

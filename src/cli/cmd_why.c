@@ -37,7 +37,8 @@ static int answer(struct cli *cli, uint32_t host_index, bool exists, const struc
 	int r = exists ? network_probe(&cli->net, host_index, want, listen, &refusal) : probe_nothing(want, &refusal);
 
 	if (r == -ETIMEDOUT)
-		return cli_fail(cli, 0, "host '%s' is locked by a process that is stopped or does not let go", cli->host_name);
+		return cli_fail(cli, 0, "host '%s' is locked by a process that is stopped or does not let go",
+				cli->host_name);
 	if (r == -EUCLEAN)
 		return cli_fail(cli, 0, "the port table of host '%s' is damaged and cannot be mended", cli->host_name);
 	refusal.err = r;
@@ -61,12 +62,13 @@ static int answer(struct cli *cli, uint32_t host_index, bool exists, const struc
 	}
 	port_endpoint_print(&want->addr, want->port, endpoint);
 	if (r == 0)
-		return cli_say(cli, "%s is free on host %s: a bind%s to %s would work\n", cli_port(want->port, want->proto, port),
-			       cli->host_name, listen ? " and listen" : "", endpoint);
+		return cli_say(cli, "%s is free on host %s: a bind%s to %s would work\n",
+			       cli_port(want->port, want->proto, port), cli->host_name, listen ? " and listen" : "",
+			       endpoint);
 	name = strerrorname_np(-r);
 	cli_say(cli, "%s\n", x.what);
-	cli_say(cli, "  a bind%s to %s on host %s would fail: %s\n", listen ? " and listen" : "", endpoint, cli->host_name,
-		name ? name : "error");
+	cli_say(cli, "  a bind%s to %s on host %s would fail: %s\n", listen ? " and listen" : "", endpoint,
+		cli->host_name, name ? name : "error");
 	explain_lines(stdout, &x, explain_columns(stdout));
 	return CLI_NO;
 }

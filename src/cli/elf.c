@@ -214,7 +214,8 @@ int elf_find_command(const char *name, char *ret_path, size_t size_bytes)
 		size_t len = strcspn(path, ":");
 		char file[PATH_MAX];
 
-		if (snprintf(file, sizeof(file), "%.*s%s%s", (int)len, path, len ? "/" : "", name) < (int)sizeof(file)) {
+		if (snprintf(file, sizeof(file), "%.*s%s%s", (int)len, path, len ? "/" : "", name) <
+		    (int)sizeof(file)) {
 			int r = try_file(file);
 
 			if (r == 0 && snprintf(ret_path, size_bytes, "%s", file) < (int)size_bytes)

@@ -5,12 +5,12 @@
 #include "base/base.h"
 
 enum elf_reach {
-	ELF_OK,		/* the shim will be loaded into it */
-	ELF_STATIC,	/* no dynamic loader: nothing can be preloaded */
-	ELF_MUSL,	/* another C library's loader */
-	ELF_FOREIGN,	/* another architecture or word size */
-	ELF_GO,		/* loaded, but its runtime calls the kernel past libc */
-	ELF_SECURE,	/* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
+	ELF_OK,	     /* the shim will be loaded into it */
+	ELF_STATIC,  /* no dynamic loader: nothing can be preloaded */
+	ELF_MUSL,    /* another C library's loader */
+	ELF_FOREIGN, /* another architecture or word size */
+	ELF_GO,	     /* loaded, but its runtime calls the kernel past libc */
+	ELF_SECURE,  /* setuid, setgid or file capabilities: the loader drops LD_PRELOAD */
 };
 
 /* What a running program of this file would be; follows "#!" lines (interpreters are what runs).

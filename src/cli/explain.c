@@ -110,7 +110,8 @@ json_t *explain_holder_json(const struct port_holder *h, const struct port_claim
 	json_t *pid = h->pid > 0 ? json_integer(h->pid) : json_null();
 
 	return json_pack("{s:o, s:o, s:o, s:o, s:I, s:o}", "program", cli_json_text(h->program), "pid", pid, "command",
-			 cli_json_text(h->command), "user", cli_json_text(h->user), "uid", (json_int_t)c->uid, "age_s", age);
+			 cli_json_text(h->command), "user", cli_json_text(h->user), "uid", (json_int_t)c->uid, "age_s",
+			 age);
 }
 
 json_t *explain_json(const struct port_explanation *e, const struct port_refusal *r, const struct port_holder *h,
@@ -123,9 +124,9 @@ json_t *explain_json(const struct port_explanation *e, const struct port_refusal
 		if (e->try_[i][0])
 			json_array_append_new(try_, cli_json_text(e->try_[i]));
 	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "reason",
-			 (unsigned)e->reason < PORT_NREASONS ? port_reason_name[e->reason] : "OK", "rule", rule_name(e->rule),
-			 "errno", err ? json_string(err) : json_null(), "what", cli_json_text(e->what), "why",
-			 cli_json_text(e->why), "try", try_, "holder",
+			 (unsigned)e->reason < PORT_NREASONS ? port_reason_name[e->reason] : "OK", "rule",
+			 rule_name(e->rule), "errno", err ? json_string(err) : json_null(), "what",
+			 cli_json_text(e->what), "why", cli_json_text(e->why), "try", try_, "holder",
 			 r->by_valid ? explain_holder_json(h, &r->by) : json_null(), "nearest_free",
 			 near ? json_integer(near) : json_null());
 }

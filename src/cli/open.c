@@ -22,7 +22,8 @@ static int no_such_network(struct cli *cli)
 
 	for (int i = 0; i < n && i < NAMES_MAX; i++)
 		rows[i] = names[i];
-	near = n > 0 ? cli_nearest(cli->network_name, rows, n < NAMES_MAX ? (size_t)n : NAMES_MAX, sizeof(rows[0])) : NULL;
+	near = n > 0 ? cli_nearest(cli->network_name, rows, n < NAMES_MAX ? (size_t)n : NAMES_MAX, sizeof(rows[0]))
+		     : NULL;
 	if (near)
 		return cli_fail(cli, 0, "there is no network '%s'; did you mean '%s'?", cli->network_name, near);
 	return cli_fail(cli, 0, "there is no network '%s'; 'berth net ls' lists those there are", cli->network_name);
@@ -43,8 +44,8 @@ int cli_network(struct cli *cli, const struct network_options *o, bool *ret_miss
 		return 0;
 	}
 	if (r < 0)
-		return e.what[0] ? cli_fail(cli, 0, "%s", e.what) :
-				   cli_fail(cli, r, "cannot open the network '%s'", cli->network_name);
+		return e.what[0] ? cli_fail(cli, 0, "%s", e.what)
+				 : cli_fail(cli, r, "cannot open the network '%s'", cli->network_name);
 	r = network_sweep(&cli->net, NETWORK_HOSTS_MAX);
 	if (r == -ETIMEDOUT)
 		cli_warn(cli, "a stopped process holds the lock of a host of network '%s': what it shows may be old",
@@ -76,14 +77,15 @@ int cli_host(struct cli *cli, bool make, struct network_host *ret, bool *ret_mis
 			}
 		near = found ? cli_nearest(cli->host_name, names, found, sizeof(names[0])) : NULL;
 		if (near)
-			return cli_fail(cli, 0, "there is no host '%s' in network '%s'; did you mean '%s'?", cli->host_name,
-					cli->network_name, near);
-		return cli_fail(cli, 0, "there is no host '%s' in network '%s'; 'berth net show %s' lists those there are",
+			return cli_fail(cli, 0, "there is no host '%s' in network '%s'; did you mean '%s'?",
+					cli->host_name, cli->network_name, near);
+		return cli_fail(cli, 0,
+				"there is no host '%s' in network '%s'; 'berth net show %s' lists those there are",
 				cli->host_name, cli->network_name, cli->network_name);
 	}
 	if (r == -ENOSPC)
-		return cli_fail(cli, 0, "no room for host '%s': network '%s' has given out all its addresses", cli->host_name,
-				cli->network_name);
+		return cli_fail(cli, 0, "no room for host '%s': network '%s' has given out all its addresses",
+				cli->host_name, cli->network_name);
 	if (r < 0)
 		return cli_fail(cli, r, "cannot %s host '%s' of network '%s'", make ? "make" : "find", cli->host_name,
 				cli->network_name);

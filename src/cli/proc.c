@@ -222,8 +222,7 @@ static void read_command(int32_t pid, struct port_holder *h)
 	cli_clean(h->command);
 }
 
-void proc_holder(const struct proc_sockets *s, const struct port_claim *c, uint64_t now_us,
-		 struct port_holder *ret)
+void proc_holder(const struct proc_sockets *s, const struct port_claim *c, uint64_t now_us, struct port_holder *ret)
 {
 	struct proc_sockets own = {0};
 	int32_t pids[PROC_PIDS_MAX];

@@ -27,8 +27,7 @@ uint32_t proc_claim_pids(const struct proc_sockets *s, const struct port_claim *
 
 /* The claim's holder in words. s may be NULL: then the process the claim names is tried first and all
  * of /proc is read only when it has the socket no more. */
-void proc_holder(const struct proc_sockets *s, const struct port_claim *c, uint64_t now_us,
-		 struct port_holder *ret);
+void proc_holder(const struct proc_sockets *s, const struct port_claim *c, uint64_t now_us, struct port_holder *ret);
 
 /* "alice", or "uid 1001" when it has no name. Returns s. */
 char *proc_user(uint32_t uid, char s[32]);

@@ -34,7 +34,7 @@
 
 #include "cli/relay.h"
 
-static const int watched[] = {SIGCHLD, SIGINT,	SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2,
+static const int watched[] = {SIGCHLD,	SIGINT,	 SIGQUIT, SIGTERM, SIGHUP,  SIGUSR1, SIGUSR2,
 			      SIGWINCH, SIGTSTP, SIGTTIN, SIGCONT, SIGALRM, SIGPIPE};
 
 struct bell {

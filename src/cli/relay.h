@@ -14,9 +14,9 @@ struct relay {
 };
 
 struct relay_end {
-	bool executed;	  /* false: exec_errno says why */
+	bool executed; /* false: exec_errno says why */
 	int exec_errno;
-	int status;	  /* as waitpid(2) gives it */
+	int status; /* as waitpid(2) gives it */
 };
 
 /* Run path with argv as a child, in this process group, and return when it has ended. argv[0] is the

@@ -17,7 +17,8 @@ bool rows_is_dual(const struct port_claim *c)
 
 static bool is_connection(const struct port_claim *c)
 {
-	return c->state == CLAIM_ACCEPTED || c->state == CLAIM_LINGER || (c->state == CLAIM_CONNECTED && c->proto == PORT_TCP);
+	return c->state == CLAIM_ACCEPTED || c->state == CLAIM_LINGER ||
+	       (c->state == CLAIM_CONNECTED && c->proto == PORT_TCP);
 }
 
 static bool meets(const struct port_claim *c, const struct port_addr *a)
@@ -61,8 +62,10 @@ static int read_host(struct cli *cli, const struct rows_filter *f, const struct 
 	int r = network_lock(&cli->net, h->index, &lock);
 
 	if (r == -ETIMEDOUT)
-		return cli_fail(cli, 0, "host '%s' is locked by process %d, which is stopped or does not let go (kill -CONT %d)",
-				h->name, lock.blocker_pid, lock.blocker_pid);
+		return cli_fail(
+			cli, 0,
+			"host '%s' is locked by process %d, which is stopped or does not let go (kill -CONT %d)",
+			h->name, lock.blocker_pid, lock.blocker_pid);
 	if (r < 0)
 		return cli_fail(cli, r, "cannot read the port table of host '%s'", h->name);
 	while (r == 0 && port_table_next(&lock.table, &cursor, &ref, &row.claim)) {
@@ -159,7 +162,8 @@ char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX])
 	else
 		n = snprintf(s, ROWS_ADDRESS_MAX, port_addr_is4(&c->addr) ? "%s" : "[%s]", a);
 	if (c->peer_port != 0)
-		snprintf(s + n, ROWS_ADDRESS_MAX - (size_t)n, " -> %s", port_endpoint_print(&c->peer, c->peer_port, peer));
+		snprintf(s + n, ROWS_ADDRESS_MAX - (size_t)n, " -> %s",
+			 port_endpoint_print(&c->peer, c->peer_port, peer));
 	return s;
 }
 
@@ -195,12 +199,13 @@ json_t *rows_json(const struct row *row)
 		json_array_append_new(pids, json_integer(row->pids[i]));
 	if (c->peer_port != 0)
 		peer = json_string(port_endpoint_print(&c->peer, c->peer_port, a));
-	return json_pack("{s:i, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:b, s:b, s:b}", "port", (int)c->port,
-			 "service", row->service[0] ? cli_json_text(row->service) : json_null(), "proto",
-			 port_proto_name[c->proto], "addresses", addrs, "state", rows_state(c), "peer", peer, "host", row->host,
-			 "program", cli_json_text(h->program), "pid", h->pid > 0 ? json_integer(h->pid) : json_null(), "pids", pids,
-			 "command", cli_json_text(h->command), "user", cli_json_text(h->user), "uid", (json_int_t)c->uid, "age_s",
-			 h->age_us == NEVER_US ? json_null() : json_real((double)(h->age_us / 1000) / 1000.0), "reuseaddr",
-			 !!(c->flags & PORT_REUSEADDR), "reuseport", !!(c->flags & PORT_REUSEPORT), "v6only",
-			 !!(c->flags & PORT_V6ONLY));
+	return json_pack("{s:i, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:b, s:b, s:b}",
+			 "port", (int)c->port, "service", row->service[0] ? cli_json_text(row->service) : json_null(),
+			 "proto", port_proto_name[c->proto], "addresses", addrs, "state", rows_state(c), "peer", peer,
+			 "host", row->host, "program", cli_json_text(h->program), "pid",
+			 h->pid > 0 ? json_integer(h->pid) : json_null(), "pids", pids, "command",
+			 cli_json_text(h->command), "user", cli_json_text(h->user), "uid", (json_int_t)c->uid, "age_s",
+			 h->age_us == NEVER_US ? json_null() : json_real((double)(h->age_us / 1000) / 1000.0),
+			 "reuseaddr", !!(c->flags & PORT_REUSEADDR), "reuseport", !!(c->flags & PORT_REUSEPORT),
+			 "v6only", !!(c->flags & PORT_V6ONLY));
 }

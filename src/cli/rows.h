@@ -24,15 +24,15 @@ struct rows {
 };
 
 struct rows_filter {
-	bool one_host;	    /* only host_index */
+	bool one_host; /* only host_index */
 	uint32_t host_index;
-	bool has_ports;	    /* only these */
+	bool has_ports; /* only these */
 	struct port_range ports;
 	bool has_proto;
 	enum port_proto proto;
-	bool has_addr;	    /* only claims that a packet to this address would meet */
+	bool has_addr; /* only claims that a packet to this address would meet */
 	struct port_addr addr;
-	bool connections;   /* outgoing, accepted and lingering, too */
+	bool connections; /* outgoing, accepted and lingering, too */
 };
 
 /* Sorted by host, port, protocol, address. Return: 0; an exit code, said. */

@@ -40,8 +40,8 @@ int shim_file_find(char *ret, size_t size_bytes, char *reterr_what, size_t what_
 		r = access(ret, R_OK) < 0 ? -errno : 0;
 	}
 	if (r < 0) {
-		snprintf(reterr_what, what_bytes, "the preload library %s cannot be read: %s (is berth installed whole?)",
-			 ret, strerror(-r));
+		snprintf(reterr_what, what_bytes,
+			 "the preload library %s cannot be read: %s (is berth installed whole?)", ret, strerror(-r));
 		return r;
 	}
 	r = elf_is_our_library(ret);

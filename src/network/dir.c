@@ -125,7 +125,8 @@ static int choose(char ret[NETWORK_PATH_MAX], struct network_error *reterr)
 
 			if (r < 0 || ret[0] != '/')
 				return error_say(reterr, r < 0 ? (int)r : -ENOENT,
-						 "BERTH_DIR is relative and the working directory has no name", NULL, NULL);
+						 "BERTH_DIR is relative and the working directory has no name", NULL,
+						 NULL);
 			t.len = strlen(ret);
 			text_str(&t, "/");
 		}
@@ -160,7 +161,7 @@ int network_base_dir(bool make, char ret[NETWORK_PATH_MAX], struct network_error
 		r = raw_mkdirat(AT_FDCWD, ret, 0700);
 		if (r < 0 && r != -EEXIST)
 			return error_say(reterr, r, ret,
-					 r == -ENOENT ? " cannot be made: the directory above it does not exist"
+					 r == -ENOENT	? " cannot be made: the directory above it does not exist"
 					 : r == -ENOSPC ? " cannot be made: no space left on the device"
 							: " cannot be made",
 					 NULL);

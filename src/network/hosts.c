@@ -106,7 +106,9 @@ static bool hex32(const char *p, uint32_t *ret)
 
 	for (unsigned i = 0; i < 8; i++) {
 		char c = p[i];
-		unsigned d = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10 : 99;
+		unsigned d = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+			     : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
+						    : 99;
 
 		if (d > 15)
 			return false;
@@ -139,7 +141,8 @@ static void read_nets(struct nets *s)
 			bool ok = true;
 
 			for (unsigned i = 0; i < 4; i++)
-				ok = ok && (i == 0 || text_take_char(&q, '.')) && text_take_u64(&q, 10, &o[i]) && o[i] < 256;
+				ok = ok && (i == 0 || text_take_char(&q, '.')) && text_take_u64(&q, 10, &o[i]) &&
+				     o[i] < 256;
 			if (ok)
 				add_net(s, (uint32_t)(o[0] << 24 | o[1] << 16 | o[2] << 8 | o[3]), UINT32_MAX);
 		}
@@ -196,7 +199,8 @@ int hosts_choose(struct map_fixed *ret, const struct network_options *o, struct 
 		    f.prefix4_bits < 96 + 8 || f.prefix4_bits > 96 + 30 || port_addr_is_loopback(&f.net4) ||
 		    port_addr_is_multicast(&f.net4))
 			return error_say(reterr, -EINVAL, o->subnet,
-					 " is not a subnet berth can use; like this: 10.77.0.0/24 (from /8 to /30)", NULL);
+					 " is not a subnet berth can use; like this: 10.77.0.0/24 (from /8 to /30)",
+					 NULL);
 	} else {
 		struct nets s = {0};
 		uint32_t base = 0, start = (uint32_t)rnd[16] << 8 | rnd[17], i;
@@ -213,9 +217,11 @@ int hosts_choose(struct map_fixed *ret, const struct network_options *o, struct 
 				i = 0;
 		}
 		if (i == 4096)
-			return error_say(reterr, -EADDRNOTAVAIL, "no subnet is free of this machine's routes; give one with --subnet",
-					 NULL, NULL);
-		f.net4 = port_addr_v4((uint8_t)(base >> 24), (uint8_t)(base >> 16), (uint8_t)(base >> 8), (uint8_t)base);
+			return error_say(reterr, -EADDRNOTAVAIL,
+					 "no subnet is free of this machine's routes; give one with --subnet", NULL,
+					 NULL);
+		f.net4 =
+			port_addr_v4((uint8_t)(base >> 24), (uint8_t)(base >> 16), (uint8_t)(base >> 8), (uint8_t)base);
 		f.prefix4_bits = 96 + 20;
 	}
 	f.net6 = (struct port_addr){.b = {0xfd, rnd[18], rnd[19], rnd[20], rnd[21], rnd[22]}}; /* RFC 4193, 3.2 */
@@ -349,7 +355,8 @@ static void read_line(const char *line, struct hosts_file *f, unsigned *seen)
 		name[len] = '\0';
 		first = host_addr(&f->fixed.net4, 0);
 		at = (uint32_t)a.b[12] << 24 | (uint32_t)a.b[13] << 16 | (uint32_t)a.b[14] << 8 | a.b[15];
-		base = (uint32_t)first.b[12] << 24 | (uint32_t)first.b[13] << 16 | (uint32_t)first.b[14] << 8 | first.b[15];
+		base = (uint32_t)first.b[12] << 24 | (uint32_t)first.b[13] << 16 | (uint32_t)first.b[14] << 8 |
+		       first.b[15];
 		if (at < base || at - base >= capacity(f->fixed.prefix4_bits) || !network_name_ok(name))
 			return;
 		if (!f->names[at - base][0])
@@ -372,7 +379,8 @@ int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr)
 		raw_close(fd);
 		return error_say(reterr, -ENOMEM, "no memory for the network's hosts file", NULL, NULL);
 	}
-	while (len < HOSTS_FILE_MAX - 1 && (r = raw_pread(fd, buf + len, (size_t)(HOSTS_FILE_MAX - 1 - len), (uint64_t)len)) > 0)
+	while (len < HOSTS_FILE_MAX - 1 &&
+	       (r = raw_pread(fd, buf + len, (size_t)(HOSTS_FILE_MAX - 1 - len), (uint64_t)len)) > 0)
 		len += r;
 	raw_close(fd);
 	memset(&ret->fixed, 0, sizeof(ret->fixed));
@@ -393,8 +401,9 @@ int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr)
 	if (seen & 1 && ret->fixed.version != NETWORK_FORMAT_VERSION)
 		return error_say(reterr, -EPROTO, "the network was made by another version of berth", NULL, NULL);
 	if (seen != 15)
-		return error_say(reterr, -EUCLEAN, "the network's hosts file is damaged; remove the network and make it again",
-				 NULL, NULL);
+		return error_say(reterr, -EUCLEAN,
+				 "the network's hosts file is damaged; remove the network and make it again", NULL,
+				 NULL);
 	map_fixed_fill(&ret->fixed);
 	return 0;
 }

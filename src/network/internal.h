@@ -48,10 +48,10 @@ struct map_fixed {
 
 struct map_header {
 	struct map_fixed fixed;
-	struct map_lock lock;	      /* the network's: making hosts, regions, runs */
-	_Atomic uint64_t alloc_end;   /* first octet no region has; a hint, records are what counts */
-	_Atomic uint64_t file_len;    /* a hint, so that one mapping covers what there is */
-	_Atomic uint32_t n_hosts;     /* a hint: records are what counts */
+	struct map_lock lock;	    /* the network's: making hosts, regions, runs */
+	_Atomic uint64_t alloc_end; /* first octet no region has; a hint, records are what counts */
+	_Atomic uint64_t file_len;  /* a hint, so that one mapping covers what there is */
+	_Atomic uint32_t n_hosts;   /* a hint: records are what counts */
 	_Atomic uint32_t run_pad;
 	_Atomic uint64_t free_off[32]; /* regions given back; their own heads say how long they are */
 };

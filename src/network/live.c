@@ -78,7 +78,9 @@ static int diag_send(int fd, const struct live_id *id, uint32_t show)
 		struct nlmsghdr h;
 		struct unix_diag_req r;
 	} q = {
-		.h = {.nlmsg_len = sizeof(q), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_seq = 1,
+		.h = {.nlmsg_len = sizeof(q),
+		      .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+		      .nlmsg_seq = 1,
 		      .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (id ? 0 : NLM_F_DUMP))},
 		.r = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX, .udiag_show = show},
 	};
@@ -269,8 +271,8 @@ int live_dump(const struct network *n, bool names,
 	r = fd;
 	if (fd < 0)
 		goto out;
-	r = diag_works(fd) ? diag_send(fd, NULL, names ? UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_UID : 0) :
-			     -EOPNOTSUPP;
+	r = diag_works(fd) ? diag_send(fd, NULL, names ? UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_UID : 0)
+			   : -EOPNOTSUPP;
 	for (int i = 0; r >= 0 && i < DUMP_READS_MAX; i++) {
 		long len = diag_recv(fd, buf, DUMP_BUF_BYTES);
 

@@ -31,9 +31,9 @@
 #define WAIT_MAX_NS UINT64_C(5000000000)
 #define TURNS_MAX_NS UINT64_C(60000000000)
 #define FOREIGN_STEAL_NS UINT64_C(30000000000) /* nothing is held so long; its namespace cannot be asked */
-#define TID_MAX (1u << 22)	   /* Linux's own limit */
+#define TID_MAX (1u << 22)		       /* Linux's own limit */
 #define NS_INODE_MIN 0xeffffff0u /* the first namespaces have fixed numbers from here, later ones follow */
-#define NS_UNKNOWN 1u		   /* no /proc to ask */
+#define NS_UNKNOWN 1u		 /* no /proc to ask */
 
 uint64_t boot_ns(void)
 {

@@ -193,7 +193,9 @@ static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t
 {
 	struct map_region *g = (void *)(map_base(n) + off);
 
-	*g = (struct map_region){.magic = REGION_MAGIC, .len_bytes = len_bytes, .host = host,
+	*g = (struct map_region){.magic = REGION_MAGIC,
+				 .len_bytes = len_bytes,
+				 .host = host,
 				 .sum = region_sum(n, off, len_bytes, host)};
 }
 
@@ -233,7 +235,9 @@ static int regions_end(struct network *n, uint64_t *ret)
 
 static int reserve(int fd, uint64_t len_bytes)
 {
-	struct { uint64_t cur, max; } limit = {UINT64_MAX, UINT64_MAX};
+	struct {
+		uint64_t cur, max;
+	} limit = {UINT64_MAX, UINT64_MAX};
 	int r;
 
 	/* Past RLIMIT_FSIZE the kernel would send the program a SIGXFSZ. */
@@ -392,8 +396,10 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 		want = PAGE_UP((uint64_t)st.st_size);
 	r = reserve(fd, want);
 	if (r < 0)
-		return error_say(reterr, r, n->dir, r == -ENOSPC ? "/table: no space left on the device"
-								  : "/table cannot be given its space", NULL);
+		return error_say(reterr, r, n->dir,
+				 r == -ENOSPC ? "/table: no space left on the device"
+					      : "/table cannot be given its space",
+				 NULL);
 	if (raw_pread(fd, &had, sizeof(had), 0) != (long)sizeof(had) || memcmp(&had, &f->fixed, sizeof(had)) != 0) {
 		long w = raw_pwrite(fd, &f->fixed, sizeof(f->fixed), 0);
 
@@ -505,12 +511,15 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 	if (fd == -ENOENT) {
 		r = raw_lstatat(dir, "hosts", &st);
 		if (r < 0)
-			return error_say(reterr, -EUCLEAN, n->dir, " is not a berth network (it has no hosts file)", NULL);
+			return error_say(reterr, -EUCLEAN, n->dir, " is not a berth network (it has no hosts file)",
+					 NULL);
 		return map_mend(n, reterr);
 	}
 	if (fd < 0)
-		return error_say(reterr, fd, n->dir, fd == -EMFILE || fd == -ENFILE ? "/table: no descriptors left to open it"
-									      : "/table cannot be opened", NULL);
+		return error_say(reterr, fd, n->dir,
+				 fd == -EMFILE || fd == -ENFILE ? "/table: no descriptors left to open it"
+								: "/table cannot be opened",
+				 NULL);
 	r = raw_fstat(fd, &st);
 	if (r < 0)
 		goto out;
@@ -531,7 +540,8 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 			r = refuse_version(n->dir, fixed.version, reterr);
 		else
 			r = error_say(reterr, -EPROTO, n->dir,
-				      " was made by a berth built for another layout; remove it, or use that berth", NULL);
+				      " was made by a berth built for another layout; remove it, or use that berth",
+				      NULL);
 		goto out;
 	}
 	if (fixed.sum != map_fixed_sum(&fixed) || (uint64_t)st.st_size < MAP_LEN_FIRST ||
@@ -604,7 +614,8 @@ static int build(struct network *n, int base, const char *temp, const struct net
 		return r;
 	r = raw_mkdirat(base, temp, 0700);
 	if (r < 0)
-		return error_say(reterr, r, n->dir, r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
+		return error_say(reterr, r, n->dir,
+				 r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
 				 NULL);
 	dir = dir_open_checked(base, temp, n->dir, reterr);
 	if (dir < 0)
@@ -629,7 +640,8 @@ static int build(struct network *n, int base, const char *temp, const struct net
 	}
 	raw_close(dir);
 	if (r < 0)
-		return error_say(reterr, r, n->dir, r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
+		return error_say(reterr, r, n->dir,
+				 r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
 				 NULL);
 	return 0;
 }
@@ -643,8 +655,8 @@ int network_open(struct network *n, const char *name, const struct network_optio
 
 	start(n);
 	if (!network_name_ok(name))
-		return error_say(reterr, -EINVAL, name, " is not a network's name: letters, digits and inner hyphens, at most 63",
-				 NULL);
+		return error_say(reterr, -EINVAL, name,
+				 " is not a network's name: letters, digits and inner hyphens, at most 63", NULL);
 	r = network_base_dir(o->create, n->dir, reterr);
 	if (r < 0)
 		return r;
@@ -744,7 +756,8 @@ int network_remove(const char *name, bool force, struct network_error *reterr)
 		(void)network_sweep(&n, i);
 		r = network_lock(&n, i, &l);
 		if (r < 0)
-			return error_say(reterr, r, n.dir, ": a host's table is locked by a program that does not move", NULL);
+			return error_say(reterr, r, n.dir, ": a host's table is locked by a program that does not move",
+					 NULL);
 		left = port_table_n_claims(&l.table);
 		network_unlock(&l);
 		if (left > 0)
@@ -773,9 +786,13 @@ void network_get_info(struct network *n, struct network_info *ret)
 
 	text_str(&t, n->dir);
 	text_str(&t, "/table");
-	*ret = (struct network_info){.net4 = n->net4, .net6 = n->net6, .prefix4_bits = n->prefix4_bits,
-				     .prefix6_bits = n->prefix6_bits, .created_unix_s = n->created_unix_s,
-				     .privileged_deny = n->privileged_deny, .n_hosts = network_n_hosts(n)};
+	*ret = (struct network_info){.net4 = n->net4,
+				     .net6 = n->net6,
+				     .prefix4_bits = n->prefix4_bits,
+				     .prefix6_bits = n->prefix6_bits,
+				     .created_unix_s = n->created_unix_s,
+				     .privileged_deny = n->privileged_deny,
+				     .n_hosts = network_n_hosts(n)};
 	if (raw_lstatat(AT_FDCWD, path, &st) == 0)
 		ret->size_bytes = (uint64_t)st.st_size;
 }

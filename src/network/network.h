@@ -21,15 +21,15 @@
 #include "port/demux.h"
 #include "port/table.h"
 
-#define NETWORK_NAME_MAX 64  /* with the NUL; RFC 1123 label: letters, digits, inner hyphens */
+#define NETWORK_NAME_MAX 64 /* with the NUL; RFC 1123 label: letters, digits, inner hyphens */
 #define NETWORK_PATH_MAX 4096
 #define NETWORK_HOSTS_MAX 4096
 #define NETWORK_FORMAT_VERSION 1
 
 /* Why opening or using a network failed, for the one who may print it. */
 struct network_error {
-	int err;	 /* negative errno */
-	char what[256];	 /* one clear line, names the path: "/tmp/berth-0 belongs to user 1000, not to you" */
+	int err;	/* negative errno */
+	char what[256]; /* one clear line, names the path: "/tmp/berth-0 belongs to user 1000, not to you" */
 };
 
 /* A process's view of a network. Static memory, never freed; safe to copy by fork. Private to
@@ -38,10 +38,10 @@ struct network {
 	char dir[NETWORK_PATH_MAX]; /* absolute path of the NETWORK directory */
 	char name[NETWORK_NAME_MAX];
 	_Atomic uint64_t view; /* the newest mapping, address and length in one word (map.c); older ones stay mapped */
-	uint8_t key[16];	    /* the network's secret: names and hashes */
-	uint32_t netns;		    /* ours, when the view was made */
+	uint8_t key[16];       /* the network's secret: names and hashes */
+	uint32_t netns;	       /* ours, when the view was made */
 	/* Checked copies of what never changes; private to network/. */
-	uint64_t netns_cookie;	    /* SO_NETNS_COOKIE, 0: the kernel has none */
+	uint64_t netns_cookie; /* SO_NETNS_COOKIE, 0: the kernel has none */
 	struct port_addr net4, net6;
 	uint32_t prefix4_bits, prefix6_bits;
 	uint64_t created_unix_s;
@@ -63,9 +63,9 @@ bool network_name_ok(const char *name);
 
 /* --- opening (map.c) --- */
 struct network_options {
-	bool create;		/* make it when missing; concurrent makers agree on one */
-	const char *subnet;	/* "10.77.0.0/24", or NULL: one that meets none of the machine's routes */
-	bool privileged_deny;	/* ports below 1024 need the privilege (PORT_PRIVILEGED in want) */
+	bool create;	      /* make it when missing; concurrent makers agree on one */
+	const char *subnet;   /* "10.77.0.0/24", or NULL: one that meets none of the machine's routes */
+	bool privileged_deny; /* ports below 1024 need the privilege (PORT_PRIVILEGED in want) */
 };
 /**
  * network_open() - open, or create, the network `name` of this user
@@ -108,7 +108,7 @@ uint32_t network_n_hosts(struct network *n);
 struct network_lock {
 	uint64_t sigmask; /* the kernel's own sigset, as rt_sigprocmask(2) takes it */
 	void *word;
-	uint64_t me; /* what the word says while we own it */
+	uint64_t me;		 /* what the word says while we own it */
 	struct port_table table; /* valid between lock and unlock */
 	int32_t blocker_pid;	 /* on -ETIMEDOUT: who holds it */
 };
@@ -171,7 +171,7 @@ void network_path_unlink(const struct network *n, uint32_t host, struct port_ref
 struct network_name {
 	struct port_tuple tuple; /* local = the client's side */
 	uint32_t client_host, server_host;
-	uint32_t client_slot; /* of its claim, in client_host's table */
+	uint32_t client_slot;		      /* of its claim, in client_host's table */
 	uint8_t client_family, server_family; /* of the sockets: an AF_INET6 one sees ::ffff:a.b.c.d */
 };
 #define NETWORK_NAME_OCTETS 108
@@ -185,7 +185,7 @@ MUST_CHECK int network_name_decode(const struct network *n, const uint8_t *path,
 
 /* --- explanations (ring.c): SETTLED 12 --- */
 struct network_event {
-	uint64_t at_us;	       /* monotonic */
+	uint64_t at_us; /* monotonic */
 	int32_t pid;
 	char comm[16];
 	uint32_t host;

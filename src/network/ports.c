@@ -16,8 +16,8 @@
  */
 #include "network/internal.h"
 
-#define ROUNDS_MAX 64		 /* of trying again with one blocker gone; then a sweep does the rest */
-#define SWEEP_CLAIMS_MIN 1024u	 /* a smaller table that is full grows even when a sweep helped */
+#define ROUNDS_MAX 64	       /* of trying again with one blocker gone; then a sweep does the rest */
+#define SWEEP_CLAIMS_MIN 1024u /* a smaller table that is full grows even when a sweep helped */
 
 enum call { CALL_BIND, CALL_PROBE, CALL_LISTEN, CALL_CONNECT };
 
@@ -87,7 +87,7 @@ static int end_if_dead(struct network *n, uint32_t host, struct port_ref ref, co
 			return -EBUSY;
 	}
 	owner = owner_is_garbage(n, c) ? NETWORK_DEAD
-	      : c->owner.inode == 0    ? NETWORK_UNKNOWN
+		: c->owner.inode == 0  ? NETWORK_UNKNOWN
 				       : network_owner_alive(n, &c->owner);
 	/* Where the kernel cannot be asked (another namespace, an owner somebody scribbled over), a ready
 	 * listener that nobody can reach any more does not keep its port. */
@@ -113,7 +113,8 @@ static uint32_t cookie_hash(uint64_t cookie)
 	return (uint32_t)((cookie * UINT64_C(0x9e3779b97f4a7c15)) >> 32);
 }
 
-static void mark_alive(void *ctx, const struct live_id *id, int state, uint32_t vfs_ino, const uint8_t *name, size_t len)
+static void mark_alive(void *ctx, const struct live_id *id, int state, uint32_t vfs_ino, const uint8_t *name,
+		       size_t len)
 {
 	struct sweep *w = ctx;
 
@@ -141,7 +142,10 @@ static void collect(const struct network *n, const struct port_table *t, struct 
 
 		if (!garbage && (c.owner.inode == 0 || c.owner.netns == 0 || c.owner.netns != n->netns))
 			continue;
-		w->s[w->n] = (struct suspect){ref, {c.owner.inode, c.owner.cookie}, false, !garbage && c.state != CLAIM_CONNECTED};
+		w->s[w->n] = (struct suspect){ref,
+					      {c.owner.inode, c.owner.cookie},
+					      false,
+					      !garbage && c.state != CLAIM_CONNECTED};
 		for (i = cookie_hash(c.owner.cookie) & w->mask; w->slots[i]; i = (i + 1) & w->mask)
 			continue;
 		w->slots[i] = ++w->n;
@@ -162,7 +166,10 @@ static uint32_t end_suspects(struct network *n, uint32_t host, struct sweep *w)
 	}
 	for (uint32_t i = 0; i < w->n;) {
 		struct network_lock l;
-		struct { struct port_ref ref; struct port_claim c; } paths[16];
+		struct {
+			struct port_ref ref;
+			struct port_claim c;
+		} paths[16];
 		uint32_t n_paths = 0;
 
 		if (network_lock(n, host, &l) < 0)
@@ -369,25 +376,29 @@ int network_connect(struct network *n, uint32_t host, struct port_ref *ref, cons
 		    const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
 		    struct port_refusal *reterr)
 {
-	struct request q = {.call = CALL_CONNECT, .have = *ref, .want = want, .local = local, .peer = peer,
+	struct request q = {.call = CALL_CONNECT,
+			    .have = *ref,
+			    .want = want,
+			    .local = local,
+			    .peer = peer,
 			    .peer_port = peer_port};
 
 	return run(n, host, &q, ref, reterr);
 }
 
 /* What needs one lock, one call on the table and, when it is damaged, one mend. */
-#define WITH_TABLE(n, host, call)                                                                                      \
-	({                                                                                                             \
-		struct network_lock l;                                                                                 \
-		int r_ = network_lock(n, host, &l);                                                                    \
-		if (r_ == 0) {                                                                                         \
-			struct port_table *t = &l.table;                                                               \
-			r_ = (call);                                                                                   \
-			if (r_ == -EUCLEAN && host_mend(n, host, &l, false) == 0)                                      \
-				r_ = (call);                                                                           \
-			network_unlock(&l);                                                                            \
-		}                                                                                                      \
-		r_;                                                                                                    \
+#define WITH_TABLE(n, host, call)                                                 \
+	({                                                                        \
+		struct network_lock l;                                            \
+		int r_ = network_lock(n, host, &l);                               \
+		if (r_ == 0) {                                                    \
+			struct port_table *t = &l.table;                          \
+			r_ = (call);                                              \
+			if (r_ == -EUCLEAN && host_mend(n, host, &l, false) == 0) \
+				r_ = (call);                                      \
+			network_unlock(&l);                                       \
+		}                                                                 \
+		r_;                                                               \
 	})
 
 int network_listen_ready(struct network *n, uint32_t host, struct port_ref ref)
@@ -423,7 +434,8 @@ int network_get_slot(struct network *n, uint32_t host, uint32_t slot, struct por
 }
 
 /* The demultiplexer's choice; if that listener is not ready to be connected to, another of its group. */
-static int find_ready(struct port_table *t, const struct port_tuple *tuple, struct port_ref *ret, struct port_claim *ret_claim)
+static int find_ready(struct port_table *t, const struct port_tuple *tuple, struct port_ref *ret,
+		      struct port_claim *ret_claim)
 {
 	struct port_ref refs[64];
 	struct port_claim c;

@@ -35,7 +35,8 @@ bool host_set_up(const struct network *n, uint32_t host, const struct port_table
 
 	port_table_get_settings(t, &s);
 	return s.range.first == want.range.first && s.range.last == want.range.last &&
-	       s.unprivileged_start == want.unprivileged_start && port_table_is_local(t, &a4) && port_table_is_local(t, &a6);
+	       s.unprivileged_start == want.unprivileged_start && port_table_is_local(t, &a4) &&
+	       port_table_is_local(t, &a6);
 }
 
 static uint8_t *region_mem(struct network *n, uint64_t off)
@@ -183,8 +184,13 @@ static void refill_listener(struct refill *f, const struct live_id *id, uint32_t
 			return;
 		leaf = renamed.leaf;
 	}
-	struct port_want w = {.proto = c.proto, .family = c.family, .addr = c.addr, .port = c.port, .uid = c.uid,
-			      .dev = c.dev, .flags = (uint16_t)(c.flags | PORT_FREEBIND | PORT_PRIVILEGED | PORT_REUSEADDR),
+	struct port_want w = {.proto = c.proto,
+			      .family = c.family,
+			      .addr = c.addr,
+			      .port = c.port,
+			      .uid = c.uid,
+			      .dev = c.dev,
+			      .flags = (uint16_t)(c.flags | PORT_FREEBIND | PORT_PRIVILEGED | PORT_REUSEADDR),
 			      .owner = {.inode = id->inode, .cookie = id->cookie, .netns = f->n->netns}};
 	w.user = owner_sum(f->n, &w.owner);
 	for (int attempt = 0; attempt < 2 && r == -EADDRINUSE; attempt++) {
@@ -203,7 +209,8 @@ static void refill_listener(struct refill *f, const struct live_id *id, uint32_t
 		f->full = true;
 	if (r < 0)
 		return;
-	if (port_table_set_flags(t, ref, PORT_LISTEN_READY, PORT_LISTEN_READY) == 0 && port_table_get(t, ref, &c) == 0) {
+	if (port_table_set_flags(t, ref, PORT_LISTEN_READY, PORT_LISTEN_READY) == 0 &&
+	    port_table_get(t, ref, &c) == 0) {
 		/* The socket keeps its old name, and the file leads to the socket. */
 		path_leaf(host, ref, &c, new_leaf);
 		(void)raw_renameat(f->s_dir, leaf, f->s_dir, new_leaf);
@@ -219,8 +226,11 @@ static void refill_flow(struct refill *f, const struct live_id *id, const struct
 	if (m->client_host != f->host || m->tuple.local_port == 0 || m->tuple.remote_port == 0 ||
 	    known(t, m->tuple.proto, m->tuple.local_port, id->cookie))
 		return;
-	struct port_want w = {.proto = m->tuple.proto, .family = (enum port_family)m->client_family,
-			      .addr = m->tuple.local, .port = m->tuple.local_port, .uid = raw_geteuid(),
+	struct port_want w = {.proto = m->tuple.proto,
+			      .family = (enum port_family)m->client_family,
+			      .addr = m->tuple.local,
+			      .port = m->tuple.local_port,
+			      .uid = raw_geteuid(),
 			      .flags = PORT_FREEBIND | PORT_PRIVILEGED | PORT_REUSEADDR,
 			      .owner = {.inode = id->inode, .cookie = id->cookie, .netns = f->n->netns}};
 	w.user = owner_sum(f->n, &w.owner);
@@ -235,7 +245,8 @@ static void refill_flow(struct refill *f, const struct live_id *id, const struct
 		f->full = true;
 }
 
-static void refill_one(void *ctx, const struct live_id *id, int state, uint32_t vfs_ino, const uint8_t *name, size_t len)
+static void refill_one(void *ctx, const struct live_id *id, int state, uint32_t vfs_ino, const uint8_t *name,
+		       size_t len)
 {
 	struct refill *f = ctx;
 	struct network_name m;
@@ -356,8 +367,7 @@ int host_attach(struct network *n, uint32_t host, struct network_lock *l)
 	r = find_region(n, host, h, &off, &len);
 	if (r < 0 && r != -EUCLEAN)
 		return r;
-	if (r < 0 ||
-	    port_table_attach(&l->table, region_mem(n, off), len - sizeof(struct map_region)) < 0)
+	if (r < 0 || port_table_attach(&l->table, region_mem(n, off), len - sizeof(struct map_region)) < 0)
 		return host_mend(n, host, l, true);
 	return 0;
 }

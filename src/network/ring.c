@@ -29,8 +29,7 @@ int network_run_open(struct network *n)
 
 		if (!run)
 			break;
-		if (atomic_load(&run->used) &&
-		    !(run->pidns == lock_pidns() && task_is_gone(run->pid, run->opened_ns)))
+		if (atomic_load(&run->used) && !(run->pidns == lock_pidns() && task_is_gone(run->pid, run->opened_ns)))
 			continue;
 		for (uint32_t e = 0; e < MAP_RUN_EVENTS; e++)
 			atomic_store(&run->events[e].stamp, 0);

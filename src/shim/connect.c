@@ -20,8 +20,8 @@
 
 #include "shim/shim.h"
 
-#define LISTENERS_MAX 8 /* dead ones we bury in one connect() */
-#define NAMES_MAX 16	/* ports we try when the name of the flow is taken */
+#define LISTENERS_MAX 64 /* dead ones we bury in one connect() */
+#define NAMES_MAX 16	 /* ports we try when the name of the flow is taken */
 
 /* A new socket in the place of fd, keeping what the descriptor and the tag say. */
 static int replace(int fd, struct tag *t)
@@ -269,6 +269,8 @@ static int reach(struct shim *s, int fd, const struct attempt *a, struct port_re
 		if (r != -ECONNREFUSED && r != -ENOENT)
 			return r;
 		(void)network_dead(&s->net, a->to.index, lref);
+		if (i == 2) /* a group that was killed: all of its dead at once */
+			(void)network_sweep(&s->net, a->to.index);
 		r = find_listener(s, a, &lref, listener);
 		if (r < 0)
 			return r;

@@ -28,13 +28,18 @@ static const struct step {
 	{"and it reads on", "again\n", "again\r\nagain\r\n"},
 	{"Ctrl-C ends it", "\003", NULL},
 	{"by the signal", "echo code=$?\n", "code=130"},
-	{"a program that stops itself stops the job", "$B run -- sh -c 'kill -TSTP $$; echo back=$((3+3))'\n", "Stopped"},
+	{"a program that stops itself stops the job", "$B run -- sh -c 'kill -TSTP $$; echo back=$((3+3))'\n",
+	 "Stopped"},
 	{"and goes on with it", "fg\n", "back=6"},
-	{"Ctrl-C reaches a program once", "$B run -- sh -c 'n=0; trap \"n=\\$((n+1))\" INT; echo go=$((4+4)); while [ $n = 0 ]; "
-					  "do sleep 0.1; done; sleep 0.5; echo times=$n'\n", "go=8"},
+	{"Ctrl-C reaches a program once",
+	 "$B run -- sh -c 'n=0; trap \"n=\\$((n+1))\" INT; echo go=$((4+4)); while [ $n = 0 ]; "
+	 "do sleep 0.1; done; sleep 0.5; echo times=$n'\n",
+	 "go=8"},
 	{"and not twice", "\003", "times=1"},
-	{"a program that handles Ctrl-C and goes on is not left behind", "$B run -- sh -c 'trap \"exit 9\" INT; echo "
-									"w=$((5+5)); while :; do sleep 0.1; done'\n", "w=10"},
+	{"a program that handles Ctrl-C and goes on is not left behind",
+	 "$B run -- sh -c 'trap \"exit 9\" INT; echo "
+	 "w=$((5+5)); while :; do sleep 0.1; done'\n",
+	 "w=10"},
 	{"its own exit code counts", "\003", NULL},
 	{"", "echo code=$?\n", "code=9"},
 	{"Ctrl-\\ ends a program by SIGQUIT", "$B run -- sh -c 'echo q=$((6+6)); exec sleep 100'\n", "q=12"},
@@ -48,8 +53,10 @@ static const struct step {
 	{"", "exit 5\n", NULL},
 	{"", "echo code=$?\n", "code=5"},
 	{"in the background it runs, too", "$B run -- sleep 0.2 & wait $!; echo bg=$?$((9+9))\n", "bg=018"},
-	{"a long table on a narrow terminal", "$B run -H a-rather-long-host-name -- python3 -m http.server 8080 >/dev/null 2>&1 & sleep 1.5; "
-					      "echo up=$((10+10))\n", "up=20"},
+	{"a long table on a narrow terminal",
+	 "$B run -H a-rather-long-host-name -- python3 -m http.server 8080 >/dev/null 2>&1 & sleep 1.5; "
+	 "echo up=$((10+10))\n",
+	 "up=20"},
 	{"does not wrap", "$B ls; echo shown=$((11+11))\n", "shown=22"},
 };
 
@@ -141,7 +148,8 @@ int main(int argc, char **argv)
 			continue;
 		}
 		if (!wait_for(fd, s->expect, 10000)) {
-			printf("not ok: %s\n  typed    %s\n  expected %s\n  screen   %s\n", s->name, s->type, s->expect, screen);
+			printf("not ok: %s\n  typed    %s\n  expected %s\n  screen   %s\n", s->name, s->type, s->expect,
+			       screen);
 			failed++;
 		} else if (strcmp(s->name, "does not wrap") == 0 && !fits(size.ws_col)) {
 			printf("not ok: %s\n%s\n", s->name, screen);

@@ -45,12 +45,12 @@ struct shared {
 };
 static struct shared *sh;
 
-#define FAIL(...)                                                                                                      \
-	do {                                                                                                           \
-		fprintf(stderr, "FAIL %s:%d: ", __FILE__, __LINE__);                                                   \
-		fprintf(stderr, __VA_ARGS__);                                                                          \
-		fprintf(stderr, "\n");                                                                                 \
-		exit(1);                                                                                               \
+#define FAIL(...)                                                    \
+	do {                                                         \
+		fprintf(stderr, "FAIL %s:%d: ", __FILE__, __LINE__); \
+		fprintf(stderr, __VA_ARGS__);                        \
+		fprintf(stderr, "\n");                               \
+		exit(1);                                             \
 	} while (0)
 
 static double now_s(void)
@@ -188,7 +188,8 @@ static void one_listen(struct held *h)
 		f = fopen(path, "r");
 		if (f && fscanf(f, "%*d (%*[^)]) %c %*d %*d %*d %*d %*d %u", &state, &flags) == 2 &&
 		    !(flags & 4)) { /* 4: it is exiting (killed), its sockets may be closed before it is gone */
-			fprintf(stderr, "host %u port %u: %d (state %c) and %d both listen\n", host, port, other, state, getpid());
+			fprintf(stderr, "host %u port %u: %d (state %c) and %d both listen\n", host, port, other, state,
+				getpid());
 			atomic_fetch_add(&sh->wrong, 1);
 		}
 		if (f)
@@ -292,9 +293,11 @@ static void check_after(void)
 			uint32_t cursor = 0;
 
 			while (port_table_next(&l.table, &cursor, &ref, &c))
-				fprintf(stderr, "left: slot %u %s port %u flags %x inode %llu cookie %llu netns %u (ours %u) pid %d\n",
-					ref.slot, claim_state_name[c.state], c.port, c.flags, (unsigned long long)c.owner.inode,
-					(unsigned long long)c.owner.cookie, c.owner.netns, net.netns, c.owner.pid);
+				fprintf(stderr,
+					"left: slot %u %s port %u flags %x inode %llu cookie %llu netns %u (ours %u) pid %d\n",
+					ref.slot, claim_state_name[c.state], c.port, c.flags,
+					(unsigned long long)c.owner.inode, (unsigned long long)c.owner.cookie,
+					c.owner.netns, net.netns, c.owner.pid);
 		}
 		if (r == 0)
 			network_unlock(&l);
@@ -369,9 +372,10 @@ static int mode_kill(int n, double seconds, uint64_t seed)
 		}
 	free(pids);
 	printf("kill: %d processes, %llu killed, %llu stopped, %llu calls, %llu in handlers, %llu refused, %llu lost in mending, "
-	       "%llu timeouts, %llu wrong\n", n, (unsigned long long)killed, (unsigned long long)stopped,
-	       (unsigned long long)sh->ops, (unsigned long long)sh->handler_ops, (unsigned long long)sh->refused,
-	       (unsigned long long)sh->lost, (unsigned long long)sh->timeouts, (unsigned long long)sh->wrong);
+	       "%llu timeouts, %llu wrong\n",
+	       n, (unsigned long long)killed, (unsigned long long)stopped, (unsigned long long)sh->ops,
+	       (unsigned long long)sh->handler_ops, (unsigned long long)sh->refused, (unsigned long long)sh->lost,
+	       (unsigned long long)sh->timeouts, (unsigned long long)sh->wrong);
 	check_after();
 	return sh->wrong != 0 || sh->timeouts != 0 || sh->ops == 0;
 }
@@ -491,7 +495,8 @@ static int mode_garbage(int rounds, uint64_t seed)
 		waitpid(pid, &status, 0);
 		if (status != 0) {
 			fprintf(stderr, "seed %llu: status %x; replay: crash garbage 1 %llu\n",
-				(unsigned long long)(seed + (uint64_t)i), (unsigned)status, (unsigned long long)(seed + (uint64_t)i));
+				(unsigned long long)(seed + (uint64_t)i), (unsigned)status,
+				(unsigned long long)(seed + (uint64_t)i));
 			bad++;
 		}
 		close(live.fd);
@@ -542,7 +547,8 @@ int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
 	int n = argc > 2 ? atoi(argv[2]) : 0, r = 2, at_seed = strcmp(mode, "kill") == 0 ? 4 : 3;
-	uint64_t seed = argc > at_seed ? strtoull(argv[at_seed], NULL, 0) : (uint64_t)time(NULL) << 16 ^ (uint64_t)getpid();
+	uint64_t seed =
+		argc > at_seed ? strtoull(argv[at_seed], NULL, 0) : (uint64_t)time(NULL) << 16 ^ (uint64_t)getpid();
 	char cmd[128];
 
 	snprintf(base, sizeof(base), "/tmp/berth-crash-XXXXXX");
@@ -563,7 +569,8 @@ int main(int argc, char **argv)
 	else if (strcmp(mode, "full") == 0)
 		r = mode_full();
 	else
-		fprintf(stderr, "usage: crash kill PROCESSES SECONDS [SEED] | create PROCESSES | garbage ROUNDS [SEED] | full\n");
+		fprintf(stderr,
+			"usage: crash kill PROCESSES SECONDS [SEED] | create PROCESSES | garbage ROUNDS [SEED] | full\n");
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", base);
 	if (system(cmd) != 0)
 		fprintf(stderr, "could not remove %s\n", base);

@@ -5,8 +5,17 @@ static const struct {
 	const char *name;
 	bool ok;
 } names[] = {
-	{"default", true}, {"a", true}, {"A-1", true}, {"0", true}, {"", false}, {"-a", false}, {"a-", false},
-	{"a.b", false}, {"a/b", false}, {"..", false}, {"a b", false},
+	{"default", true},
+	{"a", true},
+	{"A-1", true},
+	{"0", true},
+	{"", false},
+	{"-a", false},
+	{"a-", false},
+	{"a.b", false},
+	{"a/b", false},
+	{"..", false},
+	{"a b", false},
 	{"a23456789012345678901234567890123456789012345678901234567890123", true},
 	{"a234567890123456789012345678901234567890123456789012345678901234", false},
 };
@@ -116,8 +125,12 @@ static void the_networks_own_directory_is_checked_too(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_name_is_a_label), TEST(a_directory_is_made_closed), TEST(one_open_to_others_is_refused),
-		TEST(a_symbolic_link_is_refused), TEST(a_file_is_refused), TEST(another_users_is_refused),
+		TEST(a_name_is_a_label),
+		TEST(a_directory_is_made_closed),
+		TEST(one_open_to_others_is_refused),
+		TEST(a_symbolic_link_is_refused),
+		TEST(a_file_is_refused),
+		TEST(another_users_is_refused),
 		TEST(the_networks_own_directory_is_checked_too),
 	};
 

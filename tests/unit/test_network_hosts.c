@@ -24,8 +24,17 @@ static const struct {
 	const char *name;
 	int err;
 } names[] = {
-	{"web", 0}, {"WEB", 0}, {"web.", 0}, {"web.net.berth", 0}, {"Web.NET.Berth.", 0}, {"web.other.berth", -ENOENT},
-	{"web.net", -ENOENT}, {".net.berth", -ENOENT}, {"", -ENOENT}, {".", -ENOENT}, {"www.web", -ENOENT},
+	{"web", 0},
+	{"WEB", 0},
+	{"web.", 0},
+	{"web.net.berth", 0},
+	{"Web.NET.Berth.", 0},
+	{"web.other.berth", -ENOENT},
+	{"web.net", -ENOENT},
+	{".net.berth", -ENOENT},
+	{"", -ENOENT},
+	{".", -ENOENT},
+	{"www.web", -ENOENT},
 };
 
 static void names_are_found_as_people_write_them(void **state)
@@ -115,8 +124,9 @@ static void a_scribbled_record_is_restored(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_host_keeps_its_address), TEST(names_are_found_as_people_write_them), TEST(addresses_lead_to_hosts),
-		TEST(a_subnet_runs_out), TEST(the_file_reads_as_hosts_do), TEST(a_scribbled_record_is_restored),
+		TEST(a_host_keeps_its_address),	  TEST(names_are_found_as_people_write_them),
+		TEST(addresses_lead_to_hosts),	  TEST(a_subnet_runs_out),
+		TEST(the_file_reads_as_hosts_do), TEST(a_scribbled_record_is_restored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

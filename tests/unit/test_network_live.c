@@ -128,8 +128,11 @@ static void a_dump_has_it_too(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_socket_lives_until_its_last_copy), TEST(a_copy_in_a_child_keeps_it),
-		TEST(an_inode_with_another_cookie_is_another_socket), TEST(what_cannot_be_asked_is_unknown), TEST(a_dump_has_it_too),
+		TEST(a_socket_lives_until_its_last_copy),
+		TEST(a_copy_in_a_child_keeps_it),
+		TEST(an_inode_with_another_cookie_is_another_socket),
+		TEST(what_cannot_be_asked_is_unknown),
+		TEST(a_dump_has_it_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,7 +129,11 @@ static void a_reused_tid_is_no_owner(void **state)
 
 static void rubbish_in_the_word_is_passed_over(void **state)
 {
-	static const uint64_t words[] = {1, UINT64_MAX, UINT64_C(0xf000000000000000), 0x7fffffff, UINT64_C(0xdeadbeef12345678),
+	static const uint64_t words[] = {1,
+					 UINT64_MAX,
+					 UINT64_C(0xf000000000000000),
+					 0x7fffffff,
+					 UINT64_C(0xdeadbeef12345678),
 					 UINT64_C(0x80000000)};
 
 	(void)state;
@@ -184,8 +188,9 @@ static void threads_exclude_each_other(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(signals_wait_while_it_is_held), TEST(a_dead_owners_lock_is_taken_over), TEST(a_stopped_owner_is_named),
-		TEST(a_reused_tid_is_no_owner), TEST(rubbish_in_the_word_is_passed_over), TEST(threads_exclude_each_other),
+		TEST(signals_wait_while_it_is_held),	  TEST(a_dead_owners_lock_is_taken_over),
+		TEST(a_stopped_owner_is_named),		  TEST(a_reused_tid_is_no_owner),
+		TEST(rubbish_in_the_word_is_passed_over), TEST(threads_exclude_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

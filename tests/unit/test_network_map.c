@@ -46,9 +46,10 @@ static const struct {
 	const char *subnet;
 	int err;
 } subnets[] = {
-	{"10.77.0.0/24", 0}, {"192.168.9.0/30", 0}, {"10.0.0.0/8", 0}, {"10.77.0.1/24", -EINVAL}, {"10.77.0.0", -EINVAL},
-	{"10.77.0.0/31", -EINVAL}, {"10.77.0.0/", -EINVAL}, {"127.0.0.0/24", -EINVAL}, {"224.0.0.0/24", -EINVAL},
-	{"fd00::/64", -EINVAL}, {"x/24", -EINVAL}, {"10.77.0.0/24x", -EINVAL}, {"10.77.0.0/200", -EINVAL},
+	{"10.77.0.0/24", 0},	    {"192.168.9.0/30", 0},     {"10.0.0.0/8", 0},	{"10.77.0.1/24", -EINVAL},
+	{"10.77.0.0", -EINVAL},	    {"10.77.0.0/31", -EINVAL}, {"10.77.0.0/", -EINVAL}, {"127.0.0.0/24", -EINVAL},
+	{"224.0.0.0/24", -EINVAL},  {"fd00::/64", -EINVAL},    {"x/24", -EINVAL},	{"10.77.0.0/24x", -EINVAL},
+	{"10.77.0.0/200", -EINVAL},
 };
 
 static void a_subnet_may_be_given(void **state)
@@ -194,9 +195,14 @@ static void remove_refuses_while_somebody_lives(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_network_is_made_once_and_found_again), TEST(a_subnet_may_be_given), TEST(another_version_is_refused_by_name),
-		TEST(garbage_in_the_header_is_mended), TEST(a_short_file_is_made_whole), TEST(a_missing_table_is_made_anew),
-		TEST(a_damaged_hosts_file_cannot_be_mended), TEST(without_descriptors_there_is_an_error_and_then_not),
+		TEST(a_network_is_made_once_and_found_again),
+		TEST(a_subnet_may_be_given),
+		TEST(another_version_is_refused_by_name),
+		TEST(garbage_in_the_header_is_mended),
+		TEST(a_short_file_is_made_whole),
+		TEST(a_missing_table_is_made_anew),
+		TEST(a_damaged_hosts_file_cannot_be_mended),
+		TEST(without_descriptors_there_is_an_error_and_then_not),
 		TEST(remove_refuses_while_somebody_lives),
 	};
 

@@ -22,8 +22,11 @@ static void paths_come_back(void **state)
 	(void)state;
 	rng_init(&r, SEED);
 	for (int i = 0; i < 20000; i++) {
-		struct port_claim c = {.addr = random_addr(&r), .port = (uint16_t)rng_u64(&r), .uid = (uint32_t)rng_u64(&r),
-				       .dev = (uint32_t)rng_range(&r, 0, 9)}, got;
+		struct port_claim c = {.addr = random_addr(&r),
+				       .port = (uint16_t)rng_u64(&r),
+				       .uid = (uint32_t)rng_u64(&r),
+				       .dev = (uint32_t)rng_range(&r, 0, 9)},
+				  got;
 		struct port_ref ref = {(uint32_t)rng_u64(&r), (uint32_t)rng_u64(&r)}, got_ref;
 		uint32_t host = (uint32_t)rng_range(&r, 0, NETWORK_HOSTS_MAX - 1), got_host;
 		char leaf[PATH_LEAF_MAX];
@@ -33,16 +36,25 @@ static void paths_come_back(void **state)
 		path_leaf(host, ref, &c, leaf);
 		assert_true(path_leaf_parse(leaf, &got_host, &got_ref, &got));
 		assert_true(got_host == host && got_ref.slot == ref.slot && got_ref.generation == ref.generation);
-		assert_true(port_addr_equal(&got.addr, &c.addr) && got.port == c.port && got.uid == c.uid && got.dev == c.dev &&
-			    got.family == c.family && got.flags == c.flags);
+		assert_true(port_addr_equal(&got.addr, &c.addr) && got.port == c.port && got.uid == c.uid &&
+			    got.dev == c.dev && got.family == c.family && got.flags == c.flags);
 		leaf[rng_range(&r, 0, strlen(leaf) - 1)] = (char)rng_u64(&r);
 		(void)path_leaf_parse(leaf, &got_host, &got_ref, &got); /* says yes or no, and reads no further */
 	}
 }
 
-static const char *const not_leaves[] = {"", "-", "x", "1", "1-2-3", "1-2-3-t4-7f000001-50-0", "1-2-3-t4-7f0000-50-0-0",
-	"1-2-3-t4-7f000001-10000-0-0", "1000-2-3-t4-7f000001-50-0-0", "1-2-3-t5-7f000001-50-0-0", "1-2-3-t4-7f000001-50-0-0x",
-	"1-2-3-t4-7f000001-50-0-123456789"};
+static const char *const not_leaves[] = {"",
+					 "-",
+					 "x",
+					 "1",
+					 "1-2-3",
+					 "1-2-3-t4-7f000001-50-0",
+					 "1-2-3-t4-7f0000-50-0-0",
+					 "1-2-3-t4-7f000001-10000-0-0",
+					 "1000-2-3-t4-7f000001-50-0-0",
+					 "1-2-3-t5-7f000001-50-0-0",
+					 "1-2-3-t4-7f000001-50-0-0x",
+					 "1-2-3-t4-7f000001-50-0-123456789"};
 
 static void other_files_are_not_ours(void **state)
 {
@@ -67,20 +79,28 @@ static void flow_names_come_back(void **state)
 	other.key[3] ^= 1;
 	rng_init(&r, SEED);
 	for (int i = 0; i < 20000; i++) {
-		struct network_name m = {.tuple = {.proto = PORT_TCP, .local = random_addr(&r), .remote = random_addr(&r),
-						   .local_port = (uint16_t)rng_u64(&r), .remote_port = (uint16_t)rng_u64(&r)},
-					 .client_host = (uint32_t)rng_range(&r, 0, 4095), .server_host = (uint32_t)rng_range(&r, 0, 4095),
-					 .client_slot = (uint32_t)rng_u64(&r), .client_family = PORT_FAMILY_4, .server_family = PORT_FAMILY_6};
+		struct network_name m = {.tuple = {.proto = PORT_TCP,
+						   .local = random_addr(&r),
+						   .remote = random_addr(&r),
+						   .local_port = (uint16_t)rng_u64(&r),
+						   .remote_port = (uint16_t)rng_u64(&r)},
+					 .client_host = (uint32_t)rng_range(&r, 0, 4095),
+					 .server_host = (uint32_t)rng_range(&r, 0, 4095),
+					 .client_slot = (uint32_t)rng_u64(&r),
+					 .client_family = PORT_FAMILY_4,
+					 .server_family = PORT_FAMILY_6};
 		struct network_name got;
 		uint8_t name[NETWORK_NAME_OCTETS];
 		size_t len = network_name_encode(&net, &m, name);
 
 		assert_true(len > 8 && len <= NETWORK_NAME_OCTETS && name[0] == 0);
 		assert_int_equal(network_name_decode(&net, name, len, &got), 0);
-		assert_true(port_addr_equal(&got.tuple.local, &m.tuple.local) && port_addr_equal(&got.tuple.remote, &m.tuple.remote));
-		assert_true(got.tuple.local_port == m.tuple.local_port && got.tuple.remote_port == m.tuple.remote_port &&
-			    got.client_host == m.client_host && got.server_host == m.server_host &&
-			    got.client_slot == m.client_slot && got.client_family == 4 && got.server_family == 6);
+		assert_true(port_addr_equal(&got.tuple.local, &m.tuple.local) &&
+			    port_addr_equal(&got.tuple.remote, &m.tuple.remote));
+		assert_true(got.tuple.local_port == m.tuple.local_port &&
+			    got.tuple.remote_port == m.tuple.remote_port && got.client_host == m.client_host &&
+			    got.server_host == m.server_host && got.client_slot == m.client_slot &&
+			    got.client_family == 4 && got.server_family == 6);
 		assert_int_equal(network_name_decode(&other, name, len, &got), -ENOENT);
 		assert_int_equal(network_name_decode(&net, name, len - 1, &got), -ENOENT);
 		assert_int_equal(network_name_decode(&net, name, rng_range(&r, 0, len - 1), &got), -ENOENT);
@@ -117,7 +137,9 @@ static void a_deep_directory_is_reached_all_the_same(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(paths_come_back), TEST(other_files_are_not_ours), TEST(flow_names_come_back),
+		TEST(paths_come_back),
+		TEST(other_files_are_not_ours),
+		TEST(flow_names_come_back),
 		TEST(a_deep_directory_is_reached_all_the_same),
 	};
 

@@ -44,7 +44,11 @@ static void a_connect_finds_the_listener_that_is_ready(void **state)
 	fixture_open("net");
 	a = fixture_host("a");
 	b = fixture_host("b");
-	t = (struct port_tuple){.proto = PORT_TCP, .local = a.addr4, .remote = b.addr4, .local_port = 80, .remote_port = 40000};
+	t = (struct port_tuple){.proto = PORT_TCP,
+				.local = a.addr4,
+				.remote = b.addr4,
+				.local_port = 80,
+				.remote_port = 40000};
 	assert_int_equal(network_find_listener(&net, 0, &t, &found, &got), -ECONNREFUSED);
 	fd = fixture_listen(0, 80, &ref, &c);
 	assert_int_equal(network_find_listener(&net, 0, &t, &found, &got), 0);
@@ -143,7 +147,11 @@ static void a_damaged_table_is_rebuilt_from_the_living(void **state)
 	fd2 = fixture_socket();
 	w = fixture_want(fd2, 80);
 	assert_int_equal(network_bind(&net, 0, PORT_REF_NONE, &w, &other, &no), -EADDRINUSE);
-	t = (struct port_tuple){.proto = PORT_TCP, .local = a.addr4, .remote = a.addr4, .local_port = 80, .remote_port = 4};
+	t = (struct port_tuple){.proto = PORT_TCP,
+				.local = a.addr4,
+				.remote = a.addr4,
+				.local_port = 80,
+				.remote_port = 4};
 	assert_int_equal(network_find_listener(&net, 0, &t, &found, &got), 0);
 	client = fixture_socket();
 	assert_int_equal(network_path_connect(&net, client, 0, found, &got), 0); /* its path moved with it */
@@ -218,10 +226,14 @@ static void a_sweep_leaves_no_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(the_living_are_in_the_way_and_named), TEST(a_connect_finds_the_listener_that_is_ready),
-		TEST(a_table_of_the_living_grows), TEST(the_dead_do_not_make_it_grow_for_ever),
-		TEST(a_damaged_table_is_rebuilt_from_the_living), TEST(two_hosts_never_share_a_region),
-		TEST(low_ports_are_a_matter_of_the_network), TEST(a_sweep_leaves_no_path),
+		TEST(the_living_are_in_the_way_and_named),
+		TEST(a_connect_finds_the_listener_that_is_ready),
+		TEST(a_table_of_the_living_grows),
+		TEST(the_dead_do_not_make_it_grow_for_ever),
+		TEST(a_damaged_table_is_rebuilt_from_the_living),
+		TEST(two_hosts_never_share_a_region),
+		TEST(low_ports_are_a_matter_of_the_network),
+		TEST(a_sweep_leaves_no_path),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,10 @@
 
 static struct network_event event(int i)
 {
-	return (struct network_event){.at_us = (uint64_t)i, .pid = 1, .comm = "x", .call = 'b',
+	return (struct network_event){.at_us = (uint64_t)i,
+				      .pid = 1,
+				      .comm = "x",
+				      .call = 'b',
 				      .want = {.proto = PORT_TCP, .family = PORT_FAMILY_4, .port = (uint16_t)i},
 				      .refusal = {.err = -EADDRINUSE, .rule = PORT_RULE_R1_OVERLAP}};
 }
@@ -98,7 +101,9 @@ static void a_dead_runs_record_is_used_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(events_arrive_in_order), TEST(any_number_is_safe), TEST(rubbish_is_not_handed_on),
+		TEST(events_arrive_in_order),
+		TEST(any_number_is_safe),
+		TEST(rubbish_is_not_handed_on),
 		TEST(a_dead_runs_record_is_used_again),
 	};
 
