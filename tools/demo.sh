@@ -28,7 +28,7 @@ cleanup() {
 	rm -rf "$top"
 }
 trap cleanup EXIT
-trap 'exit 1' INT TERM HUP
+trap 'exit 1' INT TERM HUP PIPE
 
 step() { printf '\n# %s\n' "$1"; }
 show() { printf '$ %s\n' "$1"; }

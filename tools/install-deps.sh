@@ -17,10 +17,10 @@ packages_of() {
 	case $1 in
 	build) echo gcc libc6-dev meson ninja-build pkg-config\|pkgconf libjansson-dev python3 ;;
 	demo) echo python3 curl ;;
-	check) echo libcmocka-dev clang-format-14\|clang-format binutils ;;
+	check) echo libcmocka-dev clang-format-14\|clang-format binutils netbase ;;
 	test) # clang's runtime has the version in its name; see clang_runtime()
 		echo clang @clang-runtime libcmocka-dev clang-format-14\|clang-format \
-			netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils
+			netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils netbase
 		case $(dpkg --print-architecture) in
 		amd64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
 		esac ;;

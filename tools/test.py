@@ -41,7 +41,7 @@ FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "30"))
 TAP_LINE = re.compile(r"^(not )?ok \d+\b[^#]*(#\s*[Ss][Kk][Ii][Pp])?")
 # Sanitizers and the preload library do not mix in one process, so only these suites run under them.
 SAN_SUITES = ("unit", "golden", "crash")
-QUICK_SUITES = ("unit", "golden")
+QUICK_SUITES = ("unit", "golden", "cli")
 
 
 class Count:
@@ -208,7 +208,10 @@ def meson_tests(count, directory, label, only=None, without=(), env=None, multip
         result = row["result"]
         tap = [m.groups() for m in map(TAP_LINE.match, text.splitlines()) if m]
         n_ok = sum(1 for bad, skipped in tap if not bad and not skipped)
-        if result in ("OK", "EXPECTEDFAIL"):
+        # cmocka writes "not ok N # SKIP" for a test that skipped itself, which meson takes for a failure.
+        only_skips = (result == "FAIL" and row.get("returncode") == 0 and any(s for _, s in tap)
+                      and not any(bad and not s for bad, s in tap))
+        if result in ("OK", "EXPECTEDFAIL") or (only_skips and n_ok):
             count.ok(name, row["duration"], max(n_ok, 1))
             count.skipped += sum(1 for _, skipped in tap if skipped)
         elif result == "SKIP" or row.get("returncode") == SKIP:

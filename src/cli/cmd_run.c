@@ -298,11 +298,18 @@ static int run_it(struct cli *cli, const char *path, char **argv, bool quiet)
 	struct relay_end end;
 	int number = network_run_open(&cli->net), r;
 
-	if (number < 0)
+	if (number < 0 && number != -ENOSPC)
 		return cli_fail(cli, number, "no room for another run in network '%s'", cli->network_name);
 	run = (struct run){.cli = cli, .number = (uint32_t)number, .quiet = quiet};
 	relay.word = network_event_word(&cli->net, run.number);
-	if (!put_env("BERTH_RUN", "%d", number)) {
+	if (number < 0) { /* more runs at once than there are records: all works but the explanations */
+		static uint32_t never;
+
+		cli_warn(cli, "very many runs in network '%s': refusals of this one will not be explained",
+			 cli->network_name);
+		relay.word = &never;
+		unsetenv("BERTH_RUN");
+	} else if (!put_env("BERTH_RUN", "%d", number)) {
 		network_run_close(&cli->net, run.number);
 		return cli_fail(cli, -ENOMEM, "cannot set the environment");
 	}

@@ -63,9 +63,9 @@ static int say_free(struct cli *cli, const struct port_endpoint *e, const struct
 		cli_say(cli, "%u-%u/%s are free on host %s\n", e->ports.first, e->ports.last,
 			e->has_proto ? port_proto_name[e->proto] : "tcp and udp", cli->host_name);
 	else
-		cli_say(cli, "%s is free on host %s%s\n",
-			cli_port(e->ports.first, e->has_proto ? e->proto : PORT_TCP, port), cli->host_name,
-			e->has_proto ? "" : ", and so is the UDP port");
+		cli_say(cli, "%s is free on host %s\n",
+			cli_port(e->ports.first, e->has_proto ? e->proto : PORT_TCP, port), cli->host_name);
+	cli_udp_note(cli, e->has_proto && e->proto == PORT_UDP);
 	if (!missing && !cli->host_given)
 		hint_other_hosts(cli, *f);
 	return CLI_NO;

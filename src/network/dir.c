@@ -61,7 +61,7 @@ int write_all(int fd, const char *s, size_t len_bytes)
 static int check_fd(int fd, const char *shown, struct network_error *reterr)
 {
 	struct stat st;
-	char text[64];
+	char text[128];
 	struct text t = text_on(text, sizeof(text));
 	int r = raw_fstat(fd, &st);
 
@@ -78,8 +78,8 @@ static int check_fd(int fd, const char *shown, struct network_error *reterr)
 	if (st.st_mode & 077) {
 		text_str(&t, " is open to others (mode 0");
 		text_u64(&t, (st.st_mode >> 6 & 7) * 100 + (st.st_mode >> 3 & 7) * 10 + (st.st_mode & 7));
-		text_str(&t, "); do: chmod 700 ");
-		return error_say(reterr, -EACCES, shown, text, shown);
+		text_str(&t, "): berth needs a folder that only you can enter; set BERTH_DIR to one");
+		return error_say(reterr, -EACCES, shown, text, NULL);
 	}
 	return 0;
 }

@@ -2,7 +2,7 @@
  *
  *     0        header: what never changes (summed), then the network's lock and the allocator's cursor
  *     4 KiB    NETWORK_HOSTS_MAX host records of 128 octets, in order of index
- *     516 KiB  MAP_RUNS run records: explanations on their way to a `berth run`
+ *     516 KiB  MAP_RUNS (1 MiB) run records: explanations on their way to a `berth run`
  *     then     regions, page aligned: a summed region head and one host's port table
  *
  * The order of locks: a host's, then the network's, then the directory's flock (repair of the file).
@@ -20,7 +20,7 @@
 
 #define PAGE_BYTES 4096u
 #define MAP_MAGIC UINT64_C(0x0a68747265620a89) /* octets no text file begins with */
-#define MAP_RUNS 64u
+#define MAP_RUNS 128u
 #define MAP_RUN_EVENTS 16u
 #define MAP_LEN_MAX ((UINT64_C(1) << 40) - PAGE_BYTES)
 #define HOST_USED 0x74736f68u

@@ -193,5 +193,5 @@ int path_probe(const struct network *n, uint32_t host, struct port_ref ref, cons
 		return fd;
 	r = network_path_connect(n, fd, host, ref, c);
 	raw_close(fd);
-	return r == -EPROTOTYPE ? 1 : r == -ECONNREFUSED || r == -ENOENT ? 0 : r < 0 ? r : 1;
+	return r == -EPROTOTYPE ? 1 : r == -ECONNREFUSED ? 0 : r < 0 ? r : 1;
 }

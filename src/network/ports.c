@@ -17,6 +17,7 @@
 #include "network/internal.h"
 
 #define ROUNDS_MAX 64	       /* of trying again with one blocker gone; then a sweep does the rest */
+#define SWEEPS_MAX 3	       /* of a full range in one call: others take what a sweep frees */
 #define SWEEP_CLAIMS_MIN 1024u /* a smaller table that is full grows even when a sweep helped */
 
 enum call { CALL_BIND, CALL_PROBE, CALL_LISTEN, CALL_CONNECT };
@@ -245,15 +246,21 @@ static int make_room(struct network *n, uint32_t host, bool grow)
 	uint32_t room = 0, sockets = 0;
 	int ended = sweep_host(n, host, &room, &sockets), r;
 
+	/* When nothing was left to end, another thread may have swept a moment ago: look again. */
 	if (!grow)
-		return ended > 0 ? 0 : -EADDRNOTAVAIL;
-	if (ended > 0 && (uint32_t)ended >= room / 2 && room >= SWEEP_CLAIMS_MIN && room >= sockets)
-		return 0;
+		return ended < 0 ? ended : 0;
 	r = network_lock(n, host, &l);
 	if (r < 0)
 		return r;
-	/* Another thread may have grown it meanwhile. */
-	r = host_claims_room(&l) > room ? 0 : host_grow(n, host, &l, 2 * host_claims_room(&l));
+	/* What counts is how much room there is now: other threads sweep and grow at the same time. A small
+	 * table, or one with fewer claims than the machine has sockets, would be swept too often. */
+	uint32_t now = port_table_n_claims(&l.table);
+	bool often = room < SWEEP_CLAIMS_MIN || room < sockets;
+
+	if (host_claims_room(&l) > room || (!often && now <= room / 2) || (ended == 0 && now < room))
+		r = 0;
+	else
+		r = host_grow(n, host, &l, 2 * host_claims_room(&l));
 	network_unlock(&l);
 	return r < 0 && ended > 0 ? 0 : r;
 }
@@ -287,7 +294,8 @@ static bool suspicious(const struct network *n, uint32_t host, int r, const stru
 static int run(struct network *n, uint32_t host, const struct request *q, struct port_ref *ret,
 	       struct port_refusal *reterr)
 {
-	bool swept = false, mended = false;
+	unsigned sweeps = 0;
+	bool mended = false;
 	struct port_refusal no;
 	struct network_lock l;
 	struct port_want want = *q->want;
@@ -337,9 +345,9 @@ static int run(struct network *n, uint32_t host, const struct request *q, struct
 				continue;
 			break;
 		}
-		if (no.rule != PORT_RULE_RANGE_FULL || swept || make_room(n, host, false) < 0)
+		if (no.rule != PORT_RULE_RANGE_FULL || sweeps == SWEEPS_MAX || make_room(n, host, false) < 0)
 			break;
-		swept = true;
+		sweeps++;
 	}
 	if (reterr) {
 		no.err = r;
@@ -522,9 +530,11 @@ static int tidy_path(void *ctx, int dir, const char *leaf)
 		return 0;
 	if (r != 0 && r != -ESTALE && r != -ENOENT)
 		return 0;
-	if (path_probe(y->n, host, ref, &named) != 1)
+	int answer = path_probe(y->n, host, ref, &named);
+
+	if (answer == 0) {
 		(void)raw_unlinkat(dir, leaf, 0);
-	else if (r == -ESTALE && y->mended_host != host) {
+	} else if (answer == 1 && r == -ESTALE && y->mended_host != host) {
 		y->mended_host = host; /* once in a row: not every such path is a listener's */
 		check_host(y->n, host, true);
 	}

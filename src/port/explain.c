@@ -487,7 +487,7 @@ static void say_try(const struct port_want *w, const struct port_refusal *r, con
 		return;
 	case PORT_REASON_PRIVILEGED:
 		try_port(w, near, e);
-		try_next(e, "start it without --privileged-ports=deny, as the user whose network this is");
+		try_next(e, "make the network anew without --privileged-ports=deny (berth net rm NAME comes first)");
 		return;
 	case PORT_REASON_NOT_LOCAL:
 		try_next(e, "bind %s, which means every address of this host",

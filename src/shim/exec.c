@@ -216,3 +216,33 @@ EXPORT(int, execle, (const char *path, const char *first, ...))
 	va_end(ap);
 	return shim_next()->execve(path, argv, WITH_OURS(env));
 }
+
+/* libc starts the shell itself, with the program's environment as it stands. One that was cleared gets ours
+ * for as long as that takes. */
+#define WITH_ENVIRON(result, call)                     \
+	do {                                           \
+		char **theirs_ = environ;              \
+		environ = (char **)WITH_OURS(theirs_); \
+		result = (call);                       \
+		environ = theirs_;                     \
+	} while (0)
+
+EXPORT(int, system, (const char *command))
+{
+	int r;
+
+	if (!needs(environ))
+		return shim_next()->system(command);
+	WITH_ENVIRON(r, shim_next()->system(command));
+	return r;
+}
+
+EXPORT(void *, popen, (const char *command, const char *type))
+{
+	void *r;
+
+	if (!needs(environ))
+		return shim_next()->popen(command, type);
+	WITH_ENVIRON(r, shim_next()->popen(command, type));
+	return r;
+}

@@ -70,6 +70,8 @@ struct mmsghdr;
 	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                                    \
 	X(int, execve, (const char *, char *const *, char *const *))                                              \
 	X(int, execvpe, (const char *, char *const *, char *const *))                                             \
+	X(int, system, (const char *))                                                                            \
+	X(void *, popen, (const char *, const char *))                                                            \
 	X(int, fexecve, (int, char *const *, char *const *))                                                      \
 	X(int, execveat, (int, const char *, char *const *, char *const *, int))                                  \
 	X(int, posix_spawn, (pid_t *, const char *, const void *, const void *, char *const *, char *const *))    \
