@@ -557,7 +557,8 @@ static int hold_join(struct port_table *t, uint32_t is)
 static int hold_leave(struct port_table *t, uint32_t is, bool keep_bucket)
 {
 	struct slot *s = slot_at(t, is), *next = slot_at(t, s->m_next), *prev = slot_at(t, s->m_prev);
-	struct hold *h = hold_at(t, s->hold);
+	uint32_t ih = *(volatile uint32_t *)&s->hold;
+	struct hold *h = hold_at(t, ih);
 
 	if (h == NULL || !h->used || h->n == 0)
 		return -EUCLEAN;
@@ -567,7 +568,7 @@ static int hold_leave(struct port_table *t, uint32_t is, bool keep_bucket)
 		prev->m_next = s->m_next;
 	else
 		h->first = s->m_next;
-	return --h->n == 0 ? hold_drop(t, s->hold, keep_bucket) : 0;
+	return --h->n == 0 ? hold_drop(t, ih, keep_bucket) : 0;
 }
 
 /* --- flows --- */

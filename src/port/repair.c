@@ -184,15 +184,16 @@ int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes, 
 	for (uint32_t i = 0; i < t->n_max; i++) {
 		const struct slot *s = slot_at(t, i);
 		const struct hold *h = hold_at(t, s->hold);
+		const struct bucket *o = h != NULL ? bucket_at(t, h->bucket) : NULL;
+		struct hold *mine = hold_at(ret_bigger, slot_at(ret_bigger, i)->hold);
 		uint32_t ib;
 
-		if (s->c.state == CLAIM_FREE || h == NULL || bucket_at(t, h->bucket) == NULL)
+		if (s->c.state == CLAIM_FREE || o == NULL || mine == NULL)
 			continue;
 		if (s->c.proto == PORT_UDP)
-			hold_at(ret_bigger, slot_at(ret_bigger, i)->hold)->order = h->order;
+			mine->order = h->order;
 		if (index_bucket(ret_bigger, s->c.proto, s->c.port, &ib) == 0) {
 			struct bucket *b = bucket_at(ret_bigger, ib);
-			const struct bucket *o = bucket_at(t, h->bucket);
 
 			b->frp = o->frp;
 			b->fast_family = o->fast_family;

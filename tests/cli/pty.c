@@ -43,7 +43,7 @@ static const struct step {
 	{"its own exit code counts", "\003", NULL},
 	{"", "echo code=$?\n", "code=9"},
 	{"Ctrl-\\ ends a program by SIGQUIT", "$B run -- sh -c 'echo q=$((6+6)); exec sleep 100'\n", "q=12"},
-	{"", "\034", NULL},
+	{"", "\034", "Quit"},
 	{"", "echo code=$?\n", "code=131"},
 	{"a shell of its own inside", "$B run -- bash --norc -i\n", NULL},
 	{"has job control", "echo inner=$((7+7))\n", "inner=14"},

@@ -3,6 +3,7 @@
  *     crash kill PROCESSES SECONDS [SEED]   processes bind, listen, connect and close on four hosts, in signal
  *                                           handlers too, while they are killed with -9 and stopped at random
  *     crash create PROCESSES [SEED]         all make the same network at once, and hosts in it
+ *     crash racing SECONDS [SEED]           one scribbles into a table while another uses it
  *     crash garbage ROUNDS [SEED]           random octets in random places, or the file cut short; then use
  *     crash full                            a device with no space left (exit 77 where none can be mounted)
  *
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -543,6 +545,98 @@ static int mode_full(void)
 	return 0;
 }
 
+/* Another process writes into the table while we use it: answers may be anything, but they come. The
+ * table ends where its memory ends, so that one octet further is a fault. */
+static void scribble(uint8_t *mem, size_t len, uint64_t seed)
+{
+	rng_init(&rng, seed);
+	for (;;) {
+		mem[rng_range(&rng, 0, len - 1)] = (uint8_t)rng_u64(&rng);
+		for (volatile uint64_t pause = rng_range(&rng, 0, 200); pause > 0; pause--)
+			continue;
+	}
+}
+
+static void use_racing(struct port_table *t, uint64_t n)
+{
+	struct port_want w = {.family = PORT_FAMILY_4, .addr = rng_u64(&rng) & 1 ? PORT_ADDR_ANY4 : PORT_ADDR_LOOP4};
+	struct port_addr loop = PORT_ADDR_LOOP4;
+	struct port_ref ref = PORT_REF_NONE;
+	struct port_claim c;
+	uint32_t cursor = 0;
+
+	w.proto = rng_u64(&rng) & 1 ? PORT_UDP : PORT_TCP;
+	w.port = (uint16_t)(rng_u64(&rng) & 3 ? 2000 + rng_range(&rng, 0, 19) : 0);
+	w.flags = (uint16_t)rng_range(&rng, 0, 3) | PORT_PRIVILEGED;
+	struct port_tuple at = {w.proto, loop, loop, w.port, 7};
+
+	switch (rng_range(&rng, 0, 7)) {
+	case 0:
+	case 1:
+		if (port_table_bind(t, ref, &w, n, &ref, NULL) == 0 && port_table_listen(t, &ref, &w, n, NULL) == 0)
+			(void)!port_table_set_flags(t, ref, PORT_REUSEADDR, PORT_REUSEADDR);
+		break;
+	case 2:
+		w.port = 0;
+		if (port_table_connect(t, &ref, &w, &loop, &loop, 7, n, NULL) == 0)
+			(void)!port_table_linger(t, ref, n + 100);
+		break;
+	case 3:
+		(void)port_table_expire(t, n, 8);
+		break;
+	case 4:
+		while (port_table_next(t, &cursor, &ref, &c))
+			if (c.port % 3 == 0)
+				(void)!port_table_release(t, ref);
+		break;
+	case 5:
+		(void)!port_demux(t, &at, 0, &ref);
+		break;
+	case 6:
+		(void)port_table_check(t);
+		break;
+	default:
+		if (n % 50 == 0)
+			(void)port_table_repair(t, NULL, NULL);
+	}
+}
+
+static int mode_racing(int seconds, uint64_t seed)
+{
+	size_t len = port_table_size(64), pages = (len + 4095) & ~(size_t)4095;
+	uint8_t *mem = mmap(NULL, pages + 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *at;
+	static const uint8_t secret[16] = "racing";
+	struct port_table t;
+	double end = now_s() + seconds;
+	uint64_t n = 0;
+	pid_t pid;
+
+	if (mem == MAP_FAILED || mprotect(mem + pages, 4096, PROT_NONE) < 0)
+		FAIL("mmap");
+	at = mem + ((pages - len) & ~(size_t)63);
+	if (port_table_init(&t, at, len, 64, secret) < 0)
+		FAIL("init");
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* it knows no end of its own */
+		scribble(at, len, seed);
+	}
+	rng_init(&rng, seed + 1);
+	while (now_s() < end)
+		for (int i = 0; i < 500; i++)
+			use_racing(&t, ++n);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	(void)port_table_repair(&t, NULL, NULL);
+	printf("racing: %llu calls against a scribbler\n", (unsigned long long)n);
+	if (port_table_attach(&t, at, len) < 0) { /* its head may be gone: the network makes it anew */
+		if (port_table_init(&t, at, len, 64, secret) < 0)
+			FAIL("init");
+	}
+	(void)port_table_repair(&t, NULL, NULL);
+	return port_table_check(&t) ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
@@ -566,11 +660,13 @@ int main(int argc, char **argv)
 		r = mode_create(n, seed);
 	else if (strcmp(mode, "garbage") == 0)
 		r = mode_garbage(n, seed);
+	else if (strcmp(mode, "racing") == 0)
+		r = mode_racing(n, seed);
 	else if (strcmp(mode, "full") == 0)
 		r = mode_full();
 	else
 		fprintf(stderr,
-			"usage: crash kill PROCESSES SECONDS [SEED] | create PROCESSES | garbage ROUNDS [SEED] | full\n");
+			"usage: crash kill PROCESSES SECONDS [SEED] | create PROCESSES | garbage ROUNDS [SEED] | racing SECONDS [SEED] | full\n");
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", base);
 	if (system(cmd) != 0)
 		fprintf(stderr, "could not remove %s\n", base);

@@ -596,6 +596,57 @@ static void much_unread(void)
 	close(l);
 }
 
+/* Many threads choose, and give back: the range is full of the dead again and again, and whoever finds it so
+ * while another has just swept it must look again. */
+static void *choose_ports(void *arg)
+{
+	int *bad = arg;
+
+	for (int i = 0; i < 2000; i++) {
+		struct sockaddr_in a = at("127.0.0.1", 0);
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		*bad += bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0;
+		close(fd);
+	}
+	return NULL;
+}
+
+static void many_choose_ports(void)
+{
+	enum { N = 16 };
+	pthread_t th[N];
+	int bad[N] = {0};
+
+	for (int i = 0; i < N; i++)
+		WANT(pthread_create(&th[i], NULL, choose_ports, &bad[i]) == 0);
+	for (int i = 0; i < N; i++)
+		pthread_join(th[i], NULL);
+	for (int i = 0; i < N; i++)
+		WANT(bad[i] == 0);
+}
+
+static void cleared_environment(void)
+{
+	int st;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		char line[64] = "";
+		FILE *f;
+
+		clearenv();
+		if (system("/usr/bin/env | grep -q '^BERTH_HOST=one$'") != 0)
+			_exit(1);
+		f = popen("/usr/bin/env | grep -c '^LD_PRELOAD=.*libberth'", "r");
+		if (!f || !fgets(line, sizeof(line), f) || line[0] != '1')
+			_exit(2);
+		_exit(getenv("LD_PRELOAD") ? 3 : 0); /* to the program it stays cleared */
+	}
+	WANT(waitpid(pid, &st, 0) == pid);
+	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
+}
+
 static const struct check {
 	const char *name;
 	void (*run)(void);
@@ -612,6 +663,8 @@ static const struct check {
 	{"errno is kept by calls that succeed", errno_is_kept},
 	{"exec and spawn keep the network, whatever the environment", exec_keeps_the_network},
 	{"threads, signal handlers and forks", threads_signals_and_forks},
+	{"many threads choose ports", many_choose_ports},
+	{"a shell of a program that cleared its environment", cleared_environment},
 	{"a descriptor that was passed is still the socket", passed_descriptors},
 	{"a backlog deeper than was asked for", deep_backlog},
 	{"MSG_FASTOPEN connects", fast_open},
