@@ -13,13 +13,7 @@
 	X(port_chosen, "port", "start", "", "")             \
 	X(port_repair, "kept", "dropped", "", "")           \
 	/* network/ */                                      \
-	X(lock_take, "host", "owner", "waited_us", "")      \
 	X(lock_steal, "host", "dead_owner", "", "")         \
-	X(lock_stopped, "host", "owner", "waited_us", "")   \
 	X(network_damage, "host", "where", "value", "")     \
 	X(network_grow, "host", "from", "to", "")           \
-	X(claim_dead, "slot", "port", "inode", "cookie")    \
-	/* shim/ */                                         \
-	X(shim_call, "call", "fd", "result", "")            \
-	X(shim_socket, "fd", "family", "type", "")          \
-	X(shim_fallback, "call", "fd", "err", "")
+	X(claim_dead, "slot", "port", "inode", "cookie")

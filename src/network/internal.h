@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "base/trace.h"
 #include "network/network.h"
 #include "network/raw.h"
 #include "network/text.h"

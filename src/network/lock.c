@@ -272,6 +272,9 @@ int network_lock(struct network *n, uint32_t host, struct network_lock *ret)
 		*ret = (struct network_lock){.sigmask = sigmask, .word = &h->lock, .me = me};
 		int dead_owner = r;
 
+		if (dead_owner)
+			TRACE(lock_steal, host);
+
 		r = host_attach(n, host, ret);
 		if (r == 0 && dead_owner && !port_table_check(&ret->table))
 			r = host_mend(n, host, ret, false);

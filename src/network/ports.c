@@ -64,6 +64,8 @@ static int end_dead(struct network *n, uint32_t host, struct port_ref ref, const
 	struct port_claim c;
 	int r = network_lock(n, host, &l);
 
+	TRACE(claim_dead, ref.slot, was->port, was->owner.inode, was->owner.cookie);
+
 	if (r < 0)
 		return r;
 	r = port_table_get(&l.table, ref, &c);

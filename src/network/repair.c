@@ -106,6 +106,7 @@ int host_grow(struct network *n, uint32_t host, struct network_lock *l, uint32_t
 		region_free(n, off, len);
 		return r < 0 ? r : -EUCLEAN;
 	}
+	TRACE(network_grow, host, l->table.n_max, n_claims);
 	l->table = bigger;
 	atomic_store((_Atomic uint64_t *)&h->table_off, off); /* this one store is the change; the length follows */
 	h->table_len_bytes = len;
@@ -296,6 +297,7 @@ int host_mend(struct network *n, uint32_t host, struct network_lock *l, bool reb
 	struct map_host *h = map_host(n, host);
 	int r = 0;
 
+	TRACE(network_damage, host, rebuild);
 	if (!h)
 		return -EUCLEAN;
 	if (!rebuild) {
