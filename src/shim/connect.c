@@ -284,6 +284,7 @@ static int established(int fd, struct tag *t, bool nonblocking)
 	if (nonblocking)
 		t->flags |= TAG_FRESH;
 	tag_set(fd, t);
+	spin_mark(fd);
 	if (!nonblocking)
 		return 0;
 	sock_grow(fd);

@@ -67,6 +67,8 @@ EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 	struct shim *s;
 	struct tag t;
 
+	if (spin_may(fd, flags))
+		return spin_recv(fd, buf, len, flags);
 	if (!odd(flags) || !ours(fd, &s, &t))
 		return shim_next()->recv(fd, buf, len, flags);
 	return receive(fd, len, flags);
@@ -77,6 +79,8 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 	struct shim *s;
 	struct tag t;
 
+	if (!sa && spin_may(fd, flags))
+		return spin_recv(fd, buf, len, flags);
 	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
 		return shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len);
 	if (sa_len)

@@ -87,6 +87,7 @@ static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, con
 			       TAG_NOPORT | TAG_EXTRA);
 	sock_grow(fd);
 	tag_set(fd, &t);
+	spin_mark(fd);
 	if (lt->flags & TAG_INHERIT)
 		inherit(listener, fd);
 	if (lt->flags & TAG_EXTRA)

@@ -147,6 +147,11 @@ MUST_CHECK int sock_claim(struct shim *s, int fd, const struct tag *t, struct po
 MUST_CHECK int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret);
 void shim_event(struct shim *s, char call, const struct port_want *want, const struct port_refusal *r);
 
+/* spin.c: a descriptor became a connected stream of ours; may this receive look before it sleeps; do so. */
+void spin_mark(int fd);
+bool spin_may(int fd, int flags);
+ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
+
 /* sockaddr in and out (sockaddr.c). */
 struct port_addr addr_any(enum port_family f);
 /* Family and length are known to be right: at least 16 octets, or 24 for family 6. */

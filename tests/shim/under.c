@@ -576,6 +576,59 @@ static void fast_open(void)
 }
 
 /* More may be unread than AF_UNIX gives by default: a program that writes before it reads must not hang. */
+static void *answer_late(void *arg)
+{
+	const int *fd = arg;
+
+	for (int i = 0; i < 40; i++) {
+		struct timespec pause = {.tv_nsec = (i % 8) * 15000}; /* before, while and after somebody looks */
+
+		nanosleep(&pause, NULL);
+		if (send(*fd, "x", 1, 0) != 1)
+			break;
+	}
+	shutdown(*fd, SHUT_WR);
+	return NULL;
+}
+
+/* spin.c looks before it sleeps: what a receive says must not hang on when the octet comes. */
+static void waiting_receives(void)
+{
+	struct timeval limit = {.tv_usec = 20000}, none = {0};
+	int l = listener("127.0.0.1", 4300, 0), c = dial("127.0.0.1", 4300), a = accept(l, NULL, NULL), got = 0;
+	struct pollfd quiet = {.fd = c, .events = POLLIN};
+	pthread_t t;
+	char b[8];
+
+	WANT(l >= 0 && c >= 0 && a >= 0);
+	for (int i = 0; i < 3; i++) {
+		setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+		WANT(recv(c, b, sizeof(b), 0) == -1 && errno == EAGAIN);
+	}
+	WANT(recv(c, b, sizeof(b), MSG_DONTWAIT) == -1 && errno == EAGAIN);
+	fcntl(c, F_SETFL, O_NONBLOCK);
+	WANT(recv(c, b, sizeof(b), 0) == -1 && errno == EAGAIN);
+	fcntl(c, F_SETFL, 0);
+	setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+	WANT(pthread_create(&t, NULL, answer_late, &a) == 0);
+	errno = 0;
+	while (got < 40) {
+		ssize_t n;
+
+		WANT(recv(c, b, sizeof(b), MSG_PEEK) >= 1);
+		n = recvfrom(c, b, sizeof(b), 0, NULL, NULL);
+		WANT(n >= 1);
+		got += (int)n;
+	}
+	WANT(errno == 0);
+	WANT(recv(c, b, sizeof(b), 0) == 0);
+	pthread_join(t, NULL);
+	WANT(poll(&quiet, 1, 0) == 1);
+	close(a);
+	close(c);
+	close(l);
+}
+
 static void much_unread(void)
 {
 	static char block[65536];
@@ -669,6 +722,7 @@ static const struct check {
 	{"a backlog deeper than was asked for", deep_backlog},
 	{"MSG_FASTOPEN connects", fast_open},
 	{"hundreds of kilobytes unread, both ways", much_unread},
+	{"a receive that waits, however long", waiting_receives},
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,127 @@
+/* src/shim/spin.c: a receive that would sleep looks a few times more before it does.
+ *
+ * A request and its answer between two programs on one machine take a few microseconds; putting a
+ * processor to sleep and waking it takes ten times that, and on a virtual machine more. So a blocking
+ * receive on a stream of ours asks again without waiting, for some microseconds, and only then sleeps.
+ * Where that does not pay it must cost nothing:
+ *
+ *     it helped      the next one may look for longer, up to SPIN_MAX_NS
+ *     it did not     the next 2, 4, 8 ... 1024 receives of this process sleep at once
+ *
+ * A peer that shares our processor cannot answer while we look; one that thinks for long will not. Both
+ * are a failure each time, so they cost one look in a thousand receives. When the kernel takes the
+ * processor from us in the middle, somebody else needs it: also a failure.
+ *
+ * No lock, no order between threads: the two words below are hints. A signal handler that runs while
+ * we look is as one that ran just before the call. Only receives that ask for nothing special come
+ * here (spin_may()); descriptors that were never a stream of ours pay one bit test.
+ */
+#include <stdatomic.h>
+#include <time.h>
+
+#include "shim/shim.h"
+
+#define SPIN_START_NS 20000u
+#define SPIN_MAX_NS 50000u
+#define SKIP_MAX 1024u
+#define PREEMPTED_NS 15000u /* between two looks that take half a microsecond */
+#define FDS_MAX 4096
+
+static _Atomic uint64_t hint[FDS_MAX / 64]; /* descriptors that were made a connected stream of ours */
+static _Atomic uint32_t look_ns = SPIN_START_NS, skip, backoff = 1;
+
+void spin_mark(int fd)
+{
+	if (fd >= 0 && fd < FDS_MAX)
+		atomic_fetch_or_explicit(&hint[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
+}
+
+bool spin_may(int fd, int flags)
+{
+	if (fd < 0 || fd >= FDS_MAX || flags & ~(MSG_NOSIGNAL | MSG_PEEK))
+		return false;
+	return atomic_load_explicit(&hint[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("pause");
+#else
+	__asm__ volatile("yield");
+#endif
+}
+
+static void failed(void)
+{
+	uint32_t b = atomic_load_explicit(&backoff, memory_order_relaxed);
+
+	b = b * 2 < SKIP_MAX ? b * 2 : SKIP_MAX;
+	atomic_store_explicit(&backoff, b, memory_order_relaxed);
+	atomic_store_explicit(&skip, b, memory_order_relaxed);
+	atomic_store_explicit(&look_ns, SPIN_START_NS, memory_order_relaxed);
+}
+
+static void helped(uint32_t limit)
+{
+	atomic_store_explicit(&backoff, 1, memory_order_relaxed);
+	if (limit < SPIN_MAX_NS)
+		atomic_store_explicit(&look_ns, limit * 2 < SPIN_MAX_NS ? limit * 2 : SPIN_MAX_NS,
+				      memory_order_relaxed);
+}
+
+/* Return: what recv(2) said; -EAGAIN, nothing came. */
+static ssize_t look(int fd, void *buf, size_t len, int flags)
+{
+	uint32_t limit = atomic_load_explicit(&look_ns, memory_order_relaxed);
+	uint64_t start = now_ns(), last = start;
+
+	for (;;) {
+		ssize_t n = sys_call(SYS_recvfrom, fd, (long)buf, (long)len, flags | MSG_DONTWAIT, 0);
+		uint64_t now;
+
+		if (n != -EAGAIN) {
+			helped(limit);
+			return n;
+		}
+		now = now_ns();
+		if (now - start > limit || now - last > PREEMPTED_NS) {
+			failed();
+			return -EAGAIN;
+		}
+		last = now;
+		relax();
+	}
+}
+
+ssize_t spin_recv(int fd, void *buf, size_t len, int flags)
+{
+	uint32_t left = atomic_load_explicit(&skip, memory_order_relaxed);
+	int saved = errno;
+	ssize_t n;
+
+	if (left) {
+		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
+		return shim_next()->recv(fd, buf, len, flags);
+	}
+	n = shim_next()->recv(fd, buf, len, flags | MSG_DONTWAIT);
+	if (n >= 0 || errno != EAGAIN || sock_nonblocking(fd))
+		return n;
+	n = look(fd, buf, len, flags);
+	errno = saved;
+	if (n == -EAGAIN)
+		return shim_next()->recv(fd, buf, len, flags);
+	if (n < 0) {
+		errno = (int)-n;
+		return -1;
+	}
+	return n;
+}
