@@ -50,9 +50,9 @@ struct map_fixed {
 struct map_header {
 	struct map_fixed fixed;
 	struct map_lock lock;	    /* the network's: making hosts, regions, runs */
-	_Atomic uint64_t alloc_end; /* first octet no region has; a hint, records are what counts */
-	_Atomic uint64_t file_len;  /* a hint, so that one mapping covers what there is */
-	_Atomic uint32_t n_hosts;   /* a hint: records are what counts */
+	_Atomic uint64_t alloc_end; /* first octet no region has; a hint: regions themselves are what counts */
+	uint64_t spare;
+	_Atomic uint32_t n_hosts; /* a hint: records are what counts */
 	_Atomic uint32_t run_pad;
 	_Atomic uint64_t free_off[32]; /* regions given back; their own heads say how long they are */
 };
@@ -95,7 +95,9 @@ struct map_run {
 #define MAP_RUNS_OFF (MAP_HOSTS_OFF + NETWORK_HOSTS_MAX * sizeof(struct map_host))
 #define PAGE_UP(n) (((n) + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1))
 #define MAP_REGIONS_OFF PAGE_UP(MAP_RUNS_OFF + MAP_RUNS * sizeof(struct map_run))
-#define MAP_LEN_FIRST (MAP_REGIONS_OFF + (UINT64_C(256) << 10))
+#define MAP_LEN_FIRST (MAP_REGIONS_OFF + (UINT64_C(256) << 10)) /* real from the beginning */
+#define MAP_LEN_SPARSE (UINT64_C(256) << 20)			/* the file's length, holes included */
+#define MAP_VIEW_FIRST (UINT64_C(16) << 20)			/* what a process maps at first */
 
 static_assert(sizeof(struct map_header) <= PAGE_BYTES, "the header is a page");
 static_assert(sizeof(struct map_host) == 128, "host records do not straddle cache lines more than they must");

@@ -5,12 +5,19 @@
  *
  * The file may be cut short or overwritten by anybody of our uid. Each use begins with map_get(), which
  * has the kernel touch the mapping's end for us and compares what never changes with our own copy;
- * what is wrong is mended from `hosts` under a flock of the directory. Space is reserved with
- * fallocate before it is used, so a full disk is an error code.
+ * what is wrong is mended from `hosts` under a flock of the directory. Space is reserved before it is
+ * used, so a full disk is an error code.
  *
- * Growth needs no descriptor in those who only follow: mremap() of a shared mapping with an old size of
- * zero maps the same file anew, larger. Old mappings stay, other threads may be reading there; the file
- * doubles, so they are few.
+ * Growing takes no descriptor and no path: a program that became another user, or changed its root, can do
+ * it. The file is made MAP_LEN_SPARSE long with nothing behind most of it; a new region's pages are made
+ * real by madvise(MADV_POPULATE_WRITE) through the mapping, which says EFAULT where a touch would be SIGBUS
+ * (a full disk). Everything below the highest region ever made is real (regions are made upwards), so what
+ * is believed is never a hole. Only beyond MAP_LEN_SPARSE is the file opened and made longer.
+ *
+ * A process maps MAP_VIEW_FIRST of it at first and more when it meets a region beyond: mremap() of a shared
+ * mapping with an old size of zero maps the same file anew, larger. Old mappings stay, other threads may be
+ * reading there; views double, so they are few. Where the address space is limited a view is what is used.
+ * A view's last page is real from the beginning: touching it tells that the file was not cut short.
  */
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -20,6 +27,9 @@
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 uint32_t map_layout(void)
@@ -69,6 +79,7 @@ static uint64_t view_of(const uint8_t *map, uint64_t len_bytes)
 /* A mended file's mapping replaces whatever there was. */
 static void publish(struct network *n, uint8_t *map, uint64_t len_bytes)
 {
+	atomic_store(&n->real_bytes, 0);
 	atomic_store(&n->view, view_of(map, len_bytes));
 }
 
@@ -128,33 +139,64 @@ struct map_run *map_run(struct network *n, uint32_t run)
 	return map ? (void *)(map + MAP_RUNS_OFF + run * sizeof(struct map_run)) : NULL;
 }
 
+/* How long a view that reaches `end` should be. */
+static uint64_t view_len(uint64_t end)
+{
+	uint64_t len = MAP_VIEW_FIRST;
+
+	while (len < end)
+		len *= 2;
+	return len;
+}
+
 int map_extend(struct network *n, uint64_t end)
 {
-	size_t len = map_len(n);
-	uint8_t *old = map_base(n);
-	uint64_t want = atomic_load(&((struct map_header *)(void *)old)->file_len);
+	uint64_t want;
 	long r;
 
-	if (end <= len)
+	if (end <= map_len(n))
 		return 0;
 	if (end > MAP_LEN_MAX)
 		return -EUCLEAN;
 	end = PAGE_UP(end);
-	if (want < end || want > MAP_LEN_MAX || want % PAGE_BYTES)
+	want = view_len(end);
+	if (want > MAP_LEN_MAX)
 		want = end;
 	for (;;) {
-		r = raw_call(SYS_mremap, (long)old, 0, (long)want, MREMAP_MAYMOVE, 0, 0);
-		if (r < 0 && r > -4096)
-			return (int)r;
-		if (raw_readable((uint8_t *)r + want - 8))
-			break;
-		raw_munmap((void *)r, want);
+		r = raw_call(SYS_mremap, (long)map_base(n), 0, (long)want, MREMAP_MAYMOVE, 0, 0);
+		if (r >= 0 || r <= -4096) {
+			if (raw_readable((uint8_t *)r + want - 8))
+				break;
+			raw_munmap((void *)r, want);
+			r = -EUCLEAN; /* the file ends before */
+		}
 		if (want == end)
-			return -EUCLEAN;
+			return (int)r;
 		want = end;
 	}
 	publish_longer(n, (void *)r, want);
 	return 0;
+}
+
+/* Map the open file: as much as a view should have, else what is used. NULL: not even that. */
+static uint8_t *map_file(int fd, uint64_t size, uint64_t used, uint64_t *ret_len)
+{
+	uint64_t len = size < MAP_VIEW_FIRST ? size : view_len(used);
+	uint8_t *map;
+
+	if (len > size)
+		len = size;
+	map = raw_mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	if (!map) {
+		len = used;
+		map = raw_mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	}
+	if (!map)
+		return NULL;
+	/* Nobody's core file is to have it, should the network be removed under the program. */
+	(void)raw_call(SYS_madvise, (long)map, (long)len, MADV_DONTDUMP, 0, 0, 0);
+	*ret_len = len;
+	return map;
 }
 
 /* --- regions --- */
@@ -167,6 +209,15 @@ static uint64_t region_sum(const struct network *n, uint64_t off, uint64_t len_b
 	return siphash13(&k, m, sizeof(m));
 }
 
+/* Everything below the end of a region is real. */
+static void raise_real(struct network *n, uint64_t end)
+{
+	uint64_t was = atomic_load(&n->real_bytes);
+
+	while (was < end && !atomic_compare_exchange_weak(&n->real_bytes, &was, end))
+		continue;
+}
+
 bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
 {
 	const struct map_region *g;
@@ -175,8 +226,13 @@ bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_byte
 	    off > MAP_LEN_MAX || len_bytes > MAP_LEN_MAX || map_extend(n, off + len_bytes) < 0)
 		return false;
 	g = (const void *)(map_base(n) + off);
-	return g->magic == REGION_MAGIC && g->len_bytes == len_bytes && g->host == host &&
-	       g->sum == region_sum(n, off, len_bytes, host);
+	if (off + len_bytes > atomic_load(&n->real_bytes) && !raw_readable(g))
+		return false; /* a hole on a full disk */
+	if (g->magic != REGION_MAGIC || g->len_bytes != len_bytes || g->host != host ||
+	    g->sum != region_sum(n, off, len_bytes, host))
+		return false;
+	raise_real(n, off + len_bytes);
+	return true;
 }
 
 uint64_t region_says(struct network *n, uint64_t off)
@@ -186,6 +242,8 @@ uint64_t region_says(struct network *n, uint64_t off)
 	if (off % PAGE_BYTES || off < MAP_REGIONS_OFF || off > MAP_LEN_MAX || map_extend(n, off + PAGE_BYTES) < 0)
 		return 0;
 	g = (const void *)(map_base(n) + off);
+	if (off + PAGE_BYTES > atomic_load(&n->real_bytes) && !raw_readable(g))
+		return 0;
 	return g->magic == REGION_MAGIC ? g->len_bytes : 0;
 }
 
@@ -199,19 +257,30 @@ static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t
 				 .sum = region_sum(n, off, len_bytes, host)};
 }
 
-/* The first octet after every region there is a record of. Return: 0; negative errno, a record speaks of
- * what this process may not map, and it cannot tell. */
+/* A region there, whosever it is? Its length; 0: none. */
+static uint64_t region_at(struct network *n, uint64_t off)
+{
+	uint64_t len = region_says(n, off);
+	const struct map_region *g = (const void *)(map_base(n) + off);
+
+	return len && region_ok(n, g->host, off, len) ? len : 0;
+}
+
+/* The first octet after every region: those there is a record of, and from there upwards those that lie
+ * without a gap (given back, or between their making and their record). Return: 0; negative errno, a record
+ * speaks of what this process may not map, and it cannot tell. */
 static int regions_end(struct network *n, uint64_t *ret)
 {
-	uint8_t *map = map_base(n);
-	struct map_header *hd = (void *)map;
-	uint64_t end = MAP_REGIONS_OFF, hint = atomic_load(&hd->alloc_end);
+	uint64_t end = atomic_load(&n->real_bytes), len;
 	int r;
 
+	if (end < MAP_REGIONS_OFF)
+		end = MAP_REGIONS_OFF;
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
-		const struct map_host *h = (const void *)(map + MAP_HOSTS_OFF + i * sizeof(*h));
-		uint64_t off = h->table_off, len = h->table_len_bytes;
+		const struct map_host *h = (const void *)(map_base(n) + MAP_HOSTS_OFF + i * sizeof(*h));
+		uint64_t off = h->table_off;
 
+		len = h->table_len_bytes;
 		if (off == 0 || off > MAP_LEN_MAX || len > MAP_LEN_MAX - off || off + len <= end)
 			continue;
 		r = map_extend(n, off + len);
@@ -220,19 +289,13 @@ static int regions_end(struct network *n, uint64_t *ret)
 		if (r == 0 && region_ok(n, i, off, len))
 			end = off + len;
 	}
-	/* A region between its making and its record counts too, if the hint is a sane one: within the file, of
-	 * which others may have made more than we have mapped. */
-	if (hint > end && hint % PAGE_BYTES == 0 && hint <= MAP_LEN_MAX) {
-		r = map_extend(n, hint);
-		if (r < 0 && r != -EUCLEAN)
-			return r;
-		if (r == 0)
-			end = hint;
-	}
+	while ((len = region_at(n, end)) != 0)
+		end += len;
 	*ret = end;
 	return 0;
 }
 
+/* Make the file at least so long, all of it real. */
 static int reserve(int fd, uint64_t len_bytes)
 {
 	struct {
@@ -244,19 +307,53 @@ static int reserve(int fd, uint64_t len_bytes)
 	(void)raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
 	if (len_bytes > limit.cur)
 		return -EFBIG;
-	r = raw_fallocate(fd, 0, len_bytes);
+	r = raw_fallocate(fd, 0, 0, len_bytes);
 
 	if (r == -EOPNOTSUPP || r == -ENOSYS)
 		r = (int)raw_call(SYS_ftruncate, fd, (long)len_bytes, 0, 0, 0, 0);
 	return r == -EINTR ? -EAGAIN : r;
 }
 
+/* Make a file of `real` octets longer, with holes, and the last page of each possible view real. Where a file
+ * may not be so long (RLIMIT_FSIZE, a file system without holes) it is as long as it is, and growing
+ * opens it each time. */
+static void make_sparse(int fd, uint64_t real)
+{
+	uint64_t end = real < MAP_LEN_SPARSE ? MAP_LEN_SPARSE : view_len(real);
+	struct {
+		uint64_t cur, max;
+	} limit = {UINT64_MAX, UINT64_MAX};
+
+	(void)raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
+	if (limit.cur < end || end > MAP_LEN_MAX)
+		return;
+	for (uint64_t len = MAP_VIEW_FIRST; len <= end; len *= 2)
+		if (len > real && raw_fallocate(fd, 0, len - PAGE_BYTES, PAGE_BYTES) < 0)
+			return;
+}
+
+/* Make [off, end) of the mapping real. Return: 0; -ENOSPC, it cannot be: the disk is full, or the file ends. */
+static int populate(struct network *n, uint64_t off, uint64_t end)
+{
+	uint8_t *map = map_base(n);
+	long r;
+
+	do
+		r = raw_call(SYS_madvise, (long)(map + off), (long)(end - off), MADV_POPULATE_WRITE, 0, 0, 0);
+	while (r == -EINTR || r == -EAGAIN);
+	if (r != -EINVAL) /* a kernel before 5.14 does not know it */
+		return r < 0 ? -ENOSPC : 0;
+	/* Let the kernel write a word of each page for us: EFAULT where we would have died. */
+	for (uint64_t at = off; at < end; at += PAGE_BYTES)
+		if (raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)(map + at), sizeof(uint64_t), 0, 0) < 0)
+			return -ENOSPC;
+	return 0;
+}
+
 static int grow_file(struct network *n, uint64_t end)
 {
-	struct map_header *hd = (void *)map_base(n);
 	struct stat st;
 	int dir = dir_reopen(n), fd, r;
-	uint64_t want;
 
 	if (dir < 0)
 		return dir;
@@ -267,20 +364,26 @@ static int grow_file(struct network *n, uint64_t end)
 	r = raw_fstat(fd, &st);
 	if (r < 0)
 		goto out;
-	want = PAGE_UP((uint64_t)st.st_size);
-	if (want < end) {
-		want = 2 * want > end ? 2 * want : end;
-		r = reserve(fd, want);
-		if (r == -ENOSPC && want > end) {
-			want = end;
-			r = reserve(fd, want);
-		}
-		if (r < 0)
-			goto out;
-	}
-	atomic_store(&hd->file_len, want);
+	r = reserve(fd, end);
+	if (r == 0 && (uint64_t)st.st_size < end)
+		make_sparse(fd, end);
 out:
 	raw_close(fd);
+	return r;
+}
+
+/* A view that reaches `end`, and everything from off to there real. */
+static int make_real(struct network *n, uint64_t off, uint64_t end)
+{
+	int r = map_extend(n, end);
+
+	if (r == 0)
+		r = populate(n, off, end);
+	if (r == 0 || (r != -EUCLEAN && r != -ENOSPC))
+		return r;
+	r = grow_file(n, end);
+	if (r == 0)
+		r = map_extend(n, end);
 	return r;
 }
 
@@ -305,13 +408,9 @@ static int region_new_locked(struct network *n, uint32_t host, uint64_t len_byte
 		return r;
 	if (off + len_bytes > MAP_LEN_MAX)
 		return -ENOSPC;
-	if (off + len_bytes > map_len(n)) {
-		r = grow_file(n, off + len_bytes);
-		if (r == 0)
-			r = map_extend(n, off + len_bytes);
-		if (r < 0)
-			return r;
-	}
+	r = make_real(n, off, off + len_bytes);
+	if (r < 0)
+		return r;
 	hd = (void *)map_base(n);
 	region_mark(n, host, off, len_bytes);
 	atomic_store(&hd->alloc_end, off + len_bytes);
@@ -378,7 +477,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 {
 	struct map_header *hd;
 	struct map_fixed had;
-	uint64_t want = MAP_LEN_FIRST, me = lock_me();
+	uint64_t real = MAP_LEN_FIRST, me = lock_me();
 	struct stat st;
 	int r = raw_fstat(fd, &st), locked;
 
@@ -390,11 +489,14 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 			return error_say(reterr, r, n->dir, "/table has a senseless size and cannot be cut", NULL);
 		st.st_size = (off_t)MAP_LEN_FIRST;
 	}
-	if (want < map_len(n))
-		want = map_len(n);
-	if (want < PAGE_UP((uint64_t)st.st_size))
-		want = PAGE_UP((uint64_t)st.st_size);
-	r = reserve(fd, want);
+	r = reserve(fd, real);
+	if (r == 0) {
+		make_sparse(fd, PAGE_UP((uint64_t)st.st_size) > real ? PAGE_UP((uint64_t)st.st_size) : real);
+		if (map_len(n)) /* the page by which our own view, of whatever length, is told to be whole */
+			r = raw_fallocate(fd, 0, map_len(n) - PAGE_BYTES, PAGE_BYTES);
+		if (r == -EOPNOTSUPP || r == -ENOSYS)
+			r = reserve(fd, map_len(n));
+	}
 	if (r < 0)
 		return error_say(reterr, r, n->dir,
 				 r == -ENOSPC ? "/table: no space left on the device"
@@ -407,15 +509,18 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 			return error_say(reterr, w < 0 ? (int)w : -EIO, n->dir, "/table cannot be written", NULL);
 	}
 	if (!same_file(n, fd)) {
-		uint8_t *map = raw_mmap(want, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+		uint64_t len;
+		uint8_t *map;
 
+		r = raw_fstat(fd, &st);
+		map = r < 0 ? NULL : map_file(fd, (uint64_t)st.st_size, real, &len);
 		if (!map)
 			return error_say(reterr, -ENOMEM, n->dir, "/table cannot be mapped", NULL);
-		publish(n, map, want);
+		publish(n, map, len);
 	}
+	atomic_store(&n->real_bytes, 0);
 	take_fixed(n, &f->fixed);
 	hd = (void *)map_base(n);
-	atomic_store(&hd->file_len, want);
 	/* Somebody may be adding a host: the file first, then the records; so we read it under the lock.
 	 * A lock that cannot be had in time is one more damaged thing. */
 	locked = map_lock_take(&hd->lock, me, NULL);
@@ -501,8 +606,10 @@ static int refuse_version(const char *dir, uint32_t version, struct network_erro
 static int open_map(struct network *n, int dir, struct network_error *reterr)
 {
 	struct hosts_file f = {.names = NULL};
+	struct map_header hd;
 	struct map_fixed fixed;
 	struct stat st;
+	uint64_t len, used;
 	uint8_t *map;
 	int r, fd;
 
@@ -523,8 +630,10 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 	r = raw_fstat(fd, &st);
 	if (r < 0)
 		goto out;
-	if (raw_pread(fd, &fixed, sizeof(fixed), 0) != (long)sizeof(fixed) || fixed.magic != MAP_MAGIC)
+	if (raw_pread(fd, &hd, sizeof(hd), 0) != (long)sizeof(hd) || hd.fixed.magic != MAP_MAGIC)
 		goto mend;
+	fixed = hd.fixed;
+	used = atomic_load(&hd.alloc_end);
 	if (fixed.version != NETWORK_FORMAT_VERSION || fixed.layout != map_layout()) {
 		/* Another version, or garbage? The hosts file says which version made it. */
 		static const size_t names_bytes = (size_t)NETWORK_HOSTS_MAX * NETWORK_NAME_MAX;
@@ -547,13 +656,15 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 	if (fixed.sum != map_fixed_sum(&fixed) || (uint64_t)st.st_size < MAP_LEN_FIRST ||
 	    (uint64_t)st.st_size > MAP_LEN_MAX || st.st_size % PAGE_BYTES)
 		goto mend;
-	map = raw_mmap((size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	if (used < MAP_LEN_FIRST || used > (uint64_t)st.st_size || used % PAGE_BYTES)
+		used = MAP_LEN_FIRST;
+	map = map_file(fd, (uint64_t)st.st_size, used, &len);
 	if (!map) {
 		r = error_say(reterr, -ENOMEM, n->dir, "/table cannot be mapped", NULL);
 		goto out;
 	}
 	take_fixed(n, &fixed);
-	publish(n, map, (uint64_t)st.st_size);
+	publish(n, map, len);
 out:
 	raw_close(fd);
 	return r;
@@ -622,7 +733,6 @@ static int build(struct network *n, int base, const char *temp, const struct net
 		return dir;
 	memset(&hd, 0, sizeof(hd));
 	hd.fixed = f.fixed;
-	atomic_store(&hd.file_len, MAP_LEN_FIRST);
 	atomic_store(&hd.alloc_end, MAP_REGIONS_OFF);
 	f.names = raw_mmap(names_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	r = f.names ? hosts_write(dir, n->name, &f) : -ENOMEM;
@@ -633,6 +743,8 @@ static int build(struct network *n, int base, const char *temp, const struct net
 	if (r == 0) {
 		fd = raw_openat(dir, "table", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		r = fd < 0 ? fd : reserve(fd, MAP_LEN_FIRST);
+		if (r == 0)
+			make_sparse(fd, MAP_LEN_FIRST);
 		if (r == 0)
 			r = write_all(fd, (const char *)&hd, sizeof(hd));
 		if (fd >= 0)
@@ -794,5 +906,5 @@ void network_get_info(struct network *n, struct network_info *ret)
 				     .privileged_deny = n->privileged_deny,
 				     .n_hosts = network_n_hosts(n)};
 	if (raw_lstatat(AT_FDCWD, path, &st) == 0)
-		ret->size_bytes = (uint64_t)st.st_size;
+		ret->size_bytes = (uint64_t)st.st_blocks * 512;
 }

@@ -38,8 +38,9 @@ struct network {
 	char dir[NETWORK_PATH_MAX]; /* absolute path of the NETWORK directory */
 	char name[NETWORK_NAME_MAX];
 	_Atomic uint64_t view; /* the newest mapping, address and length in one word (map.c); older ones stay mapped */
-	uint8_t key[16];       /* the network's secret: names and hashes */
-	uint32_t netns;	       /* ours, when the view was made */
+	_Atomic uint64_t real_bytes; /* of the file, so many are known to be no holes (map.c) */
+	uint8_t key[16];	     /* the network's secret: names and hashes */
+	uint32_t netns;		     /* ours, when the view was made */
 	/* Checked copies of what never changes; private to network/. */
 	uint64_t netns_cookie; /* SO_NETNS_COOKIE, 0: the kernel has none */
 	struct port_addr net4, net6;
@@ -85,7 +86,7 @@ struct network_info {
 	unsigned prefix4_bits, prefix6_bits; /* in the 128-bit form */
 	uint32_t n_hosts;
 	uint64_t created_unix_s;
-	uint64_t size_bytes; /* of the table file */
+	uint64_t size_bytes; /* of the table file, without its holes */
 	bool privileged_deny;
 };
 void network_get_info(struct network *n, struct network_info *ret);

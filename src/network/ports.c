@@ -57,6 +57,14 @@ static bool same_owner(const struct port_claim *a, const struct port_claim *b)
 	return a->owner.cookie == b->owner.cookie && a->owner.inode == b->owner.inode;
 }
 
+/* The path of a listener's claim that was ended. Where the owner's numbers were scribbled over the claim looked
+ * dead though the socket lives: its path stays, and from it the broom makes the claim again. */
+static void drop_path(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
+{
+	if (c->state == CLAIM_LISTENING && path_probe(n, host, ref, c) != 1)
+		network_path_unlink(n, host, ref, c);
+}
+
 /* End a claim found dead, if it is still that one. */
 static int end_dead(struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *was)
 {
@@ -72,8 +80,7 @@ static int end_dead(struct network *n, uint32_t host, struct port_ref ref, const
 	if (r == 0 && same_owner(&c, was))
 		r = port_table_release(&l.table, ref);
 	network_unlock(&l);
-	if (was->state == CLAIM_LISTENING)
-		network_path_unlink(n, host, ref, was);
+	drop_path(n, host, ref, was);
 	return 0;
 }
 
@@ -192,7 +199,7 @@ static uint32_t end_suspects(struct network *n, uint32_t host, struct sweep *w)
 		}
 		network_unlock(&l);
 		for (uint32_t p = 0; p < n_paths; p++)
-			network_path_unlink(n, host, paths[p].ref, &paths[p].c);
+			drop_path(n, host, paths[p].ref, &paths[p].c);
 	}
 	return ended;
 }

@@ -94,9 +94,9 @@ static inline int raw_flock(int fd, int op)
 	return (int)raw_call(SYS_flock, fd, op, 0, 0, 0, 0);
 }
 
-static inline int raw_fallocate(int fd, uint64_t at, uint64_t len_bytes)
+static inline int raw_fallocate(int fd, int mode, uint64_t at, uint64_t len_bytes)
 {
-	return (int)raw_call(SYS_fallocate, fd, 0, (long)at, (long)len_bytes, 0, 0);
+	return (int)raw_call(SYS_fallocate, fd, mode, (long)at, (long)len_bytes, 0, 0);
 }
 
 /* libc's fstat() is a plain wrapper that nobody replaces, but for errno. */

@@ -31,7 +31,7 @@
 #include <unistd.h>
 
 #include "base/rng.h"
-#include "network/network.h"
+#include "network/internal.h"
 
 #define HOSTS 4
 #define PORTS 48
@@ -421,15 +421,19 @@ static void vandalise(const char *path)
 {
 	int fd = open(path, O_RDWR);
 	struct stat st;
-	uint64_t kind = rng_range(&rng, 0, 9);
+	uint64_t kind = rng_range(&rng, 0, 9), used = 0;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		FAIL("open table");
+	/* What is used; behind it there are holes. */
+	if (pread(fd, &used, sizeof(used), offsetof(struct map_header, alloc_end)) != (ssize_t)sizeof(used) ||
+	    used < MAP_LEN_FIRST || used > (uint64_t)st.st_size)
+		used = MAP_LEN_FIRST;
 	if (kind == 0) {
-		if (ftruncate(fd, (off_t)rng_range(&rng, 0, (uint64_t)st.st_size)) < 0)
+		if (ftruncate(fd, (off_t)rng_range(&rng, 0, used)) < 0)
 			FAIL("truncate");
 	} else {
-		uint64_t n = rng_range(&rng, 1, kind < 4 ? 4 : 4000), span = (uint64_t)st.st_size;
+		uint64_t n = rng_range(&rng, 1, kind < 4 ? 4 : 4000), span = used;
 		uint64_t from = 0;
 
 		if (kind & 1) /* near the start, where the header and the first records are; or in the regions */

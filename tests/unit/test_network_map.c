@@ -1,7 +1,17 @@
 /* tests/unit/test_network_map.c: making, opening, listing, removing, and a file that was tampered with. */
 #include "network_fixture.h"
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+
+#if defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
 
 static char table_path[NETWORK_PATH_MAX + 8];
 
@@ -150,6 +160,174 @@ static void a_damaged_hosts_file_cannot_be_mended(void **state)
 	assert_non_null(strstr(e.what, "damaged"));
 }
 
+/* Bind so many ports from `first`, with one socket for all: what counts is the table. Returns the last answer. */
+static int bind_many(uint32_t host, uint16_t first, uint32_t count)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0), r = 0;
+
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		struct port_want w = {.family = PORT_FAMILY_4, .addr = PORT_ADDR_ANY4, .port = (uint16_t)(first + i)};
+		struct port_ref ref;
+
+		r = network_owner_of(&net, fd, &w.owner);
+		if (r == 0)
+			r = network_bind(&net, host, PORT_REF_NONE, &w, &ref, NULL);
+	}
+	close(fd);
+	return r;
+}
+
+/* In a child; what it returns is its exit status, negative errno as the number. */
+static void assert_in_child(int (*f)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int r = f();
+
+		_exit(r < 0 ? -r : r);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status))
+		fail_msg("killed by signal %d", WTERMSIG(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static int shut_out(void)
+{
+	return geteuid() == 0 ? setuid(65534) : chmod(fixture_dir, 0);
+}
+
+static int grow_shut_out(void)
+{
+	struct stat st;
+
+	if (shut_out() < 0 || stat(net.dir, &st) == 0)
+		return EPERM;
+	return bind_many(0, 1, 5000);
+}
+
+static void a_table_grows_under_one_who_may_not_enter_the_folder(void **state)
+{
+	(void)state;
+	open_default();
+	fixture_host("web");
+	assert_int_equal(bind_many(0, 60000, 1), 0);
+	assert_in_child(grow_shut_out);
+	assert_int_equal(chmod(fixture_dir, 0700), 0);
+	assert_int_equal(bind_many(0, 50000, 1), 0);
+}
+
+static int grow_here(uint32_t claims)
+{
+	struct network_lock l;
+	int r = network_lock(&net, 0, &l);
+
+	if (r == 0) {
+		r = host_grow(&net, 0, &l, claims);
+		network_unlock(&l);
+	}
+	return r;
+}
+
+static int follow_shut_out(void)
+{
+	int go[2], gone[2];
+	char c = 0;
+
+	if (pipe(go) < 0 || pipe(gone) < 0)
+		return errno;
+	if (fork() == 0) { /* the grower keeps its rights */
+		if (read(go[0], &c, 1) != 1)
+			_exit(1);
+		_exit(grow_here(1u << 16) == 0 && write(gone[1], &c, 1) == 1 ? 0 : 1);
+	}
+	if (shut_out() < 0 || write(go[1], &c, 1) != 1)
+		return EPERM;
+	close(gone[1]);
+	if (read(gone[0], &c, 1) != 1)
+		return ECHILD;
+	return bind_many(0, 1, 10);
+}
+
+static void one_who_may_not_enter_follows_a_growth_by_others(void **state)
+{
+	(void)state;
+	open_default();
+	fixture_host("web");
+	assert_int_equal(bind_many(0, 60000, 1), 0);
+	assert_in_child(follow_shut_out);
+	assert_int_equal(chmod(fixture_dir, 0700), 0);
+	assert_true(map_len(&net) == MAP_VIEW_FIRST);
+	assert_int_equal(bind_many(0, 50000, 1), 0);
+	assert_true(map_len(&net) > MAP_VIEW_FIRST);
+}
+
+static void beyond_its_first_length_the_file_is_made_longer(void **state)
+{
+	(void)state;
+	open_default();
+	fixture_host("web");
+	assert_int_equal(bind_many(0, 60000, 1), 0);
+	assert_int_equal(grow_here(1u << 19), 0); /* more than MAP_LEN_SPARSE at a stroke */
+	assert_true(map_len(&net) > MAP_LEN_SPARSE);
+	open_default();
+	assert_int_equal(bind_many(0, 50000, 1), 0);
+}
+
+static int in_little_address_space(void)
+{
+	struct network_options o = {0};
+	struct network_error e = {0};
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages;
+	struct rlimit as;
+	int r;
+
+	if (!f || fscanf(f, "%lu", &pages) != 1)
+		return ENOENT;
+	as.rlim_cur = as.rlim_max = pages * PAGE_BYTES + (8 << 20); /* less than a view */
+	if (setrlimit(RLIMIT_AS, &as) < 0)
+		return errno;
+	r = network_open(&net, "default", &o, &e);
+	return r < 0 ? r : bind_many(0, 1, 100);
+}
+
+static void little_address_space_is_enough(void **state)
+{
+	(void)state;
+	if (SANITIZED)
+		skip(); /* it needs terabytes */
+	open_default();
+	fixture_host("web");
+	assert_in_child(in_little_address_space);
+}
+
+static int on_a_small_disk(void)
+{
+	struct network_options o = {.create = true};
+	struct network_error e = {0};
+	struct network_host h;
+	int r;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("small", fixture_dir, "tmpfs", 0, "size=4m,mode=0700") < 0)
+		return 0; /* not for us to try */
+	r = network_open(&net, "default", &o, &e);
+	if (r == 0)
+		r = network_host_get(&net, "web", true, &h);
+	if (r == 0)
+		r = bind_many(0, 1, 30000);
+	return r == -ENOBUFS ? 0 : r == 0 ? 99 : r;
+}
+
+static void a_full_disk_is_an_error_and_not_a_signal(void **state)
+{
+	(void)state;
+	assert_in_child(on_a_small_disk);
+}
+
 static void without_descriptors_there_is_an_error_and_then_not(void **state)
 {
 	struct network_error e = {0};
@@ -202,6 +380,11 @@ int main(void)
 		TEST(a_short_file_is_made_whole),
 		TEST(a_missing_table_is_made_anew),
 		TEST(a_damaged_hosts_file_cannot_be_mended),
+		TEST(a_table_grows_under_one_who_may_not_enter_the_folder),
+		TEST(one_who_may_not_enter_follows_a_growth_by_others),
+		TEST(beyond_its_first_length_the_file_is_made_longer),
+		TEST(little_address_space_is_enough),
+		TEST(a_full_disk_is_an_error_and_not_a_signal),
 		TEST(without_descriptors_there_is_an_error_and_then_not),
 		TEST(remove_refuses_while_somebody_lives),
 	};

@@ -223,6 +223,32 @@ static void a_sweep_leaves_no_path(void **state)
 	assert_int_equal(stat(path, &st), -1);
 }
 
+static void a_listener_whose_owner_was_scribbled_over_keeps_its_port(void **state)
+{
+	struct port_owner nonsense = {.inode = 12345678, .cookie = 87654321, .netns = 1};
+	struct network_lock l;
+	struct port_refusal no;
+	struct port_claim c;
+	struct port_ref ref, other;
+	struct port_want w;
+	int fd, fd2;
+
+	(void)state;
+	fixture_open("net");
+	fixture_host("a");
+	fd = fixture_listen(0, 80, &ref, &c);
+	nonsense.netns = net.netns;
+	assert_int_equal(network_lock(&net, 0, &l), 0);
+	assert_int_equal(port_table_set_owner(&l.table, ref, &nonsense), 0); /* its sum stays the old one */
+	network_unlock(&l);
+	assert_true(network_sweep(&net, NETWORK_HOSTS_MAX) >= 0);
+	fd2 = fixture_socket();
+	w = fixture_want(fd2, 80);
+	assert_int_equal(network_bind(&net, 0, PORT_REF_NONE, &w, &other, &no), -EADDRINUSE);
+	close(fd2);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +260,7 @@ int main(void)
 		TEST(two_hosts_never_share_a_region),
 		TEST(low_ports_are_a_matter_of_the_network),
 		TEST(a_sweep_leaves_no_path),
+		TEST(a_listener_whose_owner_was_scribbled_over_keeps_its_port),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
