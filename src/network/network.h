@@ -144,6 +144,10 @@ MUST_CHECK int network_find_listener(struct network *n, uint32_t to_host, const 
  * Return: 0, it was dead and is gone, or was gone already; -EBUSY, alive. */
 int network_dead(struct network *n, uint32_t host, struct port_ref ref);
 MUST_CHECK int network_release(struct network *n, uint32_t host, struct port_ref ref);
+/* The claim is as bind() left it, and the socket o's (port_table_undo()). Return: 0, bound; 1, given back as
+ * its port had been chosen (not with keep); negative errno. */
+MUST_CHECK int network_undo(struct network *n, uint32_t host, struct port_ref ref, bool keep,
+			    const struct port_owner *o);
 MUST_CHECK int network_set_flags(struct network *n, uint32_t host, struct port_ref ref, uint16_t mask, uint16_t flags);
 MUST_CHECK int network_get_slot(struct network *n, uint32_t host, uint32_t slot, struct port_ref *ret_ref,
 				struct port_claim *ret);

@@ -440,6 +440,11 @@ int network_release(struct network *n, uint32_t host, struct port_ref ref)
 	return WITH_TABLE(n, host, port_table_release(t, ref));
 }
 
+int network_undo(struct network *n, uint32_t host, struct port_ref ref, bool keep, const struct port_owner *o)
+{
+	return WITH_TABLE(n, host, port_table_undo(t, ref, keep, o, owner_sum(n, o)));
+}
+
 int network_set_flags(struct network *n, uint32_t host, struct port_ref ref, uint16_t mask, uint16_t flags)
 {
 	return WITH_TABLE(n, host, port_table_set_flags(t, ref, mask, flags));

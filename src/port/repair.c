@@ -11,7 +11,9 @@
 #include "base/trace.h"
 #include "port/internal.h"
 
-#define FLAGS_KNOWN (PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_LISTEN_READY | PORT_PUMPED)
+#define FLAGS_KNOWN                                                                                         \
+	(PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_LISTEN_READY | PORT_PUMPED | \
+	 PORT_CHOSEN | PORT_COLLAPSED)
 
 bool index_claim_sane(const struct port_claim *c)
 {

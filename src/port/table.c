@@ -280,7 +280,8 @@ static struct port_claim claim_from(const struct port_want *w, enum claim_state 
 		.proto = (uint8_t)w->proto,
 		.family = (uint8_t)w->family,
 		.state = (uint8_t)state,
-		.flags = w->flags & (PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_PUMPED),
+		.flags = w->flags & (PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_PUMPED |
+				     PORT_CHOSEN | PORT_COLLAPSED),
 		.uid = w->uid,
 		.dev = w->dev,
 		.since_us = now_us,
@@ -331,8 +332,8 @@ static int claim_port(struct port_table *t, struct port_want *w, enum claim_stat
 		r = choose_port(t, w, &w->addr, NULL, 0, &w->port);
 		if (r == -EADDRINUSE)
 			return refuse(t, reterr, r, PORT_RULE_RANGE_FULL, NIL);
-		if (w->proto == PORT_UDP)
-			w->flags |= PORT_AUTOBOUND; /* connect(AF_UNSPEC) gives it back, as Linux does */
+		/* connect(AF_UNSPEC) gives it back, as Linux does */
+		w->flags |= w->proto == PORT_UDP ? PORT_AUTOBOUND : PORT_CHOSEN;
 	} else {
 		r = conflict_find(t, w, NIL, false, &hold, &rule);
 		if (r == -EADDRINUSE)
@@ -357,7 +358,7 @@ int port_table_bind(struct port_table *t, struct port_ref have, const struct por
 		return r;
 	if (index_slot_of(t, have, &i) == 0)
 		return refuse(t, reterr, -EINVAL, PORT_RULE_ARGUMENT, i);
-	w.flags &= (uint16_t)~PORT_AUTOBOUND;
+	w.flags &= (uint16_t) ~(PORT_AUTOBOUND | PORT_CHOSEN | PORT_COLLAPSED);
 	return claim_port(t, &w, CLAIM_HELD, now_us, ret_ref, reterr);
 }
 
@@ -440,7 +441,7 @@ int port_table_listen(struct port_table *t, struct port_ref *ref, const struct p
 	if (!argument_ok(&w))
 		return refuse(t, reterr, -EINVAL, PORT_RULE_ARGUMENT, NIL);
 	w.port = 0;
-	w.flags &= (uint16_t)~PORT_AUTOBOUND;
+	w.flags &= (uint16_t) ~(PORT_AUTOBOUND | PORT_CHOSEN | PORT_COLLAPSED);
 	return claim_port(t, &w, CLAIM_LISTENING, now_us, ref, reterr);
 }
 
@@ -487,8 +488,10 @@ static int connect_bound(struct port_table *t, uint32_t i, const struct port_add
 
 	if (c.proto == PORT_TCP && c.state != CLAIM_HELD)
 		return refuse(t, reterr, -EISCONN, PORT_RULE_ARGUMENT, i);
-	if (port_addr_is_any(&c.addr))
-		c.addr = *local; /* R2: the wildcard becomes the address in use */
+	if (port_addr_is_any(&c.addr)) { /* R2: the wildcard becomes the address in use */
+		c.addr = *local;
+		c.flags |= c.proto == PORT_TCP ? PORT_COLLAPSED : 0;
+	}
 	if (port_addr_is4(&c.addr) != port_addr_is4(peer))
 		return refuse(t, reterr, -EINVAL, PORT_RULE_ARGUMENT, NIL);
 	c.peer = *peer;
@@ -520,6 +523,8 @@ static int connect_unbound(struct port_table *t, struct port_ref *ref, const str
 	if (r < 0)
 		return refuse_full(t, reterr, r);
 	w.flags |= PORT_AUTOBOUND;
+	if (!udp && port_addr_is_any(&w.addr))
+		w.flags |= PORT_COLLAPSED;
 	c = claim_from(&w, CLAIM_CONNECTED, now_us);
 	c.addr = from;
 	c.peer = *peer;
@@ -566,6 +571,35 @@ int port_table_disconnect(struct port_table *t, struct port_ref ref, const struc
 	return set_state(t, i, &c);
 }
 
+int port_table_undo(struct port_table *t, struct port_ref ref, bool keep, const struct port_owner *o, uint64_t user)
+{
+	struct port_claim c;
+	uint32_t i;
+	int r = index_slot_of(t, ref, &i);
+
+	if (r < 0)
+		return r;
+	c = slot_at(t, i)->c;
+	if (!keep && c.flags & (PORT_AUTOBOUND | PORT_CHOSEN)) {
+		r = port_table_release(t, ref);
+		return r < 0 ? r : 1;
+	}
+	if (c.state != CLAIM_HELD) {
+		if (c.flags & PORT_COLLAPSED)
+			c.addr = c.family == PORT_FAMILY_6 ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4;
+		c.state = CLAIM_HELD;
+		c.flags &= (uint16_t) ~(PORT_COLLAPSED | PORT_LISTEN_READY);
+		c.peer = (struct port_addr){0};
+		c.peer_port = 0;
+		r = set_state(t, i, &c);
+	}
+	if (r == 0) {
+		slot_at(t, i)->c.owner = *o;
+		slot_at(t, i)->c.user = user;
+	}
+	return r;
+}
+
 int port_table_accept(struct port_table *t, struct port_ref listener, const struct port_addr *local,
 		      const struct port_addr *peer, uint16_t peer_port, const struct port_owner *owner, uint64_t now_us,
 		      struct port_ref *ret_ref)
@@ -584,7 +618,7 @@ int port_table_accept(struct port_table *t, struct port_ref listener, const stru
 	c.peer = *peer;
 	c.peer_port = peer_port;
 	c.state = CLAIM_ACCEPTED;
-	c.flags &= (uint16_t)~PORT_LISTEN_READY;
+	c.flags &= (uint16_t) ~(PORT_LISTEN_READY | PORT_CHOSEN);
 	c.user = 0; /* the caller's word spoke of the listener */
 	c.owner = *owner;
 	c.since_us = now_us;

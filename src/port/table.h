@@ -27,6 +27,8 @@ enum {
 	PORT_FREEBIND = 1 << 5,	    /* want only: IP_FREEBIND, IP_TRANSPARENT: address need not be local */
 	PORT_LISTEN_READY = 1 << 6, /* the listener's path exists; set by network/ */
 	PORT_PUMPED = 1 << 7,	    /* delivered by the supervisor (SETTLED 9) */
+	PORT_CHOSEN = 1 << 8,	    /* TCP: bind() or listen() chose the port; set by the table */
+	PORT_COLLAPSED = 1 << 9,    /* connected, and bound to the wildcard before (R2); set by the table */
 };
 
 enum claim_state {
@@ -209,6 +211,11 @@ MUST_CHECK int port_table_connect(struct port_table *t, struct port_ref *ref, co
 /* UDP connect(AF_UNSPEC): the claim gets back `bound` as its address. Return: 0; -ESTALE; -EUCLEAN;
  * an autobound one is released (ref becomes stale). */
 MUST_CHECK int port_table_disconnect(struct port_table *t, struct port_ref ref, const struct port_addr *bound);
+/* TCP, after a connect() that failed, connect(AF_UNSPEC), or shutdown() of a listener: the claim is as bind()
+ * left it, and belongs to the socket o, which may be another than before. Linux gives a port back that it
+ * chose itself; keep: not so. Return: 0, bound; 1, given back, ref is stale; -ESTALE; -EUCLEAN. */
+MUST_CHECK int port_table_undo(struct port_table *t, struct port_ref ref, bool keep, const struct port_owner *o,
+			       uint64_t user);
 /* A listener's child: shares its port and flags. Return: 0; -EADDRNOTAVAIL, tuple in use; -ESTALE;
  * -ENOBUFS; -EUCLEAN. */
 MUST_CHECK int port_table_accept(struct port_table *t, struct port_ref listener, const struct port_addr *local,

@@ -23,32 +23,40 @@
 #define LISTENERS_MAX 64 /* dead ones we bury in one connect() */
 #define NAMES_MAX 16	 /* ports we try when the name of the flow is taken */
 
-/* A new socket in the place of fd, keeping what the descriptor and the tag say. */
-static int replace(int fd, struct tag *t)
+/* The program knows of the refusal: what was only shown until then is forgotten. */
+static void told(struct tag *t)
 {
-	int fl = sys_fcntl(fd, F_GETFL, 0), cloexec = sys_fcntl(fd, F_GETFD, 0), r, new_fd;
-
-	if (fl < 0 || cloexec < 0)
-		return -EBADF;
-	t->state = SOCK_NEW;
-	t->slot = LATE_NONE;
-	t->flags &= (uint16_t) ~(TAG_CLAIM | TAG_FRESH | TAG_SHUT_RD | TAG_SHUT_WR);
-	new_fd = sock_new(t, SOCK_CLOEXEC | (fl & O_NONBLOCK ? SOCK_NONBLOCK : 0));
-	if (new_fd < 0)
-		return new_fd;
-	if (t->flags & TAG_EXTRA)
-		extra_copy(sock_cookie(fd), sock_cookie(new_fd));
-	r = sys_dup3(new_fd, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
-	sys_close(new_fd);
-	return r < 0 ? r : 0;
+	t->state = t->flags & TAG_CLAIM ? SOCK_BOUND : SOCK_NEW;
+	if (!(t->flags & TAG_CLAIM) && t->slot & LATE_PASSING)
+		t->slot &= ~(LATE_CODE | LATE_PASSING);
 }
 
-/* connect() to AF_UNSPEC: TCP forgets the connection and, if bind() chose it, keeps the port. */
-static int disconnect(struct shim *s, int fd, struct tag *t)
+/* The socket has a name, or is shut down, and must be as it was: a new one on the same descriptor, with the
+ * claim as bind() left it. */
+static int rename_socket(struct shim *s, int fd, struct tag *t)
 {
 	struct port_claim c;
 	struct port_ref ref;
+	struct port_addr any = addr_any(t->family), unused;
+	uint16_t port = 0;
 	bool had = sock_claim(s, fd, t, &ref, &c) == 0;
+	int r;
+
+	if (!had && sock_name(s, fd, t, false, &unused, &port) < 0)
+		port = 0;
+	r = sock_replace(fd, t);
+	if (r < 0)
+		return r;
+	if (had)
+		sock_undo(s, fd, t, ref, &c);
+	else
+		sock_unclaimed(s, t, &any, port);
+	return 0;
+}
+
+/* connect() to AF_UNSPEC: TCP forgets the connection and what connect() or bind() chose. */
+static int disconnect(struct shim *s, int fd, struct tag *t)
+{
 	int r;
 
 	switch (t->state) {
@@ -57,7 +65,7 @@ static int disconnect(struct shim *s, int fd, struct tag *t)
 		return 0;
 	case SOCK_REFUSED:
 	case SOCK_ABORTED:
-		t->state = t->flags & TAG_CLAIM ? SOCK_BOUND : SOCK_NEW;
+		told(t);
 		tag_set(fd, t);
 		return 0;
 	case SOCK_LISTENING:
@@ -67,26 +75,10 @@ static int disconnect(struct shim *s, int fd, struct tag *t)
 		break;
 	}
 	sys_shutdown(fd, SHUT_RDWR);
-	r = replace(fd, t);
-	if (r < 0)
-		return r;
-	if (had && network_release(&s->net, t->host, ref) == 0 && !(c.flags & PORT_AUTOBOUND)) {
-		struct port_refusal refusal;
-		struct port_want want;
-
-		if (sock_want(s, fd, t, &want) < 0)
-			return 0;
-		want.addr = c.addr;
-		want.port = c.port;
-		want.flags |= PORT_PRIVILEGED;
-		if (network_bind(&s->net, t->host, PORT_REF_NONE, &want, &ref, &refusal) == 0) {
-			t->state = SOCK_BOUND;
-			t->slot = ref.slot;
-			t->flags |= TAG_CLAIM;
-			tag_set(fd, t);
-		}
-	}
-	return 0;
+	r = rename_socket(s, fd, t);
+	if (r == 0)
+		tag_set(fd, t);
+	return r;
 }
 
 /* The destination. Return: 0; negative errno. */
@@ -165,26 +157,19 @@ static int find_listener(struct shim *s, const struct attempt *a, struct port_re
 	return network_find_listener(&s->net, a->to.index, &seen, ret, ret_claim);
 }
 
-static void give_up_claim(struct shim *s, int fd, struct attempt *a, bool bound_before, const struct port_claim *before)
+/* The flow comes to nothing: the claim as it was before. */
+static void give_up_claim(struct shim *s, int fd, struct attempt *a)
 {
-	struct tag *t = a->t;
-	struct port_refusal refusal;
-	int r = network_release(&s->net, t->host, a->ref);
+	struct port_claim c;
+	struct port_ref ref;
 
-	t->state = SOCK_NEW;
-	t->flags &= (uint16_t)~TAG_CLAIM;
-	t->slot = LATE_NONE;
-	if (bound_before && r == 0) {
-		a->want.addr = before->addr;
-		a->want.port = before->port;
-		a->want.flags |= PORT_PRIVILEGED;
-		if (network_bind(&s->net, t->host, PORT_REF_NONE, &a->want, &a->ref, &refusal) == 0) {
-			t->state = SOCK_BOUND;
-			t->flags |= TAG_CLAIM;
-			t->slot = a->ref.slot;
-		}
-	}
-	tag_set(fd, t);
+	a->t->slot = a->ref.slot;
+	a->t->flags |= TAG_CLAIM;
+	if (sock_claim(s, fd, a->t, &ref, &c) == 0)
+		sock_undo(s, fd, a->t, ref, &c);
+	else
+		sock_unclaimed(s, a->t, &a->want.addr, 0);
+	tag_set(fd, a->t);
 }
 
 /* Step 4: the claim and the port it got. One visit to the table when it has room and nothing is in the way;
@@ -217,8 +202,7 @@ static int claim_port(struct shim *s, struct attempt *a, struct port_claim *ret)
 }
 
 /* Steps 4 and 5. Return: 0; negative errno, and nothing is left claimed. */
-static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_before, const struct port_claim *before,
-		      const struct port_claim *listener)
+static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_before, const struct port_claim *listener)
 {
 	for (int i = 0; i < NAMES_MAX; i++) {
 		struct port_claim c;
@@ -249,7 +233,7 @@ static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_befo
 			return 0;
 		}
 		/* The table gave us a four-tuple whose name somebody still has: another port then. */
-		give_up_claim(s, fd, a, bound_before, before);
+		give_up_claim(s, fd, a);
 		if (r != -EADDRINUSE || bound_before)
 			return r == -EADDRINUSE ? -EADDRNOTAVAIL : r;
 	}
@@ -291,9 +275,33 @@ static int established(int fd, struct tag *t, bool nonblocking)
 	return -EINPROGRESS;
 }
 
-static int refused(int fd, struct tag *t)
+/* Nobody listens. A port that connect() chooses is given back, and so is one that bind() chose; getsockname()
+ * goes on showing it. */
+static int refused(struct shim *s, int fd, struct attempt *a, bool bound)
 {
-	if (!sock_nonblocking(fd))
+	struct tag *t = a->t;
+	struct port_claim c;
+	uint32_t slot = t->slot;
+	bool nonblocking = sock_nonblocking(fd);
+
+	if (bound) {
+		give_up_claim(s, fd, a);
+	} else {
+		bool kept = (slot & LATE_CODE) != LATE_NONE && !(slot & LATE_PASSING);
+		int r;
+
+		a->peer_port = a->peer_port ? a->peer_port : 1; /* asked only to choose */
+		r = claim_port(s, a, &c);
+		if (r < 0)
+			return r;
+		r = network_release(&s->net, t->host, a->ref);
+		(void)r;
+		sock_unclaimed(s, t, nonblocking || kept ? &c.addr : &a->want.addr, c.port);
+		if (!kept && nonblocking)
+			t->slot |= LATE_PASSING;
+		tag_set(fd, t);
+	}
+	if (!nonblocking)
 		return -ECONNREFUSED;
 	t->state = SOCK_REFUSED;
 	tag_set(fd, t);
@@ -316,12 +324,15 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	struct attempt a = {.t = t};
 	struct port_ref lref;
 	uint16_t unused_port;
-	bool bound = sock_claim(s, fd, t, &a.ref, &before) == 0, loop;
-	int r;
+	bool bound, loop;
+	int r = sock_revive(s, fd, t);
 
+	if (r < 0)
+		return r;
+	bound = sock_claim(s, fd, t, &a.ref, &before) == 0;
 	if (!bound && sock_name(s, fd, t, false, &before.addr, &unused_port) < 0)
 		before.addr = addr_any(t->family);
-	r = read_peer(t, sa, len, bound || t->slot != LATE_NONE ? &before : NULL, &a.peer, &a.peer_port);
+	r = read_peer(t, sa, len, bound || t->slot & LATE_CODE ? &before : NULL, &a.peer, &a.peer_port);
 	if (r < 0)
 		return r;
 	r = sock_want(s, fd, t, &a.want);
@@ -339,22 +350,28 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 		return r;
 	if (bound)
 		a.port = before.port;
+	a.want.addr = before.addr;
 	r = a.peer_port ? find_listener(s, &a, &lref, &listener) : -ECONNREFUSED;
+	if (t->state == SOCK_CONNECTING && (r < 0 || !same_flow(s, fd, &a))) {
+		int again = rename_socket(s, fd, t);
+
+		if (again < 0)
+			return again;
+		tag_set(fd, t);
+		bound = sock_claim(s, fd, t, &a.ref, &before) == 0;
+		if (!bound)
+			a.ref = PORT_REF_NONE;
+		again = sock_want(s, fd, t, &a.want);
+		if (again < 0)
+			return again;
+		a.want.addr = before.addr;
+	}
 	if (r == -ECONNREFUSED)
-		return refused(fd, t);
+		return refused(s, fd, &a, bound);
 	if (r < 0)
 		return r;
-	if (t->state == SOCK_CONNECTING && !same_flow(s, fd, &a)) {
-		if (bound && network_release(&s->net, t->host, a.ref) < 0)
-			return -EADDRNOTAVAIL;
-		r = replace(fd, t);
-		if (r < 0)
-			return r;
-		bound = false;
-	}
 	if (t->state != SOCK_CONNECTING) {
-		a.want.addr = before.addr;
-		r = claim_flow(s, fd, &a, bound, &before, &listener);
+		r = claim_flow(s, fd, &a, bound, &listener);
 		if (r < 0)
 			return r;
 	}
@@ -391,7 +408,7 @@ int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *s
 	case SOCK_ABORTED: {
 		int r = t->state == SOCK_REFUSED ? -ECONNREFUSED : -ECONNABORTED;
 
-		t->state = t->flags & TAG_CLAIM ? SOCK_BOUND : SOCK_NEW;
+		told(t);
 		tag_set(fd, t);
 		return r;
 	}

@@ -10,6 +10,7 @@
  *     MSG_FASTOPEN   connect, then send
  */
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "shim/shim.h"
@@ -21,6 +22,41 @@ static bool ours(int fd, struct shim **ret_s, struct tag *ret)
 {
 	*ret_s = shim_get();
 	return *ret_s && tag_get(fd, ret) == 0;
+}
+
+/* AF_UNIX says EINVAL where TCP says ENOTCONN, or what became of a connect(). Looked at when it went wrong only. */
+static ssize_t unconnected(int fd, ssize_t n)
+{
+	struct shim *s;
+	struct tag t;
+	int e = errno;
+
+	if (n >= 0 || e != EINVAL)
+		return n;
+	if (ours(fd, &s, &t)) {
+		e = ENOTCONN;
+		if (t.state == SOCK_REFUSED) {
+			e = ECONNREFUSED;
+			t.state = SOCK_ABORTED;
+			tag_set(fd, &t);
+		} else if (t.state == SOCK_ABORTED) {
+			return 0;
+		}
+	}
+	errno = e;
+	return -1;
+}
+
+/* MSG_PEEK and MSG_TRUNC: how many octets are there, once there is one. */
+static ssize_t count(int fd, size_t len, int flags)
+{
+	uint8_t one;
+	int there = 0;
+	ssize_t n = shim_next()->recv(fd, &one, len ? 1 : 0, flags);
+
+	if (n <= 0 || sys_call(SYS_ioctl, fd, FIONREAD, (long)&there, 0, 0) < 0)
+		return n;
+	return there < 1 ? n : len < (size_t)there ? (ssize_t)len : there;
 }
 
 /* MSG_TRUNC: take up to len octets off the stream and keep none. */
@@ -43,8 +79,6 @@ static ssize_t discard(int fd, size_t len, int flags)
 		if (n == 0)
 			break;
 		done += (size_t)n;
-		if (flags & MSG_PEEK)
-			break;
 	}
 	return (ssize_t)done;
 }
@@ -59,7 +93,8 @@ static ssize_t receive(int fd, size_t len, int flags)
 {
 	if (flags & MSG_ERRQUEUE)
 		return shim_ret(-EAGAIN);
-	return discard(fd, len, flags & ~MSG_TRUNC);
+	flags &= ~MSG_TRUNC;
+	return unconnected(fd, flags & MSG_PEEK ? count(fd, len, flags) : discard(fd, len, flags));
 }
 
 EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
@@ -70,7 +105,7 @@ EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 	if (spin_may(fd, flags))
 		return spin_recv(fd, buf, len, flags);
 	if (!odd(flags) || !ours(fd, &s, &t))
-		return shim_next()->recv(fd, buf, len, flags);
+		return unconnected(fd, shim_next()->recv(fd, buf, len, flags));
 	return receive(fd, len, flags);
 }
 
@@ -78,14 +113,20 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 {
 	struct shim *s;
 	struct tag t;
+	ssize_t n;
 
 	if (!sa && spin_may(fd, flags))
 		return spin_recv(fd, buf, len, flags);
 	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
-		return shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len);
-	if (sa_len)
-		*sa_len = 0; /* TCP names nobody */
-	return odd(flags) ? receive(fd, len, flags) : shim_next()->recvfrom(fd, buf, len, flags, NULL, NULL);
+		return unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len));
+	n = odd(flags) ? receive(fd, len, flags)
+		       : unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, NULL, NULL));
+	if (n < 0 || !sa)
+		return n;
+	if (!sa_len)
+		return shim_ret(-EFAULT);
+	*sa_len = 0; /* TCP names nobody */
+	return n;
 }
 
 /* What -D_FORTIFY_SOURCE makes of the two above. A buffer that is too small is libc's to abort on. */
@@ -109,25 +150,31 @@ EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 	struct shim *s;
 	struct tag t;
 	size_t len = 0;
+	ssize_t n;
 
 	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t))
-		return shim_next()->recvmsg(fd, m, flags);
-	m->msg_namelen = 0;
+		return unconnected(fd, shim_next()->recvmsg(fd, m, flags));
 	if (!odd(flags)) {
 		struct msghdr bare = *m;
-		ssize_t n;
 
 		bare.msg_name = NULL;
-		n = shim_next()->recvmsg(fd, &bare, flags);
+		n = unconnected(fd, shim_next()->recvmsg(fd, &bare, flags));
+		if (n < 0)
+			return n;
 		m->msg_flags = bare.msg_flags;
 		m->msg_controllen = bare.msg_controllen;
-		return n;
+	} else {
+		for (size_t i = 0; i < m->msg_iovlen; i++)
+			len += m->msg_iov[i].iov_len;
+		n = receive(fd, len, flags);
+		if (n < 0)
+			return n;
+		m->msg_flags = 0;
+		m->msg_controllen = 0;
 	}
-	for (size_t i = 0; i < m->msg_iovlen; i++)
-		len += m->msg_iov[i].iov_len;
-	m->msg_flags = 0;
-	m->msg_controllen = 0;
-	return receive(fd, len, flags);
+	if (m->msg_name)
+		m->msg_namelen = 0;
+	return n;
 }
 
 /* Return: 0; -1 and errno, the connect of MSG_FASTOPEN failed. */

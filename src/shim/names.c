@@ -56,12 +56,14 @@ EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 }
 
 /* Socket-level options that TCP's children have from their listener and AF_UNIX's do not. */
-static void inherit(int from, int to)
+void sock_inherit(int from, int to, const struct tag *from_tag)
 {
 	static const int names[] = {SO_KEEPALIVE, SO_LINGER,   SO_RCVTIMEO, SO_SNDTIMEO,
 				    SO_OOBINLINE, SO_RCVLOWAT, SO_PRIORITY};
 
-	for (size_t i = 0; i < COUNT_OF(names); i++) {
+	if (from_tag->flags & TAG_EXTRA)
+		extra_copy(sock_cookie(from), sock_cookie(to));
+	for (size_t i = 0; from_tag->flags & TAG_INHERIT && i < COUNT_OF(names); i++) {
 		uint64_t v[2];
 		socklen_t len = sizeof(v);
 
@@ -84,14 +86,11 @@ static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, con
 	if (r < 0)
 		return r;
 	t.flags = lt->flags & (TAG_REUSEADDR | TAG_REUSEPORT | TAG_V6ONLY | TAG_NODELAY | TAG_CORK | TAG_FREEBIND |
-			       TAG_NOPORT | TAG_EXTRA);
+			       TAG_NOPORT | TAG_EXTRA | TAG_INHERIT);
 	sock_grow(fd);
 	tag_set(fd, &t);
 	spin_mark(fd);
-	if (lt->flags & TAG_INHERIT)
-		inherit(listener, fd);
-	if (lt->flags & TAG_EXTRA)
-		extra_copy(sock_cookie(listener), sock_cookie(fd));
+	sock_inherit(listener, fd, lt);
 	return 0;
 }
 

@@ -76,6 +76,7 @@ static const struct option options[] = {
 	{SOL_SOCKET, SO_PASSSEC, REFUSE, EOPNOTSUPP},
 	{SOL_SOCKET, SO_PASSPIDFD_, REFUSE, EOPNOTSUPP},
 	{SOL_SOCKET, SO_PASSRIGHTS_, REFUSE, EOPNOTSUPP},
+	{SOL_SOCKET, SO_ZEROCOPY, REFUSE, ENOPROTOOPT}, /* as before Linux 4.14: nothing would ever complete */
 	{SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, REFUSE, ENOPROTOOPT},
 	{SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, REFUSE, ENOPROTOOPT},
 
@@ -532,7 +533,7 @@ static int set_flag(struct shim *s, int fd, struct tag *t, const struct option *
 		r = -EINVAL; /* where its neighbours take "nothing" for 0 */
 	if (r < 0)
 		return r;
-	if (o->arg == TAG_V6ONLY && (t->state != SOCK_NEW || t->slot != LATE_NONE))
+	if (o->arg == TAG_V6ONLY && (t->state != SOCK_NEW || t->slot & LATE_CODE))
 		return -EINVAL;
 	t->flags = (uint16_t)(v ? t->flags | o->arg : t->flags & ~o->arg);
 	tag_set(fd, t);

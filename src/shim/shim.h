@@ -119,8 +119,13 @@ enum {
 	TAG_EXTRA = 1 << 11,   /* extra.c knows more about it, in the process that set it */
 	TAG_INHERIT = 1 << 12, /* has socket-level options that accept() must copy to a child */
 };
-/* Where a socket without a claim is bound to (bind() with port 0 and IP_BIND_ADDRESS_NO_PORT). */
+/* What the slot of a socket without a claim says. In its low bits, where the socket is bound to (bind() with port
+ * 0 and IP_BIND_ADDRESS_NO_PORT, or a bind() whose chosen port a failed connect() gave back); above them the
+ * port that getsockname() goes on showing although it is held no more, as Linux does. */
 enum tag_late { LATE_NONE, LATE_ANY, LATE_LOOP, LATE_OWN };
+#define LATE_CODE 3u
+#define LATE_PASSING 4u /* shown, and not kept: the address of a non-blocking connect() that was refused */
+#define LATE_PORT_SHIFT 3
 
 struct tag {
 	enum sock_state state;
@@ -151,6 +156,8 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 void spin_mark(int fd);
 bool spin_may(int fd, int flags);
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
+/* Options that `to` must have from `from`: an accepted socket from its listener, a replaced one (names.c). */
+void sock_inherit(int from, int to, const struct tag *from_tag);
 
 /* sockaddr in and out (sockaddr.c). */
 struct port_addr addr_any(enum port_family f);
@@ -165,6 +172,16 @@ MUST_CHECK int sock_flow(struct shim *s, int fd, const struct tag *t, struct net
 
 /* connect.c, names.c, options.c: the calls of ours that others need. Return 0 or negative errno. */
 int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len);
+/* The claim goes back to what bind() left, or is given up if its port was chosen: then the tag says what
+ * getsockname() still shows. The claim becomes fd's, which may have been replaced. Does not write the tag. */
+void sock_undo(struct shim *s, int fd, struct tag *t, struct port_ref ref, const struct port_claim *c);
+/* The socket has no claim (any more): it shows this. Does not write the tag. */
+void sock_unclaimed(const struct shim *s, struct tag *t, const struct port_addr *a, uint16_t port);
+/* A new socket in the place of fd, on the same descriptor, keeping what the descriptor and the tag say. */
+MUST_CHECK int sock_replace(int fd, struct tag *t);
+/* A listener that was shut down is one for good on AF_UNIX: before it listens or connects again it is replaced.
+ * Any other socket is left as it is. */
+MUST_CHECK int sock_revive(struct shim *s, int fd, struct tag *t);
 int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct port_addr *ret, uint16_t *ret_port);
 
 /* --- option values the tag has no room for (extra.c): this process's memory, lost at exec --- */

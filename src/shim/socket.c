@@ -165,6 +165,76 @@ static enum tag_late late_code(const struct shim *s, const struct tag *t, const 
 	return port_addr_equal(a, own) ? LATE_OWN : LATE_NONE;
 }
 
+void sock_unclaimed(const struct shim *s, struct tag *t, const struct port_addr *a, uint16_t port)
+{
+	enum tag_late late = late_code(s, t, a);
+
+	t->state = SOCK_NEW;
+	t->flags &= (uint16_t)~TAG_CLAIM;
+	t->slot = (uint32_t)(late == LATE_ANY ? LATE_NONE : late) | (uint32_t)port << LATE_PORT_SHIFT;
+}
+
+void sock_undo(struct shim *s, int fd, struct tag *t, struct port_ref ref, const struct port_claim *c)
+{
+	struct port_addr bound = c->flags & PORT_COLLAPSED ? addr_any(t->family) : c->addr;
+	bool keep = late_code(s, t, &bound) == LATE_NONE; /* an address the tag cannot name stays claimed */
+	struct port_owner o;
+	int r = network_owner_of(&s->net, fd, &o);
+
+	if (r == 0)
+		r = network_undo(&s->net, t->host, ref, keep, &o);
+	if (r == 0) {
+		t->state = SOCK_BOUND;
+		t->slot = ref.slot;
+		t->flags |= TAG_CLAIM;
+	} else {
+		sock_unclaimed(s, t, &bound, c->port);
+	}
+}
+
+int sock_replace(int fd, struct tag *t)
+{
+	int fl = sys_fcntl(fd, F_GETFL, 0), cloexec = sys_fcntl(fd, F_GETFD, 0), r, new_fd;
+
+	if (fl < 0 || cloexec < 0)
+		return -EBADF;
+	t->state = SOCK_NEW;
+	t->slot = LATE_NONE;
+	t->flags &= (uint16_t) ~(TAG_CLAIM | TAG_FRESH | TAG_SHUT_RD | TAG_SHUT_WR);
+	new_fd = sock_new(t, SOCK_CLOEXEC | (fl & O_NONBLOCK ? SOCK_NONBLOCK : 0));
+	if (new_fd < 0)
+		return new_fd;
+	sock_inherit(fd, new_fd, t);
+	r = sys_dup3(new_fd, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+	sys_close(new_fd);
+	return r < 0 ? r : 0;
+}
+
+int sock_revive(struct shim *s, int fd, struct tag *t)
+{
+	uint32_t slot = t->slot;
+	struct port_owner o;
+	struct port_claim c;
+	struct port_ref ref;
+	bool had;
+	int r;
+
+	if (!(t->flags & TAG_SHUT_RD) || (t->state != SOCK_NEW && t->state != SOCK_BOUND))
+		return 0;
+	had = sock_claim(s, fd, t, &ref, &c) == 0;
+	r = sock_replace(fd, t);
+	if (r < 0)
+		return r;
+	t->slot = had ? LATE_NONE : slot;
+	if (had && network_owner_of(&s->net, fd, &o) == 0 && network_undo(&s->net, t->host, ref, true, &o) == 0) {
+		t->state = SOCK_BOUND;
+		t->slot = slot;
+		t->flags |= TAG_CLAIM;
+	}
+	tag_set(fd, t);
+	return 0;
+}
+
 static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
 {
 	struct port_ref have = PORT_REF_NONE, ref;
@@ -190,15 +260,16 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 			return 0;
 		}
 	}
-	if (t->state != SOCK_NEW && sock_claim(s, fd, t, &have, &c) < 0)
-		return -EINVAL; /* accepted, or refused and not yet told: the kernel's inet_num is set */
+	if (sock_claim(s, fd, t, &have, &c) < 0 && (t->state == SOCK_CONNECTED || t->state == SOCK_ACCEPTED))
+		return -EINVAL;
 	r = network_bind(&s->net, t->host, have, &want, &ref, &refusal);
 	if (r < 0) {
 		if (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL || r == -ETIMEDOUT)
 			shim_event(s, r == -ETIMEDOUT ? 'k' : 'b', &want, &refusal);
 		return r;
 	}
-	t->state = SOCK_BOUND;
+	if (t->state == SOCK_NEW) /* one that was refused and not yet told so still has to be */
+		t->state = SOCK_BOUND;
 	t->slot = ref.slot;
 	t->flags |= TAG_CLAIM;
 	tag_set(fd, t);
@@ -221,7 +292,7 @@ static struct port_addr late_addr(const struct shim *s, const struct tag *t)
 
 	if (t->flags & TAG_CLAIM)
 		return addr_any(t->family);
-	switch ((enum tag_late)t->slot) {
+	switch ((enum tag_late)(t->slot & LATE_CODE)) {
 	case LATE_LOOP:
 		return v6 ? PORT_ADDR_LOOP6 : PORT_ADDR_LOOP4;
 	case LATE_OWN:
@@ -256,7 +327,7 @@ int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct por
 		*ret_port = c.port;
 	} else {
 		*ret = late_addr(s, t);
-		*ret_port = 0;
+		*ret_port = t->flags & TAG_CLAIM ? 0 : (uint16_t)(t->slot >> LATE_PORT_SHIFT);
 	}
 	return 0;
 }
@@ -273,7 +344,9 @@ static int sock_listen(struct shim *s, int fd, struct tag *t)
 		return sys_listen(fd, BACKLOG); /* only the backlog: nginx does it to every socket */
 	if (t->state != SOCK_NEW && t->state != SOCK_BOUND)
 		return -EINVAL;
-	r = sock_want(s, fd, t, &want);
+	r = sock_revive(s, fd, t);
+	if (r == 0)
+		r = sock_want(s, fd, t, &want);
 	if (r < 0)
 		return r;
 	want.addr = late_addr(s, t);
@@ -339,12 +412,11 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 	case SOCK_LISTENING:
 		if (how == SHUT_WR)
 			return 0;
-		if (sock_claim(s, fd, t, &ref, &c) == 0)
-			r = network_unlisten(&s->net, t->host, ref);
 		t->state = SOCK_BOUND;
+		if (sock_claim(s, fd, t, &ref, &c) == 0)
+			sock_undo(s, fd, t, ref, &c);
 		t->flags |= TAG_SHUT_RD;
 		tag_set(fd, t);
-		(void)r;			    /* a claim that is gone has nothing left to stop */
 		return sys_shutdown(fd, SHUT_RDWR); /* wakes who waits in accept() */
 	case SOCK_CONNECTED:
 	case SOCK_ACCEPTED:

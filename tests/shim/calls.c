@@ -978,6 +978,22 @@ static void data(void)
 	say_num("recvmsg", recvmsg(s, &m, 0));
 	say_num("no control", (long)m.msg_controllen);
 	say_num("no name", m.msg_namelen);
+	memset(buf, 'x', sizeof(buf));
+	for (int i = 0; i < 500; i++)
+		send(c, buf, sizeof(buf), 0);
+	usleep(100000);
+	say_num("peek and count", recv(s, NULL, 20000, MSG_PEEK | MSG_TRUNC));
+	say_num("peek and count, all", recv(s, NULL, 40000, MSG_PEEK | MSG_TRUNC));
+	say_num("discard all", recv(s, NULL, 40000, MSG_TRUNC));
+	len = sizeof(a);
+	say("recvfrom, nothing there", (int)recvfrom(s, buf, 1, MSG_DONTWAIT, &a.sa, &len));
+	say_num("the length is untouched", len == sizeof(a));
+	m.msg_namelen = sizeof(a);
+	say("recvmsg, nothing there", (int)recvmsg(s, &m, MSG_DONTWAIT));
+	say_num("the length is untouched", m.msg_namelen == sizeof(a));
+	say("recv of a listener", (int)recv(l, buf, 1, 0));
+	say("recvfrom of a listener", (int)recvfrom(l, buf, 1, 0, &a.sa, &len));
+	say("discard of a listener", (int)recv(l, buf, 1, MSG_TRUNC));
 	say_num("urgent", send(c, "!", 1, MSG_OOB));
 	say_num("urgent read", recv(s, buf, 1, MSG_OOB));
 	close(c);
@@ -1102,6 +1118,119 @@ static void disconnects(void)
 	close(l);
 }
 
+/* A port that connect() or bind() chose is shown after a failure, and held by nobody. */
+static void ports_given_back(void)
+{
+	int l = listener4("127.0.0.1", 7980), a = tcp4(), b = tcp4(), p;
+	union addr un = {.sa = {.sa_family = AF_UNSPEC}};
+
+	section("given-back");
+	say("refused", do_connect(a, "127.0.0.1", 7981));
+	names("refused", a);
+	p = port_of(a);
+	say("somebody else binds the port", do_bind(b, "127.0.0.1", p));
+	say("and listens", listen(b, 1));
+	say("refused again", do_connect(a, "127.0.0.1", 7981));
+	say_num("with another port", port_of(a) != p);
+	say("V6ONLY is for the other family", set(a, IPPROTO_IPV6, IPV6_V6ONLY, 1));
+	say("bind after a refusal", do_bind(a, "127.0.0.1", 7982));
+	say("bind twice", do_bind(a, "127.0.0.1", 7983));
+	say("refused", do_connect(a, "127.0.0.1", 7981));
+	names("bound by hand, refused", a);
+	close(b);
+	b = tcp4();
+	say("its port is held", do_bind(b, "127.0.0.1", 7982));
+	close(a);
+	a = tcp4();
+	do_bind(a, "127.0.0.1", 0);
+	say("bound to port 0, refused", do_connect(a, "127.0.0.1", 7981));
+	names("bound to port 0, refused", a);
+	say("its port is free", do_bind(b, "127.0.0.1", port_of(a)));
+	say("connects", do_connect(a, "127.0.0.1", 7980));
+	names("connected", a);
+	close(b);
+	say("AF_UNSPEC", connect(a, &un.sa, sizeof(un.in)));
+	names("bound to port 0, undone", a);
+	b = tcp4();
+	say("its port is free", do_bind(b, "127.0.0.1", port_of(a)));
+	close(a);
+	close(b);
+	a = tcp4();
+	do_bind(a, "0.0.0.0", 7984);
+	do_connect(a, "127.0.0.1", 7980);
+	names("bound to all, connected", a);
+	say("AF_UNSPEC", connect(a, &un.sa, sizeof(un.in)));
+	names("bound to all, undone", a);
+	b = tcp4();
+	say("it holds all again", do_bind(b, "127.0.0.2", 7984));
+	close(a);
+	close(b);
+	a = tcp4();
+	nonblock(a);
+	say("non-blocking, refused", do_connect(a, "127.0.0.1", 7981));
+	names("not told yet", a);
+	say("listen, not told yet", listen(a, 1));
+	say("connect tells", do_connect(a, "127.0.0.1", 7981));
+	names("told", a);
+	close(a);
+	a = tcp4();
+	nonblock(a);
+	say("non-blocking, refused", do_connect(a, "127.0.0.1", 7981));
+	say("bind, not told yet", do_bind(a, "127.0.0.1", 7985));
+	names("bound", a);
+	say("recv tells", (int)recv(a, &un, 1, 0));
+	say("recv again", (int)recv(a, &un, 1, 0));
+	close(a);
+	a = tcp4();
+	say("refused", do_connect(a, "127.0.0.1", 7981));
+	say("listen after a refusal", listen(a, 1));
+	names("listens", a);
+	close(a);
+	a = tcp4();
+	set(a, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	do_bind(a, "127.0.0.1", 0);
+	say("no port yet, refused", do_connect(a, "127.0.0.1", 7981));
+	names("no port yet, refused", a);
+	close(a);
+	close(l);
+}
+
+/* A listener that was shut down is a socket like any other. */
+static void listening_again(void)
+{
+	int l = listener4("127.0.0.1", 7990), c = tcp4(), s;
+
+	section("again");
+	say("shutdown", shutdown(l, SHUT_RDWR));
+	say("accept", accept(l, NULL, NULL));
+	names("shut down", l);
+	say("nobody listens", do_connect(c, "127.0.0.1", 7990));
+	say("listen again", listen(l, 3));
+	say("somebody listens", do_connect(c, "127.0.0.1", 7990));
+	s = say("accept", accept(l, NULL, NULL));
+	close(s);
+	close(c);
+	say("shutdown again", shutdown(l, SHUT_RD));
+	c = tcp4();
+	set(c, SOL_SOCKET, SO_REUSEADDR, 1);
+	do_bind(c, "127.0.0.1", 7991);
+	listen(c, 3);
+	say("the listener becomes a client", do_connect(l, "127.0.0.1", 7991));
+	names("client", l);
+	s = say("accept", accept(c, NULL, NULL));
+	close(s);
+	close(c);
+	close(l);
+	l = tcp4();
+	listen(l, 1);
+	say("shut down, port chosen", shutdown(l, SHUT_RDWR));
+	names("shut down, port chosen", l);
+	c = tcp4();
+	say("its port is free", do_bind(c, "127.0.0.1", port_of(l)));
+	close(c);
+	close(l);
+}
+
 static void self_connect(void)
 {
 	int c = tcp4();
@@ -1132,6 +1261,8 @@ int main(int argc, char **argv)
 	data();
 	inheritance();
 	disconnects();
+	ports_given_back();
+	listening_again();
 	self_connect();
 	return 0;
 }

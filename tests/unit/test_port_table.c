@@ -318,6 +318,39 @@ static void udp_connects_again_and_not_at_all(void **state)
 	assert_true(port_table_check(&t));
 }
 
+static void tcp_goes_back_to_what_bind_left(void **state)
+{
+	struct port_want w = want("0.0.0.0", 5000, 0), chosen_w = want("10.0.0.1", 0, 0);
+	struct port_addr local = addr("10.0.0.1"), peer = addr("10.0.0.9");
+	struct port_owner other = {.inode = 77, .cookie = 78};
+	struct port_table t;
+	struct port_claim c;
+	struct port_ref ref, chosen, listener;
+
+	(void)state;
+	fresh(&t);
+	assert_int_equal(bind_(&t, w, &ref), 0);
+	assert_int_equal(port_table_connect(&t, &ref, &w, &local, &peer, 53, 0, NULL), 0);
+	assert_int_equal(bind_(&t, want("10.0.0.2", 5000, 0), &listener), 0); /* it left the wildcard (R2) */
+	assert_int_equal(port_table_release(&t, listener), 0);
+	assert_int_equal(port_table_undo(&t, ref, false, &other, 9), 0);
+	assert_int_equal(port_table_get(&t, ref, &c), 0);
+	assert_int_equal(c.state, CLAIM_HELD);
+	assert_true(port_addr_is_any(&c.addr) && c.peer_port == 0 && c.owner.cookie == 78 && c.user == 9);
+	assert_int_equal(bind_(&t, want("10.0.0.2", 5000, 0), NULL), -EADDRINUSE);
+	assert_int_equal(bind_(&t, chosen_w, &chosen), 0);
+	assert_int_equal(port_table_connect(&t, &chosen, &w, &local, &peer, 53, 0, NULL), 0);
+	assert_int_equal(port_table_undo(&t, chosen, true, &other, 9), 0); /* kept, when that is asked for */
+	assert_int_equal(port_table_get(&t, chosen, &c), 0);
+	assert_true(port_addr_equal(&c.addr, &local) && c.state == CLAIM_HELD);
+	assert_int_equal(port_table_undo(&t, chosen, false, &other, 9), 1);
+	assert_int_equal(port_table_get(&t, chosen, &c), -ESTALE); /* a chosen port is given back */
+	listener = PORT_REF_NONE;
+	assert_int_equal(port_table_listen(&t, &listener, &chosen_w, 0, NULL), 0);
+	assert_int_equal(port_table_undo(&t, listener, false, &other, 9), 1);
+	assert_true(port_table_check(&t));
+}
+
 static void port_0_is_no_place(void **state)
 {
 	struct port_want w = want("0.0.0.0", 0, 0);
@@ -615,6 +648,7 @@ int main(void)
 		cmocka_unit_test(a_connection_outlives_its_listener_and_holds_the_port),
 		cmocka_unit_test(lingering_ends_in_its_own_order),
 		cmocka_unit_test(udp_connects_again_and_not_at_all),
+		cmocka_unit_test(tcp_goes_back_to_what_bind_left),
 		cmocka_unit_test(port_0_is_no_place),
 		cmocka_unit_test(every_port_of_a_range_is_found_and_then_it_is_full),
 		cmocka_unit_test(flows_share_a_port_between_destinations_only),
