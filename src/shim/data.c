@@ -103,7 +103,7 @@ EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 	struct tag t;
 
 	if (spin_may(fd, flags))
-		return spin_recv(fd, buf, len, flags);
+		return unconnected(fd, spin_recv(fd, buf, len, flags));
 	if (!odd(flags) || !ours(fd, &s, &t))
 		return unconnected(fd, shim_next()->recv(fd, buf, len, flags));
 	return receive(fd, len, flags);
@@ -116,7 +116,7 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 	ssize_t n;
 
 	if (!sa && spin_may(fd, flags))
-		return spin_recv(fd, buf, len, flags);
+		return unconnected(fd, spin_recv(fd, buf, len, flags));
 	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
 		return unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len));
 	n = odd(flags) ? receive(fd, len, flags)
