@@ -31,7 +31,7 @@ static uint64_t netns_cookie_of(int fd)
 	uint64_t v = 0;
 	socklen_t len = sizeof(v);
 
-	return raw_call(SYS_getsockopt, fd, SOL_SOCKET, SO_NETNS_COOKIE, (long)&v, (long)&len, 0) < 0 ? 0 : v;
+	return raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_NETNS_COOKIE, (long)&v, (long)&len) < 0 ? 0 : v;
 }
 
 static uint32_t netns_inode(void)
@@ -46,7 +46,7 @@ static uint32_t netns_inode(void)
 /* A netlink socket, if it sees what the network's view sees. */
 static int diag_open(const struct network *n)
 {
-	int fd = (int)raw_call(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG, 0, 0, 0);
+	int fd = (int)raw_pass(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG, 0, 0);
 	uint64_t cookie;
 
 	if (fd < 0)
@@ -84,14 +84,14 @@ static int diag_send(int fd, const struct live_id *id, uint32_t show)
 		      .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | (id ? 0 : NLM_F_DUMP))},
 		.r = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX, .udiag_show = show},
 	};
-	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
 
 	if (id) {
 		q.r.udiag_ino = (uint32_t)id->inode;
 		q.r.udiag_cookie[0] = (uint32_t)id->cookie;
 		q.r.udiag_cookie[1] = (uint32_t)(id->cookie >> 32);
 	}
-	return (int)raw_call(SYS_sendto, fd, (long)&q, sizeof(q), 0, (long)&to, sizeof(to));
+	/* No address: that is the kernel. */
+	return (int)raw_call(SYS_sendto, fd, (long)&q, sizeof(q), 0, 0, 0);
 }
 
 static long diag_recv(int fd, void *buf, size_t len_bytes)
@@ -135,7 +135,7 @@ static int socket_id(int fd, struct live_id *ret)
 		return r;
 	if (!S_ISSOCK(st.st_mode))
 		return -ENOTSOCK;
-	r = (int)raw_call(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)&ret->cookie, (long)&len, 0);
+	r = (int)raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)&ret->cookie, (long)&len);
 	ret->inode = st.st_ino;
 	return r;
 }
@@ -149,7 +149,7 @@ static bool diag_works(int diag)
 
 	if (v)
 		return v > 0;
-	fd = (int)raw_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0, 0);
+	fd = (int)raw_pass(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
 		return false; /* not known yet */
 	v = socket_id(fd, &id) == 0 && diag_ask(diag, &id) == 1 ? 1 : -1;

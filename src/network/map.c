@@ -581,10 +581,10 @@ static void look_around(struct network *n)
 	n->netns = stat("/proc/self/ns/net", &st) == 0 ? (uint32_t)st.st_ino : 0;
 	errno = keep;
 	n->netns_cookie = 0;
-	fd = (int)raw_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0, 0);
+	fd = (int)raw_pass(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
 		return;
-	if (raw_call(SYS_getsockopt, fd, SOL_SOCKET, SO_NETNS_COOKIE, (long)&n->netns_cookie, (long)&len, 0) < 0)
+	if (raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_NETNS_COOKIE, (long)&n->netns_cookie, (long)&len) < 0)
 		n->netns_cookie = 0;
 	raw_close(fd);
 }

@@ -145,7 +145,7 @@ static int at_leaf(const struct network *n, int fd, const char *leaf, long call)
 
 	if (r < 0)
 		return r;
-	r = (int)raw_call(call, fd, (long)&sun, sizeof(sun), 0, 0, 0);
+	r = (int)raw_pass(call, fd, (long)&sun, sizeof(sun), 0, 0);
 	if (dir >= 0)
 		raw_close(dir);
 	return r;
@@ -186,7 +186,7 @@ void network_path_unlink(const struct network *n, uint32_t host, struct port_ref
 
 int path_probe(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
-	int fd = (int)raw_call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0);
+	int fd = (int)raw_pass(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0);
 	int r;
 
 	if (fd < 0)

@@ -125,6 +125,7 @@ static int find_next(void)
 	} while (0);
 #define FIND_ONE(type, name, args) FIND(type, name, args)
 	SHIM_NEXT_LIST(FIND_ONE)
+	shim_next_inline(&next);
 	return ON;
 }
 

@@ -92,6 +92,8 @@ struct shim_next {
 };
 /* Every field is set: where libc lacks a function, to one that answers ENOSYS. */
 const struct shim_next *shim_next(void);
+/* Puts inline system calls in the place of libc's (next.c), so that they pass the second net. */
+void shim_next_inline(struct shim_next *n);
 
 /* --- the tag that rides on each socket of ours (tag.c) --- */
 enum sock_state {

@@ -3,45 +3,25 @@
  * libc is not asked for them: another preload library (or ours) may stand in front of its symbols, it
  * sets errno, and some are not there before its constructor ran. Each returns what the kernel returns,
  * a negative errno on failure; errno is left alone. They are safe in signal handlers and vfork children.
+ *
+ * Calls that may wait are made by sys_wait(), which is a cancellation point as libc's are.
  */
 #ifndef BERTH_SHIM_SYS_H
 #define BERTH_SHIM_SYS_H
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include "base/base.h"
+#include "network/raw.h"
 
-#if defined(__x86_64__)
+/* At most five arguments: the sixth register says to the second net that the call is ours. */
 static inline long sys_call(long nr, long a, long b, long c, long d, long e)
 {
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	long ret;
-
-	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
-			 : "rcx", "r11", "memory");
-	return ret;
+	return raw_pass(nr, a, b, c, d, e);
 }
-#elif defined(__aarch64__)
-static inline long sys_call(long nr, long a, long b, long c, long d, long e)
-{
-	register long x8 __asm__("x8") = nr;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-	return x0;
-}
-#else
-#error "the shim knows the system calls of x86_64 and aarch64"
-#endif
 
 static inline int sys_socket(int domain, int type, int protocol)
 {
@@ -96,6 +76,49 @@ static inline int sys_dup3(int from, int to, int flags)
 static inline int sys_close(int fd)
 {
 	return (int)sys_call(SYS_close, fd, 0, 0, 0, 0);
+}
+
+/* A call that may block. While it does, the thread can be cancelled if the program allows that, in the way libc
+ * does it: asynchronously for the length of the call. */
+static inline long sys_wait(long nr, long a, long b, long c, long d, long e)
+{
+	int before;
+	long r;
+
+	(void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
+	r = sys_call(nr, a, b, c, d, e);
+	(void)pthread_setcanceltype(before, NULL);
+	return r;
+}
+
+static inline int sys_accept4(int fd, void *addr, socklen_t *len_bytes, int flags)
+{
+	return (int)sys_wait(SYS_accept4, fd, (long)addr, (long)len_bytes, flags, 0);
+}
+
+static inline int sys_connect(int fd, const void *addr, socklen_t len_bytes)
+{
+	return (int)sys_wait(SYS_connect, fd, (long)addr, (long)len_bytes, 0, 0);
+}
+
+static inline long sys_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return sys_wait(SYS_sendmsg, fd, (long)m, flags, 0, 0);
+}
+
+static inline long sys_recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return sys_wait(SYS_recvmsg, fd, (long)m, flags, 0, 0);
+}
+
+static inline int sys_sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+	return (int)sys_wait(SYS_sendmmsg, fd, (long)m, (long)n, flags, 0);
+}
+
+static inline int sys_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *timeout)
+{
+	return (int)sys_wait(SYS_recvmmsg, fd, (long)m, (long)n, flags, (long)timeout);
 }
 
 #endif

@@ -700,6 +700,74 @@ static void cleared_environment(void)
 	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
 }
 
+/* Threads that wait in our calls, on sockets of ours and on others, end when they are cancelled. */
+static void *wait_in(void *arg)
+{
+	const int *what = arg;
+	struct sockaddr_un un;
+	socklen_t len = sizeof(un);
+	char octet;
+	struct iovec iov = {&octet, 1};
+	struct msghdr m = {.msg_name = &un, .msg_namelen = sizeof(un), .msg_iov = &iov, .msg_iovlen = 1};
+
+	switch (what[0]) {
+	case 0:
+		accept(what[1], NULL, NULL);
+		break;
+	case 1:
+		recvfrom(what[1], &octet, 1, 0, (struct sockaddr *)&un, &len);
+		break;
+	default:
+		recvmsg(what[1], &m, 0);
+	}
+	return NULL;
+}
+
+static void waiting_calls_are_cancelled(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX}; /* bound to a name of the kernel's choice */
+	int unix_dgram = socket(AF_UNIX, SOCK_DGRAM, 0), l = listener("127.0.0.1", 4900, 0);
+	int on[][2] = {{0, l}, {1, unix_dgram}, {2, unix_dgram}};
+
+	WANT(l >= 0 && bind(unix_dgram, (struct sockaddr *)&un, sizeof(un.sun_family)) == 0);
+	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++) {
+		pthread_t th;
+		void *r = NULL;
+
+		WANT(pthread_create(&th, NULL, wait_in, on[i]) == 0);
+		usleep(i == 0 ? 0 : 20000); /* before it waits, and while */
+		WANT(pthread_cancel(th) == 0);
+		pthread_join(th, &r);
+		WANT(r == PTHREAD_CANCELED);
+	}
+	close(unix_dgram);
+	close(l);
+}
+
+/* sendto() and recvfrom() on a socket that is not ours say what libc's say. */
+static void addresses_on_other_sockets(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX}, from;
+	int a = socket(AF_UNIX, SOCK_DGRAM, 0), b = socket(AF_UNIX, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(un), from_len = sizeof(from);
+	char buf[8];
+
+	WANT(bind(a, (struct sockaddr *)&un, sizeof(un.sun_family)) == 0);
+	WANT(bind(b, (struct sockaddr *)&un, sizeof(un.sun_family)) == 0);
+	WANT(getsockname(a, (struct sockaddr *)&un, &len) == 0);
+	WANT(sendto(b, "hello", 5, 0, (struct sockaddr *)&un, len) == 5);
+	WANT(recvfrom(a, buf, sizeof(buf), MSG_PEEK, (struct sockaddr *)&from, &from_len) == 5);
+	WANT(from.sun_family == AF_UNIX && from_len == len && from.sun_path[0] == '\0');
+	from_len = 4; /* cut, and the whole length told */
+	WANT(recvfrom(a, buf, 3, MSG_TRUNC, (struct sockaddr *)&from, &from_len) == 5 && from_len == len);
+	WANT(memcmp(buf, "hel", 3) == 0);
+	WANT(sendto(b, "x", 1, 0, (struct sockaddr *)&un, 200) == -1 && errno == EINVAL);
+	WANT(sendto(-1, "x", 1, 0, (struct sockaddr *)&un, len) == -1 && errno == EBADF);
+	WANT(recvfrom(a, buf, sizeof(buf), MSG_DONTWAIT, (struct sockaddr *)&from, &from_len) == -1 && errno == EAGAIN);
+	close(a);
+	close(b);
+}
+
 static const struct check {
 	const char *name;
 	void (*run)(void);
@@ -723,6 +791,8 @@ static const struct check {
 	{"MSG_FASTOPEN connects", fast_open},
 	{"hundreds of kilobytes unread, both ways", much_unread},
 	{"a receive that waits, however long", waiting_receives},
+	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
+	{"addresses on sockets that are not ours", addresses_on_other_sockets},
 };
 
 int main(int argc, char **argv)

@@ -1,0 +1,152 @@
+/* src/shim/next.c: the functions that ours stand in front of.
+ *
+ * A call on a descriptor that is not ours goes on to the next library that has it. Where that is libc, the
+ * system call is made here instead: the same call, with the value in its sixth register that lets it
+ * through the second net (network/pass.h), so a program that we are loaded into is never held up there.
+ * Where another library stands between us and libc (a sanitizer's, another preload), it gets the call.
+ *
+ * Calls that may wait stay cancellation points. sendto() and recvfrom() with an address use all six
+ * registers, so they are made as sendmsg() and recvmsg(), which is what the kernel makes of them.
+ */
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "shim/shim.h"
+
+static struct {
+	__typeof__(((struct shim_next *)0)->recvfrom) recvfrom;
+	__typeof__(((struct shim_next *)0)->sendto) sendto;
+} libc;
+
+static long answer(long r)
+{
+	if (r >= 0)
+		return r;
+	errno = (int)-r;
+	return -1;
+}
+
+static int next_socket(int domain, int type, int protocol)
+{
+	return (int)answer(sys_socket(domain, type, protocol));
+}
+
+static int next_bind(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	return (int)answer(sys_bind(fd, sa, len));
+}
+
+static int next_listen(int fd, int backlog)
+{
+	return (int)answer(sys_listen(fd, backlog));
+}
+
+static int next_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	return (int)answer(sys_accept4(fd, sa, len, flags));
+}
+
+static int next_connect(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	return (int)answer(sys_connect(fd, sa, len));
+}
+
+static int next_getsockname(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	return (int)answer(sys_getsockname(fd, sa, len));
+}
+
+static int next_getpeername(int fd, struct sockaddr *sa, socklen_t *len)
+{
+	return (int)answer(sys_getpeername(fd, sa, len));
+}
+
+static int next_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+{
+	return (int)answer(sys_getsockopt(fd, level, name, val, len));
+}
+
+static int next_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	return (int)answer(sys_setsockopt(fd, level, name, val, len));
+}
+
+static int next_shutdown(int fd, int how)
+{
+	return (int)answer(sys_shutdown(fd, how));
+}
+
+static ssize_t next_recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return answer(sys_recvmsg(fd, m, flags));
+}
+
+static ssize_t next_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return answer(sys_sendmsg(fd, m, flags));
+}
+
+static ssize_t next_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len)
+{
+	struct iovec iov = {buf, len};
+	struct msghdr m = {.msg_name = sa, .msg_iov = &iov, .msg_iovlen = 1};
+	long r;
+
+	if (!sa || !sa_len || (int)*sa_len < 0)
+		return libc.recvfrom(fd, buf, len, flags, sa, sa_len);
+	m.msg_namelen = *sa_len;
+	r = sys_recvmsg(fd, &m, flags);
+	if (r >= 0)
+		*sa_len = m.msg_namelen;
+	return answer(r);
+}
+
+static ssize_t next_sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
+{
+	struct iovec iov = {(void *)(uintptr_t)buf, len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_namelen = sa_len};
+
+	if (!sa || sa_len > sizeof(struct sockaddr_storage))
+		return libc.sendto(fd, buf, len, flags, sa, sa_len);
+	m.msg_name = (void *)(uintptr_t)sa;
+	return answer(sys_sendmsg(fd, &m, flags));
+}
+
+static bool is_libc(const void *function, const void *libc_base)
+{
+	Dl_info info;
+
+	return dladdr(function, &info) && info.dli_fbase == libc_base;
+}
+
+void shim_next_inline(struct shim_next *n)
+{
+	void *known = dlsym(RTLD_NEXT, "gnu_get_libc_version"), *p;
+	Dl_info info;
+
+	if (!known || !dladdr(known, &info))
+		return;
+	libc.recvfrom = n->recvfrom;
+	libc.sendto = n->sendto;
+#define INLINE(name)                             \
+	do {                                     \
+		memcpy(&p, &n->name, sizeof(p)); \
+		if (is_libc(p, info.dli_fbase))  \
+			n->name = next_##name;   \
+	} while (0)
+	INLINE(socket);
+	INLINE(bind);
+	INLINE(listen);
+	INLINE(accept4);
+	INLINE(connect);
+	INLINE(getsockname);
+	INLINE(getpeername);
+	INLINE(getsockopt);
+	INLINE(setsockopt);
+	INLINE(shutdown);
+	INLINE(recvmsg);
+	INLINE(sendmsg);
+	INLINE(recvfrom);
+	INLINE(sendto);
+}
