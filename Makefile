@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test san fuzz fuzz-smoke bench fmt tidy cross clang services install clean
+.PHONY: help build demo check test test-cpython san fuzz fuzz-smoke bench fmt tidy cross clang services install clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -24,6 +24,12 @@ check: deps-build ## the quick half of the tests, under a minute: build, unit, g
 test: deps-demo ## everything CI runs, under 15 minutes; last line: N passed, N failed, N skipped
 	@-tools/install-deps.sh test
 	@tools/test.py all
+
+test-cpython: deps-build ## CPython's own socket suites, natively and under berth, side by side; about 5 minutes
+	@tools/install-deps.sh cpython
+	@tools/setup.sh build
+	@ninja -C build --quiet src/cli/berth src/shim/libberth.so
+	@tests/cpython/run.py build
 
 san: deps-build ## clang with the address and undefined behaviour sanitizers and slow checks: unit, crash, fuzz
 	@tools/install-deps.sh test
