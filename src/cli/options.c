@@ -150,6 +150,10 @@ static int serve(struct cli *cli, const struct cli_option *o)
 					cli_clean(shown), o->id == OPT_NETWORK ? "network" : "host");
 		return CLI_DONE;
 	}
+	if (o->id == OPT_HOST && strcasecmp(cli->value, "localhost") == 0) {
+		cli->status = cli_usage(cli, "'localhost' is what every host calls itself; give this one another name");
+		return CLI_DONE;
+	}
 	if (o->id == OPT_NETWORK) {
 		cli->network_name = cli->value;
 		cli->network_given = true;

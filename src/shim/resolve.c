@@ -1,286 +1,408 @@
 /* src/shim/resolve.c: host names of the network, for programs that ask libc.
  *
- * A name that is a host's is answered here; every other name, and numbers, go to libc as they came.
- * A name under this network's own suffix (NETWORK.berth) that is no host's does not exist: it must
- * not leak to the machine's DNS.
+ * In this order, first match wins:
+ *
+ *     localhost, *.localhost   127.0.0.1 and ::1, never asked of anybody (RFC 6761, 6.3)
+ *     web, web.NETWORK.berth   the host's addresses; a host stands before /etc/hosts
+ *     what uname(2) says       this program's own host: the machine's name must not lead to the machine
+ *     anything else in .berth  does not exist; it must not leak to the machine's DNS
+ *     all else, and numbers    libc's, as it came: /etc/hosts, DNS, whatever nsswitch.conf says
  *
  * The lists that getaddrinfo() returns belong to libc's freeaddrinfo(), so libc makes them: it is
  * asked for each address of the host as a number, and the lists are joined. IPv4 comes first, as
- * RFC 6724 (2.1, 10.6) orders it before unique local IPv6 addresses.
+ * RFC 6724 (2.1, 10.6) orders it before unique local IPv6 addresses; localhost follows suit, so that a
+ * server that takes the first address and a client that does meet.
+ *
+ * AI_ADDRCONFIG asks whether the machine has an address of the family. Under berth every host has both,
+ * so it is dropped where the answer is ours, and for numbers.
  */
+#include <arpa/inet.h>
+#include <dlfcn.h>
 #include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
-#include "shim/shim.h"
+#include "shim/resolve.h"
 
-enum found { FOUND, NOT_OURS, NO_SUCH };
+#define ASKED_AT_ONCE_MAX 512 /* requests in one getaddrinfo_a() that we look at */
 
-static enum found find_host(struct shim *s, const char *name, struct network_host *ret)
+void *resolve_next(_Atomic(void *) *cache, const char *name)
 {
-	char suffix[NETWORK_NAME_MAX + 16];
-	size_t len, n;
+	void *p = atomic_load_explicit(cache, memory_order_acquire);
+
+	if (p)
+		return p;
+	p = dlsym(RTLD_NEXT, name);
+	atomic_store_explicit(cache, p, memory_order_release);
+	return p;
+}
+
+/* --- whose it is --- */
+
+void resolve_host(struct shim *s, const struct network_host *h, struct resolved *ret)
+{
+	*ret = (struct resolved){.host = h->index, .addr4 = h->addr4, .addr6 = h->addr6};
+	memcpy(ret->name, h->name, sizeof(ret->name));
+	snprintf(ret->alias, sizeof(ret->alias), "%s.%s.berth", h->name, s->net.name);
+}
+
+static void loopback(struct shim *s, struct resolved *ret)
+{
+	*ret = (struct resolved){.name = "localhost", .host = s->host.index};
+	ret->addr4 = PORT_ADDR_LOOP4;
+	ret->addr6 = PORT_ADDR_LOOP6;
+}
+
+/* Does name (len octets) end in the label, or is it the label? */
+static bool under(const char *name, size_t len, const char *label)
+{
+	size_t n = strlen(label);
+
+	if (len < n || strncasecmp(name + len - n, label, n) != 0)
+		return false;
+	return len == n || name[len - n - 1] == '.';
+}
+
+static bool is_machine(const char *name, size_t len)
+{
+	struct utsname u;
+
+	return uname(&u) == 0 && strlen(u.nodename) == len && strncasecmp(u.nodename, name, len) == 0;
+}
+
+enum found resolve_name(struct shim *s, const char *name, struct resolved *ret)
+{
+	struct network_host h;
+	size_t len;
 
 	if (!s || s->err || !name || !*name)
 		return NOT_OURS;
-	if (network_host_by_name(&s->net, name, ret) == 0)
-		return FOUND;
 	len = strlen(name);
-	if (len && name[len - 1] == '.')
+	if (name[len - 1] == '.')
 		len--;
-	n = (size_t)snprintf(suffix, sizeof(suffix), ".%s.berth", s->net.name);
-	if (n < sizeof(suffix) && len > n && !strncasecmp(name + len - n, suffix, n))
-		return NO_SUCH;
-	return NOT_OURS;
+	if (under(name, len, "localhost")) {
+		loopback(s, ret);
+		return FOUND;
+	}
+	if (network_host_by_name(&s->net, name, &h) == 0) {
+		resolve_host(s, &h, ret);
+		return FOUND;
+	}
+	if (len && is_machine(name, len)) {
+		resolve_host(s, &s->host, ret);
+		return FOUND;
+	}
+	return under(name, len, "berth") ? NO_SUCH : NOT_OURS;
 }
 
-static enum found find_addr(struct shim *s, const struct port_addr *a, struct network_host *ret)
+enum found resolve_addr(struct shim *s, const struct port_addr *a, struct resolved *ret)
 {
-	if (!s || s->err || port_addr_is_loopback(a) || port_addr_is_any(a))
+	struct port_addr loop = PORT_ADDR_LOOP4;
+	struct network_host h;
+
+	if (!s || s->err || port_addr_is_any(a))
 		return NOT_OURS;
-	return network_host_by_addr(&s->net, s->host.index, a, ret) == 0 ? FOUND : NOT_OURS;
+	if (port_addr_is_loopback(a)) {
+		if (port_addr_is4(a) && !port_addr_equal(a, &loop))
+			return NOT_OURS; /* 127.0.1.1 and its like: /etc/hosts may have a name for it */
+		loopback(s, ret);
+		return FOUND;
+	}
+	if (!network_covers(&s->net, a))
+		return NOT_OURS;
+	if (network_host_by_addr(&s->net, s->host.index, a, &h) < 0)
+		return NO_SUCH;
+	resolve_host(s, &h, ret);
+	return FOUND;
 }
 
-/* The host's address as 4 or 16 octets. */
-static const uint8_t *octets_of(const struct network_host *h, int family)
+const uint8_t *resolve_octets(const struct resolved *h, int family)
 {
 	return family == AF_INET6 ? h->addr6.b : h->addr4.b + 12;
 }
 
-static int one_family(const struct network_host *h, int family, const char *service, const struct addrinfo *hints,
-		      struct addrinfo **ret)
-{
-	char text[PORT_ADDR_STR_MAX];
-	struct addrinfo mine = {0};
+/* --- getaddrinfo --- */
 
-	if (hints) {
-		mine.ai_socktype = hints->ai_socktype;
-		mine.ai_protocol = hints->ai_protocol;
-		mine.ai_flags = hints->ai_flags & ~(AI_ADDRCONFIG | AI_V4MAPPED | AI_ALL);
-	}
-	mine.ai_family = family;
-	mine.ai_flags |= AI_NUMERICHOST;
-	port_addr_print(family == AF_INET6 ? &h->addr6 : &h->addr4, text);
-	return shim_next()->getaddrinfo(text, service, &mine, ret);
-}
-
-static int lookup(const struct network_host *h, const char *service, const struct addrinfo *hints,
-		  struct addrinfo **ret)
+/* libc's, with one more place to look for the name of a service. */
+static int ask(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
-	static const int families[] = {AF_INET, AF_INET6};
+	static const struct {
+		int socktype, protocol;
+		enum port_proto proto;
+	} kinds[] = {{SOCK_STREAM, IPPROTO_TCP, PORT_TCP}, {SOCK_DGRAM, IPPROTO_UDP, PORT_UDP}};
+	struct addrinfo mine = hints ? *hints : (struct addrinfo){.ai_flags = AI_V4MAPPED | AI_ADDRCONFIG};
 	struct addrinfo *first = NULL, **end = &first;
-	int wanted = hints ? hints->ai_family : AF_UNSPEC, r = 0;
+	struct shim *s = shim_get();
+	struct port_service found;
+	char number[8];
+	bool named = s && service && *service && !(mine.ai_flags & AI_NUMERICSERV) &&
+		     strspn(service, "0123456789") != strlen(service);
+	int r = EAI_SERVICE, socktype = mine.ai_socktype, protocol = mine.ai_protocol;
+	bool of_network = named && (resolve_service(s, service, PORT_TCP, true, &found) == 0 ||
+				    resolve_service(s, service, PORT_UDP, true, &found) == 0);
 
-	if (wanted != AF_UNSPEC && wanted != AF_INET && wanted != AF_INET6)
-		return EAI_FAMILY;
-	for (size_t i = 0; i < COUNT_OF(families); i++) {
-		if (wanted != AF_UNSPEC && wanted != families[i])
+	if (!of_network)
+		r = shim_next()->getaddrinfo(node, service, hints, ret);
+	if (r != EAI_SERVICE || !named)
+		return r;
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		if ((socktype && socktype != kinds[i].socktype) || (protocol && protocol != kinds[i].protocol) ||
+		    resolve_service(s, service, kinds[i].proto, of_network, &found) < 0)
 			continue;
-		r = one_family(h, families[i], service, hints, end);
+		mine.ai_socktype = kinds[i].socktype;
+		mine.ai_protocol = kinds[i].protocol;
+		snprintf(number, sizeof(number), "%u", found.first);
+		r = shim_next()->getaddrinfo(node, number, &mine, end);
 		if (r != 0)
 			break;
 		while (*end)
 			end = &(*end)->ai_next;
+		mine.ai_flags &= ~AI_CANONNAME; /* only the first has one */
 	}
-	if (r == 0 && first && hints && hints->ai_flags & AI_CANONNAME) {
-		char *name = strdup(h->name);
+	if (r != 0 && first)
+		shim_next()->freeaddrinfo(first);
+	else if (r == 0)
+		*ret = first;
+	return r;
+}
 
-		if (!name) {
-			r = EAI_MEMORY;
-		} else {
-			free(first->ai_canonname);
-			first->ai_canonname = name;
-			for (struct addrinfo *a = first->ai_next; a; a = a->ai_next) {
-				free(a->ai_canonname); /* only the first has one */
-				a->ai_canonname = NULL;
-			}
-		}
+/* One address of the host. mapped: the IPv4 one, for an AF_INET6 socket. */
+static int one_address(const struct resolved *h, int family, bool mapped, const char *service,
+		       const struct addrinfo *hints, struct addrinfo **ret)
+{
+	char text[PORT_ADDR_STR_MAX];
+	struct addrinfo mine = {.ai_family = family};
+
+	if (hints) {
+		mine.ai_socktype = hints->ai_socktype;
+		mine.ai_protocol = hints->ai_protocol;
+		mine.ai_flags = hints->ai_flags & ~(AI_ADDRCONFIG | AI_V4MAPPED | AI_ALL | AI_CANONNAME);
 	}
-	if (r != 0) {
-		if (first)
-			shim_next()->freeaddrinfo(first);
-		return r;
+	mine.ai_flags |= AI_NUMERICHOST | (mapped ? AI_V4MAPPED : 0);
+	port_addr_print(family == AF_INET6 && !mapped ? &h->addr6 : &h->addr4, text);
+	return ask(text, service, &mine, ret);
+}
+
+static int lookup(const struct resolved *h, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	const int v4mapped_all = AI_V4MAPPED | AI_ALL;
+	int wanted = hints ? hints->ai_family : AF_UNSPEC, flags = hints ? hints->ai_flags : 0, r = 0;
+	struct addrinfo *first = NULL, **end = &first;
+	const struct {
+		bool take;
+		int family;
+		bool mapped;
+	} parts[] = {
+		{wanted != AF_INET6, AF_INET, false},
+		{wanted != AF_INET, AF_INET6, false},
+		{wanted == AF_INET6 && (flags & v4mapped_all) == v4mapped_all, AF_INET6, true},
+	};
+
+	if (wanted != AF_UNSPEC && wanted != AF_INET && wanted != AF_INET6)
+		return EAI_FAMILY;
+	for (size_t i = 0; i < COUNT_OF(parts) && r == 0; i++) {
+		if (!parts[i].take)
+			continue;
+		r = one_address(h, parts[i].family, parts[i].mapped, service, hints, end);
+		while (r == 0 && *end)
+			end = &(*end)->ai_next;
 	}
-	*ret = first;
-	return 0;
+	if (r == 0 && first && flags & AI_CANONNAME) {
+		free(first->ai_canonname);
+		first->ai_canonname = strdup(h->name);
+		r = first->ai_canonname ? 0 : EAI_MEMORY;
+	}
+	if (r != 0 && first)
+		shim_next()->freeaddrinfo(first);
+	else if (r == 0)
+		*ret = first;
+	return r;
+}
+
+/* A number of the network's or the loopback's, or no node at all: which families the machine's interfaces
+ * have says nothing about it. */
+static bool is_ours_by_number(struct shim *s, const char *node)
+{
+	uint8_t octets[16];
+	struct port_addr a;
+
+	if (!s || s->err)
+		return false;
+	if (!node)
+		return true;
+	if (inet_pton(AF_INET, node, octets) == 1)
+		a = port_addr_from4(octets);
+	else if (inet_pton(AF_INET6, node, octets) == 1)
+		a = port_addr_from6(octets, 0);
+	else
+		return false;
+	return port_addr_is_any(&a) || port_addr_is_loopback(&a) || network_covers(&s->net, &a);
 }
 
 EXPORT(int, getaddrinfo, (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret))
 {
-	struct network_host h;
+	struct shim *s = shim_get();
+	struct resolved h;
 
-	if (hints && hints->ai_flags & AI_NUMERICHOST)
-		return shim_next()->getaddrinfo(node, service, hints, ret);
-	switch (find_host(shim_get(), node, &h)) {
-	case FOUND:
-		return lookup(&h, service, hints, ret);
-	case NO_SUCH:
-		return EAI_NONAME;
-	case NOT_OURS:
-		break;
+	if (!(hints && hints->ai_flags & AI_NUMERICHOST)) {
+		switch (resolve_name(s, node, &h)) {
+		case FOUND:
+			return lookup(&h, service, hints, ret);
+		case NO_SUCH:
+			return EAI_NONAME;
+		case NOT_OURS:
+			break;
+		}
 	}
-	return shim_next()->getaddrinfo(node, service, hints, ret);
+	if ((!hints || hints->ai_flags & AI_ADDRCONFIG) && is_ours_by_number(s, node)) {
+		struct addrinfo mine = hints ? *hints : (struct addrinfo){.ai_flags = AI_V4MAPPED};
+
+		mine.ai_flags &= ~AI_ADDRCONFIG;
+		return ask(node, service, &mine, ret);
+	}
+	return ask(node, service, hints, ret);
 }
 
-static bool read_sockaddr(const struct sockaddr *sa, socklen_t len, struct port_addr *ret)
-{
-	uint16_t port;
+/* --- getaddrinfo_a: libc looks names up in threads of its own, past us --- */
 
+static void notify(const struct sigevent *sig)
+{
+	siginfo_t info = {0};
+	pthread_attr_t attr;
+	pthread_t thread;
+	union { /* a notification takes a union by value, a thread a pointer: what the ABI passes alike */
+		void (*notify)(union sigval);
+		void *(*start)(void *);
+	} f;
+
+	if (!sig || sig->sigev_notify == SIGEV_NONE)
+		return;
+	if (sig->sigev_notify == SIGEV_SIGNAL) {
+		info.si_signo = sig->sigev_signo;
+		info.si_code = SI_ASYNCNL;
+		info.si_pid = getpid();
+		info.si_uid = getuid();
+		info.si_value = sig->sigev_value;
+		(void)sys_call(SYS_rt_sigqueueinfo, info.si_pid, info.si_signo, (long)&info, 0, 0);
+		return;
+	}
+	if (sig->sigev_notify != SIGEV_THREAD || pthread_attr_init(&attr) != 0)
+		return;
+	f.notify = sig->sigev_notify_function;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	(void)pthread_create(&thread, sig->sigev_notify_attributes ? sig->sigev_notify_attributes : &attr, f.start,
+			     sig->sigev_value.sival_ptr);
+	pthread_attr_destroy(&attr);
+}
+
+/* Names of ours are answered at once, as that takes microseconds; the others go to libc's threads. */
+EXPORT(int, getaddrinfo_a, (int mode, struct gaicb *list[], int n, struct sigevent *sig))
+{
+	struct shim *s = shim_get();
+	struct gaicb *rest[ASKED_AT_ONCE_MAX];
+	__typeof__(&shim_getaddrinfo_a) next = RESOLVE_NEXT(getaddrinfo_a);
+	int n_rest = 0;
+
+	if (!next)
+		return EAI_SYSTEM;
+	if (!s || s->err || (mode != GAI_WAIT && mode != GAI_NOWAIT) || n > ASKED_AT_ONCE_MAX)
+		return next(mode, list, n, sig);
+	for (int i = 0; i < n; i++) {
+		struct resolved h;
+		struct gaicb *g = list[i];
+
+		if (!g)
+			continue;
+		if ((g->ar_request && g->ar_request->ai_flags & AI_NUMERICHOST) ||
+		    resolve_name(s, g->ar_name, &h) == NOT_OURS) {
+			rest[n_rest++] = g;
+			continue;
+		}
+		g->ar_result = NULL;
+		g->__return = shim_getaddrinfo(g->ar_name, g->ar_service, g->ar_request, &g->ar_result);
+	}
+	if (n_rest > 0)
+		return next(mode, rest, n_rest, sig);
+	if (mode == GAI_NOWAIT)
+		notify(sig);
+	return 0;
+}
+
+/* --- getnameinfo --- */
+
+static bool read_sockaddr(const struct sockaddr *sa, socklen_t len, struct port_addr *ret, uint16_t *ret_port)
+{
 	if (!sa || len < sizeof(sa->sa_family))
 		return false;
 	if (sa->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
-		addr_read(PORT_FAMILY_4, sa, len, ret, &port);
+		addr_read(PORT_FAMILY_4, sa, len, ret, ret_port);
 	else if (sa->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6))
-		addr_read(PORT_FAMILY_6, sa, len, ret, &port);
+		addr_read(PORT_FAMILY_6, sa, len, ret, ret_port);
 	else
 		return false;
 	return true;
+}
+
+/* Return: 0, serv is written; EAI_OVERFLOW; EAI_SERVICE, no name of ours: libc's. */
+static int name_service(struct shim *s, uint16_t port, int flags, bool first, char *serv, socklen_t serv_len)
+{
+	struct port_service found;
+
+	if (!serv || !serv_len || flags & NI_NUMERICSERV ||
+	    resolve_port(s, port, flags & NI_DGRAM ? PORT_UDP : PORT_TCP, first, &found) < 0)
+		return EAI_SERVICE;
+	if (strlen(found.name) + 1 > serv_len)
+		return EAI_OVERFLOW;
+	strcpy(serv, found.name);
+	return 0;
 }
 
 EXPORT(int, getnameinfo,
        (const struct sockaddr *sa, socklen_t len, char *host, socklen_t host_len, char *serv, socklen_t serv_len,
 	int flags))
 {
-	struct network_host h;
+	const int known = NI_NUMERICHOST | NI_NUMERICSERV | NI_NOFQDN | NI_NAMEREQD | NI_DGRAM | NI_IDN;
+	struct shim *s = shim_get();
+	enum found found = NOT_OURS;
+	struct resolved h;
 	struct port_addr a;
+	uint16_t port;
 	int r;
 
-	if (!host || !host_len || flags & NI_NUMERICHOST || !read_sockaddr(sa, len, &a) ||
-	    find_addr(shim_get(), &a, &h) != FOUND)
+	if (!s || s->err || flags & ~known || !read_sockaddr(sa, len, &a, &port))
 		return shim_next()->getnameinfo(sa, len, host, host_len, serv, serv_len, flags);
-	if (serv && serv_len) {
-		r = shim_next()->getnameinfo(sa, len, NULL, 0, serv, serv_len, (flags & ~NI_NAMEREQD) | NI_NUMERICHOST);
-		if (r != 0)
-			return r;
-	}
-	if (strlen(h.name) + 1 > host_len)
+	if (host && host_len && !(flags & NI_NUMERICHOST))
+		found = resolve_addr(s, &a, &h);
+	if (found == NO_SUCH && flags & NI_NAMEREQD)
+		return EAI_NONAME;
+	if (found == FOUND && strlen(h.name) + 1 > host_len)
 		return EAI_OVERFLOW;
-	strcpy(host, h.name);
-	return 0;
-}
-
-/* --- the old family: one hostent, in the caller's memory or in libc's kind of static memory --- */
-
-struct entry {
-	char *aliases[1];
-	char *addrs[2];
-	char octets[16];
-	char name[NETWORK_NAME_MAX];
-};
-
-/* Return: 0; ERANGE, buf is too small. */
-static int fill(const struct network_host *h, int family, struct hostent *he, char *buf, size_t buf_len)
-{
-	size_t skip = -(uintptr_t)buf % _Alignof(struct entry);
-	struct entry *e = (struct entry *)(void *)(buf + skip);
-
-	if (buf_len < skip + sizeof(*e))
-		return ERANGE;
-	memset(e, 0, sizeof(*e));
-	memcpy(e->octets, octets_of(h, family), family == AF_INET6 ? 16 : 4);
-	memcpy(e->name, h->name, sizeof(e->name));
-	e->addrs[0] = e->octets;
-	he->h_name = e->name;
-	he->h_aliases = e->aliases;
-	he->h_addrtype = family;
-	he->h_length = family == AF_INET6 ? 16 : 4;
-	he->h_addr_list = e->addrs;
-	return 0;
-}
-
-static struct hostent static_hostent;
-static char static_buf[sizeof(struct entry) + _Alignof(struct entry)];
-
-EXPORT(int, gethostbyname2_r,
-       (const char *name, int family, struct hostent *he, char *buf, size_t len, struct hostent **ret, int *h_err))
-{
-	struct network_host h;
-	enum found f = find_host(shim_get(), name, &h);
-	int r;
-
-	if (f == NOT_OURS || (family != AF_INET && family != AF_INET6))
-		return shim_next()->gethostbyname2_r(name, family, he, buf, len, ret, h_err);
-	*ret = NULL;
-	if (f == NO_SUCH) {
-		*h_err = HOST_NOT_FOUND;
-		return 0;
+	r = name_service(s, port, flags, true, serv, serv_len);
+	if (r == EAI_OVERFLOW)
+		return r;
+	if (r == 0) { /* the network's own name: libc has only the host left to say */
+		serv = NULL;
+		serv_len = 0;
 	}
-	r = fill(&h, family, he, buf, len);
-	if (r == 0)
-		*ret = he;
-	else
-		*h_err = NETDB_INTERNAL;
-	return r;
-}
-
-EXPORT(int, gethostbyname_r,
-       (const char *name, struct hostent *he, char *buf, size_t len, struct hostent **ret, int *h_err))
-{
-	struct network_host h;
-
-	if (find_host(shim_get(), name, &h) == NOT_OURS)
-		return shim_next()->gethostbyname_r(name, he, buf, len, ret, h_err);
-	return shim_gethostbyname2_r(name, AF_INET, he, buf, len, ret, h_err);
-}
-
-EXPORT(struct hostent *, gethostbyname2, (const char *name, int family))
-{
-	struct network_host h;
-	enum found f = find_host(shim_get(), name, &h);
-
-	if (f == NOT_OURS || (family != AF_INET && family != AF_INET6))
-		return shim_next()->gethostbyname2(name, family);
-	if (f == NO_SUCH) {
-		h_errno = HOST_NOT_FOUND;
-		return NULL;
+	if (found == FOUND) {
+		strcpy(host, h.name);
+		host = NULL;
+		host_len = 0;
 	}
-	return fill(&h, family, &static_hostent, static_buf, sizeof(static_buf)) == 0 ? &static_hostent : NULL;
-}
-
-EXPORT(struct hostent *, gethostbyname, (const char *name))
-{
-	struct network_host h;
-
-	if (find_host(shim_get(), name, &h) == NOT_OURS)
-		return shim_next()->gethostbyname(name);
-	return shim_gethostbyname2(name, AF_INET);
-}
-
-static enum found find_octets(const void *addr, socklen_t len, int family, struct network_host *ret)
-{
-	struct port_addr a;
-
-	if (!addr || (family == AF_INET ? len < 4 : family != AF_INET6 || len < 16))
-		return NOT_OURS;
-	a = family == AF_INET ? port_addr_from4(addr) : port_addr_from6(addr, 0);
-	return find_addr(shim_get(), &a, ret);
-}
-
-EXPORT(int, gethostbyaddr_r,
-       (const void *addr, socklen_t len, int family, struct hostent *he, char *buf, size_t buf_len,
-	struct hostent **ret, int *h_err))
-{
-	struct network_host h;
-	int r;
-
-	if (find_octets(addr, len, family, &h) != FOUND)
-		return shim_next()->gethostbyaddr_r(addr, len, family, he, buf, buf_len, ret, h_err);
-	*ret = NULL;
-	r = fill(&h, family, he, buf, buf_len);
-	if (r == 0)
-		*ret = he;
-	else
-		*h_err = NETDB_INTERNAL;
+	if (host && host_len && found == NO_SUCH)
+		flags |= NI_NUMERICHOST;
+	if (!(host && host_len) && !(serv && serv_len))
+		return r == 0 || found == FOUND ? 0 : EAI_NONAME;
+	r = shim_next()->getnameinfo(sa, len, host, host_len, serv, serv_len,
+				     found == FOUND ? (flags & ~NI_NAMEREQD) | NI_NUMERICHOST : flags);
+	if (r == 0 && serv && serv_len && name_service(s, port, flags, false, serv, serv_len) == EAI_OVERFLOW)
+		return EAI_OVERFLOW;
 	return r;
-}
-
-EXPORT(struct hostent *, gethostbyaddr, (const void *addr, socklen_t len, int family))
-{
-	struct network_host h;
-
-	if (find_octets(addr, len, family, &h) != FOUND)
-		return shim_next()->gethostbyaddr(addr, len, family);
-	return fill(&h, family, &static_hostent, static_buf, sizeof(static_buf)) == 0 ? &static_hostent : NULL;
 }

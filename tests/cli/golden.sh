@@ -81,6 +81,7 @@ golden wrong-verb lst
 golden wrong-option run --quite -- true
 golden wrong-letter ls -z
 golden wrong-host run -H 'bad_name!' -- true
+golden wrong-localhost run -H localhost -- true
 golden wrong-nothing run
 golden wrong-port who 80:90:1
 golden wrong-range who 99999
