@@ -20,12 +20,12 @@
 
 #define PASS_HIGH UINT32_C(0x62727468)
 #define PASS_STEP UINT32_C(0x9e3779b9)
-/* The low half is this, xor the low half of the call's first argument. */
+/* The low half is this plus the low half of the call's first argument. */
 #define PASS_LOW(nr) ((uint32_t)(nr)*PASS_STEP)
 
 static inline long pass_value(long nr, long first)
 {
-	return (long)((uint64_t)PASS_HIGH << 32 | (PASS_LOW(nr) ^ (uint32_t)first));
+	return (long)((uint64_t)PASS_HIGH << 32 | (uint32_t)(PASS_LOW(nr) + (uint32_t)first));
 }
 
 #endif

@@ -13,6 +13,7 @@
  * work itself, which is harmless: the outcome is the same.
  */
 #include <dlfcn.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -185,6 +186,29 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 	e.want = *want;
 	e.refusal = *r;
 	network_event_put(&s->net, s->run, &e);
+}
+
+int shim_owner(const struct shim *s, int fd, struct port_owner *ret)
+{
+	return network_owner_of(&s->net, fd, ret);
+}
+
+uint32_t shim_euid(const struct shim *s)
+{
+	(void)s;
+	return (uint32_t)sys_call(SYS_geteuid, 0, 0, 0, 0, 0);
+}
+
+bool shim_privileged(const struct shim *s)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (!s->privileged_deny)
+		return true;
+	if (sys_call(SYS_capget, (long)&head, (long)data, 0, 0, 0) < 0)
+		return false;
+	return data[0].effective & (1u << CAP_NET_BIND_SERVICE);
 }
 
 __attribute__((constructor)) static void load(void)

@@ -113,6 +113,23 @@ static ssize_t next_sendto(int fd, const void *buf, size_t len, int flags, const
 	return answer(sys_sendmsg(fd, &m, flags));
 }
 
+const struct shim_next shim_inline_calls = {
+	.socket = next_socket,
+	.bind = next_bind,
+	.listen = next_listen,
+	.accept4 = next_accept4,
+	.connect = next_connect,
+	.getsockname = next_getsockname,
+	.getpeername = next_getpeername,
+	.getsockopt = next_getsockopt,
+	.setsockopt = next_setsockopt,
+	.shutdown = next_shutdown,
+	.recvmsg = next_recvmsg,
+	.sendmsg = next_sendmsg,
+	.recvfrom = next_recvfrom,
+	.sendto = next_sendto,
+};
+
 static bool is_libc(const void *function, const void *libc_base)
 {
 	Dl_info info;
@@ -129,11 +146,11 @@ void shim_next_inline(struct shim_next *n)
 		return;
 	libc.recvfrom = n->recvfrom;
 	libc.sendto = n->sendto;
-#define INLINE(name)                             \
-	do {                                     \
-		memcpy(&p, &n->name, sizeof(p)); \
-		if (is_libc(p, info.dli_fbase))  \
-			n->name = next_##name;   \
+#define INLINE(name)                                      \
+	do {                                              \
+		memcpy(&p, &n->name, sizeof(p));          \
+		if (is_libc(p, info.dli_fbase))           \
+			n->name = shim_inline_calls.name; \
 	} while (0)
 	INLINE(socket);
 	INLINE(bind);

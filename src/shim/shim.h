@@ -14,9 +14,15 @@
 #include "network/network.h"
 #include "shim/sys.h"
 
+#ifdef BERTH_NET2 /* compiled for the supervisor of the second net: plain functions */
+#define EXPORT(type, name, args) \
+	type shim_##name args;   \
+	type shim_##name args
+#else
 #define EXPORT(type, name, args)                                                     \
 	type shim_##name args __asm__(#name) __attribute__((visibility("default"))); \
 	type shim_##name args
+#endif
 
 /* --- this process's place in the network (env.c) --- */
 struct shim {
@@ -94,6 +100,11 @@ struct shim_next {
 const struct shim_next *shim_next(void);
 /* Puts inline system calls in the place of libc's (next.c), so that they pass the second net. */
 void shim_next_inline(struct shim_next *n);
+extern const struct shim_next shim_inline_calls; /* those that there are; NULL elsewhere */
+/* Who calls (env.c): this process. In the second net, the program that is served (net2/context.c). */
+MUST_CHECK int shim_owner(const struct shim *s, int fd, struct port_owner *ret);
+uint32_t shim_euid(const struct shim *s);
+bool shim_privileged(const struct shim *s); /* to ports below 1024 */
 
 /* --- the tag that rides on each socket of ours (tag.c) --- */
 enum sock_state {

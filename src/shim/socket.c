@@ -11,7 +11,6 @@
  *
  * close() is not ours: a claim whose socket is gone is found dead by the next who wants the port.
  */
-#include <linux/capability.h>
 #include <string.h>
 
 #include "shim/shim.h"
@@ -92,18 +91,6 @@ int sock_claim(struct shim *s, int fd, const struct tag *t, struct port_ref *ret
 	return ret->owner.cookie && ret->owner.cookie == sock_cookie(fd) ? 0 : -ESTALE;
 }
 
-static bool privileged(const struct shim *s)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	if (!s->privileged_deny)
-		return true;
-	if (sys_call(SYS_capget, (long)&head, (long)data, 0, 0, 0) < 0)
-		return false;
-	return data[0].effective & (1u << CAP_NET_BIND_SERVICE);
-}
-
 int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret)
 {
 	int32_t v;
@@ -112,7 +99,7 @@ int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret
 	ret->proto = PORT_TCP;
 	ret->family = t->family;
 	ret->addr = addr_any(t->family);
-	ret->uid = (uint32_t)sys_call(SYS_geteuid, 0, 0, 0, 0, 0);
+	ret->uid = shim_euid(s);
 	ret->flags |= t->flags & TAG_REUSEADDR ? PORT_REUSEADDR : 0;
 	ret->flags |= t->flags & TAG_REUSEPORT ? PORT_REUSEPORT : 0;
 	ret->flags |= t->family == PORT_FAMILY_6 && t->flags & TAG_V6ONLY ? PORT_V6ONLY : 0;
@@ -125,7 +112,7 @@ int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret
 		if (extra_get(cookie, EXTRA_PORT_RANGE, &v))
 			ret->range = (struct port_range){(uint16_t)v, (uint16_t)((uint32_t)v >> 16)};
 	}
-	return network_owner_of(&s->net, fd, &ret->owner);
+	return shim_owner(s, fd, &ret->owner);
 }
 
 /* C3, items 2 and 3: what the kernel says of the octets before it looks at the address. */
@@ -179,7 +166,7 @@ void sock_undo(struct shim *s, int fd, struct tag *t, struct port_ref ref, const
 	struct port_addr bound = c->flags & PORT_COLLAPSED ? addr_any(t->family) : c->addr;
 	bool keep = late_code(s, t, &bound) == LATE_NONE; /* an address the tag cannot name stays claimed */
 	struct port_owner o;
-	int r = network_owner_of(&s->net, fd, &o);
+	int r = shim_owner(s, fd, &o);
 
 	if (r == 0)
 		r = network_undo(&s->net, t->host, ref, keep, &o);
@@ -226,7 +213,7 @@ int sock_revive(struct shim *s, int fd, struct tag *t)
 	if (r < 0)
 		return r;
 	t->slot = had ? LATE_NONE : slot;
-	if (had && network_owner_of(&s->net, fd, &o) == 0 && network_undo(&s->net, t->host, ref, true, &o) == 0) {
+	if (had && shim_owner(s, fd, &o) == 0 && network_undo(&s->net, t->host, ref, true, &o) == 0) {
 		t->state = SOCK_BOUND;
 		t->slot = slot;
 		t->flags |= TAG_CLAIM;
@@ -249,7 +236,7 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 	if (r < 0)
 		return r;
 	addr_read(t->family, sa, len, &want.addr, &want.port);
-	if (want.port && privileged(s))
+	if (want.port && shim_privileged(s))
 		want.flags |= PORT_PRIVILEGED;
 	if (t->state == SOCK_NEW && want.port == 0 && t->flags & TAG_NOPORT) {
 		enum tag_late late = late_code(s, t, &want.addr);
