@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a set of make targets needs and this machine lacks: Debian and Ubuntu, by apt-get.
 #
-#     tools/install-deps.sh [--list] SET...        sets: build demo check test tidy cpython
+#     tools/install-deps.sh [--list] SET...        sets: build demo check test tidy cpython programs
 #
 # Calls no apt at all when everything is there. Says what it installs before it does. Packages that
 # bring servers do not start them: a policy-rc.d guard stands in the way while apt runs, and the units
@@ -26,8 +26,10 @@ packages_of() {
 		esac ;;
 	tidy) echo clang-tidy-14\|clang-tidy ;;
 	cpython) echo python3.11 libpython3.11-testsuite iproute2 util-linux ;;
+	# the rows know best
+	programs) "$(dirname "$0")/../tests/programs/run" --packages ;;
 	*)
-		echo "install-deps: no such set: $1 (build, demo, check, test, tidy, cpython)" >&2
+		echo "install-deps: no such set: $1 (build, demo, check, test, tidy, cpython, programs)" >&2
 		return 1 ;;
 	esac
 }
@@ -155,7 +157,7 @@ if [ -n "$chosen" ]; then
 	$root chmod 755 $policy
 	log=$(mktemp)
 	if ! $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-		-o Dpkg::Use-Pty=0 $chosen </dev/null >"$log" 2>&1; then
+		-o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=600 $chosen </dev/null >"$log" 2>&1; then
 		say "apt-get install failed:" >&2
 		tail -n 20 "$log" >&2
 		rm -f "$log"

@@ -6,6 +6,7 @@
     tools/test.py san         the sanitizer build: unit, crash, fuzz corpora (`make san`)
     tools/test.py fuzz-smoke  each fuzz target on its corpus and a short run (`make fuzz-smoke`)
     tools/test.py cross       everything compiled for arm64 (`make cross`)
+    tools/test.py programs    real servers and clients under berth (`make test-programs` installs them first)
     tools/test.py --list      the steps and which of the above they belong to
     tools/test.py STEP...     those steps
 
@@ -26,6 +27,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -313,6 +315,38 @@ def step_install(count):
         command(count, "install", ["tests/system/install.sh", BUILD], 180)
 
 
+# A line of tests/programs/run: one row of the matrix.
+ROW_LINE = re.compile(r"^(PASS|FAIL|SKIP) ")
+PROGRAMS_SECONDS = 1500
+
+
+def step_programs(count):
+    """tests/programs prints its rows itself, as they end; they are only counted here."""
+    if not build_gcc(count):
+        return
+    argv = ["tests/programs/run", "--build", os.path.join(ROOT, BUILD)]
+    p = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                         start_new_session=True)
+    # TERM, not KILL: the runner ends what it has started
+    late = threading.Timer(PROGRAMS_SECONDS, lambda: p.send_signal(signal.SIGTERM))
+    late.start()
+    n, last = {"PASS": 0, "FAIL": 0, "SKIP": 0}, ""
+    for line in p.stdout:
+        row = ROW_LINE.match(line)
+        if row:
+            n[row[1]] += 1
+        if row or line.startswith(" "):
+            say(line.rstrip())
+        last = line.strip() or last
+    code = p.wait()
+    late.cancel()
+    count.passed += n["PASS"]
+    count.failed += n["FAIL"]
+    count.skipped += n["SKIP"]
+    if last != f"{n['PASS']} passed, {n['FAIL']} failed, {n['SKIP']} skipped" or (code != 0) != (n["FAIL"] > 0):
+        count.fail("programs", f"{last}\n(exit code {code}: the matrix did not come to its end)")
+
+
 def step_cross(count):
     cc = "aarch64-linux-gnu-gcc"
     if lacking(cc):
@@ -338,6 +372,7 @@ STEPS = [
     ("fuzz", step_fuzz, {"all", "san", "fuzz-smoke"}),
     ("demo", step_demo, {"all"}),
     ("install", step_install, {"all"}),
+    ("programs", step_programs, {"all"}),
     ("cross", step_cross, {"all", "cross"}),
 ]
 
