@@ -27,11 +27,14 @@ static long kernel(long n, long a, long b, long c, long d, long e, long f)
 	long r;
 	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
 
-	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+			 : "=a"(r)
+			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
 #elif defined(__aarch64__)
 	register long r __asm__("x0") = a;
-	register long x8 __asm__("x8") = n, x1 __asm__("x1") = b, x2 __asm__("x2") = c, x3 __asm__("x3") = d, x4 __asm__("x4") = e,
-	     x5 __asm__("x5") = f;
+	register long x8 __asm__("x8") = n, x1 __asm__("x1") = b, x2 __asm__("x2") = c, x3 __asm__("x3") = d,
+			 x4 __asm__("x4") = e, x5 __asm__("x5") = f;
 
 	__asm__ volatile("svc 0" : "+r"(r) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
 #endif
@@ -65,12 +68,12 @@ static long kernel(long n, long a, long b, long c, long d, long e, long f)
 #define write(a, b, c) kernel(SYS_write, L(a), L(b), L(c), 0L, 0L, 0L)
 #endif
 
-#define CHECK(x)                                                                                             \
-	do {                                                                                                 \
-		if (!(x)) {                                                                                  \
-			fprintf(stderr, "not so in line %d: %s: %s\n", __LINE__, #x, strerror(errno));       \
-			exit(1);                                                                             \
-		}                                                                                            \
+#define CHECK(x)                                                                                       \
+	do {                                                                                           \
+		if (!(x)) {                                                                            \
+			fprintf(stderr, "not so in line %d: %s: %s\n", __LINE__, #x, strerror(errno)); \
+			exit(1);                                                                       \
+		}                                                                                      \
 	} while (0)
 
 /* Not known to the compiler, so that fortified calls are really made. */
@@ -151,7 +154,8 @@ static void ask_tcp(const struct sockaddr_in *far)
 	CHECK((fd = socket(AF_INET, SOCK_STREAM, 0)) >= 0);
 	CHECK(connect(fd, (const struct sockaddr *)far, sizeof(*far)) == 0);
 	CHECK(getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && len == sizeof(peer));
-	CHECK(peer.sin_family == AF_INET && peer.sin_port == far->sin_port && peer.sin_addr.s_addr == far->sin_addr.s_addr);
+	CHECK(peer.sin_family == AF_INET && peer.sin_port == far->sin_port &&
+	      peer.sin_addr.s_addr == far->sin_addr.s_addr);
 	CHECK(getsockname(fd, (struct sockaddr *)&me, &len) == 0 && me.sin_family == AF_INET && me.sin_port != 0);
 	len = sizeof(kind);
 	CHECK(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &kind, &len) == 0 && kind == AF_INET);
