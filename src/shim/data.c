@@ -8,6 +8,8 @@
  *     an address     TCP ignores it once connected; AF_UNIX says EISCONN: dropped
  *     SCM_RIGHTS     TCP ignores it; AF_UNIX really passes descriptors: dropped
  *     MSG_FASTOPEN   connect, then send
+ *
+ * And a send that failed because nobody is there any more says what TCP says (gone.c).
  */
 #include <string.h>
 #include <sys/ioctl.h>
@@ -31,8 +33,13 @@ static ssize_t unconnected(int fd, ssize_t n)
 	struct tag t;
 	int e = errno;
 
-	if (n >= 0 || e != EINVAL)
+	if (n >= 0 || (e != EINVAL && e != ECONNRESET))
 		return n;
+	if (e == ECONNRESET) {
+		gone_reset(fd);
+		errno = e;
+		return -1;
+	}
 	if (ours(fd, &s, &t)) {
 		e = ENOTCONN;
 		if (t.state == SOCK_REFUSED) {
@@ -185,26 +192,53 @@ static int fastopen(struct shim *s, int fd, struct tag *t, const struct sockaddr
 	return shim_ret(r == -EINPROGRESS && t->state == SOCK_CONNECTED ? 0 : r);
 }
 
+static ssize_t quiet_send(int fd, const void *buf, size_t len, int flags)
+{
+	bool quiet = spin_known(fd);
+
+	return gone_sent(fd, shim_next()->send(fd, buf, len, quiet ? flags | MSG_NOSIGNAL : flags), len, flags, quiet);
+}
+
+static ssize_t quiet_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	bool quiet = spin_known(fd);
+	ssize_t n = shim_next()->sendmsg(fd, m, quiet ? flags | MSG_NOSIGNAL : flags);
+	size_t len = 0;
+
+	for (size_t i = 0; n < 0 && m && i < m->msg_iovlen; i++)
+		len += errno == EPIPE ? m->msg_iov[i].iov_len : 0;
+	return gone_sent(fd, n, len, flags, quiet);
+}
+
+EXPORT(ssize_t, send, (int fd, const void *buf, size_t len, int flags))
+{
+	return shim_get() ? quiet_send(fd, buf, len, flags) : shim_next()->send(fd, buf, len, flags);
+}
+
 EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))
 {
 	struct shim *s;
 	struct tag t;
 
-	if (!sa || !ours(fd, &s, &t))
+	if (!sa)
+		return shim_send(fd, buf, len, flags);
+	if (!ours(fd, &s, &t))
 		return shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
 	if (flags & MSG_FASTOPEN && fastopen(s, fd, &t, sa, sa_len) < 0)
 		return -1;
-	return shim_next()->send(fd, buf, len, flags & ~MSG_FASTOPEN);
+	return quiet_send(fd, buf, len, flags & ~MSG_FASTOPEN);
 }
 
 EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 {
-	struct shim *s;
+	struct shim *s = shim_get();
 	struct msghdr bare;
 	struct tag t;
 
-	if (!m || (!m->msg_name && !m->msg_controllen) || !ours(fd, &s, &t))
+	if (!s)
 		return shim_next()->sendmsg(fd, m, flags);
+	if (!m || (!m->msg_name && !m->msg_controllen) || tag_get(fd, &t) < 0)
+		return quiet_sendmsg(fd, m, flags);
 	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
 		return -1;
 	bare = *m;
@@ -212,5 +246,5 @@ EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 	bare.msg_namelen = 0;
 	bare.msg_control = NULL;
 	bare.msg_controllen = 0;
-	return shim_next()->sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+	return quiet_sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
 }

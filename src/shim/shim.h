@@ -127,10 +127,11 @@ enum {
 	TAG_FREEBIND = 1 << 6,
 	TAG_FRESH = 1 << 7, /* connected, but the program was told EINPROGRESS: connect() says 0 once */
 	TAG_SHUT_RD = 1 << 8,
-	TAG_SHUT_WR = 1 << 9,
+	TAG_SHUT_WR = 1 << 9,  /* nothing can be sent any more: shutdown(), or the peer is gone (gone.c) */
 	TAG_CLAIM = 1 << 10,   /* slot is its claim's; without it slot is an enum tag_late */
 	TAG_EXTRA = 1 << 11,   /* extra.c knows more about it, in the process that set it */
 	TAG_INHERIT = 1 << 12, /* has socket-level options that accept() must copy to a child */
+	TAG_UDP = 1 << 13,     /* a UDP socket: AF_UNIX datagram */
 };
 /* What the slot of a socket without a claim says. In its low bits, where the socket is bound to (bind() with port
  * 0 and IP_BIND_ADDRESS_NO_PORT, or a bind() whose chosen port a failed connect() gave back); above them the
@@ -154,8 +155,9 @@ void tag_set(int fd, const struct tag *t);
 /* --- what the files do for each other --- */
 /* A new socket of ours (socket.c). type_flags: SOCK_NONBLOCK, SOCK_CLOEXEC. Return: fd; negative errno. */
 int sock_new(const struct tag *t, int type_flags);
-/* As large a send buffer as the machine allows: AF_UNIX charges the sender for what is unread. */
-void sock_grow(int fd);
+/* A send buffer for all that may be unread, as AF_UNIX charges the sender for it: what the program set and a
+ * TCP peer's receive buffer, or as large as the machine allows. Also raises an edge for epoll. */
+void sock_grow(int fd, const struct tag *t);
 uint64_t sock_cookie(int fd);
 bool sock_nonblocking(int fd);
 /* The socket's claim, checked to be its own by its cookie. Return: 0; -ESTALE. */
@@ -169,6 +171,16 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 void spin_mark(int fd);
 bool spin_may(int fd, int flags);
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
+/* Was the descriptor once a connected stream of ours? A hint. */
+bool spin_known(int fd);
+
+/* gone.c: what TCP says where AF_UNIX says EPIPE or ENOTCONN. n is what the send returned, with errno; flags are
+ * the caller's; quiet: MSG_NOSIGNAL was added to them. Return: what the program is told, with errno. */
+ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet);
+/* The program saw ECONNRESET: nothing can be sent any more. */
+void gone_reset(int fd);
+/* Of a connected socket: was it reset, or did both sides end it? TCP forgets the peer's name then. */
+bool gone_closed(int fd, const struct tag *t);
 /* Options that `to` must have from `from`: an accepted socket from its listener, a replaced one (names.c). */
 void sock_inherit(int from, int to, const struct tag *from_tag);
 

@@ -22,7 +22,7 @@
 #define FLAG_BITS 14
 static_assert(PORT_TABLE_CLAIMS_MAX <= 1u << SLOT_BITS, "a slot must fit");
 static_assert(NETWORK_HOSTS_MAX <= 1u << HOST_BITS, "a host must fit");
-static_assert(TAG_INHERIT < 1 << FLAG_BITS, "the flags must fit");
+static_assert(TAG_UDP < 1 << FLAG_BITS, "the flags must fit");
 
 int tag_get(int fd, struct tag *ret)
 {
