@@ -16,4 +16,5 @@
 	X(lock_steal, "host", "dead_owner", "", "")         \
 	X(network_damage, "host", "where", "value", "")     \
 	X(network_grow, "host", "from", "to", "")           \
-	X(claim_dead, "slot", "port", "inode", "cookie")
+	X(claim_dead, "slot", "port", "inode", "cookie")    \
+	X(mailbox_damage, "cap", "at", "used", "n")

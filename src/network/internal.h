@@ -64,7 +64,8 @@ struct map_host {
 	uint32_t used;			     /* HOST_USED */
 	uint32_t sweeps;		     /* how often this table was swept because it was full */
 	char name[NETWORK_NAME_MAX];
-	uint64_t pad[2];
+	_Atomic uint64_t udp_epoch; /* counts changes of its UDP claims; 0: it never had one (udp.c) */
+	uint64_t pad;
 };
 
 #define REGION_MAGIC UINT64_C(0x6e6f696765720a8a)
@@ -205,6 +206,9 @@ int live_dump(const struct network *n, bool names,
 
 /* --- path.c --- */
 #define PATH_LEAF_MAX 96
+struct sockaddr_un;
+/* The socket address of dir/s/leaf; *ret_fd is a descriptor to close afterwards, or -1. */
+MUST_CHECK int path_addr(const struct network *n, const char *leaf, struct sockaddr_un *ret, int *ret_fd);
 void path_leaf(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[PATH_LEAF_MAX]);
 /* What a file name of s/ says. False: not one of ours. */
 bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_ref, struct port_claim *ret);

@@ -4,7 +4,8 @@
  *       NETWORK/                                                      0700, one per network
  *         hosts      readable: "10.77.0.2 web", "fd..::2 web"; the durable list (hosts.c)
  *         table      the mapped file (map.c): header, host records, one port table per host
- *         s/         listener sockets, one path per listening claim (path.c)
+ *         s/         listener sockets, one path per listening claim (path.c); doorbells and mailboxes of
+ *                    UDP sockets (mailbox.h)
  *
  * Used by the shim inside other people's processes: libc only, no malloc, no stdio, safe in signal
  * handlers and in vfork children, no descriptor kept open, errors returned and never printed. All
@@ -24,7 +25,7 @@
 #define NETWORK_NAME_MAX 64 /* with the NUL; RFC 1123 label: letters, digits, inner hyphens */
 #define NETWORK_PATH_MAX 4096
 #define NETWORK_HOSTS_MAX 4096
-#define NETWORK_FORMAT_VERSION 1
+#define NETWORK_FORMAT_VERSION 2
 
 /* Why opening or using a network failed, for the one who may print it. */
 struct network_error {

@@ -100,8 +100,7 @@ bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_
 	return true;
 }
 
-/* The socket address of dir/s/leaf; *ret_fd is a descriptor to close afterwards, or -1. */
-static int path_addr(const struct network *n, const char *leaf, struct sockaddr_un *ret, int *ret_fd)
+int path_addr(const struct network *n, const char *leaf, struct sockaddr_un *ret, int *ret_fd)
 {
 	struct text t = text_on(ret->sun_path, sizeof(ret->sun_path));
 	int fd;

@@ -15,6 +15,7 @@
  * what is dead is ended only if it is still the same claim of the same socket.
  */
 #include "network/internal.h"
+#include "network/mailbox.h"
 
 #define ROUNDS_MAX 64	       /* of trying again with one blocker gone; then a sweep does the rest */
 #define SWEEPS_MAX 3	       /* of a full range in one call: others take what a sweep frees */
@@ -61,8 +62,12 @@ static bool same_owner(const struct port_claim *a, const struct port_claim *b)
  * dead though the socket lives: its path stays, and from it the broom makes the claim again. */
 static void drop_path(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
+	uint64_t key = mailbox_key(n, c->owner.cookie);
+
 	if (c->state == CLAIM_LISTENING && path_probe(n, host, ref, c) != 1)
 		network_path_unlink(n, host, ref, c);
+	if (c->proto == PORT_UDP && !mailbox_alive(n, key))
+		mailbox_unlink(n, key);
 }
 
 /* End a claim found dead, if it is still that one. */
@@ -192,7 +197,7 @@ static uint32_t end_suspects(struct network *n, uint32_t host, struct sweep *w)
 			    c.owner.inode != s->id.inode || port_table_release(&l.table, s->ref) < 0)
 				continue;
 			ended++;
-			if (c.state == CLAIM_LISTENING) {
+			if (c.state == CLAIM_LISTENING || c.proto == PORT_UDP) {
 				paths[n_paths].ref = s->ref;
 				paths[n_paths++].c = c;
 			}
@@ -537,6 +542,8 @@ static int tidy_path(void *ctx, int dir, const char *leaf)
 	uint32_t host;
 	int r;
 
+	if (mailbox_tidy(y->n, dir, leaf))
+		return 0;
 	if (!path_leaf_parse(leaf, &host, &ref, &named) || (y->host != NETWORK_HOSTS_MAX && host != y->host))
 		return 0;
 	r = WITH_TABLE(y->n, host, port_table_get(t, ref, &c));

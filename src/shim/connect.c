@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "shim/shim.h"
+#include "shim/udp.h"
 
 #define LISTENERS_MAX 64 /* dead ones we bury in one connect() */
 #define NAMES_MAX 16	 /* ports we try when the name of the flow is taken */
@@ -144,7 +145,7 @@ struct attempt {
 	struct port_want want;
 	struct port_ref ref; /* the flow's claim */
 	uint16_t port;	     /* its port; 0: not chosen */
-	uint32_t late;	     /* what the tag's slot said while there was no claim (enum tag_late) */
+	bool ours;	     /* the claim was made here, not by bind() */
 };
 
 /* Which of a group's listeners takes the flow hangs on its port; before there is one, on chance. */
@@ -271,28 +272,29 @@ static int established(int fd, struct tag *t, bool nonblocking)
 	spin_mark(fd);
 	if (!nonblocking)
 		return 0;
-	sock_grow(fd, t);
+	sock_grow(fd);
 	return -EINPROGRESS;
 }
 
 /* Nobody listens. A port that connect() chooses is given back, and so is one that bind() chose; getsockname()
- * goes on showing it. claimed: claim_flow() was there. */
-static int refused(struct shim *s, int fd, struct attempt *a, bool bound, bool claimed)
+ * goes on showing it. */
+static int refused(struct shim *s, int fd, struct attempt *a, bool bound)
 {
 	struct tag *t = a->t;
 	struct port_claim c;
+	uint32_t slot = t->slot;
 	bool nonblocking = sock_nonblocking(fd);
 
 	if (bound) {
 		give_up_claim(s, fd, a);
 	} else {
-		bool kept = (a->late & LATE_CODE) != LATE_NONE && !(a->late & LATE_PASSING);
+		bool kept = (slot & LATE_CODE) != LATE_NONE && !(slot & LATE_PASSING);
 		int r;
 
 		a->peer_port = a->peer_port ? a->peer_port : 1; /* asked only to choose */
-		r = claimed ? sock_claim(s, fd, t, &a->ref, &c) : claim_port(s, a, &c);
+		r = claim_port(s, a, &c);
 		if (r < 0)
-			return claimed ? -ECONNREFUSED : r;
+			return r;
 		r = network_release(&s->net, t->host, a->ref);
 		(void)r;
 		sock_unclaimed(s, t, nonblocking || kept ? &c.addr : &a->want.addr, c.port);
@@ -304,7 +306,7 @@ static int refused(struct shim *s, int fd, struct attempt *a, bool bound, bool c
 		return -ECONNREFUSED;
 	t->state = SOCK_REFUSED;
 	tag_set(fd, t);
-	sock_grow(fd, t);
+	sock_grow(fd);
 	return -EINPROGRESS;
 }
 
@@ -365,9 +367,8 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 			return again;
 		a.want.addr = before.addr;
 	}
-	a.late = t->flags & TAG_CLAIM ? LATE_NONE : t->slot;
 	if (r == -ECONNREFUSED)
-		return refused(s, fd, &a, bound, false);
+		return refused(s, fd, &a, bound);
 	if (r < 0)
 		return r;
 	if (t->state != SOCK_CONNECTING) {
@@ -378,11 +379,6 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	r = reach(s, fd, &a, lref, &listener);
 	if (r == 0)
 		return established(fd, t, sock_nonblocking(fd));
-	if (r == -ECONNREFUSED) {
-		/* The listener we found had died. The name cannot be taken off the socket: sock_revive() will. */
-		t->flags |= TAG_SHUT_RD;
-		return refused(s, fd, &a, bound, true);
-	}
 	/* The name stays on the socket: the next connect() goes on with it, or replaces the socket. */
 	t->state = SOCK_CONNECTING;
 	tag_set(fd, t);
@@ -432,6 +428,11 @@ EXPORT(int, connect, (int fd, const struct sockaddr *sa, socklen_t len))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->connect(fd, sa, len);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+
+		return shim_ret(udp_connect(&u, sa, len));
+	}
 	return shim_ret(sock_connect(s, fd, &t, sa, len));
 }
 

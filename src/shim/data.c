@@ -8,14 +8,13 @@
  *     an address     TCP ignores it once connected; AF_UNIX says EISCONN: dropped
  *     SCM_RIGHTS     TCP ignores it; AF_UNIX really passes descriptors: dropped
  *     MSG_FASTOPEN   connect, then send
- *
- * And a send that failed because nobody is there any more says what TCP says (gone.c).
  */
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
 #include "shim/shim.h"
+#include "shim/udp.h"
 
 #define SCRATCH_OCTETS 16384
 #define DROPS_MAX 4096 /* 64 MiB in one call; a short count is right for a stream */
@@ -33,13 +32,8 @@ static ssize_t unconnected(int fd, ssize_t n)
 	struct tag t;
 	int e = errno;
 
-	if (n >= 0 || (e != EINVAL && e != ECONNRESET))
+	if (n >= 0 || e != EINVAL)
 		return n;
-	if (e == ECONNRESET) {
-		gone_reset(fd);
-		errno = e;
-		return -1;
-	}
 	if (ours(fd, &s, &t)) {
 		e = ENOTCONN;
 		if (t.state == SOCK_REFUSED) {
@@ -108,7 +102,10 @@ EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 {
 	struct shim *s;
 	struct tag t;
+	struct udp u;
 
+	if (udp_mine(fd, &u))
+		return udp_recv(&u, buf, len, flags, NULL, NULL);
 	if (spin_may(fd, flags))
 		return unconnected(fd, spin_recv(fd, buf, len, flags));
 	if (!odd(flags) || !ours(fd, &s, &t))
@@ -121,7 +118,10 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 	struct shim *s;
 	struct tag t;
 	ssize_t n;
+	struct udp u;
 
+	if (udp_mine(fd, &u))
+		return udp_recv(&u, buf, len, flags, sa, sa_len);
 	if (!sa && spin_may(fd, flags))
 		return unconnected(fd, spin_recv(fd, buf, len, flags));
 	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
@@ -158,9 +158,16 @@ EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 	struct tag t;
 	size_t len = 0;
 	ssize_t n;
+	struct udp u;
 
-	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t))
-		return unconnected(fd, shim_next()->recvmsg(fd, m, flags));
+	if (udp_mine(fd, &u))
+		return m ? udp_recvmsg(&u, m, flags) : shim_ret(-EFAULT);
+	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t)) {
+		n = unconnected(fd, shim_next()->recvmsg(fd, m, flags));
+		if (n >= 0 && m && m->msg_controllen)
+			udp_passed(m);
+		return n;
+	}
 	if (!odd(flags)) {
 		struct msghdr bare = *m;
 
@@ -192,53 +199,32 @@ static int fastopen(struct shim *s, int fd, struct tag *t, const struct sockaddr
 	return shim_ret(r == -EINPROGRESS && t->state == SOCK_CONNECTED ? 0 : r);
 }
 
-static ssize_t quiet_send(int fd, const void *buf, size_t len, int flags)
-{
-	bool quiet = spin_known(fd);
-
-	return gone_sent(fd, shim_next()->send(fd, buf, len, quiet ? flags | MSG_NOSIGNAL : flags), len, flags, quiet);
-}
-
-static ssize_t quiet_sendmsg(int fd, const struct msghdr *m, int flags)
-{
-	bool quiet = spin_known(fd);
-	ssize_t n = shim_next()->sendmsg(fd, m, quiet ? flags | MSG_NOSIGNAL : flags);
-	size_t len = 0;
-
-	for (size_t i = 0; n < 0 && m && i < m->msg_iovlen; i++)
-		len += errno == EPIPE ? m->msg_iov[i].iov_len : 0;
-	return gone_sent(fd, n, len, flags, quiet);
-}
-
-EXPORT(ssize_t, send, (int fd, const void *buf, size_t len, int flags))
-{
-	return shim_get() ? quiet_send(fd, buf, len, flags) : shim_next()->send(fd, buf, len, flags);
-}
-
 EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))
 {
 	struct shim *s;
 	struct tag t;
+	struct udp u;
 
-	if (!sa)
-		return shim_send(fd, buf, len, flags);
-	if (!ours(fd, &s, &t))
+	if (udp_mine(fd, &u))
+		return udp_send(&u, buf, len, flags, sa, sa_len);
+	if (!sa || !ours(fd, &s, &t))
 		return shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
 	if (flags & MSG_FASTOPEN && fastopen(s, fd, &t, sa, sa_len) < 0)
 		return -1;
-	return quiet_send(fd, buf, len, flags & ~MSG_FASTOPEN);
+	return shim_next()->send(fd, buf, len, flags & ~MSG_FASTOPEN);
 }
 
 EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 {
-	struct shim *s = shim_get();
+	struct shim *s;
 	struct msghdr bare;
 	struct tag t;
+	struct udp u;
 
-	if (!s)
+	if (udp_mine(fd, &u))
+		return m ? udp_sendmsg(&u, m, flags) : shim_ret(-EFAULT);
+	if (!m || (!m->msg_name && !m->msg_controllen) || !ours(fd, &s, &t))
 		return shim_next()->sendmsg(fd, m, flags);
-	if (!m || (!m->msg_name && !m->msg_controllen) || tag_get(fd, &t) < 0)
-		return quiet_sendmsg(fd, m, flags);
 	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
 		return -1;
 	bare = *m;
@@ -246,5 +232,5 @@ EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 	bare.msg_namelen = 0;
 	bare.msg_control = NULL;
 	bare.msg_controllen = 0;
-	return quiet_sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+	return shim_next()->sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
 }

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "shim/shim.h"
+#include "shim/udp.h"
 
 enum { UNSET, BUSY, ON, INERT };
 #define WAITS_MAX 100000
@@ -29,6 +30,33 @@ enum { UNSET, BUSY, ON, INERT };
 
 static struct shim self;
 static struct shim_next next;
+
+static ssize_t first_read(int fd, void *buf, size_t len)
+{
+	return shim_next()->read(fd, buf, len);
+}
+
+static ssize_t first_write(int fd, const void *buf, size_t len)
+{
+	return shim_next()->write(fd, buf, len);
+}
+
+static ssize_t first_readv(int fd, const struct iovec *iov, int n)
+{
+	return shim_next()->readv(fd, iov, n);
+}
+
+static ssize_t first_writev(int fd, const struct iovec *iov, int n)
+{
+	return shim_next()->writev(fd, iov, n);
+}
+
+static ssize_t first_send(int fd, const void *buf, size_t len, int flags)
+{
+	return shim_next()->send(fd, buf, len, flags);
+}
+
+struct shim_hot shim_hot = {first_read, first_write, first_readv, first_writev, first_send};
 static _Atomic int phase, next_phase;
 static char env_preload[NETWORK_PATH_MAX + 16], env_dir[NETWORK_PATH_MAX + 32], env_host[NETWORK_NAME_MAX + 16],
 	env_run[32];
@@ -127,6 +155,7 @@ static int find_next(void)
 #define FIND_ONE(type, name, args) FIND(type, name, args)
 	SHIM_NEXT_LIST(FIND_ONE)
 	shim_next_inline(&next);
+	shim_hot = (struct shim_hot){next.read, next.write, next.readv, next.writev, next.send};
 	return ON;
 }
 
@@ -214,5 +243,6 @@ bool shim_privileged(const struct shim *s)
 __attribute__((constructor)) static void load(void)
 {
 	(void)shim_next();
-	(void)shim_get();
+	if (shim_get())
+		fdset_probe();
 }

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "shim/shim.h"
+#include "shim/udp.h"
 
 #define STRANGERS_MAX 64 /* in one accept(), before we tell the program to come again */
 
@@ -42,6 +43,11 @@ EXPORT(int, getsockname, (int fd, struct sockaddr *sa, socklen_t *len))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->getsockname(fd, sa, len);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+
+		return shim_ret(udp_name(&u, false, sa, len));
+	}
 	return shim_ret(name_of(s, fd, &t, false, sa, len));
 }
 
@@ -52,8 +58,11 @@ EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->getpeername(fd, sa, len);
-	if ((t.state == SOCK_CONNECTED || t.state == SOCK_ACCEPTED) && gone_closed(fd, &t))
-		return shim_ret(-ENOTCONN);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+
+		return shim_ret(udp_name(&u, true, sa, len));
+	}
 	return shim_ret(name_of(s, fd, &t, true, sa, len));
 }
 
@@ -63,10 +72,8 @@ void sock_inherit(int from, int to, const struct tag *from_tag)
 	static const int names[] = {SO_KEEPALIVE, SO_LINGER,   SO_RCVTIMEO, SO_SNDTIMEO,
 				    SO_OOBINLINE, SO_RCVLOWAT, SO_PRIORITY};
 
-	if (from_tag->flags & TAG_EXTRA) {
+	if (from_tag->flags & TAG_EXTRA)
 		extra_copy(sock_cookie(from), sock_cookie(to));
-		sock_grow(to, from_tag);
-	}
 	for (size_t i = 0; from_tag->flags & TAG_INHERIT && i < COUNT_OF(names); i++) {
 		uint64_t v[2];
 		socklen_t len = sizeof(v);
@@ -91,7 +98,7 @@ static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, con
 		return r;
 	t.flags = lt->flags & (TAG_REUSEADDR | TAG_REUSEPORT | TAG_V6ONLY | TAG_NODELAY | TAG_CORK | TAG_FREEBIND |
 			       TAG_NOPORT | TAG_EXTRA | TAG_INHERIT);
-	sock_grow(fd, &(struct tag){0});
+	sock_grow(fd);
 	tag_set(fd, &t);
 	spin_mark(fd);
 	sock_inherit(listener, fd, lt);
@@ -134,6 +141,8 @@ EXPORT(int, accept4, (int fd, struct sockaddr *sa, socklen_t *len, int flags))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->accept4(fd, sa, len, flags);
+	if (t.flags & TAG_UDP)
+		return shim_ret(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) ? -EINVAL : -EOPNOTSUPP);
 	return shim_ret(sock_accept(s, fd, &t, sa, len, flags));
 }
 

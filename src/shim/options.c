@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 
 #include "shim/shim.h"
+#include "shim/udp.h"
 
 #ifndef SO_BINDTOIFINDEX
 #define SO_BINDTOIFINDEX 62
@@ -228,8 +229,6 @@ static int get_error(int fd, struct tag *t, void *val, socklen_t *len)
 		tag_set(fd, t);
 	} else if (sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &v, &v_len) < 0) {
 		return -EBADF;
-	} else if (v == ECONNRESET) {
-		gone_reset(fd);
 	}
 	return put_int(v, false, val, len);
 }
@@ -299,7 +298,7 @@ static int set_device(int fd, struct tag *t, bool by_index, const void *val, soc
 }
 
 /* Buffers: the size the program asked for is clamped and doubled by the kernel on the real socket,
- * read back, remembered. The send side then gets that and what a peer's buffer would take (sock_grow()). */
+ * read back, remembered; then the send side is put back to as large as can be (sock_grow()). */
 static int set_buffer(int fd, struct tag *t, int name, const void *val, socklen_t len)
 {
 	bool snd = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
@@ -312,10 +311,9 @@ static int set_buffer(int fd, struct tag *t, int name, const void *val, socklen_
 	r = sys_getsockopt(fd, SOL_SOCKET, snd ? SO_SNDBUF : SO_RCVBUF, &v, &v_len);
 	if (r < 0)
 		return r;
-	r = store(fd, t, snd ? EXTRA_SNDBUF : EXTRA_RCVBUF, v);
-	if (r == 0 && snd)
-		sock_grow(fd, t);
-	return r;
+	if (snd)
+		sock_grow(fd);
+	return store(fd, t, snd ? EXTRA_SNDBUF : EXTRA_RCVBUF, v);
 }
 
 /* Which algorithms there are, and which is the default, only the kernel's TCP can tell: a socket of its
@@ -617,6 +615,13 @@ EXPORT(int, getsockopt, (int fd, int level, int name, void *val, socklen_t *len)
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->getsockopt(fd, level, name, val, len);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+		int r = udp_getsockopt(&u, level, name, val, len);
+
+		if (r != UDP_NOT_HERE)
+			return shim_ret(r);
+	}
 	return shim_ret(sock_getsockopt(s, fd, &t, level, name, val, len));
 }
 
@@ -627,5 +632,16 @@ EXPORT(int, setsockopt, (int fd, int level, int name, const void *val, socklen_t
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->setsockopt(fd, level, name, val, len);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+		int r = udp_setsockopt(&u, level, name, val, len);
+
+		if (r != UDP_NOT_HERE)
+			return shim_ret(r);
+		r = sock_setsockopt(s, fd, &t, level, name, val, len);
+		if (t.flags & TAG_CLAIM) /* SO_REUSEPORT makes and unmakes groups */
+			network_udp_changed(&s->net, t.host);
+		return shim_ret(r);
+	}
 	return shim_ret(sock_setsockopt(s, fd, &t, level, name, val, len));
 }

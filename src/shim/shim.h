@@ -55,6 +55,8 @@ struct addrinfo;
 struct hostent;
 struct msghdr;
 struct mmsghdr;
+struct iovec;
+struct timespec;
 #define SHIM_NEXT_LIST(X)                                                                                         \
 	X(int, socket, (int, int, int))                                                                           \
 	X(int, bind, (int, const struct sockaddr *, socklen_t))                                                   \
@@ -74,6 +76,18 @@ struct mmsghdr;
 	X(ssize_t, send, (int, const void *, size_t, int))                                                        \
 	X(ssize_t, sendto, (int, const void *, size_t, int, const struct sockaddr *, socklen_t))                  \
 	X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                                    \
+	X(ssize_t, read, (int, void *, size_t))                                                                   \
+	X(ssize_t, __read_chk, (int, void *, size_t, size_t))                                                     \
+	X(ssize_t, write, (int, const void *, size_t))                                                            \
+	X(ssize_t, readv, (int, const struct iovec *, int))                                                       \
+	X(ssize_t, writev, (int, const struct iovec *, int))                                                      \
+	X(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *))                               \
+	X(int, sendmmsg, (int, struct mmsghdr *, unsigned, int))                                                  \
+	X(int, dup, (int))                                                                                        \
+	X(int, dup2, (int, int))                                                                                  \
+	X(int, dup3, (int, int, int))                                                                             \
+	X(int, fcntl, (int, int, ...))                                                                            \
+	X(int, fcntl64, (int, int, ...))                                                                          \
 	X(int, execve, (const char *, char *const *, char *const *))                                              \
 	X(int, execvpe, (const char *, char *const *, char *const *))                                             \
 	X(int, system, (const char *))                                                                            \
@@ -98,6 +112,16 @@ struct shim_next {
 };
 /* Every field is set: where libc lacks a function, to one that answers ENOSYS. */
 const struct shim_next *shim_next(void);
+/* Those that programs call most, on descriptors that are not ours: one indirect jump, good before anything was
+ * found too. */
+struct shim_hot {
+	ssize_t (*read)(int, void *, size_t);
+	ssize_t (*write)(int, const void *, size_t);
+	ssize_t (*readv)(int, const struct iovec *, int);
+	ssize_t (*writev)(int, const struct iovec *, int);
+	ssize_t (*send)(int, const void *, size_t, int);
+};
+extern struct shim_hot shim_hot;
 /* Puts inline system calls in the place of libc's (next.c), so that they pass the second net. */
 void shim_next_inline(struct shim_next *n);
 extern const struct shim_next shim_inline_calls; /* those that there are; NULL elsewhere */
@@ -127,11 +151,11 @@ enum {
 	TAG_FREEBIND = 1 << 6,
 	TAG_FRESH = 1 << 7, /* connected, but the program was told EINPROGRESS: connect() says 0 once */
 	TAG_SHUT_RD = 1 << 8,
-	TAG_SHUT_WR = 1 << 9,  /* nothing can be sent any more: shutdown(), or the peer is gone (gone.c) */
+	TAG_SHUT_WR = 1 << 9,
 	TAG_CLAIM = 1 << 10,   /* slot is its claim's; without it slot is an enum tag_late */
 	TAG_EXTRA = 1 << 11,   /* extra.c knows more about it, in the process that set it */
 	TAG_INHERIT = 1 << 12, /* has socket-level options that accept() must copy to a child */
-	TAG_UDP = 1 << 13,     /* a UDP socket: AF_UNIX datagram */
+	TAG_UDP = 1 << 13,     /* a datagram socket, the doorbell of a mailbox (udp.h) */
 };
 /* What the slot of a socket without a claim says. In its low bits, where the socket is bound to (bind() with port
  * 0 and IP_BIND_ADDRESS_NO_PORT, or a bind() whose chosen port a failed connect() gave back); above them the
@@ -155,9 +179,8 @@ void tag_set(int fd, const struct tag *t);
 /* --- what the files do for each other --- */
 /* A new socket of ours (socket.c). type_flags: SOCK_NONBLOCK, SOCK_CLOEXEC. Return: fd; negative errno. */
 int sock_new(const struct tag *t, int type_flags);
-/* A send buffer for all that may be unread, as AF_UNIX charges the sender for it: what the program set and a
- * TCP peer's receive buffer, or as large as the machine allows. Also raises an edge for epoll. */
-void sock_grow(int fd, const struct tag *t);
+/* As large a send buffer as the machine allows: AF_UNIX charges the sender for what is unread. */
+void sock_grow(int fd);
 uint64_t sock_cookie(int fd);
 bool sock_nonblocking(int fd);
 /* The socket's claim, checked to be its own by its cookie. Return: 0; -ESTALE. */
@@ -165,22 +188,14 @@ MUST_CHECK int sock_claim(struct shim *s, int fd, const struct tag *t, struct po
 			  struct port_claim *ret);
 /* What the socket is, for the table. The address is the wildcard of its family, the port 0. */
 MUST_CHECK int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret);
+/* C3, items 2 and 3: what the kernel says of the octets before it looks at the address. */
+MUST_CHECK int sock_check_addr(enum port_family f, const struct sockaddr *sa, socklen_t len);
 void shim_event(struct shim *s, char call, const struct port_want *want, const struct port_refusal *r);
 
 /* spin.c: a descriptor became a connected stream of ours; may this receive look before it sleeps; do so. */
 void spin_mark(int fd);
 bool spin_may(int fd, int flags);
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
-/* Was the descriptor once a connected stream of ours? A hint. */
-bool spin_known(int fd);
-
-/* gone.c: what TCP says where AF_UNIX says EPIPE or ENOTCONN. n is what the send returned, with errno; flags are
- * the caller's; quiet: MSG_NOSIGNAL was added to them. Return: what the program is told, with errno. */
-ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet);
-/* The program saw ECONNRESET: nothing can be sent any more. */
-void gone_reset(int fd);
-/* Of a connected socket: was it reset, or did both sides end it? TCP forgets the peer's name then. */
-bool gone_closed(int fd, const struct tag *t);
 /* Options that `to` must have from `from`: an accepted socket from its listener, a replaced one (names.c). */
 void sock_inherit(int from, int to, const struct tag *from_tag);
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "shim/shim.h"
+#include "shim/udp.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
@@ -21,16 +22,12 @@
 
 #define BACKLOG 4096	      /* the kernel clamps it to somaxconn. A full AF_UNIX backlog cannot be polled */
 #define SNDBUF_WISH (1 << 28) /* clamped to wmem_max */
-#define PEER_RCVBUF 131072    /* what TCP's peer takes besides our SO_SNDBUF, while it reads nothing */
 #define FIRST_LEN_MAX 128     /* sizeof(struct sockaddr_storage): longer is EINVAL */
 
-void sock_grow(int fd, const struct tag *t)
+void sock_grow(int fd)
 {
 	int wish = SNDBUF_WISH;
-	int32_t own;
 
-	if (t->flags & TAG_EXTRA && extra_get(sock_cookie(fd), EXTRA_SNDBUF, &own))
-		wish = (int)(((int64_t)own + PEER_RCVBUF) / 2); /* the kernel doubles it */
 	(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wish, sizeof(wish));
 }
 
@@ -55,7 +52,7 @@ int sock_new(const struct tag *t, int type_flags)
 
 	if (fd < 0)
 		return fd;
-	sock_grow(fd, &(struct tag){0});
+	sock_grow(fd);
 	tag_set(fd, t);
 	return fd;
 }
@@ -76,6 +73,9 @@ EXPORT(int, socket, (int domain, int type, int protocol))
 	struct shim *s = shim_get();
 	int flags = type & ~0xf;
 
+	if (s && (domain == AF_INET || domain == AF_INET6) && (type & 0xf) == SOCK_DGRAM &&
+	    !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) && (protocol == 0 || protocol == IPPROTO_UDP))
+		return shim_ret(udp_new(s, domain == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4, flags));
 	if (!s || (domain != AF_INET && domain != AF_INET6) || (type & 0xf) != SOCK_STREAM ||
 	    (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 		return shim_next()->socket(domain, type, protocol);
@@ -100,7 +100,7 @@ int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret
 	int32_t v;
 
 	memset(ret, 0, sizeof(*ret));
-	ret->proto = PORT_TCP;
+	ret->proto = t->flags & TAG_UDP ? PORT_UDP : PORT_TCP;
 	ret->family = t->family;
 	ret->addr = addr_any(t->family);
 	ret->uid = shim_euid(s);
@@ -119,8 +119,7 @@ int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret
 	return shim_owner(s, fd, &ret->owner);
 }
 
-/* C3, items 2 and 3: what the kernel says of the octets before it looks at the address. */
-static int check_bind_addr(enum port_family f, const struct sockaddr *sa, socklen_t len)
+int sock_check_addr(enum port_family f, const struct sockaddr *sa, socklen_t len)
 {
 	struct sockaddr_in in;
 
@@ -232,7 +231,7 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 	struct port_refusal refusal = {0};
 	struct port_claim c;
 	struct port_want want;
-	int r = check_bind_addr(t->family, sa, len);
+	int r = sock_check_addr(t->family, sa, len);
 
 	if (r < 0)
 		return r;
@@ -274,6 +273,11 @@ EXPORT(int, bind, (int fd, const struct sockaddr *sa, socklen_t len))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->bind(fd, sa, len);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+
+		return shim_ret(udp_bind(&u, sa, len));
+	}
 	return shim_ret(sock_bind(s, fd, &t, sa, len));
 }
 
@@ -382,6 +386,8 @@ EXPORT(int, listen, (int fd, int backlog))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->listen(fd, backlog);
+	if (t.flags & TAG_UDP)
+		return shim_ret(-EOPNOTSUPP);
 	return shim_ret(sock_listen(s, fd, &t));
 }
 
@@ -411,14 +417,9 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 		return sys_shutdown(fd, SHUT_RDWR); /* wakes who waits in accept() */
 	case SOCK_CONNECTED:
 	case SOCK_ACCEPTED:
-		if (gone_closed(fd, t))
-			return -ENOTCONN;
 		/* Not SHUT_RD alone: AF_UNIX would fail the peer's writes, where TCP says nothing on the wire. */
-		if (how == SHUT_RD)
-			break;
-		t->flags |= how == SHUT_RDWR ? TAG_SHUT_RD | TAG_SHUT_WR : TAG_SHUT_WR;
-		tag_set(fd, t);
-		r = sys_shutdown(fd, how);
+		if (how != SHUT_RD)
+			r = sys_shutdown(fd, how);
 	}
 	return r;
 }
@@ -430,5 +431,10 @@ EXPORT(int, shutdown, (int fd, int how))
 
 	if (!s || tag_get(fd, &t) < 0)
 		return shim_next()->shutdown(fd, how);
+	if (t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+
+		return shim_ret(udp_shutdown(&u, how));
+	}
 	return shim_ret(sock_shutdown(s, fd, &t, how));
 }

@@ -36,14 +36,11 @@ void spin_mark(int fd)
 		atomic_fetch_or_explicit(&hint[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
 }
 
-bool spin_known(int fd)
-{
-	return fd >= 0 && fd < FDS_MAX && atomic_load_explicit(&hint[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
-}
-
 bool spin_may(int fd, int flags)
 {
-	return !(flags & ~(MSG_NOSIGNAL | MSG_PEEK)) && spin_known(fd);
+	if (fd < 0 || fd >= FDS_MAX || flags & ~(MSG_NOSIGNAL | MSG_PEEK))
+		return false;
+	return atomic_load_explicit(&hint[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
 }
 
 static uint64_t now_ns(void)

@@ -1,0 +1,817 @@
+/* src/network/mailbox.c: a mailbox: datagrams in a ring, the lock around it, the doorbell beside it.
+ *
+ *     file    | struct box: lock, numbers, what the socket is |  ring, a power of two, grows  |
+ *     ring    ... | slip, octets | slip, octets | slip, octets | ...     wraps at any octet
+ *                 ^ at                                          ^ at + used
+ *
+ * put: lock, room?, copy in, ring if the mailbox was empty, unlock. take: lock, copy out, take the octet
+ * of the doorbell if the mailbox is empty now, unlock. The doorbell is rung and silenced under the lock, so
+ * at every moment the lock is free there is an octet in the socket exactly if there is a datagram. Neither
+ * call blocks.
+ *
+ * SO_RCVBUF counts as Linux counts: each datagram as the memory its sk_buff would take. What is over
+ * the limit is dropped and counted. The ring starts small and doubles up to what the limit can need;
+ * its memory is reserved before it is used, so a full disk drops datagrams and kills nobody.
+ *
+ * Nobody tells that a socket was closed. Ringing tells (ECONNREFUSED); while the mailbox is not empty and
+ * nobody takes anything out, senders look now and then (a probe of the path with the wrong socket type).
+ *
+ * All numbers in the file are checked when they are read; a ring that makes no sense is emptied.
+ *
+ * Always true while the lock is free, in a file nobody scribbled on
+ *   M1  cap is a power of two, at < cap, used <= cap, n == 0 exactly if used == 0;
+ *   M2  the octets of at .. at + used are n slips with their datagrams, one after the other;
+ *   M3  bells octets are in the doorbell; at least one exactly if n > 0.
+ */
+#include <string.h>
+#include <sys/un.h>
+
+#include "base/siphash.h"
+#include "network/mailbox_map.h"
+
+#define SLIP_ALIGN 8u
+#define SIGN_US 1000	 /* so long a full mailbox is believed to have a socket */
+#define RERING_US 100000 /* an octet somebody took past us is rung again after so long */
+#define BELLS_MAX 8	 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
+#define TRUESIZE_HEAD 256
+#define TRUESIZE_INFO 320
+#define TRUESIZE_LINEAR_MAX (16384 - TRUESIZE_INFO)
+
+/* What stands before a datagram's octets in the ring. */
+struct slip {
+	uint32_t whole; /* octets of the ring this takes, slip included */
+	uint32_t charge;
+	struct letter m;
+};
+
+static uint32_t slip_octets(uint32_t len)
+{
+	return (uint32_t)((sizeof(struct slip) + len + SLIP_ALIGN - 1) & ~(SLIP_ALIGN - 1));
+}
+
+/* The memory of the sk_buff that would hold it on a loopback: what Linux counts. */
+static uint32_t charge_of(uint32_t len)
+{
+	uint32_t room = 512, want = len + 28 + 16 + 16;
+
+	if (want > TRUESIZE_LINEAR_MAX)
+		return TRUESIZE_HEAD + 512 + len;
+	while (room < want + TRUESIZE_INFO)
+		room *= 2;
+	return TRUESIZE_HEAD + room;
+}
+
+uint64_t mailbox_key(const struct network *n, uint64_t cookie)
+{
+	struct siphash_key k = siphash_key_from(n->key);
+	uint64_t m[2] = {cookie, UINT64_C(0x786f626c69616d)}, h = siphash13(&k, m, sizeof(m));
+
+	return h ? h : 1;
+}
+
+/* --- the doorbell --- */
+
+static int doorbell_addr(const struct network *n, uint64_t key, struct sockaddr_un *ret, int *ret_dir)
+{
+	char leaf[BOX_LEAF_MAX];
+
+	box_leaf(key, "", leaf);
+	return path_addr(n, leaf, ret, ret_dir);
+}
+
+static int new_socket(int type)
+{
+	return (int)raw_pass(SYS_socket, AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0);
+}
+
+static int send_bell(int from, const struct sockaddr_un *sun, socklen_t len)
+{
+	uint8_t octet = 0;
+	struct iovec iov = {&octet, 1};
+	struct msghdr m = {.msg_name = (void *)(uintptr_t)sun, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1};
+
+	return (int)raw_pass(SYS_sendmsg, from, (long)&m, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+}
+
+/* Return: 1, rung; 0, it lives but takes no octet now; -ECONNREFUSED, it is gone; others: not to be reached. */
+static int ring(const struct network *n, uint64_t key, int from)
+{
+	struct sockaddr_un sun;
+	int dir, r = doorbell_addr(n, key, &sun, &dir);
+
+	if (r < 0)
+		return r;
+	r = from >= 0 ? send_bell(from, &sun, sizeof(sun)) : -EBADF;
+	if (r < 0 && r != -ECONNREFUSED && r != -ENOENT) {
+		/* Our own socket may not send now (shut down, its buffer charged by others): another one may. */
+		int fd = new_socket(SOCK_DGRAM);
+
+		if (fd >= 0) {
+			r = send_bell(fd, &sun, sizeof(sun));
+			raw_close(fd);
+		}
+	}
+	if (dir >= 0)
+		raw_close(dir);
+	if (r == 1)
+		return 1;
+	if (r == -ENOENT)
+		return -ECONNREFUSED;
+	return r == -EAGAIN || r == -EPIPE || r == -EPERM ? 0 : r;
+}
+
+/* Is the doorbell's socket there? 1; 0, no; negative: cannot tell. */
+static int probe(const struct network *n, uint64_t key)
+{
+	struct sockaddr_un sun;
+	int dir, fd, r = doorbell_addr(n, key, &sun, &dir);
+
+	if (r < 0)
+		return r;
+	fd = new_socket(SOCK_STREAM);
+	if (fd >= 0) {
+		r = (int)raw_pass(SYS_connect, fd, (long)&sun, sizeof(sun), 0, 0);
+		raw_close(fd);
+	} else {
+		r = fd;
+	}
+	if (dir >= 0)
+		raw_close(dir);
+	return r == -EPROTOTYPE ? 1 : r == -ECONNREFUSED || r == -ENOENT ? 0 : r < 0 ? r : 1;
+}
+
+bool mailbox_alive(const struct network *n, uint64_t key)
+{
+	return probe(n, key) != 0;
+}
+
+/* Take up to `most` octets out of our own doorbell. */
+static void silence(int doorbell, uint32_t most)
+{
+	uint8_t octet[8];
+
+	for (uint32_t i = 0; i < most; i++)
+		if (raw_call(SYS_recvfrom, doorbell, (long)octet, sizeof(octet), MSG_DONTWAIT, 0, 0) < 0)
+			break;
+}
+
+/* AF_UNIX gives a datagram socket ECONNRESET when its peer, who has unread octets, turns to somebody else. So: a
+ * peer for a moment, an octet in it, and it turns away. Nobody else can ring meanwhile: the lock is held. */
+void mailbox_mark(const struct network *n, uint64_t key, int doorbell)
+{
+	struct sockaddr_un ours, theirs = {.sun_family = AF_UNIX};
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	socklen_t len = sizeof(theirs);
+	int dir, fd = new_socket(SOCK_DGRAM);
+
+	if (fd < 0)
+		return;
+	if (doorbell_addr(n, key, &ours, &dir) < 0) {
+		raw_close(fd);
+		return;
+	}
+	if (raw_pass(SYS_bind, fd, (long)&theirs, sizeof(theirs.sun_family), 0, 0) == 0 &&
+	    raw_pass(SYS_getsockname, fd, (long)&theirs, (long)&len, 0, 0) == 0 && send_bell(fd, &theirs, len) == 1 &&
+	    raw_pass(SYS_connect, doorbell, (long)&theirs, (long)len, 0, 0) == 0) {
+		(void)raw_pass(SYS_connect, fd, (long)&ours, sizeof(ours), 0, 0);
+		(void)raw_pass(SYS_connect, fd, (long)&none, sizeof(none), 0, 0);
+		(void)raw_pass(SYS_connect, doorbell, (long)&none, sizeof(none), 0, 0);
+	}
+	if (dir >= 0)
+		raw_close(dir);
+	raw_close(fd);
+}
+
+/* --- the lock --- */
+
+struct ring {
+	struct box *b;
+	uint8_t *mem;
+	uint32_t cap, at, used, n, charge;
+};
+
+static uint32_t limit_of(const struct mailbox_state *s)
+{
+	int32_t v = s->opts_known & (1u << MAILBOX_OPT_RCVBUF) ? s->opts[MAILBOX_OPT_RCVBUF] : MAILBOX_RCVBUF_DEFAULT;
+
+	return v < 0 ? 0 : v > MAILBOX_RCVBUF_MAX ? MAILBOX_RCVBUF_MAX : (uint32_t)v;
+}
+
+static void write_back(struct ring *g)
+{
+	g->b->at = g->at;
+	g->b->used = g->used;
+	g->b->n = g->n;
+	g->b->charge = g->charge;
+}
+
+/* The ring's numbers, each read once and checked. A ring that makes no sense is emptied. */
+static void attach(struct box_pin *p, const struct network *n, struct ring *ret)
+{
+	volatile struct box *b = p->b;
+	uint32_t cap = b->cap, room;
+
+	if (cap > p->len_bytes - BOX_HEAD_BYTES && cap <= 2 * MAILBOX_RCVBUF_MAX && (cap & (cap - 1)) == 0) {
+		(void)!box_widen(n, p);
+		b = p->b;
+	}
+	room = (uint32_t)(p->len_bytes - BOX_HEAD_BYTES);
+	*ret = (struct ring){.b = p->b,
+			     .mem = (uint8_t *)p->b + BOX_HEAD_BYTES,
+			     .cap = cap,
+			     .at = b->at,
+			     .used = b->used,
+			     .n = b->n,
+			     .charge = b->charge};
+	if (cap >= BOX_RING_FIRST && cap <= room && (cap & (cap - 1)) == 0 && ret->at < cap && ret->used <= cap &&
+	    (ret->n == 0) == (ret->used == 0) && ret->n <= ret->used / sizeof(struct slip))
+		return;
+	TRACE(mailbox_damage, cap, ret->at, ret->used, ret->n);
+	for (cap = BOX_RING_FIRST; 2 * cap <= room;)
+		cap *= 2;
+	ret->cap = cap;
+	ret->at = ret->used = ret->n = ret->charge = 0;
+	p->b->cap = cap;
+	write_back(ret);
+}
+
+/* Return: 0, locked and attached; negative errno, unpinned. */
+static int open_box(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
+{
+	int r = box_pin(n, key, p);
+
+	if (r < 0)
+		return r;
+	r = map_lock_take(&p->b->lock, p->me, NULL);
+	if (r < 0) {
+		box_unpin(p);
+		return r;
+	}
+	attach(p, n, g);
+	if (r == 1) { /* the last owner died in the middle */
+		struct box *b = p->b;
+
+		if (atomic_load(&b->seq) & 1)
+			atomic_fetch_add(&b->seq, 1);
+		b->rang_us = 0; /* perhaps it was not rung */
+		if (b->bells < BELLS_MAX)
+			b->bells++; /* or rung and not counted */
+	}
+	return 0;
+}
+
+static void close_box(struct box_pin *p)
+{
+	map_lock_give(&p->b->lock, p->me);
+	box_unpin(p);
+}
+
+/* --- octets in and out of the ring --- */
+
+static void ring_write(const struct ring *g, uint32_t at, const void *src, uint32_t len)
+{
+	uint32_t first;
+
+	at &= g->cap - 1;
+	first = len < g->cap - at ? len : g->cap - at;
+	memcpy(g->mem + at, src, first);
+	memcpy(g->mem, (const uint8_t *)src + first, len - first);
+}
+
+static void ring_read(const struct ring *g, uint32_t at, void *dst, uint32_t len)
+{
+	uint32_t first;
+
+	at &= g->cap - 1;
+	first = len < g->cap - at ? len : g->cap - at;
+	memcpy(dst, g->mem + at, first);
+	memcpy((uint8_t *)dst + first, g->mem, len - first);
+}
+
+/* --- growing --- */
+
+static int reserve(const struct network *n, uint64_t key, uint64_t len)
+{
+	char leaf[BOX_LEAF_MAX], path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+	int fd, r;
+
+	box_leaf(key, ".box", leaf);
+	box_path(n, leaf, path);
+	fd = raw_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	r = raw_fallocate(fd, 0, 0, len);
+	if (r == -EOPNOTSUPP)
+		r = (int)raw_call(SYS_ftruncate, fd, (long)len, 0, 0, 0, 0);
+	raw_close(fd);
+	return r;
+}
+
+/* Room for `more` octets beside what is in. Return: 0; -ENOBUFS. */
+static int make_room(const struct network *n, uint64_t key, struct box_pin *p, struct ring *g, uint32_t more)
+{
+	uint32_t cap = g->cap, most = limit_of(&p->b->state) + slip_octets(UINT16_MAX);
+	int r;
+
+	if (g->used + more <= cap)
+		return 0;
+	while (cap < g->used + more)
+		cap *= 2;
+	if (cap > 2 * MAILBOX_RCVBUF_MAX || cap >= 4 * (uint64_t)most)
+		return -ENOBUFS;
+	if (BOX_HEAD_BYTES + cap > p->len_bytes) {
+		r = reserve(n, key, BOX_HEAD_BYTES + cap);
+		if (r == 0)
+			r = box_widen(n, p);
+		if (r < 0 || BOX_HEAD_BYTES + cap > p->len_bytes)
+			return -ENOBUFS;
+		g->b = p->b;
+		g->mem = (uint8_t *)p->b + BOX_HEAD_BYTES;
+	}
+	/* What had wrapped goes behind where the ring ended: it is no longer than that. */
+	if (g->at + g->used > g->cap)
+		memcpy(g->mem + g->cap, g->mem, g->at + g->used - g->cap);
+	g->cap = cap;
+	g->b->cap = cap;
+	return 0;
+}
+
+/* --- put --- */
+
+/* The mailbox is not empty, and nobody was rung for this datagram: does anybody live there? Asked after the
+ * 1st, 2nd, 4th... datagram that found nothing taken out, and at most a millisecond later. */
+static bool looks_dead(const struct network *n, uint64_t key, struct box *b)
+{
+	uint64_t now = network_now_us();
+
+	b->since_sign++;
+	if (b->since_sign < b->sign_step && now - b->sign_us < SIGN_US)
+		return false;
+	b->since_sign = 0;
+	b->sign_us = now;
+	b->sign_step = b->sign_step >= 1 && b->sign_step < 1024 ? 2 * b->sign_step : 1;
+	return probe(n, key) == 0;
+}
+
+static void sign_of_life(struct box *b)
+{
+	b->since_sign = 0;
+	b->sign_step = 1;
+	b->sign_us = network_now_us();
+}
+
+/* After a datagram was put in. */
+static int announce(const struct network *n, uint64_t key, struct box *b, bool was_empty, int from)
+{
+	int r;
+
+	if (!was_empty && b->bells != 0) {
+		if (looks_dead(n, key, b))
+			return -ECONNREFUSED;
+		if (b->bells >= BELLS_MAX || b->since_sign != 0 || b->sign_us - b->rang_us < RERING_US)
+			return 0;
+	}
+	r = ring(n, key, from);
+	if (r < 0)
+		return r;
+	b->bells = b->bells < BELLS_MAX ? b->bells + 1 : b->bells;
+	sign_of_life(b);
+	b->rang_us = b->sign_us;
+	return 0;
+}
+
+int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
+		size_t n_iov)
+{
+	struct slip s = {.charge = charge_of(m->len_bytes), .whole = slip_octets(m->len_bytes), .m = *m};
+	struct box_pin p;
+	struct ring g;
+	uint32_t at, left = m->len_bytes;
+	bool was_empty;
+	int r;
+
+	if (left > UINT16_MAX)
+		return -EMSGSIZE;
+	r = open_box(n, key, &p, &g);
+	if (r < 0)
+		return r;
+	was_empty = g.n == 0;
+	if (!was_empty && (uint64_t)g.charge + s.charge > limit_of(&p.b->state))
+		r = -ENOBUFS;
+	else
+		r = make_room(n, key, &p, &g, s.whole);
+	if (r < 0) {
+		p.b->drops++;
+		if (looks_dead(n, key, p.b))
+			r = -ECONNREFUSED;
+		goto out;
+	}
+	s.m.drops = p.b->drops;
+	at = g.at + g.used;
+	ring_write(&g, at, &s, sizeof(s));
+	at += sizeof(s);
+	for (size_t i = 0; i < n_iov && left; i++) {
+		uint32_t part = iov[i].iov_len < left ? (uint32_t)iov[i].iov_len : left;
+
+		if (!part)
+			continue;
+		ring_write(&g, at, iov[i].iov_base, part);
+		at += part;
+		left -= part;
+	}
+	g.used += s.whole;
+	g.charge += s.charge;
+	g.n++;
+	write_back(&g);
+	r = announce(n, key, p.b, was_empty, from);
+out:
+	close_box(&p);
+	return r;
+}
+
+/* --- take --- */
+
+static bool others_sleep(const struct box *b, uint32_t me)
+{
+	for (uint32_t i = 0; i < BOX_SLEEPERS; i++) {
+		uint32_t tid = atomic_load_explicit(&b->sleepers[i], memory_order_relaxed);
+
+		if (tid && tid != me)
+			return true;
+	}
+	return false;
+}
+
+/* The first slip, checked. Return: false, the ring made no sense and is empty now. */
+static bool first_slip(struct ring *g, struct slip *ret)
+{
+	ring_read(g, g->at, ret, sizeof(*ret));
+	if (ret->m.len_bytes <= UINT16_MAX && ret->whole == slip_octets(ret->m.len_bytes) && ret->whole <= g->used &&
+	    (ret->whole == g->used) == (g->n == 1) && ret->charge == charge_of(ret->m.len_bytes))
+		return true;
+	TRACE(mailbox_damage, ret->whole, ret->m.len_bytes, g->used, g->n);
+	g->at = g->used = g->n = g->charge = 0;
+	write_back(g);
+	return false;
+}
+
+static void drop_first(struct ring *g, const struct slip *s)
+{
+	g->at = (g->at + s->whole) & (g->cap - 1);
+	g->used -= s->whole;
+	g->n--;
+	g->charge = g->n == 0 || g->charge < s->charge ? 0 : g->charge - s->charge;
+	write_back(g);
+}
+
+ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
+		     const struct iovec *iov, size_t n_iov)
+{
+	struct box_pin p;
+	struct ring g;
+	struct slip s;
+	uint32_t at, left;
+	ssize_t done = 0;
+	int r = open_box(n, key, &p, &g);
+
+	if (r < 0)
+		return r;
+	if (p.b->state.err != 0) {
+		close_box(&p);
+		return -ECOMM;
+	}
+	if (g.n == 0 || !first_slip(&g, &s)) {
+		if (p.b->bells) {
+			silence(doorbell, BELLS_MAX);
+			p.b->bells = 0;
+		}
+		close_box(&p);
+		return -EAGAIN;
+	}
+	at = g.at + (uint32_t)sizeof(s);
+	left = s.m.len_bytes;
+	for (size_t i = 0; i < n_iov && left; i++) {
+		uint32_t part = iov[i].iov_len < left ? (uint32_t)iov[i].iov_len : left;
+
+		if (!part)
+			continue;
+		ring_read(&g, at, iov[i].iov_base, part);
+		at += part;
+		left -= part;
+		done += part;
+	}
+	p.b->since_sign = 0;
+	p.b->sign_step = 1;
+	if (!peek) {
+		drop_first(&g, &s);
+		if (g.n == 0) {
+			silence(doorbell, p.b->bells == 1 ? 1 : BELLS_MAX);
+			p.b->bells = 0;
+		} else if (others_sleep(p.b, (uint32_t)p.me)) {
+			/* One octet woke one sleeper, and there is work for another: the same octet again. */
+			silence(doorbell, 1);
+			if (ring(n, key, doorbell) < 0 && p.b->bells)
+				p.b->bells--;
+		}
+	}
+	close_box(&p);
+	*ret = s.m;
+	return done;
+}
+
+void mailbox_sleep(struct network *n, uint64_t key, bool sleeps)
+{
+	struct box_pin p;
+	uint32_t me, seat = BOX_SLEEPERS;
+
+	if (box_pin(n, key, &p) < 0)
+		return;
+	me = (uint32_t)p.me;
+	for (uint32_t i = 0; i < BOX_SLEEPERS && seat == BOX_SLEEPERS; i++)
+		if (atomic_load(&p.b->sleepers[i]) == me)
+			seat = i;
+	if (!sleeps && seat < BOX_SLEEPERS)
+		atomic_store(&p.b->sleepers[seat], 0);
+	for (uint32_t i = 0; sleeps && i < BOX_SLEEPERS && seat == BOX_SLEEPERS; i++) {
+		uint32_t none = 0;
+
+		if (atomic_compare_exchange_strong(&p.b->sleepers[i], &none, me))
+			seat = i;
+	}
+	if (sleeps && seat == BOX_SLEEPERS) /* more than there are seats for: some of those are left behind */
+		atomic_store(&p.b->sleepers[me % BOX_SLEEPERS], me);
+	box_unpin(&p);
+}
+
+int mailbox_count(struct network *n, uint64_t key, uint32_t *ret_drops, uint32_t *ret_letters, uint32_t *ret_next_len)
+{
+	struct box_pin p;
+	struct ring g;
+	struct slip s;
+	int r = open_box(n, key, &p, &g);
+
+	if (r < 0)
+		return r;
+	*ret_drops = p.b->drops;
+	*ret_next_len = g.n != 0 && first_slip(&g, &s) ? s.m.len_bytes : 0;
+	*ret_letters = g.n;
+	close_box(&p);
+	return 0;
+}
+
+/* --- what the socket is --- */
+
+static bool sane(const struct mailbox_state *s)
+{
+	return s->host < NETWORK_HOSTS_MAX && (s->family == PORT_FAMILY_4 || s->family == PORT_FAMILY_6) &&
+	       s->n_errors <= MAILBOX_ERRORS;
+}
+
+int mailbox_load(struct network *n, uint64_t key, struct mailbox_state *ret)
+{
+	struct box_pin p;
+	struct ring g;
+	int r = box_pin(n, key, &p);
+
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 8; i++) {
+		uint32_t seq = atomic_load_explicit(&p.b->seq, memory_order_acquire);
+
+		if (seq & 1)
+			continue;
+		memcpy(ret, &p.b->state, sizeof(*ret));
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&p.b->seq, memory_order_relaxed) != seq)
+			continue;
+		box_unpin(&p);
+		return sane(ret) ? 0 : -EUCLEAN;
+	}
+	box_unpin(&p);
+	r = open_box(n, key, &p, &g); /* somebody changes it just now, or died over it */
+	if (r < 0)
+		return r;
+	memcpy(ret, &p.b->state, sizeof(*ret));
+	close_box(&p);
+	return sane(ret) ? 0 : -EUCLEAN;
+}
+
+static void store_state(struct box *b, const struct mailbox_state *s)
+{
+	atomic_fetch_add(&b->seq, 1);
+	memcpy(&b->state, s, sizeof(*s));
+	atomic_fetch_add(&b->seq, 1);
+}
+
+int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, struct mailbox_state *s), void *ctx)
+{
+	struct mailbox_state s;
+	struct box_pin p;
+	struct ring g;
+	int r = open_box(n, key, &p, &g);
+
+	if (r < 0)
+		return r;
+	memcpy(&s, &p.b->state, sizeof(s));
+	r = sane(&s) ? change(ctx, &s) : -EUCLEAN;
+	if (r >= 0)
+		store_state(p.b, &s);
+	close_box(&p);
+	return r;
+}
+
+int mailbox_change_errors(struct network *n, uint64_t key,
+			  int (*change)(void *ctx, struct mailbox_state *s, struct mailbox_error e[MAILBOX_ERRORS]),
+			  void *ctx)
+{
+	struct mailbox_state s;
+	struct box_pin p;
+	struct ring g;
+	int r = open_box(n, key, &p, &g);
+
+	if (r < 0)
+		return r;
+	memcpy(&s, &p.b->state, sizeof(s));
+	r = sane(&s) ? change(ctx, &s, p.b->errors) : -EUCLEAN;
+	if (r >= 0)
+		store_state(p.b, &s);
+	if (g.n != 0) {
+		/* Marking an error empties the doorbell (shim/udp_error.c): the octet belongs there again. */
+		r = ring(n, key, -1) < 0 ? r : r;
+		p.b->bells = BELLS_MAX;
+	}
+	close_box(&p);
+	return r;
+}
+
+int mailbox_change_members(struct network *n, uint64_t key,
+			   int (*change)(void *ctx, struct mailbox_member m[MAILBOX_MEMBERS], uint32_t *n_members),
+			   void *ctx)
+{
+	struct mailbox_member m[MAILBOX_MEMBERS];
+	uint32_t count;
+	struct box_pin p;
+	struct ring g;
+	int r = open_box(n, key, &p, &g);
+
+	if (r < 0)
+		return r;
+	count = p.b->n_members;
+	if (count > MAILBOX_MEMBERS)
+		count = 0;
+	memcpy(m, p.b->members, sizeof(m));
+	for (uint32_t i = 0; i < count; i++)
+		if (m[i].n_sources > MAILBOX_SOURCES)
+			m[i].n_sources = 0;
+	r = change(ctx, m, &count);
+	if (r >= 0) {
+		memcpy(p.b->members, m, sizeof(m));
+		p.b->n_members = count;
+	}
+	close_box(&p);
+	return r;
+}
+
+struct wish {
+	const struct port_addr *group, *src;
+};
+
+static int wants(void *ctx, struct mailbox_member m[MAILBOX_MEMBERS], uint32_t *n_members)
+{
+	const struct wish *w = ctx;
+
+	for (uint32_t i = 0; i < *n_members; i++) {
+		bool listed = false;
+
+		if (memcmp(m[i].group.b, w->group->b, 16) != 0)
+			continue;
+		for (uint32_t s = 0; s < m[i].n_sources; s++)
+			listed = listed || memcmp(m[i].sources[s].b, w->src->b, 16) == 0;
+		return m[i].include ? listed : !listed;
+	}
+	return 2;
+}
+
+int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group, const struct port_addr *src)
+{
+	struct wish w = {group, src};
+	int r = mailbox_change_members(n, key, wants, &w);
+
+	return r == 2 ? -1 : r < 0 ? 0 : r;
+}
+
+/* --- making and unmaking --- */
+
+void mailbox_unlink(const struct network *n, uint64_t key)
+{
+	char leaf[BOX_LEAF_MAX], path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+
+	box_leaf(key, ".box", leaf);
+	box_path(n, leaf, path);
+	(void)raw_unlinkat(AT_FDCWD, path, 0);
+	box_leaf(key, "", leaf);
+	box_path(n, leaf, path);
+	(void)raw_unlinkat(AT_FDCWD, path, 0);
+	box_forget(key);
+}
+
+/* A whole new file under a name of its own, then linked: nobody sees half of it. */
+static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint32_t host, enum port_family family)
+{
+	char leaf[BOX_LEAF_MAX], tail[32], temp[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4],
+		path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+	struct text t = text_on(tail, sizeof(tail));
+	bool six = family == PORT_FAMILY_6;
+	struct box b = {.magic = BOX_MAGIC,
+			.key = key,
+			.inode = inode,
+			.made_ns = boot_ns(),
+			.cap = BOX_RING_FIRST,
+			.sign_step = 1,
+			.state = {.host = host,
+				  .family = (uint8_t)family,
+				  .bound = six ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4,
+				  .local = six ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4}};
+	int fd, r;
+
+	text_str(&t, ".");
+	text_u64(&t, (uint32_t)raw_gettid());
+	box_leaf(key, tail, leaf);
+	box_path(n, leaf, temp);
+	box_leaf(key, ".box", leaf);
+	box_path(n, leaf, path);
+	(void)raw_unlinkat(AT_FDCWD, temp, 0);
+	fd = raw_openat(AT_FDCWD, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fd;
+	r = raw_fallocate(fd, 0, 0, BOX_HEAD_BYTES + BOX_RING_FIRST);
+	if (r == -EOPNOTSUPP)
+		r = (int)raw_call(SYS_ftruncate, fd, BOX_HEAD_BYTES + BOX_RING_FIRST, 0, 0, 0, 0);
+	if (r == 0)
+		r = write_all(fd, (const char *)&b, sizeof(b) - sizeof(b.members) - sizeof(b.errors));
+	raw_close(fd);
+	if (r == 0)
+		r = (int)raw_call(SYS_linkat, AT_FDCWD, (long)temp, AT_FDCWD, (long)path, 0, 0);
+	(void)raw_unlinkat(AT_FDCWD, temp, 0);
+	return r;
+}
+
+/* Is what is there this socket's? A machine that started anew counts cookies anew. */
+static int is_ours(const struct network *n, uint64_t key, uint64_t inode)
+{
+	struct box_pin p;
+	int r = box_pin(n, key, &p);
+
+	if (r < 0)
+		return r;
+	r = p.b->inode == inode && p.b->made_ns <= boot_ns();
+	box_unpin(&p);
+	return r;
+}
+
+int mailbox_make(struct network *n, uint64_t key, int doorbell, uint64_t inode, uint32_t host, enum port_family family)
+{
+	struct sockaddr_un sun;
+	int dir, r;
+
+	r = is_ours(n, key, inode);
+	if (r == 1)
+		return 0;
+	if (r == 0 || r == -EUCLEAN)
+		mailbox_unlink(n, key);
+	/* The doorbell first: a mailbox without one is a leftover, and may be removed by anybody. */
+	r = doorbell_addr(n, key, &sun, &dir);
+	if (r < 0)
+		return r;
+	r = (int)raw_pass(SYS_bind, doorbell, (long)&sun, sizeof(sun), 0, 0);
+	if (r == -EADDRINUSE && probe(n, key) == 0) {
+		mailbox_unlink(n, key);
+		r = (int)raw_pass(SYS_bind, doorbell, (long)&sun, sizeof(sun), 0, 0);
+	}
+	if (dir >= 0)
+		raw_close(dir);
+	if (r < 0 && r != -EINVAL && r != -EADDRINUSE) /* another thread was faster */
+		return r;
+	r = make_file(n, key, inode, host, family);
+	return r == -EEXIST ? 0 : r;
+}
+
+bool mailbox_leaf_parse(const char *leaf, uint64_t *ret_key)
+{
+	const char *s = leaf + 1;
+
+	return leaf[0] == 'u' && text_take_u64(&s, 16, ret_key) && s == leaf + 17 && (*s == '\0' || *s == '.');
+}
+
+bool mailbox_tidy(const struct network *n, int dir, const char *leaf)
+{
+	uint64_t key;
+
+	if (!mailbox_leaf_parse(leaf, &key))
+		return false;
+	if (probe(n, key) == 0) {
+		(void)raw_unlinkat(dir, leaf, 0);
+		box_forget(key);
+	}
+	return true;
+}

@@ -1,0 +1,55 @@
+/* src/network/mailbox_map.h: the mailbox's file, mapped: what mailbox.c and mailbox_map.c share. */
+#ifndef BERTH_NETWORK_MAILBOX_MAP_H
+#define BERTH_NETWORK_MAILBOX_MAP_H
+
+#include "network/internal.h"
+#include "network/mailbox.h"
+
+#define BOX_MAGIC UINT64_C(0x0a786f626c69616d)
+#define BOX_SLEEPERS 8u
+#define BOX_HEAD_BYTES (16u << 10) /* the ring begins here */
+#define BOX_RING_FIRST (4u << 10)
+#define BOX_LEAF_MAX 48
+
+/* The file's first octets. cap, at, used... are the ring's, changed under the lock. */
+struct box {
+	uint64_t magic, key;
+	uint64_t inode, made_ns; /* of the program's socket; CLOCK_BOOTTIME */
+	struct map_lock lock;
+	_Atomic uint32_t seq; /* odd while the state changes */
+	uint32_t cap;	      /* octets of the ring, a power of two */
+	uint32_t at, used;    /* where the oldest begins, and how many octets are taken */
+	uint32_t n, charge;   /* datagrams, and what they count against SO_RCVBUF */
+	uint32_t drops;
+	uint32_t bells;	     /* octets we rang that nobody has taken */
+	uint32_t since_sign; /* datagrams put since the socket was last known to live */
+	uint32_t sign_step;  /* look again after so many */
+	uint64_t sign_us, rang_us;
+	_Atomic uint32_t sleepers[BOX_SLEEPERS]; /* tids */
+	struct mailbox_state state;
+	uint32_t n_members, pad;
+	struct mailbox_member members[MAILBOX_MEMBERS];
+	struct mailbox_error errors[MAILBOX_ERRORS];
+};
+static_assert(sizeof(struct box) <= BOX_HEAD_BYTES, "the ring follows");
+
+/* A mailbox held mapped, between pin and unpin; signals are blocked so long. */
+struct box_pin {
+	struct box *b;
+	size_t len_bytes;    /* of the mapping, ring included */
+	struct box_entry *e; /* NULL: mapped for this once */
+	uint64_t sigmask;
+	uint64_t me; /* lock_me() */
+};
+MUST_CHECK int box_pin(const struct network *n, uint64_t key, struct box_pin *ret);
+/* The file has grown: map all of it. The mapping's place changes. */
+MUST_CHECK int box_widen(const struct network *n, struct box_pin *p);
+void box_unpin(struct box_pin *p);
+/* Forget the mapping when it is next free: the file is gone. */
+void box_forget(uint64_t key);
+
+void box_leaf(uint64_t key, const char *tail, char ret[BOX_LEAF_MAX]);
+/* dir/s/leaf, as a path. */
+void box_path(const struct network *n, const char *leaf, char ret[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4]);
+
+#endif

@@ -1,0 +1,466 @@
+/* src/shim/udp.c: UDP sockets: made, bound, connected, named, shut down.
+ *
+ *     socket()    an AF_UNIX datagram socket and its tag; nothing else yet
+ *     bind()      its mailbox, then a claim in the host's table (in this order: a claim that can be found has
+ *                 a mailbox), then its addresses into the mailbox
+ *     connect()   a port if it has none; the claim gets a peer; the mailbox too. Nothing is sent
+ *     AF_UNSPEC   the claim gets its address back, or is released when its port was chosen
+ *
+ * The claim decides what is received; the mailbox's state says what names are shown and where send() goes.
+ * Two threads that connect one socket at once may leave one's claim with the other's names, until the next
+ * connect(); Linux locks the socket here.
+ */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "shim/udp.h"
+
+#define KNOWN 1024
+static _Atomic uint64_t known[KNOWN]; /* cookies of UDP sockets, so that the tag need not be read each time */
+
+bool udp_check(int fd, struct udp *ret)
+{
+	uint64_t word = fdset_word(fd);
+	struct tag t;
+	int r;
+
+	ret->s = shim_get();
+	if (!ret->s)
+		return false;
+	ret->fd = fd;
+	ret->cookie = sock_cookie(fd);
+	if (ret->cookie == 0) {
+		fdset_remove(fd, word);
+		return false;
+	}
+	if (atomic_load_explicit(&known[ret->cookie % KNOWN], memory_order_relaxed) != ret->cookie) {
+		r = tag_get(fd, &t);
+		if (r < 0 || !(t.flags & TAG_UDP)) {
+			fdset_remove(fd, word);
+			return false;
+		}
+		atomic_store_explicit(&known[ret->cookie % KNOWN], ret->cookie, memory_order_relaxed);
+	}
+	ret->key = mailbox_key(&ret->s->net, ret->cookie);
+	return true;
+}
+
+bool udp_open(int fd, struct udp *ret)
+{
+	return udp_mine(fd, ret);
+}
+
+int udp_new(struct shim *s, enum port_family family, int type_flags)
+{
+	struct tag t = {.state = SOCK_NEW, .family = family, .flags = TAG_UDP, .host = s->host.index};
+	int fd;
+
+	if (s->err)
+		return s->err;
+	fd = sys_socket(AF_UNIX, SOCK_DGRAM | type_flags, 0);
+	if (fd < 0)
+		return fd;
+	sock_grow(fd);
+	tag_set(fd, &t);
+	fdset_add(fd);
+	return fd;
+}
+
+/* --- the mailbox --- */
+
+int udp_peek(const struct udp *u, struct mailbox_state *ret)
+{
+	return mailbox_load(&u->s->net, u->key, ret);
+}
+
+static int make(const struct udp *u)
+{
+	struct tag t;
+	struct stat st;
+	int r = tag_get(u->fd, &t);
+
+	if (r == 0)
+		r = raw_fstat(u->fd, &st);
+	if (r < 0)
+		return r;
+	r = mailbox_make(&u->s->net, u->key, u->fd, st.st_ino, t.host, t.family);
+	return r == -ENOSPC || r == -EDQUOT || r == -EMFILE || r == -ENFILE ? -ENOBUFS : r;
+}
+
+int udp_load(const struct udp *u, struct mailbox_state *ret)
+{
+	int r = udp_peek(u, ret);
+
+	if (r != -ENOENT && r != -EUCLEAN)
+		return r;
+	r = make(u);
+	return r < 0 ? r : udp_peek(u, ret);
+}
+
+int udp_change(const struct udp *u, int (*change)(void *ctx, struct mailbox_state *s), void *ctx)
+{
+	int r = mailbox_change(&u->s->net, u->key, change, ctx);
+
+	if (r != -ENOENT)
+		return r;
+	r = make(u);
+	return r < 0 ? r : mailbox_change(&u->s->net, u->key, change, ctx);
+}
+
+void udp_host(const struct udp *u, const struct mailbox_state *st, struct network_host *ret)
+{
+	/* A socket that was passed from a program on another host stays on that host. */
+	if (st->host == u->s->host.index || network_host_at(&u->s->net, st->host, ret) < 0)
+		*ret = u->s->host;
+}
+
+/* --- bind --- */
+
+struct names {
+	struct port_addr bound, local, peer;
+	uint16_t port, peer_port;
+	bool connected;
+};
+
+static int set_names(void *ctx, struct mailbox_state *s)
+{
+	const struct names *n = ctx;
+
+	s->bound = n->bound;
+	s->local = n->local;
+	s->peer = n->peer;
+	s->port = n->port;
+	s->peer_port = n->peer_port;
+	s->connected = n->connected;
+	return 0;
+}
+
+static struct names names_of(const struct mailbox_state *st)
+{
+	return (struct names){st->bound, st->local, st->peer, st->port, st->peer_port, st->connected};
+}
+
+static void claimed(const struct udp *u, struct tag *t, enum sock_state state, uint32_t slot)
+{
+	t->state = state;
+	t->slot = slot;
+	t->flags |= TAG_CLAIM;
+	tag_set(u->fd, t);
+	network_udp_changed(&u->s->net, t->host);
+}
+
+/* A claim for want, its names into the mailbox. *st is brought up to date. */
+static int claim(const struct udp *u, struct tag *t, struct port_want *want, struct mailbox_state *st, bool explain)
+{
+	struct port_ref have = PORT_REF_NONE, ref;
+	struct port_refusal refusal = {0};
+	struct port_claim c;
+	struct names n;
+	int r;
+
+	(void)!sock_claim(u->s, u->fd, t, &have, &c);
+	r = network_bind(&u->s->net, t->host, have, want, &ref, &refusal);
+	if (r < 0) {
+		if (explain && (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL || r == -ETIMEDOUT))
+			shim_event(u->s, r == -ETIMEDOUT ? 'k' : 'b', want, &refusal);
+		return r;
+	}
+	r = network_get_slot(&u->s->net, t->host, ref.slot, &ref, &c);
+	if (r < 0)
+		return r;
+	n = (struct names){.bound = want->addr, .local = want->addr, .port = c.port};
+	r = mailbox_change(&u->s->net, u->key, set_names, &n);
+	if (r < 0) {
+		(void)!network_release(&u->s->net, t->host, ref);
+		return r;
+	}
+	st->bound = st->local = want->addr;
+	st->port = c.port;
+	claimed(u, t, SOCK_BOUND, ref.slot);
+	return 0;
+}
+
+int udp_bind(const struct udp *u, const struct sockaddr *sa, socklen_t len)
+{
+	struct mailbox_state st;
+	struct port_want want;
+	struct tag t;
+	int r = tag_get(u->fd, &t);
+
+	if (r == 0)
+		r = sock_check_addr(t.family, sa, len);
+	if (r == 0)
+		r = sock_want(u->s, u->fd, &t, &want);
+	if (r < 0)
+		return r;
+	addr_read(t.family, sa, len, &want.addr, &want.port);
+	if (want.port && shim_privileged(u->s))
+		want.flags |= PORT_PRIVILEGED;
+	r = udp_load(u, &st);
+	if (r < 0)
+		return r;
+	if (want.port == 0 && t.flags & TAG_NOPORT && st.port == 0) {
+		struct names n = {.bound = want.addr, .local = want.addr};
+		struct port_refusal refusal;
+
+		r = network_probe(&u->s->net, t.host, &want, false, &refusal);
+		return r < 0 ? r : mailbox_change(&u->s->net, u->key, set_names, &n);
+	}
+	return claim(u, &t, &want, &st, true);
+}
+
+int udp_autobind(const struct udp *u, struct mailbox_state *st)
+{
+	struct port_want want;
+	struct tag t;
+	int r;
+
+	if (st->port)
+		return 0;
+	r = tag_get(u->fd, &t);
+	if (r == 0)
+		r = sock_want(u->s, u->fd, &t, &want);
+	if (r < 0)
+		return r;
+	want.addr = st->bound;
+	want.flags |= PORT_FREEBIND; /* bind() judged the address when it was given */
+	r = claim(u, &t, &want, st, false);
+	if (r == -EINVAL) /* another thread's send was faster */
+		r = udp_peek(u, st) == 0 && st->port ? 0 : -EAGAIN;
+	return r == -EADDRINUSE ? -EAGAIN : r;
+}
+
+/* --- addresses --- */
+
+static bool usable_source(const struct port_addr *a)
+{
+	return !port_addr_is_any(a) && !port_addr_is_multicast(a);
+}
+
+int udp_source(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst, struct port_addr *ret)
+{
+	bool v4 = port_addr_is4(dst), many = port_addr_is_multicast(dst) || network_is_broadcast(&u->s->net, dst);
+	struct network_host h, to;
+	int32_t iface = udp_opt(st, UDP_OPT_MC_IF);
+
+	udp_host(u, st, &h);
+	if (!usable_source(&st->local) || network_is_broadcast(&u->s->net, &st->local)) {
+		if (port_addr_is_loopback(dst))
+			*ret = v4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
+		else
+			*ret = v4 ? h.addr4 : h.addr6;
+		if (v4 && port_addr_is_multicast(dst) && iface)
+			memcpy(ret->b + 12, &iface, 4);
+		return 0;
+	}
+	*ret = st->local;
+	if (port_addr_is_loopback(&st->local) && !port_addr_is_loopback(dst) && !many &&
+	    (network_host_by_addr(&u->s->net, h.index, dst, &to) < 0 || to.index != h.index))
+		return -EINVAL;
+	return 0;
+}
+
+int udp_read_dest(const struct udp *u, const struct mailbox_state *st, const struct sockaddr *sa, socklen_t len,
+		  bool connect, struct port_addr *ret, uint16_t *ret_port)
+{
+	bool v6 = st->family == PORT_FAMILY_6, only6 = false;
+	enum port_family f = PORT_FAMILY_4;
+	struct tag t;
+
+	if (v6 && tag_get(u->fd, &t) == 0)
+		only6 = t.flags & TAG_V6ONLY;
+	if (!v6 || sa->sa_family == AF_INET) {
+		if (v6 && only6)
+			return connect ? -EAFNOSUPPORT : -ENETUNREACH;
+		if (len < sizeof(struct sockaddr_in))
+			return -EINVAL;
+		if (sa->sa_family != AF_INET && (connect || sa->sa_family != AF_UNSPEC))
+			return -EAFNOSUPPORT;
+	} else {
+		if (sa->sa_family != AF_INET6)
+			return connect ? -EAFNOSUPPORT : -EINVAL;
+		if (len < offsetof(struct sockaddr_in6, sin6_scope_id))
+			return -EINVAL;
+		f = PORT_FAMILY_6;
+	}
+	addr_read(f, sa, len, ret, ret_port);
+	if (f == PORT_FAMILY_6 && port_addr_is4(ret) && only6)
+		return -ENETUNREACH;
+	if (port_addr_is_any(ret)) { /* "this host": the kernel means the loopback */
+		bool as4 = port_addr_is4(ret) || port_addr_is4(&st->local);
+
+		*ret = as4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
+	}
+	if (!connect && *ret_port == 0)
+		return -EINVAL;
+	if (f == PORT_FAMILY_6 && port_addr_is_linklocal6(ret) && !ret->scope)
+		return -EINVAL;
+	/* A socket bound to an address of one family does not speak the other. */
+	if (v6 && !port_addr_is_any(&st->local) && port_addr_is4(&st->local) != port_addr_is4(ret))
+		return -ENETUNREACH;
+	return 0;
+}
+
+void udp_unreachable(const struct udp *u, const struct port_addr *dst, uint16_t port)
+{
+	struct port_refusal refusal = {.err = -ENETUNREACH};
+	struct port_want want;
+	struct tag t;
+
+	if (tag_get(u->fd, &t) < 0 || sock_want(u->s, u->fd, &t, &want) < 0)
+		return;
+	want.addr = *dst;
+	want.port = port;
+	shim_event(u->s, 'c', &want, &refusal);
+}
+
+/* --- connect --- */
+
+static int disconnect(const struct udp *u)
+{
+	struct mailbox_state st;
+	struct port_claim c;
+	struct port_ref ref;
+	struct names n;
+	struct tag t;
+	bool chosen;
+	int r = udp_load(u, &st);
+
+	if (r == 0)
+		r = tag_get(u->fd, &t);
+	if (r < 0)
+		return r;
+	n = names_of(&st);
+	n.connected = false;
+	n.peer = (struct port_addr){0};
+	n.peer_port = 0;
+	n.local = n.bound;
+	if (sock_claim(u->s, u->fd, &t, &ref, &c) == 0) {
+		chosen = c.flags & PORT_AUTOBOUND;
+		r = network_disconnect(&u->s->net, t.host, ref, &n.bound);
+		if (r < 0)
+			return r;
+		if (chosen)
+			t.flags &= (uint16_t)~TAG_CLAIM;
+		t.slot = chosen ? 0 : t.slot;
+		t.state = chosen ? SOCK_NEW : SOCK_BOUND;
+		n.port = chosen ? 0 : n.port;
+		tag_set(u->fd, &t);
+	}
+	return mailbox_change(&u->s->net, u->key, set_names, &n);
+}
+
+/* Is there a way to it? */
+static int check_way(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst, uint16_t port)
+{
+	int32_t may = 0;
+	socklen_t len = sizeof(may);
+
+	if (port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
+		return 0;
+	if (network_is_broadcast(&u->s->net, dst)) {
+		(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_BROADCAST, &may, &len);
+		return may ? 0 : -EACCES;
+	}
+	(void)st;
+	if (network_covers(&u->s->net, dst))
+		return 0;
+	udp_unreachable(u, dst, port);
+	return -ENETUNREACH;
+}
+
+int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
+{
+	struct port_addr peer, source;
+	struct port_refusal refusal;
+	struct mailbox_state st;
+	struct port_want want;
+	struct port_claim c;
+	struct port_ref ref;
+	uint16_t peer_port;
+	struct names n;
+	struct tag t;
+	int r;
+
+	if ((int)len < 0 || len > sizeof(struct sockaddr_storage))
+		return -EINVAL;
+	if (len && !sa)
+		return -EFAULT;
+	if (len < sizeof(sa->sa_family))
+		return -EINVAL;
+	if (sa->sa_family == AF_UNSPEC)
+		return disconnect(u);
+	r = udp_load(u, &st);
+	if (r == 0)
+		r = udp_autobind(u, &st);
+	if (r == 0)
+		r = udp_read_dest(u, &st, sa, len, true, &peer, &peer_port);
+	if (r == 0)
+		r = check_way(u, &st, &peer, peer_port);
+	if (r == 0)
+		r = udp_source(u, &st, &peer, &source);
+	if (r == 0)
+		r = tag_get(u->fd, &t);
+	if (r == 0)
+		r = sock_want(u->s, u->fd, &t, &want);
+	if (r == 0)
+		r = sock_claim(u->s, u->fd, &t, &ref, &c) < 0 ? -EAGAIN : 0;
+	if (r < 0)
+		return r;
+	if (!port_addr_is_any(&c.addr) && port_addr_is4(&c.addr) != port_addr_is4(&peer))
+		return -ENETUNREACH;
+	r = network_connect(&u->s->net, t.host, &ref, &want, &source, &peer, peer_port, &refusal);
+	if (r < 0)
+		return r;
+	n = names_of(&st);
+	if (port_addr_is_any(&n.local))
+		n.local = source;
+	n.peer = peer;
+	n.peer_port = peer_port;
+	n.connected = true;
+	r = mailbox_change(&u->s->net, u->key, set_names, &n);
+	claimed(u, &t, SOCK_CONNECTED, ref.slot);
+	return r;
+}
+
+/* --- names, shutdown --- */
+
+int udp_name(const struct udp *u, bool peer, struct sockaddr *sa, socklen_t *len)
+{
+	struct mailbox_state st;
+	struct tag t;
+	int r = udp_peek(u, &st);
+
+	if (r == -ENOENT) {
+		r = tag_get(u->fd, &t);
+		if (r < 0)
+			return r;
+		st = (struct mailbox_state){.family = (uint8_t)t.family, .local = addr_any(t.family)};
+	}
+	if (r < 0)
+		return r;
+	if (peer && (!st.connected || !st.peer_port))
+		return -ENOTCONN;
+	return addr_write((enum port_family)st.family, peer ? &st.peer : &st.local, peer ? st.peer_port : st.port, sa,
+			  len);
+}
+
+int udp_shutdown(const struct udp *u, int how)
+{
+	struct mailbox_state st;
+	struct tag t;
+	int r;
+
+	if (how != SHUT_RD && how != SHUT_WR && how != SHUT_RDWR)
+		return -EINVAL;
+	r = tag_get(u->fd, &t);
+	if (r < 0)
+		return r;
+	if (how != SHUT_WR)
+		t.flags |= TAG_SHUT_RD;
+	if (how != SHUT_RD)
+		t.flags |= TAG_SHUT_WR;
+	tag_set(u->fd, &t);
+	(void)sys_shutdown(u->fd, how); /* wakes who waits, and poll() shows it */
+	return udp_peek(u, &st) == 0 && st.connected ? 0 : -ENOTCONN;
+}

@@ -1,0 +1,328 @@
+/* src/shim/udp_calls.c: the calls that only a UDP socket brings to us.
+ *
+ * read() and its kin are the kernel's for every other descriptor. A function here tests one bit (fdset.c) and
+ * jumps on through a pointer; docs/udp.md has the count of instructions. dup() and its kin copy the bit.
+ */
+#include <limits.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "shim/udp.h"
+
+#define VLEN_MAX 1024
+
+/* --- as one call with a message --- */
+
+ssize_t udp_recv(const struct udp *u, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len)
+{
+	struct sockaddr_storage from;
+	struct iovec iov = {buf, len};
+	struct msghdr m = {.msg_name = sa ? &from : NULL,
+			   .msg_namelen = sizeof(from),
+			   .msg_iov = &iov,
+			   .msg_iovlen = 1};
+	socklen_t room;
+	ssize_t n;
+
+	if ((ssize_t)len < 0)
+		iov.iov_len = SSIZE_MAX;
+	n = udp_recvmsg(u, &m, flags);
+	if (n < 0 || !sa)
+		return n;
+	if (!sa_len)
+		return shim_ret(-EFAULT);
+	if ((int)*sa_len < 0)
+		return shim_ret(-EINVAL);
+	room = *sa_len < m.msg_namelen ? *sa_len : m.msg_namelen;
+	memcpy(sa, &from, room);
+	*sa_len = m.msg_namelen;
+	return n;
+}
+
+ssize_t udp_send(const struct udp *u, const void *buf, size_t len, int flags, const struct sockaddr *sa,
+		 socklen_t sa_len)
+{
+	struct iovec iov = {(void *)(uintptr_t)buf, len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (sa && ((int)sa_len < 0 || sa_len > sizeof(struct sockaddr_storage)))
+		return shim_ret(-EINVAL);
+	if (sa && sa_len) {
+		m.msg_name = (void *)(uintptr_t)sa;
+		m.msg_namelen = sa_len;
+	}
+	return udp_sendmsg(u, &m, flags);
+}
+
+static size_t iov_len(const struct iovec *iov, int n)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++)
+		len += iov[i].iov_len;
+	return len;
+}
+
+static __attribute__((noinline)) ssize_t slow_read(int fd, void *buf, size_t len)
+{
+	struct udp u;
+
+	if (!udp_check(fd, &u))
+		return shim_next()->read(fd, buf, len);
+	return len ? udp_recv(&u, buf, len, 0, NULL, NULL) : 0;
+}
+
+static __attribute__((noinline)) ssize_t slow_write(int fd, const void *buf, size_t len)
+{
+	struct udp u;
+
+	if (!udp_check(fd, &u))
+		return shim_next()->write(fd, buf, len);
+	return udp_send(&u, buf, len, 0, NULL, 0);
+}
+
+static __attribute__((noinline)) ssize_t slow_readv(int fd, const struct iovec *iov, int n)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+	struct udp u;
+
+	if (!udp_check(fd, &u))
+		return shim_next()->readv(fd, iov, n);
+	if (n < 0 || n > VLEN_MAX)
+		return shim_ret(-EINVAL);
+	return iov_len(iov, n) ? udp_recvmsg(&u, &m, 0) : 0;
+}
+
+static __attribute__((noinline)) ssize_t slow_writev(int fd, const struct iovec *iov, int n)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+	struct udp u;
+
+	if (!udp_check(fd, &u))
+		return shim_next()->writev(fd, iov, n);
+	if (n < 0 || n > VLEN_MAX)
+		return shim_ret(-EINVAL);
+	return iov_len(iov, n) ? udp_sendmsg(&u, &m, 0) : 0;
+}
+
+static __attribute__((noinline)) ssize_t slow_send(int fd, const void *buf, size_t len, int flags)
+{
+	struct udp u;
+
+	if (!udp_check(fd, &u))
+		return shim_next()->send(fd, buf, len, flags);
+	return udp_send(&u, buf, len, flags, NULL, 0);
+}
+
+EXPORT(ssize_t, read, (int fd, void *buf, size_t len))
+{
+	if (__builtin_expect(fdset_maybe(fd), 0))
+		return slow_read(fd, buf, len);
+	return shim_hot.read(fd, buf, len);
+}
+
+EXPORT(ssize_t, __read, (int fd, void *buf, size_t len))
+{
+	return shim_read(fd, buf, len);
+}
+
+EXPORT(ssize_t, __read_chk, (int fd, void *buf, size_t len, size_t buf_len))
+{
+	if (len > buf_len)
+		return shim_next()->__read_chk(fd, buf, len, buf_len);
+	return shim_read(fd, buf, len);
+}
+
+EXPORT(ssize_t, write, (int fd, const void *buf, size_t len))
+{
+	if (__builtin_expect(fdset_maybe(fd), 0))
+		return slow_write(fd, buf, len);
+	return shim_hot.write(fd, buf, len);
+}
+
+EXPORT(ssize_t, __write, (int fd, const void *buf, size_t len))
+{
+	return shim_write(fd, buf, len);
+}
+
+EXPORT(ssize_t, readv, (int fd, const struct iovec *iov, int n))
+{
+	if (__builtin_expect(fdset_maybe(fd), 0))
+		return slow_readv(fd, iov, n);
+	return shim_hot.readv(fd, iov, n);
+}
+
+EXPORT(ssize_t, writev, (int fd, const struct iovec *iov, int n))
+{
+	if (__builtin_expect(fdset_maybe(fd), 0))
+		return slow_writev(fd, iov, n);
+	return shim_hot.writev(fd, iov, n);
+}
+
+EXPORT(ssize_t, send, (int fd, const void *buf, size_t len, int flags))
+{
+	if (__builtin_expect(fdset_maybe(fd), 0))
+		return slow_send(fd, buf, len, flags);
+	return shim_hot.send(fd, buf, len, flags);
+}
+
+EXPORT(ssize_t, __send, (int fd, const void *buf, size_t len, int flags))
+{
+	return shim_send(fd, buf, len, flags);
+}
+
+/* --- several at once --- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* As Linux: the time limit is looked at after each datagram, not while it waits for one. An error after the
+ * first datagram is kept for the next call there; here it comes again by itself or is lost (EINTR). */
+static int recv_many(const struct udp *u, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
+{
+	uint64_t end = 0;
+	int saved = errno;
+	unsigned i;
+
+	if (timeout) {
+		if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
+			return shim_ret(-EINVAL);
+		end = now_ns() + (uint64_t)timeout->tv_sec * UINT64_C(1000000000) + (uint64_t)timeout->tv_nsec;
+	}
+	n = n < VLEN_MAX ? n : VLEN_MAX;
+	for (i = 0; i < n; i++) {
+		ssize_t r = udp_recvmsg(u, &v[i].msg_hdr, flags & ~MSG_WAITFORONE);
+
+		if (r < 0) {
+			if (i == 0)
+				return -1;
+			errno = saved;
+			break;
+		}
+		v[i].msg_len = (unsigned)r;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+		if (timeout && now_ns() >= end) {
+			i++;
+			break;
+		}
+	}
+	if (timeout) {
+		uint64_t now = now_ns(), left = now < end ? end - now : 0;
+
+		timeout->tv_sec = (time_t)(left / UINT64_C(1000000000));
+		timeout->tv_nsec = (long)(left % UINT64_C(1000000000));
+	}
+	return (int)i;
+}
+
+EXPORT(int, recvmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout))
+{
+	struct udp u;
+
+	if (!udp_mine(fd, &u))
+		return shim_next()->recvmmsg(fd, v, n, flags, timeout);
+	return recv_many(&u, v, n, flags, timeout);
+}
+
+EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
+{
+	int saved = errno;
+	struct udp u;
+
+	if (!udp_mine(fd, &u))
+		return shim_next()->sendmmsg(fd, v, n, flags);
+	n = n < VLEN_MAX ? n : VLEN_MAX;
+	for (unsigned i = 0; i < n; i++) {
+		ssize_t r = udp_sendmsg(&u, &v[i].msg_hdr, flags);
+
+		if (r < 0) {
+			if (i == 0)
+				return -1;
+			errno = saved;
+			return (int)i;
+		}
+		v[i].msg_len = (unsigned)r;
+	}
+	return (int)n;
+}
+
+/* --- copies of descriptors --- */
+
+static int copied(int from, int to)
+{
+	if (to >= 0 && __builtin_expect(fdset_maybe(from), 0))
+		fdset_add(to);
+	return to;
+}
+
+EXPORT(int, dup, (int fd))
+{
+	return copied(fd, shim_next()->dup(fd));
+}
+
+EXPORT(int, dup2, (int fd, int to))
+{
+	return copied(fd, shim_next()->dup2(fd, to));
+}
+
+EXPORT(int, __dup2, (int fd, int to))
+{
+	return copied(fd, shim_next()->dup2(fd, to));
+}
+
+EXPORT(int, dup3, (int fd, int to, int flags))
+{
+	return copied(fd, shim_next()->dup3(fd, to, flags));
+}
+
+static int fcntl_any(int (*next)(int, int, ...), int fd, int cmd, void *arg)
+{
+	int r = next(fd, cmd, arg);
+
+	return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC ? copied(fd, r) : r;
+}
+
+#define FCNTL(name, next_name)                                          \
+	EXPORT(int, name, (int fd, int cmd, ...))                       \
+	{                                                               \
+		va_list ap;                                             \
+		void *arg;                                              \
+		va_start(ap, cmd);                                      \
+		arg = va_arg(ap, void *);                               \
+		va_end(ap);                                             \
+		return fcntl_any(shim_next()->next_name, fd, cmd, arg); \
+	}
+FCNTL(fcntl, fcntl)
+FCNTL(__fcntl, fcntl)
+FCNTL(fcntl64, fcntl64)
+
+/* Descriptors that came with a message. */
+void udp_passed(const struct msghdr *m)
+{
+	size_t at = 0;
+
+	while (m->msg_control && m->msg_controllen >= at + sizeof(struct cmsghdr)) {
+		const struct cmsghdr *c = (const void *)((const uint8_t *)m->msg_control + at);
+
+		if (c->cmsg_len < sizeof(*c) || c->cmsg_len > m->msg_controllen - at)
+			return;
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			for (size_t i = 0; i + sizeof(int) <= c->cmsg_len - CMSG_LEN(0); i += sizeof(int)) {
+				struct tag t;
+				int fd;
+
+				memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
+				if (tag_get(fd, &t) == 0 && t.flags & TAG_UDP)
+					fdset_add(fd);
+			}
+		at += CMSG_ALIGN(c->cmsg_len);
+	}
+}

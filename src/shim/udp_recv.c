@@ -1,0 +1,231 @@
+/* src/shim/udp_recv.c: a datagram arrives: taken out of the mailbox, or waited for.
+ *
+ * Who waits sleeps in recv(2) on the doorbell, with MSG_PEEK, so the octet stays for those who poll. SO_RCVTIMEO,
+ * O_NONBLOCK, signals, shutdown() and cancellation are thereby the kernel's own. Awake, it looks into the mailbox
+ * again; another may have been faster.
+ */
+#include <string.h>
+
+#include "shim/udp.h"
+
+#define WAKES_MAX 1000000
+#ifndef IP_RECVORIGDSTADDR
+#define IP_RECVORIGDSTADDR 20
+#endif
+
+/* --- ancillary data out --- */
+
+struct control {
+	uint8_t *at;
+	size_t left, used;
+	bool cut;
+};
+
+static void put(struct control *c, int level, int type, const void *v, size_t len)
+{
+	struct cmsghdr h = {.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+	size_t space = CMSG_SPACE(len), copy;
+
+	if (c->left < sizeof(h)) {
+		c->cut = true;
+		return;
+	}
+	if (c->left < h.cmsg_len) {
+		c->cut = true;
+		h.cmsg_len = c->left;
+	}
+	copy = h.cmsg_len - CMSG_LEN(0);
+	memcpy(c->at, &h, sizeof(h));
+	memcpy(c->at + CMSG_LEN(0), v, copy);
+	space = space < c->left ? space : c->left;
+	c->at += space;
+	c->left -= space;
+	c->used += space;
+}
+
+static void put_int(struct control *c, int level, int type, int32_t v)
+{
+	put(c, level, type, &v, sizeof(v));
+}
+
+static void put_stamp(struct control *c, const struct mailbox_state *st, uint64_t at_ns)
+{
+	struct timespec ns = {.tv_sec = (time_t)(at_ns / UINT64_C(1000000000)),
+			      .tv_nsec = (long)(at_ns % UINT64_C(1000000000))};
+	struct timeval us = {.tv_sec = ns.tv_sec, .tv_usec = ns.tv_nsec / 1000};
+	int32_t kind = udp_opt(st, UDP_OPT_STAMP);
+
+	if (kind == UDP_STAMP_US)
+		put(c, SOL_SOCKET, SCM_TIMESTAMP, &us, sizeof(us));
+	else if (kind == UDP_STAMP_NS)
+		put(c, SOL_SOCKET, SCM_TIMESTAMPNS, &ns, sizeof(ns));
+}
+
+static void put_v4(struct control *c, const struct udp *u, const struct mailbox_state *st, const struct letter *m)
+{
+	struct network_host h;
+
+	if (udp_opt(st, UDP_OPT_PKTINFO)) {
+		struct in_pktinfo pi = {.ipi_ifindex = (int)m->ifindex};
+
+		memcpy(&pi.ipi_addr, m->dst.b + 12, 4);
+		memcpy(&pi.ipi_spec_dst, m->dst.b + 12, 4);
+		if (m->many != LETTER_ONE) { /* from which address one would answer */
+			udp_host(u, st, &h);
+			memcpy(&pi.ipi_spec_dst, h.addr4.b + 12, 4);
+		}
+		put(c, IPPROTO_IP, IP_PKTINFO, &pi, sizeof(pi));
+	}
+	if (udp_opt(st, UDP_OPT_RECVTTL))
+		put_int(c, IPPROTO_IP, IP_TTL, m->ttl);
+	if (udp_opt(st, UDP_OPT_RECVTOS))
+		put(c, IPPROTO_IP, IP_TOS, &m->tos, 1);
+	if (udp_opt(st, UDP_OPT_ORIGDST)) {
+		struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(m->dst_port)};
+
+		memcpy(&in.sin_addr, m->dst.b + 12, 4);
+		put(c, IPPROTO_IP, IP_RECVORIGDSTADDR, &in, sizeof(in));
+	}
+}
+
+static void put_v6(struct control *c, const struct mailbox_state *st, const struct letter *m)
+{
+	struct in6_pktinfo pi = {.ipi6_ifindex = m->ifindex};
+
+	memcpy(&pi.ipi6_addr, m->dst.b, 16);
+	if (udp_opt(st, UDP_OPT_PKTINFO6))
+		put(c, IPPROTO_IPV6, IPV6_PKTINFO, &pi, sizeof(pi));
+	if (port_addr_is4(&m->dst))
+		return; /* an IPv4 datagram has no hop limit and no traffic class to show here */
+	if (udp_opt(st, UDP_OPT_RECVHOPS6))
+		put_int(c, IPPROTO_IPV6, IPV6_HOPLIMIT, m->ttl);
+	if (udp_opt(st, UDP_OPT_RECVTCLASS6))
+		put_int(c, IPPROTO_IPV6, IPV6_TCLASS, m->tos);
+	if (udp_opt(st, UDP_OPT_OLDPKTINFO6))
+		put(c, IPPROTO_IPV6, IPV6_2292PKTINFO, &pi, sizeof(pi));
+	if (udp_opt(st, UDP_OPT_OLDRECVHOPS6))
+		put_int(c, IPPROTO_IPV6, IPV6_2292HOPLIMIT, m->ttl);
+	if (udp_opt(st, UDP_OPT_ORIGDST6)) {
+		struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(m->dst_port)};
+
+		memcpy(&in6.sin6_addr, m->dst.b, 16);
+		put(c, IPPROTO_IPV6, IPV6_ORIGDSTADDR, &in6, sizeof(in6));
+	}
+}
+
+static void fill_control(const struct udp *u, struct msghdr *m, const struct letter *l)
+{
+	struct control c = {.at = m->msg_control, .left = m->msg_control ? m->msg_controllen : 0};
+	struct mailbox_state st;
+
+	if (udp_peek(u, &st) == 0) {
+		put_stamp(&c, &st, l->at_ns);
+		if (udp_opt(&st, UDP_OPT_OVFL) && l->drops)
+			put_int(&c, SOL_SOCKET, SO_RXQ_OVFL, (int32_t)l->drops);
+		if (st.family == PORT_FAMILY_6)
+			put_v6(&c, &st, l);
+		if (port_addr_is4(&l->dst))
+			put_v4(&c, u, &st, l);
+	}
+	m->msg_controllen = c.used;
+	if (c.cut)
+		m->msg_flags |= MSG_CTRUNC;
+}
+
+/* --- waiting --- */
+
+/* Return: 0, look again; 1, it was shut down: nothing more comes; negative errno. */
+static int wait_bell(const struct udp *u)
+{
+	uint8_t octet;
+	int saved = errno, r;
+	struct tag t;
+	ssize_t n;
+
+	mailbox_sleep(&u->s->net, u->key, true);
+	n = shim_next()->recv(u->fd, &octet, 1, MSG_PEEK);
+	r = n < 0 ? -errno : 0;
+	errno = saved;
+	mailbox_sleep(&u->s->net, u->key, false);
+	if (r == -ECONNRESET)
+		return 0; /* how an error of ours shows on the doorbell (udp_error.c) */
+	if (n == 0 && tag_get(u->fd, &t) == 0 && t.flags & TAG_SHUT_RD)
+		return 1;
+	return r;
+}
+
+static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *iov, size_t n_iov, int flags)
+{
+	for (int i = 0; i < WAKES_MAX; i++) {
+		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, flags & MSG_PEEK, l, iov, n_iov);
+
+		if (n == -ECOMM) {
+			int e = udp_take_error(u);
+
+			if (e)
+				return -e;
+			continue;
+		}
+		if (n == -ETIMEDOUT)
+			n = -EAGAIN;
+		if (n != -EAGAIN && n != -ENOENT)
+			return n;
+		if (flags & MSG_DONTWAIT || sock_nonblocking(u->fd))
+			return -EAGAIN;
+		n = wait_bell(u);
+		if (n < 0)
+			return n;
+		if (n == 1) {
+			l->len_bytes = UINT32_MAX;
+			return 0;
+		}
+	}
+	return -EINTR;
+}
+
+ssize_t udp_recvmsg(const struct udp *u, struct msghdr *m, int flags)
+{
+	struct letter l;
+	socklen_t name_len = m->msg_namelen;
+	struct tag t;
+	ssize_t n;
+	int r;
+
+	if (flags & MSG_ERRQUEUE)
+		return udp_recv_error(u, m, flags);
+	for (size_t i = 0; i < m->msg_iovlen; i++)
+		if (m->msg_iov[i].iov_len && !m->msg_iov[i].iov_base)
+			return shim_ret(-EFAULT);
+	n = take(u, &l, m->msg_iov, m->msg_iovlen, flags);
+	if (n < 0)
+		return shim_ret((int)n);
+	m->msg_flags = 0;
+	if (l.len_bytes == UINT32_MAX) { /* shut down */
+		m->msg_controllen = 0;
+		m->msg_namelen = 0;
+		return 0;
+	}
+	if ((size_t)n < l.len_bytes)
+		m->msg_flags |= MSG_TRUNC;
+	if (flags & MSG_CMSG_CLOEXEC)
+		m->msg_flags |= MSG_CMSG_CLOEXEC;
+	if (m->msg_controllen)
+		fill_control(u, m, &l);
+	if (m->msg_name) {
+		r = tag_get(u->fd, &t);
+		if (r == 0)
+			r = addr_write(t.family, &l.src, l.src_port, m->msg_name, &name_len);
+		if (r < 0)
+			return shim_ret(r);
+		m->msg_namelen = name_len;
+	}
+	return flags & MSG_TRUNC ? (ssize_t)l.len_bytes : n;
+}
+
+int udp_next_len(const struct udp *u)
+{
+	uint32_t drops, letters, len;
+	int r = mailbox_count(&u->s->net, u->key, &drops, &letters, &len);
+
+	return r < 0 ? 0 : (int)len;
+}
