@@ -92,6 +92,7 @@ struct cli {
 	int status;	     /* the exit code, when cli_next() returned CLI_DONE */
 
 	struct network net; /* valid after cli_network() returned 0 */
+	bool swept;	    /* the dead of all its hosts were moved out of the way */
 };
 
 /* --- options and arguments (options.c) --- */
@@ -138,6 +139,9 @@ MUST_CHECK int cli_endpoint(struct cli *cli, const char *text, struct port_endpo
  * With create it is made when missing; without, and with the default network that nobody has made
  * yet, *ret_missing becomes true and 0 is returned (ret_missing NULL: that is a failure, too). */
 MUST_CHECK int cli_network(struct cli *cli, const struct network_options *o, bool *ret_missing);
+/* End the claims of the dead on a host that is about to be shown, or, with NETWORK_HOSTS_MAX, on all, unless
+ * cli_network() did so. */
+void cli_sweep(struct cli *cli, uint32_t host);
 /* Find cli->host_name (make: create it). Return: 0; an exit code, said. As above: the default host
  * that does not exist yet sets *ret_missing. */
 MUST_CHECK int cli_host(struct cli *cli, bool make, struct network_host *ret, bool *ret_missing);

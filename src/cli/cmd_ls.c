@@ -117,44 +117,38 @@ static void put_line(const struct line *l, const size_t w[N_COLUMNS])
 	putchar('\n');
 }
 
-static int print_table(struct cli *cli, const struct rows *rows)
+static int print_table(struct cli *cli, struct rows *rows)
 {
-	struct line *lines = calloc(rows->n + 1, sizeof(*lines));
 	unsigned room = explain_columns(stdout);
 	size_t w[N_COLUMNS];
+	struct line l;
+	struct row row;
 
-	if (!lines)
-		return cli_fail(cli, 0, "out of memory for %zu rows", rows->n);
-	for (int i = 0; i < N_COLUMNS; i++) {
-		snprintf(lines[0].cell[i], CELL_MAX, "%s", columns[i].title);
+	/* Twice through: first how wide they are. */
+	for (int i = 0; i < N_COLUMNS; i++)
 		w[i] = strlen(columns[i].title);
-	}
-	for (size_t k = 1; k <= rows->n; k++) {
-		fill(&lines[k], &rows->r[k - 1]);
+	for (size_t k = 0; k < rows->n; k++) {
+		rows_get(rows, k, &row);
+		fill(&l, &row);
 		for (int i = 0; i < N_COLUMNS; i++)
-			if (width(lines[k].cell[i]) > w[i])
-				w[i] = width(lines[k].cell[i]);
+			if (width(l.cell[i]) > w[i])
+				w[i] = width(l.cell[i]);
 	}
 	if (room)
 		fit(w, room);
+	for (int i = 0; i < N_COLUMNS; i++)
+		snprintf(l.cell[i], CELL_MAX, "%s", columns[i].title);
 	if (cli->colour_out)
 		fputs("\033[1m", stdout);
-	put_line(&lines[0], w);
+	put_line(&l, w);
 	if (cli->colour_out)
 		fputs("\033[0m", stdout);
-	for (size_t k = 1; k <= rows->n; k++)
-		put_line(&lines[k], w);
-	free(lines);
+	for (size_t k = 0; k < rows->n; k++) {
+		rows_get(rows, k, &row);
+		fill(&l, &row);
+		put_line(&l, w);
+	}
 	return CLI_OK;
-}
-
-static int print_json(struct cli *cli, const struct rows *rows)
-{
-	json_t *a = json_array();
-
-	for (size_t i = 0; i < rows->n; i++)
-		json_array_append_new(a, rows_json(&rows->r[i]));
-	return cli_json(cli, a);
 }
 
 static int run(struct cli *cli)
@@ -203,7 +197,7 @@ static int run(struct cli *cli)
 	if (r != 0)
 		return r;
 	if (cli->json)
-		r = print_json(cli, &rows);
+		r = rows_print_json(cli, &rows);
 	else if (rows.n > 0)
 		r = print_table(cli, &rows);
 	else if (missing)

@@ -86,7 +86,7 @@ static void summarise(struct cli *cli, const char *name, struct summary *ret)
 		snprintf(ret->what, sizeof(ret->what), "%s", e.what[0] ? e.what : strerror(-ret->err));
 		return;
 	}
-	(void)network_sweep(&cli->net, NETWORK_HOSTS_MAX);
+	cli->swept = false; /* it was another network's */
 	network_get_info(&cli->net, &ret->info);
 	if (rows_read(cli, &f, &rows) != 0)
 		return;
@@ -141,20 +141,24 @@ static int ls(struct cli *cli)
 	return status;
 }
 
-/* Listening or bound, and connections, of one host. */
-static void count(const struct rows *rows, uint32_t host, uint32_t *ret_ports, uint32_t *ret_connections)
+/* Listening or bound, and connections, of one host. Rows are in order of hosts' names, so a host's are in a
+ * row: *at is where to begin, and where the last host's ended. */
+static void count(const struct rows *rows, uint32_t host, size_t *at, uint32_t *ret_ports, uint32_t *ret_connections)
 {
-	*ret_ports = *ret_connections = 0;
-	for (size_t i = 0; i < rows->n; i++) {
-		const struct port_claim *c = &rows->r[i].claim;
+	size_t i = *at, seen = 0;
 
-		if (rows->r[i].host_index != host)
-			continue;
+	*ret_ports = *ret_connections = 0;
+	for (; seen < rows->n && rows->r[i % rows->n].host_index != host; seen++)
+		i++;
+	for (; seen < rows->n && rows->r[i % rows->n].host_index == host; seen++, i++) {
+		const struct port_claim *c = &rows->r[i % rows->n].claim;
+
 		if (c->state == CLAIM_LISTENING || c->state == CLAIM_HELD)
 			++*ret_ports;
 		else
 			++*ret_connections;
 	}
+	*at = rows->n ? i % rows->n : 0;
 }
 
 static int show(struct cli *cli)
@@ -164,6 +168,7 @@ static int show(struct cli *cli)
 	json_t *hosts = json_array();
 	struct network_info info;
 	struct rows rows;
+	size_t at = 0;
 	time_t created;
 	struct tm tm;
 	int widest = 4, r = cli_network(cli, NULL, NULL);
@@ -194,7 +199,7 @@ static int show(struct cli *cli)
 		char a4[PORT_ADDR_STR_MAX], a6[PORT_ADDR_STR_MAX];
 		uint32_t ports, connections;
 
-		count(&rows, h->index, &ports, &connections);
+		count(&rows, h->index, &at, &ports, &connections);
 		port_addr_print(&h->addr4, a4);
 		port_addr_print(&h->addr6, a6);
 		if (cli->json)

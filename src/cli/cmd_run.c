@@ -291,7 +291,7 @@ static int check_made_so(struct cli *cli, const struct network_options *o, bool 
 	return 0;
 }
 
-static int run_it(struct cli *cli, const char *path, char **argv, bool quiet)
+static int run_it(struct cli *cli, uint32_t host, const char *path, char **argv, bool quiet)
 {
 	static struct run run; /* seen[] is big */
 	struct relay relay = {.news = news, .ctx = &run};
@@ -315,7 +315,8 @@ static int run_it(struct cli *cli, const char *path, char **argv, bool quiet)
 	}
 	fflush(NULL);
 	r = relay_run(path, argv, &relay, &end);
-	(void)network_sweep(&cli->net, NETWORK_HOSTS_MAX);
+	/* What the command left goes with it, if it did not take long to look at everybody. */
+	(void)network_sweep(&cli->net, network_sweep_due(&cli->net) ? NETWORK_HOSTS_MAX : host);
 	network_run_close(&cli->net, run.number);
 	if (r < 0)
 		return cli_fail(cli, r, "cannot start %s", argv[0]);
@@ -379,7 +380,7 @@ static int run(struct cli *cli)
 	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
 	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
 		return cli_fail(cli, -ENOMEM, "cannot set the environment");
-	return run_it(cli, path, argv, quiet);
+	return run_it(cli, host.index, path, argv, quiet);
 }
 
 static const struct cli_option options[] = {

@@ -44,14 +44,16 @@ static void print_story(struct cli *cli, const struct row *row)
 static void hint_other_hosts(struct cli *cli, struct rows_filter f)
 {
 	struct rows rows;
+	struct row row;
 
 	f.one_host = false;
 	if (rows_read(cli, &f, &rows) != 0)
 		return;
-	if (rows.n > 0)
+	if (rows.n > 0) {
+		rows_get(&rows, 0, &row);
 		cli_say(cli, "  (but %s has it on host %s: berth who %u -H %s)\n",
-			rows.r[0].holder.program[0] ? rows.r[0].holder.program : "somebody", rows.r[0].host,
-			rows.r[0].claim.port, rows.r[0].host);
+			row.holder.program[0] ? row.holder.program : "somebody", row.host, row.claim.port, row.host);
+	}
 	rows_free(&rows);
 }
 
@@ -115,18 +117,18 @@ static int run(struct cli *cli)
 	if (r != 0)
 		return r;
 	if (cli->json) {
-		json_t *a = json_array();
-
-		for (size_t i = 0; i < rows.n; i++)
-			json_array_append_new(a, rows_json(&rows.r[i]));
-		r = cli_json(cli, a);
+		r = rows_print_json(cli, &rows);
 		if (r == CLI_OK && rows.n == 0)
 			r = CLI_NO;
 	} else if (rows.n == 0) {
 		r = say_free(cli, &e, &f, missing);
 	} else {
-		for (size_t i = 0; i < rows.n; i++)
-			print_story(cli, &rows.r[i]);
+		for (size_t i = 0; i < rows.n; i++) {
+			struct row row;
+
+			rows_get(&rows, i, &row);
+			print_story(cli, &row);
+		}
 	}
 	rows_free(&rows);
 	return r;

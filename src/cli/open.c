@@ -1,7 +1,8 @@
 /* src/cli/open.c: the network and the host a command is about, and what its ports are called.
  *
  * Every command that opens a network sweeps it: what a killed program left behind is gone before
- * anybody is told about it (SETTLED 13). The default network and host need not exist: nobody has run
+ * anybody is told about it (SETTLED 13). Where there is so much that a sweep is long, one is made now and then, and
+ * a command sweeps only the hosts it speaks of. The default network and host need not exist: nobody has run
  * anything yet, and then every port is free, which is an answer and not a failure.
  */
 #include <errno.h>
@@ -46,11 +47,19 @@ int cli_network(struct cli *cli, const struct network_options *o, bool *ret_miss
 	if (r < 0)
 		return e.what[0] ? cli_fail(cli, 0, "%s", e.what)
 				 : cli_fail(cli, r, "cannot open the network '%s'", cli->network_name);
-	r = network_sweep(&cli->net, NETWORK_HOSTS_MAX);
-	if (r == -ETIMEDOUT)
+	if (network_sweep_due(&cli->net))
+		cli_sweep(cli, NETWORK_HOSTS_MAX);
+	return 0;
+}
+
+void cli_sweep(struct cli *cli, uint32_t host)
+{
+	if (cli->swept)
+		return;
+	cli->swept = host == NETWORK_HOSTS_MAX;
+	if (network_sweep(&cli->net, host) == -ETIMEDOUT)
 		cli_warn(cli, "a stopped process holds the lock of a host of network '%s': what it shows may be old",
 			 cli->network_name);
-	return 0;
 }
 
 int cli_host(struct cli *cli, bool make, struct network_host *ret, bool *ret_missing)

@@ -19,6 +19,9 @@
 #include "cli/cli.h"
 #include "cli/proc.h"
 
+#define FEW_CLAIMS 8
+#define MANY_PROCESSES 400
+
 /* At most room - 1 octets of a small file. Returns how many; 0 when there are none. */
 static size_t slurp(const char *path, char *s, size_t room)
 {
@@ -55,10 +58,23 @@ static bool push(struct proc_sockets *s, size_t *room, uint64_t inode, int32_t p
 	return true;
 }
 
-/* The sockets of one process. */
-static void read_process(struct proc_sockets *s, size_t *room, int32_t pid)
+/* The inode of the socket that one of a process's descriptors leads to; 0: it leads elsewhere. */
+static uint64_t socket_at(int dir, const char *fd)
 {
-	char path[64], link[64];
+	static const char is[] = "socket:[";
+	char link[64];
+	ssize_t n = readlinkat(dir, fd, link, sizeof(link) - 1);
+
+	if (n <= (ssize_t)sizeof(is) || memcmp(link, is, sizeof(is) - 1) != 0)
+		return 0;
+	link[n] = '\0';
+	return strtoull(link + sizeof(is) - 1, NULL, 10);
+}
+
+/* The sockets of one process; only the one with inode `only`, if that is not 0, and then its descriptor. */
+static void read_process(struct proc_sockets *s, size_t *room, int32_t pid, uint64_t only, char ret_fd[16])
+{
+	char path[64];
 	struct dirent *e;
 	DIR *d;
 
@@ -67,14 +83,16 @@ static void read_process(struct proc_sockets *s, size_t *room, int32_t pid)
 	if (!d)
 		return;
 	while ((e = readdir(d)) != NULL) {
-		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
-		unsigned long long inode;
+		uint64_t inode = socket_at(dirfd(d), e->d_name);
 
-		if (n <= 0)
+		if (inode == 0 || (only && inode != only))
 			continue;
-		link[n] = '\0';
-		if (sscanf(link, "socket:[%llu]", &inode) == 1 && !push(s, room, inode, pid))
+		if (!push(s, room, inode, pid))
 			break;
+		if (only) {
+			snprintf(ret_fd, 16, "%.15s", e->d_name);
+			break;
+		}
 	}
 	closedir(d);
 }
@@ -103,10 +121,56 @@ void proc_sockets_read(struct proc_sockets *ret)
 	*ret = (struct proc_sockets){0};
 	while (d && (e = readdir(d)) != NULL)
 		if (isdigit((unsigned char)e->d_name[0]))
-			read_process(ret, &room, atoi(e->d_name));
+			read_process(ret, &room, atoi(e->d_name), 0, NULL);
 	if (d)
 		closedir(d);
 	sort(ret);
+}
+
+/* Which processes have the claim's socket open under the number its own process has it? False: that one has it
+ * no more. */
+static bool read_claim(struct proc_sockets *s, size_t *room, const struct port_claim *c)
+{
+	char fd[16] = "", path[64];
+	struct dirent *e;
+	DIR *d;
+
+	if (c->owner.inode == 0)
+		return true;
+	if (c->owner.pid > 0)
+		read_process(s, room, c->owner.pid, c->owner.inode, fd);
+	d = fd[0] ? opendir("/proc") : NULL;
+	if (!d)
+		return false;
+	while ((e = readdir(d)) != NULL) {
+		int32_t pid = isdigit((unsigned char)e->d_name[0]) ? atoi(e->d_name) : 0;
+
+		snprintf(path, sizeof(path), "%.15s/fd/%s", e->d_name, fd);
+		if (pid > 0 && pid != c->owner.pid && socket_at(dirfd(d), path) == c->owner.inode &&
+		    !push(s, room, c->owner.inode, pid))
+			break;
+	}
+	closedir(d);
+	return true;
+}
+
+void proc_sockets_read_for(struct proc_sockets *ret, const struct port_claim *const *claims, size_t n)
+{
+	struct stat st;
+	size_t room = 0;
+
+	*ret = (struct proc_sockets){0};
+	/* The links of /proc are its processes. Up to so many the whole truth costs little. */
+	if (n <= FEW_CLAIMS && stat("/proc", &st) == 0 && st.st_nlink > MANY_PROCESSES) {
+		while (n > 0 && read_claim(ret, &room, claims[n - 1]))
+			n--;
+		if (n == 0) {
+			sort(ret);
+			return;
+		}
+		proc_sockets_free(ret);
+	}
+	proc_sockets_read(ret);
 }
 
 void proc_sockets_free(struct proc_sockets *s)
@@ -198,11 +262,18 @@ char *proc_cwd(int32_t pid, char *s, size_t size_bytes)
 	return cli_clean(s);
 }
 
-static void read_command(int32_t pid, struct port_holder *h)
+/* What a process is called and was started as, remembered in k (may be NULL). */
+static void read_command(struct proc_known *k, int32_t pid, struct port_holder *h)
 {
+	uint32_t at = (uint32_t)pid % PROC_KNOWN;
 	char path[64], text[sizeof(h->command)];
 	size_t n;
 
+	if (k && k->pid[at] == pid) {
+		memcpy(h->program, k->program[at], sizeof(h->program));
+		memcpy(h->command, k->command[at], sizeof(h->command));
+		return;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	n = slurp(path, text, sizeof(text));
 	if (n > 0 && text[n - 1] == '\n')
@@ -220,39 +291,49 @@ static void read_command(int32_t pid, struct port_holder *h)
 		memcpy(h->command + n - 3, "...", 3);
 	cli_clean(h->program);
 	cli_clean(h->command);
+	if (k) {
+		k->pid[at] = pid;
+		memcpy(k->program[at], h->program, sizeof(h->program));
+		memcpy(k->command[at], h->command, sizeof(h->command));
+	}
 }
 
-void proc_holder(const struct proc_sockets *s, const struct port_claim *c, uint64_t now_us, struct port_holder *ret)
+static void read_user(struct proc_known *k, uint32_t uid, char s[32])
 {
-	struct proc_sockets own = {0};
+	if (k && k->user[0] && k->uid == uid) {
+		memcpy(s, k->user, sizeof(k->user));
+		return;
+	}
+	proc_user(uid, s);
+	if (k) {
+		k->uid = uid;
+		memcpy(k->user, s, sizeof(k->user));
+	}
+}
+
+void proc_holder(struct proc_sockets *s, const struct port_claim *c, uint64_t now_us, struct port_holder *ret)
+{
+	struct proc_known *known = s ? &s->known : NULL;
+	struct proc_sockets own;
 	int32_t pids[PROC_PIDS_MAX];
 	uint32_t n = 0;
-	size_t room = 0;
 
 	*ret = (struct port_holder){.age_us = NEVER_US};
 	snprintf(ret->program, sizeof(ret->program), "%.*s", (int)sizeof(c->owner.comm), c->owner.comm);
 	cli_clean(ret->program);
-	proc_user(c->uid, ret->user);
+	read_user(known, c->uid, ret->user);
 	if (now_us >= c->since_us) /* else it is a clock of before the last boot */
 		ret->age_us = now_us - c->since_us;
 
 	if (s) {
 		n = proc_claim_pids(s, c, pids);
 	} else if (c->owner.inode != 0) {
-		if (c->owner.pid > 0) {
-			read_process(&own, &room, c->owner.pid);
-			sort(&own);
-			n = proc_claim_pids(&own, c, pids);
-		}
-		if (n == 0) {
-			proc_sockets_free(&own);
-			proc_sockets_read(&own);
-			n = proc_claim_pids(&own, c, pids);
-		}
+		proc_sockets_read_for(&own, &c, 1);
+		n = proc_claim_pids(&own, c, pids);
 		proc_sockets_free(&own);
 	}
 	if (n == 0)
 		return;
 	ret->pid = pids[0];
-	read_command(pids[0], ret);
+	read_command(known, pids[0], ret);
 }

@@ -9,14 +9,27 @@ struct proc_socket {
 	int32_t pid;
 };
 
+/* What was read about processes and users, so that it is read once. */
+#define PROC_KNOWN 64u
+struct proc_known {
+	int32_t pid[PROC_KNOWN]; /* by pid % PROC_KNOWN; 0: nobody */
+	char program[PROC_KNOWN][32], command[PROC_KNOWN][256];
+	uint32_t uid;
+	char user[32]; /* "": nobody asked yet */
+};
+
 /* Every socket every process we may look into has open, sorted by inode, then pid. */
 struct proc_sockets {
 	struct proc_socket *rows;
 	size_t n;
+	struct proc_known known;
 };
 
 /* Walk /proc/PID/fd of all processes. Never fails: what cannot be read is not there. */
 void proc_sockets_read(struct proc_sockets *ret);
+/* The same for a few claims only. On a machine with very many processes those are asked for the descriptor the
+ * claim's own process has the socket under, which fork() keeps; a copy under another number is then not seen. */
+void proc_sockets_read_for(struct proc_sockets *ret, const struct port_claim *const *claims, size_t n);
 void proc_sockets_free(struct proc_sockets *s);
 
 #define PROC_PIDS_MAX 16
@@ -27,7 +40,7 @@ uint32_t proc_claim_pids(const struct proc_sockets *s, const struct port_claim *
 
 /* The claim's holder in words. s may be NULL: then the process the claim names is tried first and all
  * of /proc is read only when it has the socket no more. */
-void proc_holder(const struct proc_sockets *s, const struct port_claim *c, uint64_t now_us, struct port_holder *ret);
+void proc_holder(struct proc_sockets *s, const struct port_claim *c, uint64_t now_us, struct port_holder *ret);
 
 /* "alice", or "uid 1001" when it has no name. Returns s. */
 char *proc_user(uint32_t uid, char s[32]);

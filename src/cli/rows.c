@@ -2,12 +2,18 @@
  *
  * A host's table is copied under its lock and looked at afterwards: /proc is slow, and nobody should
  * wait for us. The order is total, so that two calls with nothing in between print the same.
+ *
+ * There may be a hundred thousand claims. So /proc is read once for all of them and only if somebody asks who
+ * holds them, a process's name once for its sockets, and a row is made when it is printed. Of a few
+ * claims (one port's) each is asked for whether it lives, and nothing else is swept.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/rows.h"
+
+#define ASK_MAX 16 /* claims asked for one by one; more are swept */
 
 bool rows_is_dual(const struct port_claim *c)
 {
@@ -37,11 +43,11 @@ static bool wanted(const struct rows_filter *f, const struct port_claim *c)
 	return !f->has_addr || meets(c, &f->addr);
 }
 
-static int push(struct rows *rows, size_t *room, const struct row *row)
+static int push(struct rows *rows, size_t *room, const struct row_claim *row)
 {
 	if (rows->n == *room) {
 		size_t more = *room ? *room * 2 : 64;
-		struct row *r = realloc(rows->r, more * sizeof(*r));
+		struct row_claim *r = realloc(rows->r, more * sizeof(*r));
 
 		if (!r)
 			return -ENOMEM;
@@ -55,9 +61,8 @@ static int push(struct rows *rows, size_t *room, const struct row *row)
 static int read_host(struct cli *cli, const struct rows_filter *f, const struct network_host *h, struct rows *rows,
 		     size_t *room)
 {
-	struct row row = {.host = h->name, .host_index = h->index};
+	struct row_claim row = {.host = h->name, .host_index = h->index};
 	struct network_lock lock;
-	struct port_ref ref;
 	uint32_t cursor = 0;
 	int r = network_lock(&cli->net, h->index, &lock);
 
@@ -68,7 +73,7 @@ static int read_host(struct cli *cli, const struct rows_filter *f, const struct 
 			h->name, lock.blocker_pid, lock.blocker_pid);
 	if (r < 0)
 		return cli_fail(cli, r, "cannot read the port table of host '%s'", h->name);
-	while (r == 0 && port_table_next(&lock.table, &cursor, &ref, &row.claim)) {
+	while (r == 0 && port_table_next(&lock.table, &cursor, &row.ref, &row.claim)) {
 		if (!wanted(f, &row.claim) || row.claim.proto >= PORT_NPROTOS)
 			continue;
 		if (!f->connections && is_connection(&row.claim))
@@ -82,7 +87,7 @@ static int read_host(struct cli *cli, const struct rows_filter *f, const struct 
 
 static int in_order(const void *a, const void *b)
 {
-	const struct row *x = a, *y = b;
+	const struct row_claim *x = a, *y = b;
 	const struct port_claim *c = &x->claim, *d = &y->claim;
 	int r = strcmp(x->host, y->host);
 
@@ -101,54 +106,138 @@ static int in_order(const void *a, const void *b)
 	return r;
 }
 
-int rows_read(struct cli *cli, const struct rows_filter *f, struct rows *ret)
+/* Leave out the dead among those that were read. False: too many to ask one by one. */
+static bool drop_dead(struct cli *cli, struct rows *rows)
 {
-	const struct port_service_overlay *names = cli_services(cli);
-	struct proc_sockets sockets;
+	size_t n = 0;
+
+	if (rows->n > ASK_MAX)
+		return false;
+	for (size_t i = 0; i < rows->n; i++)
+		if (network_dead(&cli->net, rows->r[i].host_index, rows->r[i].ref) != 0)
+			rows->r[n++] = rows->r[i];
+	rows->n = n;
+	return true;
+}
+
+static int read_hosts(struct cli *cli, const struct rows_filter *f, struct rows *ret)
+{
 	uint32_t n = network_n_hosts(&cli->net);
-	uint64_t now_us;
-	size_t room = 0;
+	size_t room = ret->n = ret->n_hosts = 0;
 	int r = 0;
 
-	*ret = (struct rows){.hosts = calloc(n + 1, sizeof(*ret->hosts))};
-	if (!ret->hosts)
-		return cli_fail(cli, -ENOMEM, "cannot list the hosts");
-	for (uint32_t i = 0; i < n && r == 0; i++) {
+	ret->n_hidden = 0;
+	free(ret->r);
+	ret->r = NULL;
+	for (uint32_t i = f->one_host ? f->host_index : 0; i < n && r == 0; i++) {
 		struct network_host *h = &ret->hosts[ret->n_hosts];
 
-		if ((f->one_host && i != f->host_index) || network_host_at(&cli->net, i, h) < 0)
+		if (network_host_at(&cli->net, i, h) < 0)
 			continue;
 		ret->n_hosts++;
 		r = read_host(cli, f, h, ret, &room);
+		if (f->one_host)
+			break;
+	}
+	return r;
+}
+
+int rows_read(struct cli *cli, const struct rows_filter *f, struct rows *ret)
+{
+	bool ask = f->has_ports && !cli->swept;
+	int r = 0;
+
+	*ret = (struct rows){.hosts = calloc(network_n_hosts(&cli->net) + 1, sizeof(*ret->hosts))};
+	if (!ret->hosts)
+		return cli_fail(cli, -ENOMEM, "cannot list the hosts");
+	if (!ask)
+		cli_sweep(cli, f->one_host ? f->host_index : NETWORK_HOSTS_MAX);
+	r = read_hosts(cli, f, ret);
+	if (r == 0 && ask && !drop_dead(cli, ret)) {
+		cli_sweep(cli, f->one_host ? f->host_index : NETWORK_HOSTS_MAX);
+		r = read_hosts(cli, f, ret);
 	}
 	if (r != 0) {
 		rows_free(ret);
 		return r;
 	}
-	if (ret->n == 0)
-		return 0;
-	now_us = network_now_us();
-	proc_sockets_read(&sockets);
-	for (size_t i = 0; i < ret->n; i++) {
-		struct row *row = &ret->r[i];
-		struct port_service s;
-
-		proc_holder(&sockets, &row->claim, now_us, &row->holder);
-		row->n_pids = proc_claim_pids(&sockets, &row->claim, row->pids);
-		if (port_service_name(row->claim.port, row->claim.proto, names, &s) == 0)
-			snprintf(row->service, sizeof(row->service), "%s", s.name);
-		cli_clean(row->service);
-	}
-	proc_sockets_free(&sockets);
-	qsort(ret->r, ret->n, sizeof(ret->r[0]), in_order);
+	if (ret->n > 0)
+		qsort(ret->r, ret->n, sizeof(ret->r[0]), in_order);
+	ret->names = cli_services(cli);
 	return 0;
+}
+
+static void read_sockets(struct rows *rows)
+{
+	const struct port_claim *few[ASK_MAX];
+	size_t n = rows->n < ASK_MAX ? rows->n : ASK_MAX;
+
+	rows->now_us = network_now_us();
+	for (size_t i = 0; i < n; i++)
+		few[i] = &rows->r[i].claim;
+	if (n == rows->n)
+		proc_sockets_read_for(&rows->sockets, few, n);
+	else
+		proc_sockets_read(&rows->sockets);
+}
+
+void rows_get(struct rows *rows, size_t i, struct row *ret)
+{
+	const struct row_claim *c = &rows->r[i];
+	struct port_service s;
+
+	if (rows->now_us == 0)
+		read_sockets(rows);
+	*ret = (struct row){.host = c->host, .host_index = c->host_index, .claim = c->claim};
+	proc_holder(&rows->sockets, &c->claim, rows->now_us, &ret->holder);
+	ret->n_pids = proc_claim_pids(&rows->sockets, &c->claim, ret->pids);
+	if (port_service_name(c->claim.port, (enum port_proto)c->claim.proto, rows->names, &s) == 0)
+		snprintf(ret->service, sizeof(ret->service), "%s", s.name);
+	cli_clean(ret->service);
 }
 
 void rows_free(struct rows *rows)
 {
+	proc_sockets_free(&rows->sockets);
 	free(rows->r);
 	free(rows->hosts);
 	*rows = (struct rows){0};
+}
+
+/* Two spaces more at the beginning of each line: it is an element of an array. */
+static int put_indented(const char *s, size_t n, void *ctx)
+{
+	const char *end;
+
+	(void)ctx;
+	for (; n > 0 && (end = memchr(s, '\n', n)) != NULL; n -= (size_t)(end + 1 - s), s = end + 1) {
+		fwrite(s, 1, (size_t)(end + 1 - s), stdout);
+		fputs("  ", stdout);
+	}
+	return fwrite(s, 1, n, stdout) == n ? 0 : -1;
+}
+
+int rows_print_json(struct cli *cli, struct rows *rows)
+{
+	fputs("[", stdout);
+	for (size_t i = 0; i < rows->n; i++) {
+		struct row row;
+		json_t *j;
+
+		rows_get(rows, i, &row);
+		j = rows_json(&row);
+		if (!j)
+			return cli_fail(cli, -ENOMEM, "cannot make the JSON");
+		fputs(i ? ",\n  " : "\n  ", stdout);
+		if (json_dump_callback(j, put_indented, NULL,
+				       JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12)) < 0) {
+			json_decref(j);
+			return CLI_FAILED;
+		}
+		json_decref(j);
+	}
+	fputs(rows->n ? "\n]\n" : "]\n", stdout);
+	return CLI_OK;
 }
 
 char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX])

@@ -5,8 +5,16 @@
 #include "cli/cli.h"
 #include "cli/proc.h"
 
-struct row {
+/* One claim as it was read; who holds it is found out row by row (rows_get()). */
+struct row_claim {
 	const char *host; /* its name, in rows->hosts */
+	uint32_t host_index;
+	struct port_ref ref;
+	struct port_claim claim;
+};
+
+struct row {
+	const char *host;
 	uint32_t host_index;
 	struct port_claim claim;
 	struct port_holder holder;
@@ -16,11 +24,14 @@ struct row {
 };
 
 struct rows {
-	struct row *r;
+	struct row_claim *r;
 	size_t n;
 	struct network_host *hosts;
 	uint32_t n_hosts;
 	size_t n_hidden; /* connections that were left out */
+	struct proc_sockets sockets;
+	uint64_t now_us;
+	const struct port_service_overlay *names;
 };
 
 struct rows_filter {
@@ -38,6 +49,9 @@ struct rows_filter {
 /* Sorted by host, port, protocol, address. Return: 0; an exit code, said. */
 MUST_CHECK int rows_read(struct cli *cli, const struct rows_filter *f, struct rows *ret);
 void rows_free(struct rows *rows);
+void rows_get(struct rows *rows, size_t i, struct row *ret);
+/* An array of all of them on standard output, one at a time: there may be very many. Returns an exit code. */
+MUST_CHECK int rows_print_json(struct cli *cli, struct rows *rows);
 
 /* "0.0.0.0 [::]", "127.0.0.1", "[::1]"; a flow adds " -> peer:port". Returns s. */
 #define ROWS_ADDRESS_MAX 160

@@ -415,12 +415,18 @@ void hosts_restore(struct network *n, const struct hosts_file *f)
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
 		struct map_host *h = (void *)(map_base(n) + MAP_HOSTS_OFF + i * sizeof(*h));
 
-		h->used = f->names[i][0] ? HOST_USED : 0;
+		if (!f->names[i][0]) { /* one that is not in use has no sum */
+			h->used = 0;
+			h->table_off = h->table_len_bytes = 0;
+			continue;
+		}
+		count++;
+		if (h->used == HOST_USED && memcmp(h->name, f->names[i], NETWORK_NAME_MAX) == 0 &&
+		    h->sum == host_sum(n, i, h))
+			continue;
+		h->used = HOST_USED;
 		memcpy(h->name, f->names[i], NETWORK_NAME_MAX);
 		h->sum = host_sum(n, i, h);
-		if (!h->used)
-			h->table_off = h->table_len_bytes = 0;
-		count += h->used != 0;
 	}
 	atomic_store(&((struct map_header *)(void *)map_base(n))->n_hosts, count);
 }

@@ -52,7 +52,8 @@ struct map_header {
 	struct map_lock lock;	    /* the network's: making hosts, regions, runs */
 	_Atomic uint64_t alloc_end; /* first octet no region has; a hint: regions themselves are what counts */
 	uint64_t spare;
-	_Atomic uint32_t n_hosts; /* a hint: records are what counts */
+	_Atomic uint64_t swept_ns, sweep_cost_ns; /* CLOCK_BOOTTIME of the last sweep of all, and what it took */
+	_Atomic uint32_t n_hosts;		  /* a hint: records are what counts */
 	_Atomic uint32_t run_pad;
 	_Atomic uint64_t free_off[32]; /* regions given back; their own heads say how long they are */
 };
@@ -203,6 +204,30 @@ int live_dump(const struct network *n, bool names,
 	      void (*each)(void *ctx, const struct live_id *id, int state, uint32_t vfs_ino, const uint8_t *name,
 			   size_t len_bytes),
 	      void *ctx);
+
+/* --- ports.c --- */
+/* What needs one lock, one call on the table and, when it is damaged, one mend. */
+#define WITH_TABLE(n, host, call)                                                     \
+	({                                                                            \
+		struct network_lock lock_;                                            \
+		int r_ = network_lock(n, host, &lock_);                               \
+		if (r_ == 0) {                                                        \
+			struct port_table *t = &lock_.table;                          \
+			r_ = (call);                                                  \
+			if (r_ == -EUCLEAN && host_mend(n, host, &lock_, false) == 0) \
+				r_ = (call);                                          \
+			network_unlock(&lock_);                                       \
+		}                                                                     \
+		r_;                                                                   \
+	})
+/* The path of a listener's claim that was ended. Where the owner's numbers were scribbled over, the claim looked
+ * dead though the socket lives: its path stays, and from it the broom makes the claim again. */
+void drop_path(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c);
+
+/* --- sweep.c --- */
+/* End the dead claims of one host, because room is wanted. ret_room and ret_sockets (may be NULL): the table's
+ * size, and how many sockets there are in this namespace. Return: claims ended; negative errno. */
+int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *ret_sockets);
 
 /* --- path.c --- */
 #define PATH_LEAF_MAX 96

@@ -203,7 +203,7 @@ int network_owner_of(const struct network *n, int fd, struct port_owner *o)
 }
 
 /* Return: 0 more to come, 1 done, negative errno. */
-static int dump_part(const uint8_t *buf, size_t len,
+static int dump_part(const uint8_t *buf, size_t len, uint32_t euid,
 		     void (*each)(void *, const struct live_id *, int, uint32_t, const uint8_t *, size_t), void *ctx,
 		     int *n_seen)
 {
@@ -211,7 +211,7 @@ static int dump_part(const uint8_t *buf, size_t len,
 		struct nlmsghdr h;
 		struct unix_diag_msg m;
 		const uint8_t *name = NULL;
-		uint32_t vfs_ino = 0, uid = raw_geteuid();
+		uint32_t vfs_ino = 0, uid = euid;
 		size_t name_len = 0, step;
 
 		memcpy(&h, buf, sizeof(h));
@@ -244,7 +244,7 @@ static int dump_part(const uint8_t *buf, size_t len,
 			}
 			id = (struct live_id){m.udiag_ino, (uint64_t)m.udiag_cookie[1] << 32 | m.udiag_cookie[0]};
 			/* Names are public: another user's socket that bears one of ours is not believed. */
-			if (uid == raw_geteuid())
+			if (uid == euid)
 				each(ctx, &id, m.udiag_state, vfs_ino, name, name_len);
 			++*n_seen;
 		}
@@ -263,6 +263,7 @@ int live_dump(const struct network *n, bool names,
 	      void *ctx)
 {
 	uint8_t *buf = raw_mmap(DUMP_BUF_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	uint32_t euid = raw_geteuid();
 	int fd, r, n_seen = 0;
 
 	if (!buf)
@@ -276,7 +277,7 @@ int live_dump(const struct network *n, bool names,
 	for (int i = 0; r >= 0 && i < DUMP_READS_MAX; i++) {
 		long len = diag_recv(fd, buf, DUMP_BUF_BYTES);
 
-		r = len <= 0 ? (len < 0 ? (int)len : -EIO) : dump_part(buf, (size_t)len, each, ctx, &n_seen);
+		r = len <= 0 ? (len < 0 ? (int)len : -EIO) : dump_part(buf, (size_t)len, euid, each, ctx, &n_seen);
 		if (r == 1)
 			break;
 	}

@@ -859,13 +859,14 @@ int network_remove(const char *name, bool force, struct network_error *reterr)
 	r = network_open(&n, name, &o, reterr);
 	if (r < 0 && !(force && (r == -EUCLEAN || r == -EPROTO)))
 		return r;
+	if (r == 0 && !force)
+		(void)network_sweep(&n, NETWORK_HOSTS_MAX);
 	for (uint32_t i = 0; r == 0 && !force && i < NETWORK_HOSTS_MAX; i++) {
 		struct network_lock l;
 		uint32_t left;
 
 		if (map_host(&n, i) == NULL || map_host(&n, i)->used != HOST_USED)
 			continue;
-		(void)network_sweep(&n, i);
 		r = network_lock(&n, i, &l);
 		if (r < 0)
 			return error_say(reterr, r, n.dir, ": a host's table is locked by a program that does not move",

@@ -152,9 +152,12 @@ MUST_CHECK int network_undo(struct network *n, uint32_t host, struct port_ref re
 MUST_CHECK int network_set_flags(struct network *n, uint32_t host, struct port_ref ref, uint16_t mask, uint16_t flags);
 MUST_CHECK int network_get_slot(struct network *n, uint32_t host, uint32_t slot, struct port_ref *ret_ref,
 				struct port_claim *ret);
-/* Release every dead claim of a host (or all: NETWORK_HOSTS_MAX), remove paths no claim has, free
- * run records of dead runs. Every berth command does it. Returns claims released, or negative errno. */
+/* End every dead claim of a host, or, with NETWORK_HOSTS_MAX, of all hosts; then also remove paths no claim has
+ * and free the run records of runs that are gone. A host whose lock cannot be had is passed over.
+ * Return: claims ended; negative errno. */
 int network_sweep(struct network *n, uint32_t host);
+/* Is a sweep of all hosts due? Always, where it costs little; else when it was long ago for what it costs. */
+bool network_sweep_due(struct network *n);
 
 /* --- liveness (live.c) --- */
 enum network_alive { NETWORK_DEAD, NETWORK_ALIVE, NETWORK_UNKNOWN /* counts as alive */ };
