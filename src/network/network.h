@@ -215,4 +215,8 @@ uint32_t *network_event_word(struct network *n, uint32_t run);
 
 uint64_t network_now_us(void); /* CLOCK_MONOTONIC */
 
+/* A file of the network's, made when missing and mapped whole, readable and writable by all in it; never
+ * unmapped by us. Its octets are zero until somebody writes them, and anybody may. NULL: it cannot be had. */
+uint8_t *network_file_map(const struct network *n, const char *leaf, size_t len_bytes);
+
 #endif

@@ -1,92 +1,275 @@
 /* src/shim/extra.c: values of socket options that have no room on the socket.
  *
- * A fixed table in this process's memory, keyed by SO_COOKIE, which the kernel never gives twice. It
- * survives fork (copied) and not exec or SCM_RIGHTS: a program that sets TCP_KEEPIDLE and hands the
- * socket to another reads the default there (docs/shim.md). Nothing that decides who gets a port or
- * where a connection goes is kept here, but for SO_BINDTODEVICE and IP_LOCAL_PORT_RANGE.
+ * One file of the network, `values`, mapped by every process that needs it and keyed by SO_COOKIE, which the
+ * kernel never gives twice: so a value is there for whoever holds the socket, after fork, exec and SCM_RIGHTS.
  *
- * As close() is not seen, entries are never freed; a full set gives up its oldest entry. No lock: a
- * key is taken by compare-and-swap, values are single words. A reader that meets an entry on its way
- * to another socket may read a default, never another socket's value: it looks at the key again.
+ *     page 0     magic; one bit for each further page that is there for good
+ *     sets       of 8 entries: cookie, whose socket it is, 14 words. A socket may have several entries
+ *     a word     63 used | 60 level | 52 option | 48 part | 32 octets in all | 0 four octets of it
+ *
+ * The file is made long with nothing behind it; a page is made real before it is first written
+ * (MADV_POPULATE_WRITE: a full disk is an answer and not SIGBUS), and only real ones are read.
+ * No lock: an entry is taken by compare-and-swap of its cookie, a word is stored whole. An option of more than
+ * four octets is several words; two threads that set the same one at the same moment may mix them.
+ * close() is not seen, so entries of dead sockets stay until their set is full: then the kernel is asked which
+ * are dead. Anybody of this user may scribble here: what is read is only ever given back to a program as an
+ * option's value, or judged as one that a program set.
+ *
+ * Where the file cannot be had (another user's by now, no disk, another root), or a set is full of living
+ * sockets, this process's memory is used instead: a value is then known here and in what it forks.
  */
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "shim/shim.h"
 
-#define SETS 256
-#define WAYS 4
+#define FILE_SETS 8192u
+#define OWN_SETS 128u
+#define WAYS 8u
+#define WORDS 14u
+#define PAGE 4096u
+#define FILE_MAGIC UINT64_C(0x0a76657274620a8b)
+#define FILE_OCTETS (PAGE + (size_t)FILE_SETS * WAYS * sizeof(struct entry))
+#define USED (UINT64_C(1) << 63)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 struct entry {
 	_Atomic uint64_t cookie; /* 0: free */
-	_Atomic uint64_t known;	 /* bit e: value[e] was set */
-	_Atomic int32_t value[EXTRA_N];
+	_Atomic uint64_t whose;	 /* network namespace and inode, for asking whether it lives */
+	_Atomic uint64_t word[WORDS];
 };
-static_assert(EXTRA_N <= 64, "a bit each");
-static_assert(EXTRA_V6_DONTFRAG + 1 == EXTRA_N, "EXTRA_N counts them");
+static_assert(sizeof(struct entry) == 128, "whole entries fill a page");
 
-static struct entry entries[SETS][WAYS];
+struct head {
+	_Atomic uint64_t magic;
+	_Atomic uint64_t real[FILE_SETS * WAYS * sizeof(struct entry) / PAGE / 64];
+};
+static_assert(sizeof(struct head) <= PAGE, "the head is a page");
+
+static struct entry own[OWN_SETS][WAYS];
+static _Atomic(uint8_t *) file; /* NULL: not asked for yet */
+static uint8_t no_file[1];	/* where it points when it cannot be had */
 static _Atomic uint32_t next_victim;
 
-static struct entry *find(uint64_t cookie)
+static uint32_t hash(uint64_t cookie, uint32_t n_sets)
 {
-	struct entry *set = entries[cookie % SETS];
+	return (uint32_t)((cookie * UINT64_C(0x9e3779b97f4a7c15)) >> 40) % n_sets;
+}
 
-	for (int i = 0; i < WAYS; i++)
-		if (atomic_load(&set[i].cookie) == cookie)
-			return &set[i];
+static struct head *file_head(void)
+{
+	uint8_t *p = atomic_load(&file), *had = NULL;
+	struct shim *s;
+
+	if (p)
+		return p == no_file ? NULL : (struct head *)p;
+	s = shim_get();
+	p = s && !s->err ? network_file_map(&s->net, "values", FILE_OCTETS) : NULL;
+	if (p) {
+		uint64_t none = 0;
+
+		if (!atomic_compare_exchange_strong(&((struct head *)p)->magic, &none, FILE_MAGIC) &&
+		    none != FILE_MAGIC) {
+			raw_munmap(p, FILE_OCTETS);
+			p = NULL;
+		}
+	}
+	if (!atomic_compare_exchange_strong(&file, &had, p ? p : no_file)) {
+		if (p)
+			raw_munmap(p, FILE_OCTETS);
+		p = had == no_file ? NULL : had;
+	}
+	return (struct head *)p;
+}
+
+/* The set in the file; with make, real. NULL: it is not. */
+static struct entry *file_set(uint64_t cookie, bool make)
+{
+	struct head *h = file_head();
+	size_t at = (size_t)hash(cookie, FILE_SETS) * WAYS * sizeof(struct entry), page = at / PAGE;
+	uint64_t bit = UINT64_C(1) << (page % 64);
+	uint8_t *p;
+
+	if (!h)
+		return NULL;
+	p = (uint8_t *)h + PAGE + at;
+	if (atomic_load_explicit(&h->real[page / 64], memory_order_acquire) & bit)
+		return (struct entry *)p;
+	if (!make ||
+	    sys_call(SYS_madvise, (long)h + (long)PAGE + (long)(page * PAGE), PAGE, MADV_POPULATE_WRITE, 0, 0) < 0)
+		return NULL;
+	atomic_fetch_or(&h->real[page / 64], bit);
+	return (struct entry *)p;
+}
+
+/* The n-th entry of the socket, the file's first. */
+static struct entry *find(uint64_t cookie, unsigned n)
+{
+	struct entry *sets[2] = {file_set(cookie, false), own[hash(cookie, OWN_SETS)]};
+
+	for (int k = 0; cookie && k < 2; k++)
+		for (unsigned i = 0; sets[k] && i < WAYS; i++)
+			if (atomic_load(&sets[k][i].cookie) == cookie && n-- == 0)
+				return &sets[k][i];
 	return NULL;
 }
 
-static struct entry *take(uint64_t cookie)
+static bool take(struct entry *e, uint64_t was, const struct extra_id *id)
 {
-	struct entry *set = entries[cookie % SETS], *e = find(cookie);
+	if (!atomic_compare_exchange_strong(&e->cookie, &was, id->cookie))
+		return false;
+	atomic_store(&e->whose, id->whose);
+	for (unsigned i = 0; i < WORDS; i++)
+		atomic_store(&e->word[i], 0);
+	return true;
+}
 
-	for (int i = 0; !e && i < WAYS; i++) {
-		uint64_t none = 0;
+static bool is_dead(const struct entry *e, uint64_t cookie)
+{
+	struct shim *s = shim_get();
+	uint64_t whose = atomic_load(&e->whose);
+	struct port_owner o = {.inode = (uint32_t)whose, .cookie = cookie, .netns = (uint32_t)(whose >> 32)};
 
-		if (atomic_compare_exchange_strong(&set[i].cookie, &none, cookie))
+	return s && !s->err && o.inode && network_owner_alive(&s->net, &o) == NETWORK_DEAD;
+}
+
+/* A new entry for the socket. */
+static struct entry *make(const struct extra_id *id)
+{
+	struct entry *set = file_set(id->cookie, true);
+
+	for (unsigned i = 0; set && i < WAYS; i++)
+		if (!atomic_load(&set[i].cookie) && take(&set[i], 0, id))
 			return &set[i];
-		if (none == cookie)
+	for (unsigned i = 0; set && i < WAYS; i++) {
+		uint64_t was = atomic_load(&set[i].cookie);
+
+		if (was != id->cookie && is_dead(&set[i], was) && take(&set[i], was, id))
 			return &set[i];
 	}
-	if (e)
-		return e;
-	e = &set[atomic_fetch_add(&next_victim, 1) % WAYS];
-	atomic_store(&e->known, 0);
-	atomic_store(&e->cookie, cookie);
-	return e;
+	set = own[hash(id->cookie, OWN_SETS)];
+	for (unsigned i = 0; i < WAYS; i++)
+		if (!atomic_load(&set[i].cookie) && take(&set[i], 0, id))
+			return &set[i];
+	for (unsigned i = 0; i < WAYS; i++) {
+		struct entry *e = &set[atomic_fetch_add(&next_victim, 1) % WAYS];
+		uint64_t was = atomic_load(&e->cookie);
+
+		if (was != id->cookie && take(e, was, id))
+			return e;
+	}
+	return NULL;
+}
+
+static uint64_t word_of(int key, unsigned part, size_t len, uint32_t octets)
+{
+	return USED | (uint64_t)key << 52 | (uint64_t)part << 48 | (uint64_t)len << 32 | octets;
+}
+
+static bool is_part(uint64_t w, int key, unsigned part)
+{
+	return w >> 48 == word_of(key, part, 0, 0) >> 48;
+}
+
+static void put_word(const struct extra_id *id, int key, unsigned part, uint64_t w)
+{
+	struct entry *e;
+
+	for (unsigned n = 0; (e = find(id->cookie, n)) != NULL; n++)
+		for (unsigned i = 0; i < WORDS; i++)
+			if (is_part(atomic_load(&e->word[i]), key, part)) {
+				atomic_store(&e->word[i], w);
+				return;
+			}
+	for (unsigned n = 0; n < 2 * WAYS; n++) {
+		e = find(id->cookie, n);
+		if (!e)
+			e = make(id);
+		if (!e)
+			return;
+		for (unsigned i = 0; i < WORDS; i++) {
+			uint64_t none = 0;
+
+			if (atomic_compare_exchange_strong(&e->word[i], &none, w))
+				return;
+		}
+	}
+}
+
+void extra_id_of(int fd, struct extra_id *ret)
+{
+	struct shim *s = shim_get();
+	struct port_owner o = {0};
+
+	if (!s || shim_owner(s, fd, &o) < 0)
+		o.cookie = sock_cookie(fd);
+	ret->cookie = o.cookie;
+	ret->whose = (uint64_t)o.netns << 32 | (uint32_t)o.inode;
+}
+
+void extra_put_octets(const struct extra_id *id, int key, const void *val, size_t len)
+{
+	uint8_t v[EXTRA_OCTETS_MAX] = {0};
+
+	if (!id->cookie || key <= 0 || key > EXTRA_KEY_MAX || len > sizeof(v))
+		return;
+	memcpy(v, val, len);
+	for (size_t at = 0; at == 0 || at < len; at += 4) {
+		uint32_t four;
+
+		memcpy(&four, v + at, sizeof(four));
+		put_word(id, key, (unsigned)(at / 4), word_of(key, (unsigned)(at / 4), len, four));
+	}
+}
+
+bool extra_get_octets(uint64_t cookie, int key, uint8_t ret[EXTRA_OCTETS_MAX], size_t *ret_len)
+{
+	bool found = false;
+	struct entry *e;
+
+	for (unsigned n = 0; (e = find(cookie, n)) != NULL; n++)
+		for (unsigned i = 0; i < WORDS; i++) {
+			uint64_t w = atomic_load(&e->word[i]);
+			unsigned part = (unsigned)(w >> 48) & 0xf;
+			uint32_t four = (uint32_t)w;
+
+			if (!is_part(w, key, part) || part * 4 >= EXTRA_OCTETS_MAX)
+				continue;
+			memcpy(ret + (size_t)part * 4, &four, sizeof(four));
+			if (part == 0) {
+				found = true;
+				*ret_len = (w >> 32) & 0xff;
+			}
+		}
+	return found && *ret_len <= EXTRA_OCTETS_MAX && find(cookie, 0);
 }
 
 bool extra_get(uint64_t cookie, enum extra e, int32_t *ret)
 {
-	const struct entry *x = cookie ? find(cookie) : NULL;
-	int32_t v;
+	uint8_t v[EXTRA_OCTETS_MAX] = {0};
+	size_t len;
 
-	if (!x || !(atomic_load(&x->known) & (UINT64_C(1) << e)))
+	if (!extra_get_octets(cookie, (int)e, v, &len))
 		return false;
-	v = atomic_load(&x->value[e]);
-	if (atomic_load(&x->cookie) != cookie)
-		return false;
-	*ret = v;
+	memcpy(ret, v, sizeof(*ret));
 	return true;
 }
 
-void extra_put(uint64_t cookie, enum extra e, int32_t value)
+bool extra_next(uint64_t cookie, unsigned *at, int *ret_key)
 {
-	struct entry *x;
+	struct entry *e;
 
-	if (!cookie)
-		return;
-	x = take(cookie);
-	atomic_store(&x->value[e], value);
-	atomic_fetch_or(&x->known, UINT64_C(1) << e);
-}
+	for (; (e = find(cookie, *at / WORDS)) != NULL; ++*at) {
+		uint64_t w = atomic_load(&e->word[*at % WORDS]);
 
-void extra_copy(uint64_t from, uint64_t to)
-{
-	int32_t v;
-
-	for (int e = 0; e < EXTRA_N; e++)
-		if (extra_get(from, (enum extra)e, &v))
-			extra_put(to, (enum extra)e, v);
+		if (w & USED && ((w >> 48) & 0xf) == 0) {
+			*ret_key = (int)(w >> 52) & EXTRA_KEY_MAX;
+			++*at;
+			return true;
+		}
+	}
+	return false;
 }

@@ -66,23 +66,6 @@ EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 	return shim_ret(name_of(s, fd, &t, true, sa, len));
 }
 
-/* Socket-level options that TCP's children have from their listener and AF_UNIX's do not. */
-void sock_inherit(int from, int to, const struct tag *from_tag)
-{
-	static const int names[] = {SO_KEEPALIVE, SO_LINGER,   SO_RCVTIMEO, SO_SNDTIMEO,
-				    SO_OOBINLINE, SO_RCVLOWAT, SO_PRIORITY};
-
-	if (from_tag->flags & TAG_EXTRA)
-		extra_copy(sock_cookie(from), sock_cookie(to));
-	for (size_t i = 0; from_tag->flags & TAG_INHERIT && i < COUNT_OF(names); i++) {
-		uint64_t v[2];
-		socklen_t len = sizeof(v);
-
-		if (sys_getsockopt(from, SOL_SOCKET, names[i], v, &len) == 0)
-			(void)sys_setsockopt(to, SOL_SOCKET, names[i], v, len);
-	}
-}
-
 /* The new socket's tag; *ret is its peer's address. Return: 0; -ENOENT, no client of this network. */
 static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, const struct sockaddr_un *un,
 		 socklen_t len, struct network_name *ret)
@@ -97,11 +80,11 @@ static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, con
 	if (r < 0)
 		return r;
 	t.flags = lt->flags & (TAG_REUSEADDR | TAG_REUSEPORT | TAG_V6ONLY | TAG_NODELAY | TAG_CORK | TAG_FREEBIND |
-			       TAG_NOPORT | TAG_EXTRA | TAG_INHERIT);
+			       TAG_NOPORT | TAG_EXTRA);
 	sock_grow(fd);
 	tag_set(fd, &t);
 	spin_mark(fd);
-	sock_inherit(listener, fd, lt);
+	sock_inherit(listener, fd, lt, false);
 	return 0;
 }
 

@@ -57,6 +57,8 @@ struct msghdr;
 struct mmsghdr;
 struct iovec;
 struct timespec;
+struct ifaddrs;
+struct if_nameindex;
 #define SHIM_NEXT_LIST(X)                                                                                         \
 	X(int, socket, (int, int, int))                                                                           \
 	X(int, bind, (int, const struct sockaddr *, socklen_t))                                                   \
@@ -68,6 +70,13 @@ struct timespec;
 	X(int, getsockopt, (int, int, int, void *, socklen_t *))                                                  \
 	X(int, setsockopt, (int, int, int, const void *, socklen_t))                                              \
 	X(int, shutdown, (int, int))                                                                              \
+	X(int, ioctl, (int, unsigned long, void *))                                                               \
+	X(int, getifaddrs, (struct ifaddrs **))                                                                   \
+	X(void, freeifaddrs, (struct ifaddrs *))                                                                  \
+	X(struct if_nameindex *, if_nameindex, (void))                                                            \
+	X(void, if_freenameindex, (struct if_nameindex *))                                                        \
+	X(unsigned, if_nametoindex, (const char *))                                                               \
+	X(char *, if_indextoname, (unsigned, char *))                                                             \
 	X(ssize_t, recv, (int, void *, size_t, int))                                                              \
 	X(ssize_t, recvfrom, (int, void *, size_t, int, struct sockaddr *, socklen_t *))                          \
 	X(ssize_t, __recv_chk, (int, void *, size_t, size_t, int))                                                \
@@ -152,10 +161,9 @@ enum {
 	TAG_FRESH = 1 << 7, /* connected, but the program was told EINPROGRESS: connect() says 0 once */
 	TAG_SHUT_RD = 1 << 8,
 	TAG_SHUT_WR = 1 << 9,
-	TAG_CLAIM = 1 << 10,   /* slot is its claim's; without it slot is an enum tag_late */
-	TAG_EXTRA = 1 << 11,   /* extra.c knows more about it, in the process that set it */
-	TAG_INHERIT = 1 << 12, /* has socket-level options that accept() must copy to a child */
-	TAG_UDP = 1 << 13,     /* a datagram socket, the doorbell of a mailbox (udp.h) */
+	TAG_CLAIM = 1 << 10, /* slot is its claim's; without it slot is an enum tag_late */
+	TAG_EXTRA = 1 << 11, /* extra.c knows more about it */
+	TAG_UDP = 1 << 13,   /* a datagram socket, the doorbell of a mailbox (udp.h) */
 };
 /* What the slot of a socket without a claim says. In its low bits, where the socket is bound to (bind() with port
  * 0 and IP_BIND_ADDRESS_NO_PORT, or a bind() whose chosen port a failed connect() gave back); above them the
@@ -196,8 +204,19 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 void spin_mark(int fd);
 bool spin_may(int fd, int flags);
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
-/* Options that `to` must have from `from`: an accepted socket from its listener, a replaced one (names.c). */
-void sock_inherit(int from, int to, const struct tag *from_tag);
+/* Options that `to` must have from `from` (options.c): an accepted socket those that a listener's child has, one
+ * that takes another's place all of them. */
+void sock_inherit(int from, int to, const struct tag *from_tag, bool all);
+int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int name, const void *val, socklen_t len);
+int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int name, void *val, socklen_t *len);
+/* The kernel's own socket of the kind that t is, for one question (ask.c). Each: 0 (or fd); negative errno. */
+MUST_CHECK int sock_ask_open(const struct tag *t);
+int sock_ask_set(const struct tag *t, int level, int name, const void *val, socklen_t len);
+/* As `ours` would answer: key's value, if it has one, is set first; 0: nothing is. */
+int sock_ask_get(int ours, const struct tag *t, int key, int level, int name, void *val, socklen_t *len);
+/* The host's network interfaces (iface.c): 1 is lo, 2 is berth0. Return: NULL; 0: no such. */
+const char *iface_name(unsigned index);
+unsigned iface_index(const char *name);
 
 /* sockaddr in and out (sockaddr.c). */
 struct port_addr addr_any(enum port_family f);
@@ -224,55 +243,63 @@ MUST_CHECK int sock_replace(int fd, struct tag *t);
 MUST_CHECK int sock_revive(struct shim *s, int fd, struct tag *t);
 int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct port_addr *ret, uint16_t *ret_port);
 
-/* --- option values the tag has no room for (extra.c): this process's memory, lost at exec --- */
+/* --- option values the tag has no room for (extra.c): a file of the network's, keyed by the socket --- */
+/* A level and an option as one number. Every option up to 255 of the five levels has one. */
+enum { EXTRA_SOCKET = 1, EXTRA_IP, EXTRA_IPV6, EXTRA_TCP, EXTRA_UDP };
+#define EXTRA_KEY(level, name) ((level) << 8 | (name))
+#define EXTRA_KEY_MAX 0x7ff
+#define EXTRA_OCTETS_MAX 56u
+/* Keys that have a name because code asks for them; any other is made by EXTRA_KEY(). */
 enum extra {
-	EXTRA_SNDBUF,
-	EXTRA_RCVBUF,
-	EXTRA_PACING,
-	EXTRA_DEV,
-	EXTRA_PORT_RANGE,
-	EXTRA_MAXSEG,
-	EXTRA_KEEPIDLE,
-	EXTRA_KEEPINTVL,
-	EXTRA_KEEPCNT,
-	EXTRA_SYNCNT,
-	EXTRA_LINGER2,
-	EXTRA_DEFER_ACCEPT,
-	EXTRA_WINDOW_CLAMP,
-	EXTRA_QUICKACK,
-	EXTRA_CONGESTION,
-	EXTRA_THIN_LINEAR,
-	EXTRA_THIN_DUPACK,
-	EXTRA_USER_TIMEOUT,
-	EXTRA_FASTOPEN,
-	EXTRA_NOTSENT_LOWAT,
-	EXTRA_FASTOPEN_CONNECT,
-	EXTRA_FASTOPEN_NO_COOKIE,
-	EXTRA_INQ,
-	EXTRA_TX_DELAY,
-	EXTRA_TOS,
-	EXTRA_TTL,
-	EXTRA_RECVERR,
-	EXTRA_MTU_DISCOVER,
-	EXTRA_PKTINFO,
-	EXTRA_RECVTOS,
-	EXTRA_RECVTTL,
-	EXTRA_MINTTL,
-	EXTRA_TRANSPARENT,
-	EXTRA_V6_TCLASS,
-	EXTRA_V6_HOPS,
-	EXTRA_V6_PKTINFO,
-	EXTRA_V6_RECVHOPS,
-	EXTRA_V6_RECVTCLASS,
-	EXTRA_V6_RECVERR,
-	EXTRA_V6_MTU_DISCOVER,
-	EXTRA_V6_DONTFRAG,
+	EXTRA_SNDBUF = EXTRA_KEY(EXTRA_SOCKET, SO_SNDBUF),
+	EXTRA_RCVBUF = EXTRA_KEY(EXTRA_SOCKET, SO_RCVBUF),
+	EXTRA_PACING = EXTRA_KEY(EXTRA_SOCKET, SO_MAX_PACING_RATE),
+	EXTRA_DEV = EXTRA_KEY(EXTRA_SOCKET, SO_BINDTODEVICE),
+	EXTRA_BUF_LOCK = EXTRA_KEY(EXTRA_SOCKET, 72 /* SO_BUF_LOCK */),
+	EXTRA_MAXSEG = EXTRA_KEY(EXTRA_TCP, 2),
+	EXTRA_KEEPIDLE = EXTRA_KEY(EXTRA_TCP, 4),
+	EXTRA_KEEPINTVL = EXTRA_KEY(EXTRA_TCP, 5),
+	EXTRA_KEEPCNT = EXTRA_KEY(EXTRA_TCP, 6),
+	EXTRA_SYNCNT = EXTRA_KEY(EXTRA_TCP, 7),
+	EXTRA_LINGER2 = EXTRA_KEY(EXTRA_TCP, 8),
+	EXTRA_DEFER_ACCEPT = EXTRA_KEY(EXTRA_TCP, 9),
+	EXTRA_WINDOW_CLAMP = EXTRA_KEY(EXTRA_TCP, 10),
+	EXTRA_QUICKACK = EXTRA_KEY(EXTRA_TCP, 12),
+	EXTRA_CONGESTION = EXTRA_KEY(EXTRA_TCP, 13),
+	EXTRA_USER_TIMEOUT = EXTRA_KEY(EXTRA_TCP, 18),
+	EXTRA_FASTOPEN = EXTRA_KEY(EXTRA_TCP, 23),
+	EXTRA_NOTSENT_LOWAT = EXTRA_KEY(EXTRA_TCP, 25),
+	EXTRA_PORT_RANGE = EXTRA_KEY(EXTRA_IP, 51 /* IP_LOCAL_PORT_RANGE */),
+	EXTRA_TOS = EXTRA_KEY(EXTRA_IP, IP_TOS),
+	EXTRA_TTL = EXTRA_KEY(EXTRA_IP, IP_TTL),
+	EXTRA_OPTIONS = EXTRA_KEY(EXTRA_IP, IP_OPTIONS),
+	EXTRA_RECVERR = EXTRA_KEY(EXTRA_IP, IP_RECVERR),
+	EXTRA_MTU_DISCOVER = EXTRA_KEY(EXTRA_IP, IP_MTU_DISCOVER),
+	EXTRA_PKTINFO = EXTRA_KEY(EXTRA_IP, IP_PKTINFO),
+	EXTRA_RECVTOS = EXTRA_KEY(EXTRA_IP, IP_RECVTOS),
+	EXTRA_RECVTTL = EXTRA_KEY(EXTRA_IP, IP_RECVTTL),
+	EXTRA_TRANSPARENT = EXTRA_KEY(EXTRA_IP, IP_TRANSPARENT),
+	EXTRA_V6_TCLASS = EXTRA_KEY(EXTRA_IPV6, IPV6_TCLASS),
+	EXTRA_V6_HOPS = EXTRA_KEY(EXTRA_IPV6, IPV6_UNICAST_HOPS),
+	EXTRA_V6_PKTINFO = EXTRA_KEY(EXTRA_IPV6, IPV6_RECVPKTINFO),
+	EXTRA_V6_RECVHOPS = EXTRA_KEY(EXTRA_IPV6, IPV6_RECVHOPLIMIT),
+	EXTRA_V6_RECVTCLASS = EXTRA_KEY(EXTRA_IPV6, IPV6_RECVTCLASS),
+	EXTRA_V6_RECVERR = EXTRA_KEY(EXTRA_IPV6, IPV6_RECVERR),
+	EXTRA_V6_MTU_DISCOVER = EXTRA_KEY(EXTRA_IPV6, IPV6_MTU_DISCOVER),
+	EXTRA_V6_DONTFRAG = EXTRA_KEY(EXTRA_IPV6, IPV6_DONTFRAG),
+	EXTRA_V6_TRANSPARENT = EXTRA_KEY(EXTRA_IPV6, 75 /* IPV6_TRANSPARENT */),
 };
-#define EXTRA_N 41
-/* Return: true and the value, when it was set. */
+/* Whose values: the cookie finds them; the rest tells later whether the socket still lives. */
+struct extra_id {
+	uint64_t cookie, whose;
+};
+void extra_id_of(int fd, struct extra_id *ret);
+/* Return: true and the value, when it was set. Of a longer one its first four octets; of a shorter, zeroes. */
 bool extra_get(uint64_t cookie, enum extra e, int32_t *ret);
-void extra_put(uint64_t cookie, enum extra e, int32_t value);
-/* A child starts with its listener's values. */
-void extra_copy(uint64_t from, uint64_t to);
+bool extra_get_octets(uint64_t cookie, int key, uint8_t ret[EXTRA_OCTETS_MAX], size_t *ret_len);
+/* Longer than EXTRA_OCTETS_MAX: not kept. The caller sets TAG_EXTRA. */
+void extra_put_octets(const struct extra_id *id, int key, const void *val, size_t len);
+/* Each key that has a value, once; *at starts at 0. */
+bool extra_next(uint64_t cookie, unsigned *at, int *ret_key);
 
 #endif

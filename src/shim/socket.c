@@ -113,6 +113,9 @@ int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret
 
 		if (extra_get(cookie, EXTRA_DEV, &v))
 			ret->dev = (uint32_t)v;
+		if ((extra_get(cookie, EXTRA_TRANSPARENT, &v) && v) ||
+		    (extra_get(cookie, EXTRA_V6_TRANSPARENT, &v) && v))
+			ret->flags |= PORT_FREEBIND;
 		if (extra_get(cookie, EXTRA_PORT_RANGE, &v))
 			ret->range = (struct port_range){(uint16_t)v, (uint16_t)((uint32_t)v >> 16)};
 	}
@@ -194,7 +197,7 @@ int sock_replace(int fd, struct tag *t)
 	new_fd = sock_new(t, SOCK_CLOEXEC | (fl & O_NONBLOCK ? SOCK_NONBLOCK : 0));
 	if (new_fd < 0)
 		return new_fd;
-	sock_inherit(fd, new_fd, t);
+	sock_inherit(fd, new_fd, t, true);
 	r = sys_dup3(new_fd, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
 	sys_close(new_fd);
 	return r < 0 ? r : 0;
@@ -262,6 +265,8 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 		t->state = SOCK_BOUND;
 	t->slot = ref.slot;
 	t->flags |= TAG_CLAIM;
+	if (t->family == PORT_FAMILY_6 && !port_addr_is_any(&want.addr) && !port_addr_is4(&want.addr))
+		t->flags |= TAG_V6ONLY; /* as Linux does, and IPV6_V6ONLY says so */
 	tag_set(fd, t);
 	return 0;
 }
