@@ -33,7 +33,7 @@ const char *iface_name(unsigned index)
 	return index >= 1 && index <= IFACE_N ? names[index - 1] : NULL;
 }
 
-unsigned iface_index(const char *name)
+unsigned iface_number(const char *name)
 {
 	for (unsigned i = 0; i < IFACE_N; i++)
 		if (!strncmp(name, names[i], IFNAMSIZ))
@@ -129,7 +129,7 @@ static int ask_interface(struct shim *s, unsigned long request, struct ifreq *r,
 		strcpy(r->ifr_name, name);
 		return 0;
 	}
-	index = iface_index(r->ifr_name);
+	index = iface_number(r->ifr_name);
 	if (!index || !iface_get(s, index - 1, &i))
 		return -ENODEV;
 	switch (request) {

@@ -160,7 +160,7 @@ EXPORT(unsigned, if_nametoindex, (const char *name))
 
 	if (!shim_get())
 		return shim_next()->if_nametoindex(name);
-	index = iface_index(name);
+	index = iface_number(name);
 	if (!index)
 		errno = ENODEV;
 	return index;

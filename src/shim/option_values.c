@@ -132,7 +132,7 @@ static int set_device(int fd, struct tag *t, bool by_index, const void *val, soc
 		if (len && !val)
 			return -EFAULT;
 		memcpy(name, val ? val : "", len < IFNAMSIZ - 1 ? len : IFNAMSIZ - 1);
-		index = (int32_t)iface_index(name);
+		index = (int32_t)iface_number(name);
 		if (name[0] && !index)
 			return -ENODEV;
 	}

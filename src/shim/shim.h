@@ -216,7 +216,7 @@ int sock_ask_set(const struct tag *t, int level, int name, const void *val, sock
 int sock_ask_get(int ours, const struct tag *t, int key, int level, int name, void *val, socklen_t *len);
 /* The host's network interfaces (iface.c): 1 is lo, 2 is berth0. Return: NULL; 0: no such. */
 const char *iface_name(unsigned index);
-unsigned iface_index(const char *name);
+unsigned iface_number(const char *name);
 
 /* sockaddr in and out (sockaddr.c). */
 struct port_addr addr_any(enum port_family f);
