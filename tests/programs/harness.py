@@ -56,10 +56,10 @@ class Skipped(Exception):
 
 
 class Row:
-    def __init__(self, function, name, needs, ports, table, root, timeout, why):
+    def __init__(self, function, name, needs, ports, table, root, timeout, folders, why):
         self.function, self.name, self.ports = function, name, ports
         self.needs = [tuple(x.split(":", 1)) for x in needs.split()]
-        self.table, self.root, self.timeout, self.why = table, root, timeout, why
+        self.table, self.root, self.timeout, self.folders, self.why = table, root, timeout, folders, why
 
     def missing(self):
         """Packages to install, in order, each once."""
@@ -69,11 +69,14 @@ class Row:
 ROWS = []
 
 
-def row(name, needs="", ports=(), table=False, root=False, timeout=TIMEOUT_S):
-    """needs: "COMMAND:PACKAGE ..."; a COMMAND with a slash is a file, and may be a glob."""
+def row(name, needs="", ports=(), table=False, root=False, timeout=TIMEOUT_S, folders=()):
+    """needs: "COMMAND:PACKAGE ..."; a COMMAND with a slash is a file, and may be a glob.
+
+    ports: of SERVER, when table: (number, protocol, "name" or "name|name"). root: the server must start as
+    root. folders: outside of the row's own, which a server has compiled in; made for root, and removed."""
     def add(function):
         why = (function.__doc__ or "").strip().splitlines()
-        ROWS.append(Row(function, name, needs, list(ports), table, root, timeout, why[0] if why else ""))
+        ROWS.append(Row(function, name, needs, list(ports), table, root, timeout, list(folders), why[0] if why else ""))
         return function
     return add
 

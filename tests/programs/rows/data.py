@@ -136,7 +136,7 @@ def git_daemon(t):
     clone_and_push(t, "git://forge/street.git")
 
 
-@row("git-ssh", "git:git sshd:openssh-server ssh:openssh-client ssh-keygen:openssh-client")
+@row("git-ssh", "git:git sshd:openssh-server ssh:openssh-client ssh-keygen:openssh-client", folders=["/run/sshd"])
 def git_ssh(t):
     """git over ssh: clone and push; sshd executes itself anew for each client"""
     bare = repository(t)
