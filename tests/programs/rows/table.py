@@ -398,7 +398,7 @@ def mysql(t):
     data = t.mkdir("data", mode=0o700, user=user)
     t.shell("mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={user}", "--skip-test-db",
             "--auth-root-authentication-method=normal", "--innodb-log-file-size=4M", timeout=50)
-    init = t.write("init.sql", "CREATE USER who@'%' IDENTIFIED BY 'secret'; CREATE DATABASE street; "
+    init = t.write("init.sql", "CREATE USER who@'%' IDENTIFIED BY 'secret';\nCREATE DATABASE street;\n"
                                "GRANT ALL ON street.* TO who@'%';\n")
     t.up(SERVER, 3306, "mariadbd", "--no-defaults", f"--datadir={data}", f"--user={user}", f"--init-file={init}",
          f"--socket={t.path('sock')}", f"--pid-file={data}/pid", "--bind-address=*", "--port=3306", "--innodb-log-file-size=4M")
@@ -409,7 +409,7 @@ def mysql(t):
     t.has("the server knows who asks", rf"who@(client|{t.address(CLIENT)})", t.run(CLIENT, *client, "-e", "SELECT USER()"))
 
 
-@row("rdp", "xrdp:xrdp xrdp-keygen:xrdp nmap:nmap openssl:openssl", [(3389, "tcp", "ms-wbt-server")], table=True)
+@row("rdp", "xrdp:xrdp xrdp-keygen:xrdp nmap:nmap openssl:openssl", [(3389, "tcp", "ms-wbt-server")], table=True, root=True)
 def rdp(t):
     """RDP 3389: xrdp; the handshake by nmap's rdp-enum-encryption"""
     key, cert = t.certificate()
