@@ -20,7 +20,7 @@
 #include "cli/relay.h"
 #include "cli/shim_file.h"
 
-enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED, OPT_ALLOW_OUTSIDE };
+enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED, OPT_ALLOW_OUTSIDE, OPT_VERBOSE };
 enum { SEEN_MAX = 512, NO_PROXY_HOSTS_MAX = 256 };
 
 struct told {
@@ -35,7 +35,7 @@ struct run {
 	struct cli *cli;
 	uint32_t number;
 	uint64_t cursor;
-	bool quiet;
+	bool quiet, verbose;
 	struct told seen[SEEN_MAX];
 	uint32_t n_seen;
 };
@@ -137,6 +137,16 @@ static void news(void *ctx)
 			tell(run, &e);
 }
 
+static void say_line(void *ctx, bool always, const char *text)
+{
+	const struct run *run = ctx;
+	char clean[400];
+
+	snprintf(clean, sizeof(clean), "%s", text);
+	if (run->verbose || (always && !run->quiet))
+		cli_warn(run->cli, "%s", cli_clean(clean));
+}
+
 /* --- the program's environment --- */
 
 static bool put_env(const char *name, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -210,14 +220,13 @@ static bool put_no_proxy(struct cli *cli)
 
 /* --- what will run --- */
 
-static const char *const why_outside[] = {
+static const char *const why_not_preloaded[] = {
 	[ELF_OK] = NULL,
-	[ELF_STATIC] = "is statically linked: no library can be loaded into it",
+	[ELF_STATIC] = "is statically linked",
 	[ELF_MUSL] = "is linked with musl, and berth's library is for glibc",
 	[ELF_FOREIGN] = "is for another architecture",
 	[ELF_GO] = "is a Go program, which calls the kernel past libc",
-	[ELF_SECURE] =
-		"runs with more rights than you have (setuid, setgid or capabilities): its loader drops LD_PRELOAD",
+	[ELF_SECURE] = "runs with more rights than you have (setuid, setgid or capabilities)",
 };
 
 /* Commands that only ask a service to do the work: what runs then is not our child. */
@@ -225,9 +234,11 @@ static const char *const elsewhere[] = {"docker",  "podman", "nerdctl", "systemc
 					"service", "snap",   "flatpak", "kubectl",   "machinectl",
 					"at",	   "batch",  "crontab"};
 
-static int check_reach(struct cli *cli, const char *path, bool allow_outside, bool quiet)
+/* What cannot be served at all is refused, by name and reason; what will be served otherwise than the person
+ * may think is told. */
+static int check_reach(struct cli *cli, const char *path, struct net2 *net2, bool quiet, bool verbose)
 {
-	const char *base = strrchr(path, '/');
+	const char *base = strrchr(path, '/'), *why;
 	char file[PATH_MAX];
 	enum elf_reach reach = elf_reach_of(path, file, sizeof(file));
 
@@ -241,12 +252,25 @@ static int check_reach(struct cli *cli, const char *path, bool allow_outside, bo
 	if (reach == ELF_OK)
 		return 0;
 	cli_clean(file);
-	if (!allow_outside)
-		return cli_fail(cli, 0,
-				"%s %s; it would use the machine's own network (--allow-outside runs it all the same)",
-				file, why_outside[reach]);
-	if (!quiet)
-		cli_warn(cli, "%s %s: it uses the machine's own network", file, why_outside[reach]);
+	why = why_not_preloaded[reach];
+	net2->needed = !net2->allow_outside && !net2->inside;
+	if (reach == ELF_FOREIGN || net2->without) {
+		if (!net2->allow_outside)
+			return cli_fail(
+				cli, 0,
+				"%s %s%s; it would use the machine's own network (--allow-outside runs it all the same)",
+				file, why,
+				net2->without
+					? ", and this kernel has no seccomp user notification (Linux 5.14) to serve it by"
+					: "");
+		if (!quiet)
+			cli_warn(cli, "%s %s: it uses the machine's own network", file, why);
+		return 0;
+	}
+	if (reach == ELF_SECURE && geteuid() != 0 && !quiet)
+		cli_warn(cli, "%s %s: under berth it runs without them (no_new_privs), unless you are root", file, why);
+	else if (verbose)
+		cli_warn(cli, "%s %s: served by the second net", file, why);
 	return 0;
 }
 
@@ -291,16 +315,18 @@ static int check_made_so(struct cli *cli, const struct network_options *o, bool 
 	return 0;
 }
 
-static int run_it(struct cli *cli, uint32_t host, const char *path, char **argv, bool quiet)
+static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *net2, bool quiet, bool verbose)
 {
 	static struct run run; /* seen[] is big */
-	struct relay relay = {.news = news, .ctx = &run};
+	struct relay relay = {.news = news, .ctx = &run, .net2 = net2, .say = say_line};
 	struct relay_end end;
 	int number = network_run_open(&cli->net), r;
 
 	if (number < 0 && number != -ENOSPC)
 		return cli_fail(cli, number, "no room for another run in network '%s'", cli->network_name);
-	run = (struct run){.cli = cli, .number = (uint32_t)number, .quiet = quiet};
+	run = (struct run){.cli = cli, .number = (uint32_t)number, .quiet = quiet, .verbose = verbose};
+	net2->has_run = number >= 0;
+	net2->run = run.number;
 	relay.word = network_event_word(&cli->net, run.number);
 	if (number < 0) { /* more runs at once than there are records: all works but the explanations */
 		static uint32_t never;
@@ -316,10 +342,20 @@ static int run_it(struct cli *cli, uint32_t host, const char *path, char **argv,
 	fflush(NULL);
 	r = relay_run(path, argv, &relay, &end);
 	/* What the command left goes with it, if it did not take long to look at everybody. */
-	(void)network_sweep(&cli->net, network_sweep_due(&cli->net) ? NETWORK_HOSTS_MAX : host);
+	(void)network_sweep(&cli->net, network_sweep_due(&cli->net) ? NETWORK_HOSTS_MAX : net2->host->index);
 	network_run_close(&cli->net, run.number);
 	if (r < 0)
 		return cli_fail(cli, r, "cannot start %s", argv[0]);
+	if (!end.executed && !end.exec_errno)
+		return cli_fail(
+			cli, -end.net_errno,
+			"%s cannot be served: the second net cannot be put on (--allow-outside runs it without)",
+			argv[0]);
+	if (end.net_errno && !quiet)
+		cli_warn(
+			cli,
+			"ran without the second net (%s): what calls the kernel past libc was on the machine's own network",
+			end.net_errno == EBUSY ? "another supervisor watches this tree" : strerror(end.net_errno));
 	if (!end.executed) {
 		cli_warn(cli, "%s: %s", argv[0],
 			 end.exec_errno == ENOENT ? "its interpreter or loader does not exist"
@@ -332,7 +368,8 @@ static int run_it(struct cli *cli, uint32_t host, const char *path, char **argv,
 static int run(struct cli *cli)
 {
 	struct network_options o = {.create = true};
-	bool quiet = false, allow_outside = false, privileged_given = false;
+	bool quiet = false, verbose = false, privileged_given = false;
+	struct net2 net2 = {.net = &cli->net};
 	char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
 	struct network_host host;
 	char **argv;
@@ -347,7 +384,10 @@ static int run(struct cli *cli)
 			o.subnet = cli->value;
 			break;
 		case OPT_ALLOW_OUTSIDE:
-			allow_outside = true;
+			net2.allow_outside = true;
+			break;
+		case OPT_VERBOSE:
+			verbose = true;
 			break;
 		case OPT_PRIVILEGED:
 			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
@@ -362,9 +402,11 @@ static int run(struct cli *cli)
 	argv = cli_rest(cli);
 	if (!argv[0])
 		return cli_usage(cli, "no command to run: berth run [-H HOST] -- COMMAND");
+	net2.inside = net2_inside();
+	net2.without = !net2.inside && net2_possible() < 0;
 	r = find_program(cli, argv[0], path);
 	if (r == 0)
-		r = check_reach(cli, path, allow_outside, quiet);
+		r = check_reach(cli, path, &net2, quiet, verbose);
 	if (r != 0)
 		return r;
 	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
@@ -380,14 +422,16 @@ static int run(struct cli *cli)
 	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
 	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
 		return cli_fail(cli, -ENOMEM, "cannot set the environment");
-	return run_it(cli, host.index, path, argv, quiet);
+	net2.host = &host;
+	return run_it(cli, path, argv, &net2, quiet, verbose);
 }
 
 static const struct cli_option options[] = {
 	{OPT_SUBNET, "subnet", "NET/BITS", "IPv4 subnet of the network, when it is made"},
 	{OPT_PRIVILEGED, "privileged-ports", "RULE", "allow (default) or deny ports below 1024, when it is made"},
 	{'q', "quiet", NULL, "do not explain refusals"},
-	{OPT_ALLOW_OUTSIDE, "allow-outside", NULL, "run also what berth cannot reach; it uses the real network"},
+	{OPT_VERBOSE, "verbose", NULL, "also say which programs go past libc and are served by the second net"},
+	{OPT_ALLOW_OUTSIDE, "allow-outside", NULL, "run also what berth cannot serve; it uses the real network"},
 	{0},
 };
 

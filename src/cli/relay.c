@@ -5,9 +5,13 @@
  * we must not pass it on a second time. What another process sends to us alone is meant for the
  * program and is passed on. siginfo tells the two apart: SI_KERNEL came from the terminal.
  *
- *     signals --> signalfd --\
- *                             poll --> pass on / stop with the child / reap / news
+ *     signals --> signalfd -----\
+ *     keeper --> socket ---------poll --> pass on / stop with the child / its end / news
  *     word -- futex, thread --> eventfd --/
+ *
+ * Between us and the program is the keeper (net2/keeper.c), which is the program's parent, serves its tree and
+ * stays when we are gone. It tells us what became of the program. Should it be killed, its children become ours,
+ * and we wait for the program ourselves.
  *
  * Everything is blocked in the parent and read from a signalfd, so nothing interrupts anything. The
  * word in shared memory can only be slept on with futex(2), which poll() does not know: a thread with
@@ -28,6 +32,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,28 +63,35 @@ static void *sleep_on_word(void *arg)
 	}
 }
 
-/* In the child: as we were called, then the program. Never returns. */
-_Noreturn static void become(const char *path, char **argv, const sigset_t *mask, const struct sigaction *chld,
-			     int tell_fd)
+struct program {
+	const char *path;
+	char **argv;
+	sigset_t mask;
+	struct sigaction chld;
+};
+
+/* In the program's process: as we were called, then the program. Never returns. */
+static void become(void *ctx, int tell_fd)
 {
+	const struct program *p = ctx;
 	int e;
 
-	sigaction(SIGCHLD, chld, NULL);
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	execv(path, argv);
+	sigaction(SIGCHLD, &p->chld, NULL);
+	sigprocmask(SIG_SETMASK, &p->mask, NULL);
+	execv(p->path, p->argv);
 	e = errno;
 	if (e == ENOEXEC) { /* a script without a first line: sh reads it, as from a shell */
 		size_t n = 0;
 		char **sh;
 
-		while (argv[n])
+		while (p->argv[n])
 			n++;
 		sh = calloc(n + 2, sizeof(*sh));
 		if (sh) {
 			sh[0] = (char *)"sh";
-			sh[1] = (char *)path;
+			sh[1] = (char *)p->path;
 			for (size_t i = 1; i < n; i++)
-				sh[i + 1] = argv[i];
+				sh[i + 1] = p->argv[i];
 			execv("/bin/sh", sh);
 		}
 	}
@@ -113,27 +125,89 @@ static void stop_with(pid_t child, int sig)
 	kill(had_terminal ? -group : child, SIGCONT);
 }
 
-/* Reap. True when the child has ended. */
-static bool child_news(pid_t child, int *ret_status)
+struct watch {
+	const struct relay *relay;
+	struct relay_end *end;
+	pid_t keeper, child; /* child 0: not started yet */
+	int front;	     /* from the keeper; -1: it is gone, and the child is ours */
+	bool over;
+};
+
+/* Reap, once the child is ours. True when it has ended. */
+static bool reap(struct watch *w)
 {
 	int status;
 
 	for (;;) {
-		pid_t p = waitpid(child, &status, WNOHANG | WUNTRACED);
+		pid_t p = waitpid(w->child, &status, WNOHANG | WUNTRACED);
 
 		if (p < 0 && errno == EINTR)
 			continue;
 		if (p < 0) { /* cannot be: it is ours, and nobody else waits */
-			*ret_status = 125 << 8;
+			w->end->status = 125 << 8;
 			return true;
 		}
 		if (p == 0)
 			return false;
 		if (!WIFSTOPPED(status)) {
-			*ret_status = status;
+			w->end->status = status;
 			return true;
 		}
-		stop_with(child, WSTOPSIG(status));
+		stop_with(w->child, WSTOPSIG(status));
+	}
+}
+
+/* The keeper has ended before the child: its children become ours in that moment. */
+static void adopt(struct watch *w)
+{
+	close(w->front);
+	w->front = -1;
+	while (waitpid(w->keeper, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (w->child <= 0)
+		w->over = true;
+	else
+		w->relay->say(w->relay->ctx, true,
+			      "the keeper of this run was killed: calls that go past libc fail from now on");
+}
+
+static void hear(struct watch *w)
+{
+	struct net2_news n;
+	ssize_t len = recv(w->front, &n, sizeof(n), 0);
+
+	if (len != (ssize_t)sizeof(n)) {
+		if (len >= 0 || (errno != EINTR && errno != EAGAIN))
+			adopt(w);
+		return;
+	}
+	n.text[sizeof(n.text) - 1] = '\0';
+	switch ((enum net2_news_kind)n.kind) {
+	case NET2_STARTED:
+		w->child = n.value;
+		w->end->executed = true;
+		break;
+	case NET2_FAILED:
+		w->end->exec_errno = n.value;
+		w->over = true;
+		break;
+	case NET2_NO_NET:
+		w->end->net_errno = n.value;
+		break;
+	case NET2_STOPPED:
+		stop_with(w->child, n.value);
+		break;
+	case NET2_ENDED:
+		w->end->status = n.value;
+		w->over = true;
+		if (strcmp(n.text, NET2_LAST) == 0) /* leave no zombie for an init that does not wait */
+			while (waitpid(w->keeper, NULL, 0) < 0 && errno == EINTR)
+				;
+		break;
+	case NET2_LINE:
+	case NET2_VERBOSE:
+		w->relay->say(w->relay->ctx, n.kind == NET2_LINE, n.text);
+		break;
 	}
 }
 
@@ -151,78 +225,94 @@ static void pass_on(pid_t child, const struct signalfd_siginfo *si)
 }
 
 /* Until the child has ended. */
-static int supervise(pid_t child, const struct relay *r, int signal_fd, int event_fd)
+static void supervise(struct watch *w, int signal_fd, int event_fd)
 {
-	struct pollfd p[2] = {{.fd = signal_fd, .events = POLLIN}, {.fd = event_fd, .events = POLLIN}};
+	struct pollfd p[3] = {{.fd = signal_fd, .events = POLLIN},
+			      {.fd = event_fd, .events = POLLIN},
+			      {.fd = w->front, .events = POLLIN}};
 	struct signalfd_siginfo si;
 	uint64_t rings;
-	int status = 125 << 8;
 
-	while (!child_news(child, &status)) {
+	while (!w->over) {
 		if (poll(p, COUNT_OF(p), -1) < 0 && errno != EINTR)
 			break;
 		if ((p[1].revents & POLLIN) && read(event_fd, &rings, sizeof(rings)) > 0)
-			r->news(r->ctx);
+			w->relay->news(w->relay->ctx);
+		if (w->front >= 0 && p[2].revents)
+			hear(w);
+		p[2].fd = w->front;
 		while (read(signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 			if (si.ssi_signo != SIGCHLD)
-				pass_on(child, &si);
+				pass_on(w->child, &si);
+		if (w->front < 0 && !w->over)
+			w->over = reap(w);
 	}
-	return status;
 }
 
 int relay_run(const char *path, char **argv, const struct relay *r, struct relay_end *ret)
 {
 	static struct bell bell; /* the thread outlives us */
-	struct sigaction dfl = {.sa_handler = SIG_DFL}, chld;
-	int signal_fd, event_fd = -1, tell[2] = {-1, -1}, err = 0;
+	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	struct program program = {.path = path, .argv = argv};
+	struct watch w = {.relay = r, .end = ret, .front = -1};
+	int signal_fd, event_fd = -1, front[2] = {-1, -1}, err = 0;
 	pthread_t thread;
-	sigset_t set, mask;
-	pid_t child;
+	sigset_t set;
 
+	*ret = (struct relay_end){.status = 125 << 8};
 	sigemptyset(&set);
 	for (size_t i = 0; i < COUNT_OF(watched); i++)
 		sigaddset(&set, watched[i]);
 	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (signal_fd < 0 || event_fd < 0 || pipe2(tell, O_CLOEXEC) < 0) {
+	if (signal_fd < 0 || event_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, front) < 0) {
 		err = -errno;
 		goto out;
 	}
 	sigaddset(&set, SIGTTOU); /* an explanation may be written from the background */
-	sigprocmask(SIG_BLOCK, &set, &mask);
-	sigaction(SIGCHLD, &dfl, &chld); /* were it ignored, children would vanish without a status */
-	child = fork();
-	if (child < 0) {
+	sigprocmask(SIG_BLOCK, &set, &program.mask);
+	sigaction(SIGCHLD, &dfl, &program.chld); /* were it ignored, children would vanish without a status */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	w.keeper = fork();
+	if (w.keeper < 0) {
 		err = -errno;
-		sigprocmask(SIG_SETMASK, &mask, NULL);
+		sigprocmask(SIG_SETMASK, &program.mask, NULL);
 		goto out;
 	}
-	if (child == 0)
-		become(path, argv, &mask, &chld, tell[1]);
-	close(tell[1]);
-	tell[1] = -1;
-
-	*ret = (struct relay_end){.executed = true};
-	if (r->word) {
-		bell = (struct bell){r->word, event_fd};
-		if (pthread_create(&thread, NULL, sleep_on_word, &bell) != 0)
-			bell.word = NULL; /* no threads left: the news comes at the end */
-		else
-			pthread_detach(thread);
+	if (w.keeper == 0) {
+		close(front[0]);
+		close(signal_fd);
+		close(event_fd);
+		net2_keep(r->net2, front[1], become, &program);
 	}
-	if (read(tell[0], &ret->exec_errno, sizeof(ret->exec_errno)) == (ssize_t)sizeof(ret->exec_errno))
-		ret->executed = false;
-	ret->status = supervise(child, r, signal_fd, event_fd);
-	r->news(r->ctx);
-	event_fd = -1; /* the thread still rings it */
+	close(front[1]);
+	front[1] = -1;
+	w.front = front[0];
+	front[0] = -1;
+	while (!w.over && !w.child)
+		hear(&w);
+	if (!w.over) {
+		if (r->word) {
+			bell = (struct bell){r->word, event_fd};
+			if (pthread_create(&thread, NULL, sleep_on_word, &bell) != 0)
+				bell.word = NULL; /* no threads left: the news comes at the end */
+			else
+				pthread_detach(thread);
+		}
+		supervise(&w, signal_fd, event_fd);
+		r->news(r->ctx);
+		event_fd = -1; /* the thread still rings it */
+	}
 out:
 	if (signal_fd >= 0)
 		close(signal_fd);
 	if (event_fd >= 0)
 		close(event_fd);
+	if (w.front >= 0)
+		close(w.front);
 	for (int i = 0; i < 2; i++)
-		if (tell[i] >= 0)
-			close(tell[i]);
+		if (front[i] >= 0)
+			close(front[i]);
 	return err;
 }
 

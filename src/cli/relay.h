@@ -4,19 +4,23 @@
 
 #include <signal.h>
 
-#include "base/base.h"
+#include "net2/net2.h"
 
 struct relay {
 	/* Called in the parent while the child runs, each time *word has changed, and once at its end. */
 	void (*news)(void *ctx);
 	void *ctx;
 	uint32_t *word; /* NULL: there will be no news */
+	const struct net2 *net2;
+	/* A line for the person. always false: only for one who wants to know more. */
+	void (*say)(void *ctx, bool always, const char *text);
 };
 
 struct relay_end {
-	bool executed; /* false: exec_errno says why */
-	int exec_errno;
-	int status; /* as waitpid(2) gives it */
+	bool executed;	/* false: exec_errno says why */
+	int exec_errno; /* 0, and not executed: net_errno says why */
+	int net_errno;	/* the second net could not be put on */
+	int status;	/* as waitpid(2) gives it */
 };
 
 /* Run path with argv as a child, in this process group, and return when it has ended. argv[0] is the

@@ -1,0 +1,46 @@
+/* src/net2/serve.h: one stopped call, and its answer. */
+#ifndef BERTH_NET2_SERVE_H
+#define BERTH_NET2_SERVE_H
+
+#include <linux/seccomp.h>
+
+#include "net2/target.h"
+
+struct call {
+	struct seccomp_notif n;
+	struct target *t;  /* looked up anew each time it is served */
+	int fd;		   /* a descriptor of ours for its first argument, or -1 */
+	bool again;	   /* it waited, and this is another try */
+	bool can_wait;	   /* it may block: set before REPLY_WAIT is given */
+	uint64_t done;	   /* octets of a send that have gone */
+	uint64_t until_us; /* SO_RCVTIMEO, SO_SNDTIMEO: then it ends with EAGAIN; 0: never */
+};
+
+enum reply_kind {
+	REPLY_VALUE,  /* value, or a negative errno */
+	REPLY_KERNEL, /* none of ours: the kernel does it after all */
+	REPLY_SOCKET, /* a new descriptor for the program: fd, which is closed here afterwards */
+	REPLY_WAIT,   /* not yet: when call->fd has these events, or after a moment when there are none */
+	REPLY_NONE,   /* the program is gone, or was interrupted: nobody waits for an answer */
+};
+
+struct reply {
+	enum reply_kind kind;
+	int64_t value;
+	int fd;
+	uint32_t fd_flags, events;
+};
+
+/* Serve it. Never waits. */
+struct reply serve(struct call *c);
+
+/* Is somebody still waiting for it? (keeper.c) */
+bool serve_is_wanted(uint64_t id);
+/* Put a new descriptor in the place of the program's own (keeper.c). */
+int serve_replace_fd(uint64_t id, int from, int to, bool cloexec);
+/* A line for the person at `berth run` (keeper.c). */
+void serve_say(bool always, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+extern struct ask_counts serve_counts;
+
+#endif
