@@ -200,13 +200,29 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 	network_event_put(&s->net, s->run, &e);
 }
 
-const struct shim_next *shim_next(void)
+static long missing(void)
 {
-	return &shim_inline_calls;
+	errno = ENOSYS;
+	return -1;
 }
 
-/* Receives are the program's own affair. */
-void spin_mark(int fd)
+/* Made once: the inline calls, libc's plain ones, and for what the supervisor never does an error. */
+const struct shim_next *shim_next(void)
 {
-	(void)fd;
+	static union {
+		struct shim_next next;
+		long (*each[sizeof(struct shim_next) / sizeof(long (*)(void))])(void);
+	} all;
+
+	if (!all.next.socket) {
+		all.next = shim_inline_calls;
+		all.next.recv = recv;
+		all.next.send = send;
+		all.next.read = read;
+		all.next.write = write;
+		for (size_t i = 0; i < COUNT_OF(all.each); i++)
+			if (!all.each[i])
+				all.each[i] = missing;
+	}
+	return &all.next;
 }
