@@ -420,7 +420,7 @@ bool option_get_by_state(int fd, const struct tag *t, int level, int name, void 
 		v = 64;
 	else if (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_IF && v6 && accepted)
 		v = 1; /* where it came in */
-	else if (level == IPPROTO_TCP && name == TCP_WINDOW_CLAMP)
+	else if (level == IPPROTO_TCP && name == TCP_WINDOW_CLAMP && !(t->flags & TAG_UDP))
 		v = 65536;
 	if (level == IPPROTO_IPV6 && name == IPV6_PATHMTU && v6) {
 		*ret = get_pathmtu(val, len);
@@ -442,9 +442,9 @@ int option_set_by_state(const struct tag *t, int level, int name, const void *va
 	bool connected = is_connected(t), fresh = t->state == SOCK_NEW || t->state == SOCK_BOUND;
 	int32_t v = 0;
 
-	if (len < sizeof(v) || !val || t->flags & TAG_UDP)
+	if (len < sizeof(v) || !val)
 		return 0;
-	if (level == SOL_SOCKET && (name == SO_TIMESTAMPING || name == SO_TIMESTAMPING_NEW_)) {
+	if (level == SOL_SOCKET && !(t->flags & TAG_UDP) && (name == SO_TIMESTAMPING || name == SO_TIMESTAMPING_NEW_)) {
 		memcpy(&v, val, sizeof(v));
 		return v & TIMESTAMPING_OPT_ID && !connected ? -EINVAL : 0;
 	}
@@ -455,7 +455,7 @@ int option_set_by_state(const struct tag *t, int level, int name, const void *va
 		if (name == IPV6_MTU && (!v || v >= IPV6_MIN_MTU_))
 			return OPTION_DONE;
 	}
-	if (level != IPPROTO_TCP)
+	if (level != IPPROTO_TCP || t->flags & TAG_UDP)
 		return 0;
 	switch (name) {
 	case TCP_WINDOW_CLAMP:

@@ -72,7 +72,8 @@ static const struct option options[] = {
 	{SOL_SOCKET, SO_MAX_PACING_RATE, SPECIAL},
 	{SOL_SOCKET, SO_BUF_LOCK_, SPECIAL},
 	{SOL_SOCKET, SO_RCVLOWAT, BOTH},
-	{SOL_SOCKET, SO_ATTACH_FILTER, ASK}, /* what it would look at, headers, is not there */
+	{SOL_SOCKET, SO_ATTACH_FILTER, NEVER, ENOPROTOOPT}, /* what it would look at, headers, is not there */
+	{SOL_SOCKET, SO_ATTACH_BPF, NEVER, ENOPROTOOPT},
 	{SOL_SOCKET, SO_TXREHASH_, ASK},
 	{SOL_SOCKET, SO_DEVMEM_DONTNEED_, ASK},
 	{SOL_SOCKET, SO_PEERSEC, REFUSE, ENOPROTOOPT, ENOPROTOOPT},
@@ -114,6 +115,8 @@ static const struct option options[] = {
 	{IPPROTO_TCP, 42 /* TCP_AO_REPAIR */, NEVER, ENOPROTOOPT},
 	{IPPROTO_TCP, TCP_ULP, NEVER, ENOENT}, /* the kernel's TLS wants the kernel's TCP: programs do their own */
 
+	{IPPROTO_UDP, 100 /* UDP_ENCAP */, NEVER, ENOPROTOOPT}, /* for the kernel's IPsec */
+
 	{IPPROTO_IP, IP_TOS, SPECIAL},
 	{IPPROTO_IP, IP_TTL, SPECIAL},
 	{IPPROTO_IP, IP_LOCAL_PORT_RANGE, SPECIAL},
@@ -135,7 +138,8 @@ static const struct option *find(const struct tag *t, int level, int name)
 
 	for (size_t i = 0; i < COUNT_OF(options); i++)
 		if (options[i].level == level && options[i].name == name &&
-		    !(level == IPPROTO_IPV6 && t->family != PORT_FAMILY_6) && !(level == IPPROTO_TCP && udp))
+		    !(level == IPPROTO_IPV6 && t->family != PORT_FAMILY_6) && !(level == IPPROTO_TCP && udp) &&
+		    !(level == IPPROTO_UDP && !udp))
 			return &options[i];
 	return level == SOL_SOCKET ? &native : &ask;
 }
@@ -341,9 +345,19 @@ static int set_native(int fd, struct tag *t, int level, int name, const void *va
 	return r;
 }
 
+/* IPv6's is the one level that takes NULL for 0. */
+static const void *or_zero(const struct tag *t, int level, const void *val, socklen_t *len)
+{
+	static const int32_t zero;
+
+	if (val || level != IPPROTO_IPV6 || t->family != PORT_FAMILY_6 || *len < sizeof(zero))
+		return val;
+	*len = sizeof(zero);
+	return &zero;
+}
+
 int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int name, const void *val, socklen_t len)
 {
-	static const int32_t nothing;
 	const struct option *o = find(t, level, name);
 	int32_t v;
 	int r;
@@ -355,10 +369,8 @@ int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int name, 
 		if (r < 0)
 			return r;
 	}
-	if (!val && level == IPPROTO_IPV6 && len >= sizeof(int32_t) && o->what != ASK) {
-		val = &nothing; /* the one level that takes NULL for 0 */
-		len = sizeof(nothing);
-	}
+	if (o->what != ASK)
+		val = or_zero(t, level, val, &len);
 	switch (o->what) {
 	case TAG:
 		return set_flag(s, fd, t, o, val, len);
@@ -438,8 +450,11 @@ EXPORT(int, getsockopt, (int fd, int level, int name, void *val, socklen_t *len)
 		return shim_next()->getsockopt(fd, level, name, val, len);
 	if (t.flags & TAG_UDP) {
 		struct udp u = udp_of(s, fd);
-		int r = udp_getsockopt(&u, level, name, val, len);
+		socklen_t l = len && (int)*len < 0 && level == IPPROTO_IPV6 ? sizeof(int32_t) : len ? *len : 0;
+		int r = udp_getsockopt(&u, level, name, val, len ? &l : NULL);
 
+		if (r == 0)
+			*len = l;
 		if (r != UDP_NOT_HERE)
 			return answer(r);
 	}
@@ -455,7 +470,7 @@ EXPORT(int, setsockopt, (int fd, int level, int name, const void *val, socklen_t
 		return shim_next()->setsockopt(fd, level, name, val, len);
 	if (t.flags & TAG_UDP) {
 		struct udp u = udp_of(s, fd);
-		int r = udp_setsockopt(&u, level, name, val, len);
+		int r = (int)len < 0 ? -EINVAL : udp_setsockopt(&u, level, name, or_zero(&t, level, val, &len), len);
 
 		if (r != UDP_NOT_HERE)
 			return answer(r);

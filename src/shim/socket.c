@@ -228,6 +228,22 @@ int sock_revive(struct shim *s, int fd, struct tag *t)
 	return 0;
 }
 
+/* Linux takes a socket for IPv6-only that is bound to an address of IPv6's, and IPV6_V6ONLY says so. */
+static void mark_v6only(int fd, const struct sockaddr *sa, socklen_t len)
+{
+	struct port_addr a;
+	uint16_t port;
+	struct tag t;
+
+	if (tag_get(fd, &t) < 0 || t.family != PORT_FAMILY_6)
+		return;
+	addr_read(t.family, sa, len, &a, &port);
+	if (port_addr_is_any(&a) || port_addr_is4(&a))
+		return;
+	t.flags |= TAG_V6ONLY;
+	tag_set(fd, &t);
+}
+
 static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
 {
 	struct port_ref have = PORT_REF_NONE, ref;
@@ -265,9 +281,8 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 		t->state = SOCK_BOUND;
 	t->slot = ref.slot;
 	t->flags |= TAG_CLAIM;
-	if (t->family == PORT_FAMILY_6 && !port_addr_is_any(&want.addr) && !port_addr_is4(&want.addr))
-		t->flags |= TAG_V6ONLY; /* as Linux does, and IPV6_V6ONLY says so */
 	tag_set(fd, t);
+	mark_v6only(fd, sa, len);
 	return 0;
 }
 
@@ -280,8 +295,11 @@ EXPORT(int, bind, (int fd, const struct sockaddr *sa, socklen_t len))
 		return shim_next()->bind(fd, sa, len);
 	if (t.flags & TAG_UDP) {
 		struct udp u = udp_of(s, fd);
+		int r = udp_bind(&u, sa, len);
 
-		return shim_ret(udp_bind(&u, sa, len));
+		if (r == 0)
+			mark_v6only(fd, sa, len);
+		return shim_ret(r);
 	}
 	return shim_ret(sock_bind(s, fd, &t, sa, len));
 }

@@ -201,9 +201,6 @@ static int set_socket_level(const struct udp *u, int name, const void *val, sock
 	/* What these would look at is the doorbell. */
 	case SO_PEEK_OFF:
 		return -EOPNOTSUPP;
-	case SO_ATTACH_FILTER:
-	case SO_ATTACH_BPF:
-		return -ENOPROTOOPT;
 	}
 	return UDP_NOT_HERE;
 }
@@ -228,9 +225,11 @@ static int get_socket_level(const struct udp *u, int name, void *val, socklen_t 
 		socklen_t whole = sizeof(ss);
 		int r = udp_name(u, true, (struct sockaddr *)&ss, &whole);
 
-		if (r < 0 || !len || *len < whole)
+		if (len && (int)*len < 0)
+			r = -EINVAL;
+		if (r < 0 || !len || *len > whole)
 			return r < 0 ? r : -EINVAL;
-		return put_octets(&ss, whole, val, len);
+		return put_octets(&ss, *len, val, len);
 	}
 	}
 	return UDP_NOT_HERE;
@@ -276,7 +275,6 @@ static int set_number(const struct udp *u, const struct udp_option *o, const voi
 int udp_setsockopt(const struct udp *u, int level, int name, const void *val, socklen_t len)
 {
 	const struct udp_option *o = find(level, name);
-	int r;
 
 	if (level == SOL_SOCKET)
 		return set_socket_level(u, name, val, len);
@@ -284,15 +282,9 @@ int udp_setsockopt(const struct udp *u, int level, int name, const void *val, so
 		return -ENOPROTOOPT;
 	if (o)
 		return set_number(u, o, val, len);
-	if (level == IPPROTO_UDP) {
-		int32_t v;
-
-		r = take_int(val, len, false, &v);
-		return r < 0 ? r : -ENOPROTOOPT; /* UDP_ENCAP too: a kernel without IPsec */
-	}
 	if (level == IPPROTO_IP || level == IPPROTO_IPV6)
 		return udp_group_option(u, level, name, val, len);
-	return level == IPPROTO_TCP ? -ENOPROTOOPT : UDP_NOT_HERE;
+	return UDP_NOT_HERE;
 }
 
 int udp_getsockopt(const struct udp *u, int level, int name, void *val, socklen_t *len)
@@ -312,7 +304,7 @@ int udp_getsockopt(const struct udp *u, int level, int name, void *val, socklen_
 	}
 	if (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_IF)
 		return put_int(stored(u, UDP_OPT_MC_IF6), false, val, len);
-	return level == IPPROTO_TCP || level == IPPROTO_UDP ? -ENOPROTOOPT : UDP_NOT_HERE;
+	return UDP_NOT_HERE;
 }
 
 int udp_store(const struct udp *u, int opt, int32_t v)

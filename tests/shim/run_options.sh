@@ -11,9 +11,9 @@ ns=
 for try in "unshare -n" "unshare -rn"; do
 	$try true 2>/dev/null && { ns=$try; break; }
 done
-$ns sh -c 'ip link set lo up 2>/dev/null; exec timeout 100 "$0" "$1"' "$options" "${KIND:-tcp}" >"$dir/native" 2>&1
+$ns sh -c 'ip link set lo up 2>/dev/null; exec timeout 100 "$0" "$1"' "$options" "${KIND:-}" >"$dir/native" 2>&1
 chmod 700 "$dir"
-BERTH_DIR=$dir/berth timeout 100 "$launch" options one "$library" "$options" "${KIND:-tcp}" >"$dir/berth.txt" 2>&1
+BERTH_DIR=$dir/berth timeout 100 "$launch" options one "$library" "$options" "${KIND:-}" >"$dir/berth.txt" 2>&1
 r=$?
 [ $r -eq 0 ] || { echo "under berth it ended with $r, after:"; tail -3 "$dir/berth.txt"; }
 [ -n "${KEEP:-}" ] && cp "$dir/native" "$dir/berth.txt" "$KEEP"
