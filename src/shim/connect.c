@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "shim/shim.h"
+#include "shim/spin.h"
 #include "shim/udp.h"
 
 #define LISTENERS_MAX 64 /* dead ones we bury in one connect() */

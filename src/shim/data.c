@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "shim/shim.h"
+#include "shim/spin.h"
 #include "shim/udp.h"
 
 #define SCRATCH_OCTETS 16384

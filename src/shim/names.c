@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include "shim/shim.h"
+#include "shim/spin.h"
 #include "shim/udp.h"
 
 #define STRANGERS_MAX 64 /* in one accept(), before we tell the program to come again */

@@ -200,10 +200,6 @@ MUST_CHECK int sock_want(struct shim *s, int fd, const struct tag *t, struct por
 MUST_CHECK int sock_check_addr(enum port_family f, const struct sockaddr *sa, socklen_t len);
 void shim_event(struct shim *s, char call, const struct port_want *want, const struct port_refusal *r);
 
-/* spin.c: a descriptor became a connected stream of ours; may this receive look before it sleeps; do so. */
-void spin_mark(int fd);
-bool spin_may(int fd, int flags);
-ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
 /* Options that `to` must have from `from` (options.c): an accepted socket those that a listener's child has, one
  * that takes another's place all of them. */
 void sock_inherit(int from, int to, const struct tag *from_tag, bool all);

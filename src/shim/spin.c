@@ -14,33 +14,31 @@
  *
  * No lock, no order between threads: the two words below are hints. A signal handler that runs while
  * we look is as one that ran just before the call. Only receives that ask for nothing special come
- * here (spin_may()); descriptors that were never a stream of ours pay one bit test.
+ * here (spin_may()); descriptors that were never a stream of ours pay one bit test, and one that turns out
+ * not to wait is forgotten.
  */
-#include <stdatomic.h>
 #include <time.h>
 
-#include "shim/shim.h"
+#include "shim/spin.h"
 
 #define SPIN_START_NS 20000u
 #define SPIN_MAX_NS 50000u
 #define SKIP_MAX 1024u
 #define PREEMPTED_NS 15000u /* between two looks that take half a microsecond */
-#define FDS_MAX 4096
 
-static _Atomic uint64_t hint[FDS_MAX / 64]; /* descriptors that were made a connected stream of ours */
+_Atomic uint64_t spin_words[SPIN_FDS_MAX / 64];
 static _Atomic uint32_t look_ns = SPIN_START_NS, skip, backoff = 1;
 
 void spin_mark(int fd)
 {
-	if (fd >= 0 && fd < FDS_MAX)
-		atomic_fetch_or_explicit(&hint[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
+	if (fd >= 0 && fd < SPIN_FDS_MAX)
+		atomic_fetch_or_explicit(&spin_words[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
 }
 
-bool spin_may(int fd, int flags)
+/* It does not wait, or the number is another descriptor's by now: nothing to gain here. */
+static void unmark(int fd)
 {
-	if (fd < 0 || fd >= FDS_MAX || flags & ~(MSG_NOSIGNAL | MSG_PEEK))
-		return false;
-	return atomic_load_explicit(&hint[fd / 64], memory_order_relaxed) >> (fd % 64) & 1;
+	atomic_fetch_and_explicit(&spin_words[fd / 64], ~(UINT64_C(1) << (fd % 64)), memory_order_relaxed);
 }
 
 static uint64_t now_ns(void)
@@ -102,26 +100,73 @@ static ssize_t look(int fd, void *buf, size_t len, int flags)
 	}
 }
 
-ssize_t spin_recv(int fd, void *buf, size_t len, int flags)
+/* Nothing is there now. Does the descriptor wait, and is it a stream of ours? */
+static bool waits(int fd)
+{
+	struct tag t;
+
+	if (!sock_nonblocking(fd) && tag_get(fd, &t) == 0 && !(t.flags & TAG_UDP))
+		return true;
+	unmark(fd);
+	return false;
+}
+
+/* After a receive that said EAGAIN. Return: true, *n and errno are the answer; false, sleep. */
+static bool looked(int fd, void *buf, size_t len, int flags, int saved, ssize_t *n)
+{
+	if (!waits(fd)) {
+		bool answer = sock_nonblocking(fd);
+
+		errno = answer ? EAGAIN : saved;
+		return answer;
+	}
+	*n = look(fd, buf, len, flags);
+	errno = saved;
+	if (*n == -EAGAIN)
+		return false;
+	if (*n < 0) {
+		errno = (int)-*n;
+		*n = -1;
+	}
+	return true;
+}
+
+static bool skipping(void)
 {
 	uint32_t left = atomic_load_explicit(&skip, memory_order_relaxed);
+
+	if (left)
+		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
+	return left != 0;
+}
+
+ssize_t spin_recv(int fd, void *buf, size_t len, int flags)
+{
 	int saved = errno;
 	ssize_t n;
 
-	if (left) {
-		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
+	if (skipping())
 		return shim_next()->recv(fd, buf, len, flags);
-	}
 	n = shim_next()->recv(fd, buf, len, flags | MSG_DONTWAIT);
-	if (n >= 0 || errno != EAGAIN || sock_nonblocking(fd))
+	if ((n < 0 && errno == EAGAIN) ? looked(fd, buf, len, flags, saved, &n) : true)
 		return n;
-	n = look(fd, buf, len, flags);
+	return shim_next()->recv(fd, buf, len, flags);
+}
+
+ssize_t spin_read(int fd, void *buf, size_t len)
+{
+	int saved = errno;
+	ssize_t n;
+
+	if (!len || skipping())
+		return shim_hot.read(fd, buf, len);
+	n = shim_next()->recv(fd, buf, len, MSG_DONTWAIT);
+	if (n >= 0)
+		return n;
+	if (errno == EAGAIN && looked(fd, buf, len, 0, saved, &n))
+		return n;
+	if (errno == ENOTSOCK)
+		unmark(fd);
 	errno = saved;
-	if (n == -EAGAIN)
-		return shim_next()->recv(fd, buf, len, flags);
-	if (n < 0) {
-		errno = (int)-n;
-		return -1;
-	}
-	return n;
+	return shim_hot.read(fd, buf, len); /* the kernel's own answer to read(2) */
 }

@@ -1,7 +1,7 @@
 /* src/shim/udp_calls.c: the calls that only a UDP socket brings to us.
  *
- * read() and its kin are the kernel's for every other descriptor. A function here tests one bit (fdset.c) and
- * jumps on through a pointer; docs/udp.md has the count of instructions. dup() and its kin copy the bit.
+ * read() and its kin are the kernel's for every other descriptor. A function here tests one bit (fdset.c), read()
+ * a second one (spin.c), and jumps on through a pointer; docs/udp.md has the count of instructions. dup() and its kin copy the bit.
  */
 #include <limits.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "shim/spin.h"
 #include "shim/udp.h"
 
 #define VLEN_MAX 1024
@@ -120,6 +121,8 @@ EXPORT(ssize_t, read, (int fd, void *buf, size_t len))
 {
 	if (__builtin_expect(fdset_maybe(fd), 0))
 		return slow_read(fd, buf, len);
+	if (__builtin_expect(spin_may(fd, 0), 0))
+		return spin_read(fd, buf, len);
 	return shim_hot.read(fd, buf, len);
 }
 

@@ -595,7 +595,8 @@ static void *answer_late(void *arg)
 static void waiting_receives(void)
 {
 	struct timeval limit = {.tv_usec = 20000}, none = {0};
-	int l = listener("127.0.0.1", 4300, 0), c = dial("127.0.0.1", 4300), a = accept(l, NULL, NULL), got = 0;
+	int l = listener("127.0.0.1", 4300, 0), c = dial("127.0.0.1", 4300), a = accept(l, NULL, NULL), got = 0,
+	    pipes[2];
 	struct pollfd quiet = {.fd = c, .events = POLLIN};
 	pthread_t t;
 	char b[8];
@@ -616,15 +617,21 @@ static void waiting_receives(void)
 		ssize_t n;
 
 		WANT(recv(c, b, sizeof(b), MSG_PEEK) >= 1);
-		n = recvfrom(c, b, sizeof(b), 0, NULL, NULL);
+		n = got % 2 ? recvfrom(c, b, sizeof(b), 0, NULL, NULL) : read(c, b, sizeof(b));
 		WANT(n >= 1);
 		got += (int)n;
 	}
 	WANT(errno == 0);
 	WANT(recv(c, b, sizeof(b), 0) == 0);
+	WANT(read(c, b, sizeof(b)) == 0);
 	pthread_join(t, NULL);
 	WANT(poll(&quiet, 1, 0) == 1);
 	close(a);
+	/* the number is something else's now */
+	WANT(pipe2(pipes, O_CLOEXEC) == 0 && write(pipes[1], "yz", 2) == 2 && dup2(pipes[0], c) == c);
+	WANT(read(c, b, 0) == 0 && read(c, b, 1) == 1 && b[0] == 'y' && read(c, b, 8) == 1 && b[0] == 'z');
+	WANT(close(pipes[1]) == 0 && read(c, b, 1) == 0);
+	close(pipes[0]);
 	close(c);
 	close(l);
 }

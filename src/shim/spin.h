@@ -1,0 +1,22 @@
+/* src/shim/spin.h: receives that look a little before they sleep (spin.c). */
+#ifndef BERTH_SHIM_SPIN_H
+#define BERTH_SHIM_SPIN_H
+
+#include <stdatomic.h>
+
+#include "shim/shim.h"
+
+#define SPIN_FDS_MAX 4096
+extern _Atomic uint64_t spin_words[SPIN_FDS_MAX / 64]; /* a hint: became a connected stream of ours */
+void spin_mark(int fd);
+/* May this receive look before it sleeps? */
+static inline bool spin_may(int fd, int flags)
+{
+	return (unsigned)fd < SPIN_FDS_MAX && !(flags & ~(MSG_NOSIGNAL | MSG_PEEK)) &&
+	       atomic_load_explicit(&spin_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1;
+}
+/* As recv(2) and read(2). */
+ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
+ssize_t spin_read(int fd, void *buf, size_t len);
+
+#endif
