@@ -159,7 +159,7 @@ ssize_t spin_read(int fd, void *buf, size_t len)
 	ssize_t n;
 
 	if (!len || skipping())
-		return shim_hot.read(fd, buf, len);
+		return shim_next()->read(fd, buf, len);
 	n = shim_next()->recv(fd, buf, len, MSG_DONTWAIT);
 	if (n >= 0)
 		return n;
@@ -168,5 +168,5 @@ ssize_t spin_read(int fd, void *buf, size_t len)
 	if (errno == ENOTSOCK)
 		unmark(fd);
 	errno = saved;
-	return shim_hot.read(fd, buf, len); /* the kernel's own answer to read(2) */
+	return shim_next()->read(fd, buf, len); /* the kernel's own answer to read(2) */
 }
