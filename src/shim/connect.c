@@ -18,6 +18,7 @@
  */
 #include <string.h>
 
+#include "shim/gone.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
 #include "shim/udp.h"
@@ -146,7 +147,7 @@ struct attempt {
 	struct port_want want;
 	struct port_ref ref; /* the flow's claim */
 	uint16_t port;	     /* its port; 0: not chosen */
-	bool ours;	     /* the claim was made here, not by bind() */
+	uint32_t late;	     /* what the tag's slot said while there was no claim (enum tag_late) */
 };
 
 /* Which of a group's listeners takes the flow hangs on its port; before there is one, on chance. */
@@ -271,31 +272,31 @@ static int established(int fd, struct tag *t, bool nonblocking)
 		t->flags |= TAG_FRESH;
 	tag_set(fd, t);
 	spin_mark(fd);
+	gone_mark(fd);
 	if (!nonblocking)
 		return 0;
-	sock_grow(fd);
+	sock_grow(fd, t);
 	return -EINPROGRESS;
 }
 
 /* Nobody listens. A port that connect() chooses is given back, and so is one that bind() chose; getsockname()
- * goes on showing it. */
-static int refused(struct shim *s, int fd, struct attempt *a, bool bound)
+ * goes on showing it. claimed: claim_flow() was there. */
+static int refused(struct shim *s, int fd, struct attempt *a, bool bound, bool claimed)
 {
 	struct tag *t = a->t;
 	struct port_claim c;
-	uint32_t slot = t->slot;
 	bool nonblocking = sock_nonblocking(fd);
 
 	if (bound) {
 		give_up_claim(s, fd, a);
 	} else {
-		bool kept = (slot & LATE_CODE) != LATE_NONE && !(slot & LATE_PASSING);
+		bool kept = (a->late & LATE_CODE) != LATE_NONE && !(a->late & LATE_PASSING);
 		int r;
 
 		a->peer_port = a->peer_port ? a->peer_port : 1; /* asked only to choose */
-		r = claim_port(s, a, &c);
+		r = claimed ? sock_claim(s, fd, t, &a->ref, &c) : claim_port(s, a, &c);
 		if (r < 0)
-			return r;
+			return claimed ? -ECONNREFUSED : r;
 		r = network_release(&s->net, t->host, a->ref);
 		(void)r;
 		sock_unclaimed(s, t, nonblocking || kept ? &c.addr : &a->want.addr, c.port);
@@ -307,7 +308,7 @@ static int refused(struct shim *s, int fd, struct attempt *a, bool bound)
 		return -ECONNREFUSED;
 	t->state = SOCK_REFUSED;
 	tag_set(fd, t);
-	sock_grow(fd);
+	sock_grow(fd, t);
 	return -EINPROGRESS;
 }
 
@@ -368,8 +369,9 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 			return again;
 		a.want.addr = before.addr;
 	}
+	a.late = t->flags & TAG_CLAIM ? LATE_NONE : t->slot;
 	if (r == -ECONNREFUSED)
-		return refused(s, fd, &a, bound);
+		return refused(s, fd, &a, bound, false);
 	if (r < 0)
 		return r;
 	if (t->state != SOCK_CONNECTING) {
@@ -380,6 +382,11 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	r = reach(s, fd, &a, lref, &listener);
 	if (r == 0)
 		return established(fd, t, sock_nonblocking(fd));
+	if (r == -ECONNREFUSED) {
+		/* The listener we found had died. The name cannot be taken off the socket: sock_revive() will. */
+		t->flags |= TAG_SHUT_RD;
+		return refused(s, fd, &a, bound, true);
+	}
 	/* The name stays on the socket: the next connect() goes on with it, or replaces the socket. */
 	t->state = SOCK_CONNECTING;
 	tag_set(fd, t);

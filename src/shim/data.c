@@ -8,6 +8,8 @@
  *     an address     TCP ignores it once connected; AF_UNIX says EISCONN: dropped
  *     SCM_RIGHTS     TCP ignores it; AF_UNIX really passes descriptors: dropped
  *     MSG_FASTOPEN   connect, then send
+ *
+ * And a send that failed because nobody is there any more says what TCP says (gone.c).
  */
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,6 +17,7 @@
 
 #include "shim/shim.h"
 #include "shim/spin.h"
+#include "shim/gone.h"
 #include "shim/udp.h"
 
 #define SCRATCH_OCTETS 16384
@@ -33,8 +36,13 @@ static ssize_t unconnected(int fd, ssize_t n)
 	struct tag t;
 	int e = errno;
 
-	if (n >= 0 || e != EINVAL)
+	if (n >= 0 || (e != EINVAL && e != ECONNRESET))
 		return n;
+	if (e == ECONNRESET) {
+		gone_reset(fd);
+		errno = e;
+		return -1;
+	}
 	if (ours(fd, &s, &t)) {
 		e = ENOTCONN;
 		if (t.state == SOCK_REFUSED) {
@@ -200,6 +208,24 @@ static int fastopen(struct shim *s, int fd, struct tag *t, const struct sockaddr
 	return shim_ret(r == -EINPROGRESS && t->state == SOCK_CONNECTED ? 0 : r);
 }
 
+ssize_t sock_send(int fd, const void *buf, size_t len, int flags)
+{
+	bool quiet = gone_known(fd);
+
+	return gone_sent(fd, shim_next()->send(fd, buf, len, quiet ? flags | MSG_NOSIGNAL : flags), len, flags, quiet);
+}
+
+ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	bool quiet = gone_known(fd);
+	ssize_t n = shim_next()->sendmsg(fd, m, quiet ? flags | MSG_NOSIGNAL : flags);
+	size_t len = 0;
+
+	for (size_t i = 0; n < 0 && m && i < m->msg_iovlen; i++)
+		len += errno == EPIPE ? m->msg_iov[i].iov_len : 0;
+	return gone_sent(fd, n, len, flags, quiet);
+}
+
 EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))
 {
 	struct shim *s;
@@ -208,24 +234,28 @@ EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const s
 
 	if (udp_mine(fd, &u))
 		return udp_send(&u, buf, len, flags, sa, sa_len);
-	if (!sa || !ours(fd, &s, &t))
+	if (!sa)
+		return shim_get() ? sock_send(fd, buf, len, flags) : shim_next()->send(fd, buf, len, flags);
+	if (!ours(fd, &s, &t))
 		return shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
 	if (flags & MSG_FASTOPEN && fastopen(s, fd, &t, sa, sa_len) < 0)
 		return -1;
-	return shim_next()->send(fd, buf, len, flags & ~MSG_FASTOPEN);
+	return sock_send(fd, buf, len, flags & ~MSG_FASTOPEN);
 }
 
 EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 {
-	struct shim *s;
+	struct shim *s = shim_get();
 	struct msghdr bare;
 	struct tag t;
 	struct udp u;
 
 	if (udp_mine(fd, &u))
 		return m ? udp_sendmsg(&u, m, flags) : shim_ret(-EFAULT);
-	if (!m || (!m->msg_name && !m->msg_controllen) || !ours(fd, &s, &t))
+	if (!s)
 		return shim_next()->sendmsg(fd, m, flags);
+	if (!m || (!m->msg_name && !m->msg_controllen) || tag_get(fd, &t) < 0)
+		return sock_sendmsg(fd, m, flags);
 	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
 		return -1;
 	bare = *m;
@@ -233,5 +263,5 @@ EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 	bare.msg_namelen = 0;
 	bare.msg_control = NULL;
 	bare.msg_controllen = 0;
-	return shim_next()->sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+	return sock_sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/un.h>
 
+#include "shim/gone.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
 #include "shim/udp.h"
@@ -64,6 +65,8 @@ EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 
 		return shim_ret(udp_name(&u, true, sa, len));
 	}
+	if ((t.state == SOCK_CONNECTED || t.state == SOCK_ACCEPTED) && gone_closed(fd, &t))
+		return shim_ret(-ENOTCONN);
 	return shim_ret(name_of(s, fd, &t, true, sa, len));
 }
 
@@ -82,9 +85,10 @@ static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, con
 		return r;
 	t.flags = lt->flags & (TAG_REUSEADDR | TAG_REUSEPORT | TAG_V6ONLY | TAG_NODELAY | TAG_CORK | TAG_FREEBIND |
 			       TAG_NOPORT | TAG_EXTRA);
-	sock_grow(fd);
+	sock_grow(fd, &(struct tag){0});
 	tag_set(fd, &t);
 	spin_mark(fd);
+	gone_mark(fd);
 	sock_inherit(listener, fd, lt, false);
 	return 0;
 }

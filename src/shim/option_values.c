@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "shim/gone.h"
 #include "shim/options.h"
 
 #define SNDBUF_DEFAULT 16384
@@ -58,6 +59,8 @@ static int get_error(int fd, struct tag *t, void *val, socklen_t *len)
 		tag_set(fd, t);
 	} else if (sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &v, &v_len) < 0) {
 		return -EBADF;
+	} else if (v == ECONNRESET) {
+		gone_reset(fd);
 	}
 	return option_put_int(v, false, val, len);
 }
@@ -145,7 +148,7 @@ static int set_device(int fd, struct tag *t, bool by_index, const void *val, soc
 
 /* --- buffers --- */
 /* The size the program asked for is clamped and doubled by the kernel on the real socket,
- * read back, remembered; then the send side is put back to as large as can be (sock_grow()). */
+ * read back, remembered. The send side then gets that and what a peer's buffer would take (sock_grow()). */
 static int set_buffer(int fd, struct tag *t, int name, const void *val, socklen_t len)
 {
 	bool snd = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
@@ -158,9 +161,10 @@ static int set_buffer(int fd, struct tag *t, int name, const void *val, socklen_
 	r = sys_getsockopt(fd, SOL_SOCKET, snd ? SO_SNDBUF : SO_RCVBUF, &v, &v_len);
 	if (r < 0)
 		return r;
+	r = option_store_int(fd, t, snd ? EXTRA_SNDBUF : EXTRA_RCVBUF, v);
 	if (snd)
-		sock_grow(fd);
-	return option_store_int(fd, t, snd ? EXTRA_SNDBUF : EXTRA_RCVBUF, v);
+		sock_grow(fd, t);
+	return r;
 }
 
 static int32_t buffer_lock(int fd, const struct tag *t)

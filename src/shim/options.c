@@ -273,6 +273,8 @@ void sock_inherit(int from, int to, const struct tag *from_tag, bool all)
 		o = key >> 8 == EXTRA_SOCKET ? find(from_tag, SOL_SOCKET, key & 0xff) : &ask;
 		if (o->what == NATIVE || o->what == BOTH)
 			(void)sys_setsockopt(to, SOL_SOCKET, key & 0xff, v, (socklen_t)len);
+		if (key == EXTRA_SNDBUF)
+			sock_grow(to, from_tag);
 	}
 }
 

@@ -160,10 +160,10 @@ enum {
 	TAG_FREEBIND = 1 << 6,
 	TAG_FRESH = 1 << 7, /* connected, but the program was told EINPROGRESS: connect() says 0 once */
 	TAG_SHUT_RD = 1 << 8,
-	TAG_SHUT_WR = 1 << 9,
-	TAG_CLAIM = 1 << 10, /* slot is its claim's; without it slot is an enum tag_late */
-	TAG_EXTRA = 1 << 11, /* extra.c knows more about it */
-	TAG_UDP = 1 << 13,   /* a datagram socket, the doorbell of a mailbox (udp.h) */
+	TAG_SHUT_WR = 1 << 9, /* nothing can be sent any more: shutdown(), or the peer is gone (gone.c) */
+	TAG_CLAIM = 1 << 10,  /* slot is its claim's; without it slot is an enum tag_late */
+	TAG_EXTRA = 1 << 11,  /* extra.c knows more about it */
+	TAG_UDP = 1 << 13,    /* a datagram socket, the doorbell of a mailbox (udp.h) */
 };
 /* What the slot of a socket without a claim says. In its low bits, where the socket is bound to (bind() with port
  * 0 and IP_BIND_ADDRESS_NO_PORT, or a bind() whose chosen port a failed connect() gave back); above them the
@@ -187,8 +187,9 @@ void tag_set(int fd, const struct tag *t);
 /* --- what the files do for each other --- */
 /* A new socket of ours (socket.c). type_flags: SOCK_NONBLOCK, SOCK_CLOEXEC. Return: fd; negative errno. */
 int sock_new(const struct tag *t, int type_flags);
-/* As large a send buffer as the machine allows: AF_UNIX charges the sender for what is unread. */
-void sock_grow(int fd);
+/* A send buffer for all that may be unread, as AF_UNIX charges the sender for it: what the program set and a
+ * TCP peer's receive buffer, or as large as the machine allows. Also raises an edge for epoll. */
+void sock_grow(int fd, const struct tag *t);
 uint64_t sock_cookie(int fd);
 bool sock_nonblocking(int fd);
 /* The socket's claim, checked to be its own by its cookie. Return: 0; -ESTALE. */

@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "shim/gone.h"
 #include "shim/shim.h"
 #include "shim/udp.h"
 
@@ -22,12 +23,16 @@
 
 #define BACKLOG 4096	      /* the kernel clamps it to somaxconn. A full AF_UNIX backlog cannot be polled */
 #define SNDBUF_WISH (1 << 28) /* clamped to wmem_max */
+#define PEER_RCVBUF 131072    /* what TCP's peer takes besides our SO_SNDBUF, while it reads nothing */
 #define FIRST_LEN_MAX 128     /* sizeof(struct sockaddr_storage): longer is EINVAL */
 
-void sock_grow(int fd)
+void sock_grow(int fd, const struct tag *t)
 {
 	int wish = SNDBUF_WISH;
+	int32_t own;
 
+	if (t->flags & TAG_EXTRA && extra_get(sock_cookie(fd), EXTRA_SNDBUF, &own))
+		wish = (int)(((int64_t)own + PEER_RCVBUF) / 2); /* the kernel doubles it */
 	(void)sys_setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &wish, sizeof(wish));
 }
 
@@ -52,7 +57,7 @@ int sock_new(const struct tag *t, int type_flags)
 
 	if (fd < 0)
 		return fd;
-	sock_grow(fd);
+	sock_grow(fd, &(struct tag){0});
 	tag_set(fd, t);
 	return fd;
 }
@@ -440,9 +445,14 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 		return sys_shutdown(fd, SHUT_RDWR); /* wakes who waits in accept() */
 	case SOCK_CONNECTED:
 	case SOCK_ACCEPTED:
+		if (gone_closed(fd, t))
+			return -ENOTCONN;
 		/* Not SHUT_RD alone: AF_UNIX would fail the peer's writes, where TCP says nothing on the wire. */
-		if (how != SHUT_RD)
-			r = sys_shutdown(fd, how);
+		if (how == SHUT_RD)
+			break;
+		t->flags |= how == SHUT_RDWR ? TAG_SHUT_RD | TAG_SHUT_WR : TAG_SHUT_WR;
+		tag_set(fd, t);
+		r = sys_shutdown(fd, how);
 	}
 	return r;
 }

@@ -60,7 +60,7 @@ int udp_new(struct shim *s, enum port_family family, int type_flags)
 	fd = sys_socket(AF_UNIX, SOCK_DGRAM | type_flags, 0);
 	if (fd < 0)
 		return fd;
-	sock_grow(fd);
+	sock_grow(fd, &t);
 	tag_set(fd, &t);
 	fdset_add(fd);
 	return fd;

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "shim/gone.h"
 #include "shim/spin.h"
 #include "shim/udp.h"
 
@@ -113,7 +114,7 @@ static __attribute__((noinline)) ssize_t slow_send(int fd, const void *buf, size
 	struct udp u;
 
 	if (!udp_check(fd, &u))
-		return shim_next()->send(fd, buf, len, flags);
+		return sock_send(fd, buf, len, flags);
 	return udp_send(&u, buf, len, flags, NULL, 0);
 }
 
@@ -168,7 +169,7 @@ EXPORT(ssize_t, send, (int fd, const void *buf, size_t len, int flags))
 {
 	if (__builtin_expect(fdset_maybe(fd), 0))
 		return slow_send(fd, buf, len, flags);
-	return shim_hot.send(fd, buf, len, flags);
+	return sock_send(fd, buf, len, flags);
 }
 
 EXPORT(ssize_t, __send, (int fd, const void *buf, size_t len, int flags))

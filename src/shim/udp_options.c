@@ -167,7 +167,7 @@ static int set_buffer(const struct udp *u, int name, const void *val, socklen_t 
 	if (r == 0)
 		r = sys_getsockopt(u->fd, SOL_SOCKET, snd ? SO_SNDBUF : SO_RCVBUF, &v, &v_len);
 	if (snd)
-		sock_grow(u->fd);
+		sock_grow(u->fd, &(struct tag){0});
 	return r < 0 ? r : store(u, snd ? UDP_OPT_SNDBUF : MAILBOX_OPT_RCVBUF, v);
 }
 

@@ -1,5 +1,6 @@
 #!/bin/sh
-# run_calls.sh CALLS LAUNCH LIBRARY: calls.c natively and under the shim, compared (compare.py).
+# run_calls.sh CALLS LAUNCH LIBRARY [DIFFERENCES GOLDEN]: a script of calls (calls.c, ends.c) natively and under
+# the shim, compared (compare.py). DIFFERENCES and GOLDEN are those of calls.c unless others are named.
 # Natively it runs in a network namespace of its own, so that the machine's ports do not matter.
 # Needs python3 for the comparison.
 set -u
@@ -25,4 +26,4 @@ if [ $r -ne 0 ]; then
 	tail -3 "$dir/berth.txt"
 fi
 [ -n "${KEEP:-}" ] && cp "$native" "$dir/berth.txt" "$KEEP"
-python3 "$here/compare.py" "$native" "$dir/berth.txt" "$here/differences.txt" "$here/../golden/shim-calls-6.18.txt"
+python3 "$here/compare.py" "$native" "$dir/berth.txt" "${4:-$here/differences.txt}" "${5:-$here/../golden/shim-calls-6.18.txt}"

@@ -1,0 +1,419 @@
+/* tests/shim/ends.c: how a stream ends, as the side that goes on using it sees it; and how it fills.
+ *
+ * An ordinary program that knows nothing of berth, run natively and under berth, and compared line by
+ * line (run_calls.sh, ends-differences.txt). For each way in which a stream can end or never have begun,
+ * and for each call that writes: three writes, the signals they brought, what is read then, the peer's
+ * name. Between them we wait a little, as a reset takes its time on TCP.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PAUSE_US 2000
+
+static int line;
+static volatile sig_atomic_t n_pipe, pipe_code;
+
+static void on_pipe(int sig, siginfo_t *info, void *ctx)
+{
+	(void)sig;
+	(void)ctx;
+	n_pipe++;
+	pipe_code = info->si_code == SI_USER && info->si_pid == getpid();
+}
+
+/* "section NN what: answer" is what compare.py reads. */
+static void say(const char *section, const char *how, const char *what, ssize_t r, int e)
+{
+	printf("%s %02d %s, %s: ", section, ++line, how, what);
+	if (r < 0)
+		printf("-1 %s", strerrorname_np(e) ? strerrorname_np(e) : "?");
+	else
+		printf("%zd", r);
+	if (n_pipe)
+		printf(", %d SIGPIPE%s", (int)n_pipe, pipe_code ? "" : " of another kind");
+	printf("\n");
+	fflush(stdout);
+	n_pipe = 0;
+}
+
+static struct sockaddr_in loop(int port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return in;
+}
+
+static int listener(int *ret_port)
+{
+	struct sockaddr_in in = loop(0);
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || listen(fd, 5) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&in, &len) < 0)
+		abort();
+	*ret_port = ntohs(in.sin_port);
+	return fd;
+}
+
+static void pair(int *ret_us, int *ret_peer)
+{
+	int port, l = listener(&port);
+	struct sockaddr_in in = loop(port);
+
+	*ret_us = socket(AF_INET, SOCK_STREAM, 0);
+	if (connect(*ret_us, (struct sockaddr *)&in, sizeof(in)) < 0)
+		abort();
+	*ret_peer = accept(l, NULL, NULL);
+	if (*ret_peer < 0)
+		abort();
+	close(l);
+}
+
+/* --- the ways a stream ends. Each gives our socket back, and in *ret_other what keeps it so --- */
+
+static int closed(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+static int closed_accepted(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	close(us);
+	*ret_other = -1;
+	return peer;
+}
+
+static int closed_with_data(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	if (send(peer, "bye", 3, 0) != 3)
+		abort();
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+static int closed_unread(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	if (send(us, "never read", 10, 0) != 10)
+		abort();
+	usleep(PAUSE_US);
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+static int unread_then_read(int *ret_other)
+{
+	int us = closed_unread(ret_other);
+	char c;
+
+	if (recv(us, &c, 1, 0) >= 0 || errno != ECONNRESET)
+		abort();
+	return us;
+}
+
+static int peer_shut_both(int *ret_other)
+{
+	int us;
+
+	pair(&us, ret_other);
+	shutdown(*ret_other, SHUT_RDWR);
+	return us;
+}
+
+static int we_shut_both(int *ret_other)
+{
+	int us;
+
+	pair(&us, ret_other);
+	shutdown(us, SHUT_RDWR);
+	return us;
+}
+
+static int we_shut_writing(int *ret_other)
+{
+	int us;
+
+	pair(&us, ret_other);
+	shutdown(us, SHUT_WR);
+	return us;
+}
+
+static int we_shut_writing_then_closed(int *ret_other)
+{
+	int us = we_shut_writing(ret_other);
+
+	close(*ret_other);
+	*ret_other = -1;
+	return us;
+}
+
+static int closed_then_we_shut(int *ret_other)
+{
+	int us = closed(ret_other);
+
+	usleep(PAUSE_US);
+	shutdown(us, SHUT_WR);
+	return us;
+}
+
+static int fresh(int *ret_other)
+{
+	*ret_other = -1;
+	return socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static int listening(int *ret_other)
+{
+	int port;
+
+	*ret_other = -1;
+	return listener(&port);
+}
+
+static int refused(int *ret_other)
+{
+	int port, l = listener(&port), us = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	struct sockaddr_in in = loop(port);
+
+	close(l);
+	if (connect(us, (struct sockaddr *)&in, sizeof(in)) >= 0)
+		abort();
+	*ret_other = -1;
+	return us;
+}
+
+static const struct {
+	const char *name;
+	int (*make)(int *ret_other);
+} ends[] = {
+	{"closed", closed},
+	{"closed by the client", closed_accepted},
+	{"closed with data on its way", closed_with_data},
+	{"closed with unread data", closed_unread},
+	{"closed with unread data and read", unread_then_read},
+	{"peer shut both ways", peer_shut_both},
+	{"we shut both ways", we_shut_both},
+	{"we shut writing", we_shut_writing},
+	{"we shut writing, peer closed", we_shut_writing_then_closed},
+	{"closed, then we shut writing", closed_then_we_shut},
+	{"never connected", fresh},
+	{"listening", listening},
+	{"refused", refused},
+};
+
+/* --- the calls that write --- */
+
+static ssize_t by_send(int fd)
+{
+	return send(fd, "hello", 5, 0);
+}
+
+static ssize_t by_quiet_send(int fd)
+{
+	return send(fd, "hello", 5, MSG_NOSIGNAL);
+}
+
+static ssize_t by_empty_send(int fd)
+{
+	return send(fd, "", 0, 0);
+}
+
+static ssize_t by_sendto(int fd)
+{
+	return sendto(fd, "hello", 5, 0, NULL, 0);
+}
+
+static ssize_t by_sendto_addr(int fd)
+{
+	struct sockaddr_in in = loop(9);
+
+	return sendto(fd, "hello", 5, 0, (struct sockaddr *)&in, sizeof(in));
+}
+
+static ssize_t by_sendmsg(int fd)
+{
+	struct iovec iov[2] = {{(char *)(size_t) "he", 2}, {(char *)(size_t) "llo", 3}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+
+	return sendmsg(fd, &m, 0);
+}
+
+static ssize_t by_write(int fd)
+{
+	return write(fd, "hello", 5);
+}
+
+static ssize_t by_writev(int fd)
+{
+	struct iovec iov[2] = {{(char *)(size_t) "he", 2}, {(char *)(size_t) "llo", 3}};
+
+	return writev(fd, iov, 2);
+}
+
+static const struct {
+	const char *name;
+	ssize_t (*write)(int fd);
+} ways[] = {
+	{"send", by_send},
+	{"send quietly", by_quiet_send},
+	{"send nothing", by_empty_send},
+	{"sendto", by_sendto},
+	{"sendto an address", by_sendto_addr},
+	{"sendmsg", by_sendmsg},
+	{"write", by_write},
+	{"writev", by_writev},
+};
+
+static void read_out(const char *how, int fd, const char *what)
+{
+	char buf[64];
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	say("ends", how, what, n, errno);
+}
+
+static void peer_name(const char *how, int fd)
+{
+	struct sockaddr_in in;
+	socklen_t len = sizeof(in);
+	int r = getpeername(fd, (struct sockaddr *)&in, &len);
+
+	say("ends", how, "getpeername", r, errno);
+}
+
+static void one(size_t end, size_t way)
+{
+	char how[128];
+	int other, fd = ends[end].make(&other);
+
+	snprintf(how, sizeof(how), "%s by %s", ends[end].name, ways[way].name);
+	usleep(PAUSE_US);
+	n_pipe = 0;
+	for (int i = 0; i < 3; i++) {
+		char what[16];
+		ssize_t n;
+		int e;
+
+		snprintf(what, sizeof(what), "write %d", i + 1);
+		n = ways[way].write(fd);
+		e = errno;
+		say("ends", how, what, n, e);
+		usleep(PAUSE_US);
+	}
+	read_out(how, fd, "read");
+	read_out(how, fd, "read again");
+	close(fd);
+	if (other >= 0)
+		close(other);
+}
+
+/* What the peer is called without anything having been written. */
+static void names(size_t end)
+{
+	int other, fd = ends[end].make(&other), r;
+
+	usleep(PAUSE_US);
+	peer_name(ends[end].name, fd);
+	r = shutdown(fd, SHUT_WR);
+	say("ends", ends[end].name, "shutdown", r, errno);
+	close(fd);
+	if (other >= 0)
+		close(other);
+}
+
+/* --- how much may be unread: what the program asked for has an effect, in round numbers --- */
+
+static void fill(const char *what, int size)
+{
+	static char block[16384];
+	int us, peer;
+	size_t sum = 0;
+	ssize_t n;
+
+	pair(&us, &peer);
+	if (size) {
+		setsockopt(us, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+		setsockopt(peer, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	}
+	for (int i = 0; i < 50; i++) { /* TCP opens its window in steps */
+		while ((n = send(us, block, sizeof(block), MSG_DONTWAIT)) > 0)
+			sum += (size_t)n;
+		usleep(1000);
+	}
+	say("fill", what, "takes at least 4 KiB", sum >= 4096, 0);
+	say("fill", what, "takes at most 224 KiB", sum <= 224 << 10, 0);
+	n = recv(peer, block, sizeof(block), 0);
+	say("fill", what, "there is something to read", n > 0, errno);
+	close(us);
+	close(peer);
+}
+
+/* A buffer set before connect() and on the listener counts as well. */
+static void fill_inherited(void)
+{
+	static char block[16384];
+	int port, size = 4096, l = listener(&port), us = socket(AF_INET, SOCK_STREAM, 0), peer;
+	struct sockaddr_in in = loop(port);
+	size_t sum = 0;
+	ssize_t n;
+
+	setsockopt(l, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(us, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (connect(us, (struct sockaddr *)&in, sizeof(in)) < 0)
+		abort();
+	peer = accept(l, NULL, NULL);
+	for (int i = 0; i < 50; i++) {
+		while ((n = send(peer, block, sizeof(block), MSG_DONTWAIT)) > 0)
+			sum += (size_t)n;
+		usleep(1000);
+	}
+	say("fill", "from the listener", "takes at most 224 KiB", sum <= 224 << 10, 0);
+	close(l);
+	close(us);
+	close(peer);
+}
+
+int main(void)
+{
+	struct sigaction sa = {.sa_sigaction = on_pipe, .sa_flags = SA_SIGINFO};
+
+	sigaction(SIGPIPE, &sa, NULL);
+	for (size_t e = 0; e < sizeof(ends) / sizeof(ends[0]); e++) {
+		names(e);
+		for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++)
+			one(e, w);
+	}
+	fill("4 KiB buffers", 4096);
+	fill("16 KiB buffers", 16384);
+	fill_inherited();
+	return 0;
+}
