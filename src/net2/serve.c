@@ -25,6 +25,7 @@
 
 #include "net2/data.h"
 #include "net2/shim_calls.h"
+#include "network/reach.h"
 
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
@@ -332,6 +333,67 @@ static struct reply serve_join(struct call *c)
 	return value(r);
 }
 
+/* "table", "s/xyz": a name in the network's folder or in s/, and nothing that leads elsewhere. */
+static bool leaf_ok(const char *leaf, size_t size_bytes)
+{
+	const char *s = leaf;
+
+	if (!memchr(leaf, 0, size_bytes))
+		return false;
+	if (strncmp(s, "s/", 2) == 0)
+		s += 2;
+	if (*s == '\0' || *s == '.')
+		return false;
+	return strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_") == strlen(s);
+}
+
+/* On the program's own descriptor. */
+static struct reply serve_at_path(struct call *c, enum ask what, const struct ask_path *p)
+{
+	const struct network *n = &c->t->context->shim.net;
+	bool may_block;
+	int r;
+
+	c->fd = target_fd(c->t, p->fd);
+	if (c->fd < 0)
+		return value(c->fd);
+	if (!serve_is_wanted(c->n.id))
+		return plain(REPLY_NONE);
+	if (what != ASK_CONNECT)
+		return value(what == ASK_BIND ? reach_bind(n, c->fd, p->leaf) : reach_ring(n, c->fd, p->leaf));
+	may_block = !nonblocking(c->fd);
+	if (may_block)
+		guard(true);
+	r = reach_connect(n, c->fd, p->leaf);
+	if (may_block)
+		guard(false);
+	return r == -EINTR && may_block ? serve_wait(c, 0, SO_SNDTIMEO) : value(r);
+}
+
+static struct reply serve_path(struct call *c, enum ask what)
+{
+	const struct network *n = &c->t->context->shim.net;
+	const int64_t flags = O_ACCMODE | O_CREAT | O_EXCL | O_NONBLOCK;
+	struct ask_path p;
+	int r;
+
+	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
+		return value(-EFAULT);
+	if (!leaf_ok(p.leaf, sizeof(p.leaf)) || (what == ASK_LINK && !leaf_ok(p.leaf2, sizeof(p.leaf2))) ||
+	    p.flags & ~flags)
+		return value(-EINVAL);
+	if (what == ASK_BIND || what == ASK_CONNECT || what == ASK_RING)
+		return serve_at_path(c, what, &p);
+	if (!serve_is_wanted(c->n.id))
+		return plain(REPLY_NONE);
+	if (what == ASK_UNLINK)
+		return value(reach_unlink(n, p.leaf));
+	if (what == ASK_LINK)
+		return value(reach_link(n, p.leaf, p.leaf2));
+	r = reach_open(n, p.leaf, (int)p.flags, p.mode & 0600);
+	return r < 0 ? value(r) : new_socket(r, true);
+}
+
 static struct reply serve_ask(struct call *c)
 {
 	serve_counts.n_asked++;
@@ -347,8 +409,10 @@ static struct reply serve_ask(struct call *c)
 	case ASK_OPEN:
 	case ASK_BIND:
 	case ASK_CONNECT:
+	case ASK_RING:
 	case ASK_UNLINK:
-		break;
+	case ASK_LINK:
+		return serve_path(c, (enum ask)c->n.data.args[2]);
 	}
 	return value(-ENOSYS);
 }

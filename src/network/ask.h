@@ -24,7 +24,9 @@ enum ask {
 	ASK_OPEN,    /* struct ask_path: open a file of the network's folder; the answer is a descriptor */
 	ASK_BIND,    /* struct ask_path: bind(2) the descriptor to a path in s/ */
 	ASK_CONNECT, /* struct ask_path: connect(2) it to one. May wait */
-	ASK_UNLINK,  /* struct ask_path: remove a path in s/ */
+	ASK_RING,    /* struct ask_path: send one octet to one, from the descriptor */
+	ASK_UNLINK,  /* struct ask_path: remove a file */
+	ASK_LINK,    /* struct ask_path: leaf gets the name leaf2, too */
 };
 
 struct ask_join {
@@ -34,10 +36,10 @@ struct ask_join {
 };
 
 struct ask_path {
-	int32_t fd;    /* BIND, CONNECT */
-	uint32_t mode; /* OPEN */
-	int64_t flags; /* OPEN */
-	char leaf[112];
+	int32_t fd;		    /* BIND, CONNECT, RING */
+	uint32_t mode;		    /* OPEN */
+	int64_t flags;		    /* OPEN */
+	char leaf[112], leaf2[112]; /* "table", "s/..." */
 };
 
 struct ask_counts {

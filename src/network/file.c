@@ -10,14 +10,10 @@
 
 uint8_t *network_file_map(const struct network *n, const char *leaf, size_t len_bytes)
 {
-	int dir = dir_reopen(n), fd;
+	int fd = reach_open(n, leaf, O_RDWR | O_CREAT | O_NONBLOCK, 0600);
 	void *p = NULL;
 	long size;
 
-	if (dir < 0)
-		return NULL;
-	fd = raw_openat(dir, leaf, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
-	raw_close(dir);
 	if (fd < 0)
 		return NULL;
 	size = raw_pass(SYS_lseek, fd, 0, SEEK_END, 0, 0);

@@ -17,6 +17,7 @@
 #include "base/trace.h"
 #include "network/network.h"
 #include "network/raw.h"
+#include "network/reach.h"
 #include "network/text.h"
 
 #define PAGE_BYTES 4096u
@@ -231,9 +232,6 @@ int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *r
 
 /* --- path.c --- */
 #define PATH_LEAF_MAX 96
-struct sockaddr_un;
-/* The socket address of dir/s/leaf; *ret_fd is a descriptor to close afterwards, or -1. */
-MUST_CHECK int path_addr(const struct network *n, const char *leaf, struct sockaddr_un *ret, int *ret_fd);
 void path_leaf(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[PATH_LEAF_MAX]);
 /* What a file name of s/ says. False: not one of ours. */
 bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_ref, struct port_claim *ret);

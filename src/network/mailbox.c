@@ -71,48 +71,28 @@ uint64_t mailbox_key(const struct network *n, uint64_t cookie)
 
 /* --- the doorbell --- */
 
-static int doorbell_addr(const struct network *n, uint64_t key, struct sockaddr_un *ret, int *ret_dir)
-{
-	char leaf[BOX_LEAF_MAX];
-
-	box_leaf(key, "", leaf);
-	return path_addr(n, leaf, ret, ret_dir);
-}
-
 static int new_socket(int type)
 {
 	return (int)raw_pass(SYS_socket, AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0);
 }
 
-static int send_bell(int from, const struct sockaddr_un *sun, socklen_t len)
-{
-	uint8_t octet = 0;
-	struct iovec iov = {&octet, 1};
-	struct msghdr m = {.msg_name = (void *)(uintptr_t)sun, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1};
-
-	return (int)raw_pass(SYS_sendmsg, from, (long)&m, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
-}
-
 /* Return: 1, rung; 0, it lives but takes no octet now; -ECONNREFUSED, it is gone; others: not to be reached. */
 static int ring(const struct network *n, uint64_t key, int from)
 {
-	struct sockaddr_un sun;
-	int dir, r = doorbell_addr(n, key, &sun, &dir);
+	char leaf[REACH_LEAF_MAX];
+	int r;
 
-	if (r < 0)
-		return r;
-	r = from >= 0 ? send_bell(from, &sun, sizeof(sun)) : -EBADF;
+	box_path(key, "", leaf);
+	r = from >= 0 ? reach_ring(n, from, leaf) : -EBADF;
 	if (r < 0 && r != -ECONNREFUSED && r != -ENOENT) {
 		/* Our own socket may not send now (shut down, its buffer charged by others): another one may. */
 		int fd = new_socket(SOCK_DGRAM);
 
 		if (fd >= 0) {
-			r = send_bell(fd, &sun, sizeof(sun));
+			r = reach_ring(n, fd, leaf);
 			raw_close(fd);
 		}
 	}
-	if (dir >= 0)
-		raw_close(dir);
 	if (r == 1)
 		return 1;
 	if (r == -ENOENT)
@@ -123,20 +103,14 @@ static int ring(const struct network *n, uint64_t key, int from)
 /* Is the doorbell's socket there? 1; 0, no; negative: cannot tell. */
 static int probe(const struct network *n, uint64_t key)
 {
-	struct sockaddr_un sun;
-	int dir, fd, r = doorbell_addr(n, key, &sun, &dir);
+	char leaf[REACH_LEAF_MAX];
+	int fd = new_socket(SOCK_STREAM), r;
 
-	if (r < 0)
-		return r;
-	fd = new_socket(SOCK_STREAM);
-	if (fd >= 0) {
-		r = (int)raw_pass(SYS_connect, fd, (long)&sun, sizeof(sun), 0, 0);
-		raw_close(fd);
-	} else {
-		r = fd;
-	}
-	if (dir >= 0)
-		raw_close(dir);
+	if (fd < 0)
+		return fd;
+	box_path(key, "", leaf);
+	r = reach_connect(n, fd, leaf);
+	raw_close(fd);
 	return r == -EPROTOTYPE ? 1 : r == -ECONNREFUSED || r == -ENOENT ? 0 : r < 0 ? r : 1;
 }
 
@@ -159,26 +133,23 @@ static void silence(int doorbell, uint32_t most)
  * peer for a moment, an octet in it, and it turns away. Nobody else can ring meanwhile: the lock is held. */
 void mailbox_mark(const struct network *n, uint64_t key, int doorbell)
 {
-	struct sockaddr_un ours, theirs = {.sun_family = AF_UNIX};
+	struct sockaddr_un theirs = {.sun_family = AF_UNIX};
 	struct sockaddr none = {.sa_family = AF_UNSPEC};
 	socklen_t len = sizeof(theirs);
-	int dir, fd = new_socket(SOCK_DGRAM);
+	int fd = new_socket(SOCK_DGRAM);
+	char ours[REACH_LEAF_MAX];
 
 	if (fd < 0)
 		return;
-	if (doorbell_addr(n, key, &ours, &dir) < 0) {
-		raw_close(fd);
-		return;
-	}
+	box_path(key, "", ours);
 	if (raw_pass(SYS_bind, fd, (long)&theirs, sizeof(theirs.sun_family), 0, 0) == 0 &&
-	    raw_pass(SYS_getsockname, fd, (long)&theirs, (long)&len, 0, 0) == 0 && send_bell(fd, &theirs, len) == 1 &&
+	    raw_pass(SYS_getsockname, fd, (long)&theirs, (long)&len, 0, 0) == 0 &&
+	    reach_send_octet(fd, &theirs, len) == 1 &&
 	    raw_pass(SYS_connect, doorbell, (long)&theirs, (long)len, 0, 0) == 0) {
-		(void)raw_pass(SYS_connect, fd, (long)&ours, sizeof(ours), 0, 0);
+		(void)!reach_connect(n, fd, ours);
 		(void)raw_pass(SYS_connect, fd, (long)&none, sizeof(none), 0, 0);
 		(void)raw_pass(SYS_connect, doorbell, (long)&none, sizeof(none), 0, 0);
 	}
-	if (dir >= 0)
-		raw_close(dir);
 	raw_close(fd);
 }
 
@@ -292,12 +263,11 @@ static void ring_read(const struct ring *g, uint32_t at, void *dst, uint32_t len
 
 static int reserve(const struct network *n, uint64_t key, uint64_t len)
 {
-	char leaf[BOX_LEAF_MAX], path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+	char leaf[REACH_LEAF_MAX];
 	int fd, r;
 
-	box_leaf(key, ".box", leaf);
-	box_path(n, leaf, path);
-	fd = raw_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+	box_path(key, ".box", leaf);
+	fd = reach_open(n, leaf, O_RDWR, 0);
 	if (fd < 0)
 		return fd;
 	r = raw_fallocate(fd, 0, 0, len);
@@ -704,22 +674,19 @@ int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group
 
 void mailbox_unlink(const struct network *n, uint64_t key)
 {
-	char leaf[BOX_LEAF_MAX], path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+	char leaf[REACH_LEAF_MAX];
 
-	box_leaf(key, ".box", leaf);
-	box_path(n, leaf, path);
-	(void)raw_unlinkat(AT_FDCWD, path, 0);
-	box_leaf(key, "", leaf);
-	box_path(n, leaf, path);
-	(void)raw_unlinkat(AT_FDCWD, path, 0);
+	box_path(key, ".box", leaf);
+	(void)reach_unlink(n, leaf);
+	box_path(key, "", leaf);
+	(void)reach_unlink(n, leaf);
 	box_forget(key);
 }
 
 /* A whole new file under a name of its own, then linked: nobody sees half of it. */
 static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint32_t host, enum port_family family)
 {
-	char leaf[BOX_LEAF_MAX], tail[32], temp[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4],
-		path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+	char tail[32], temp[REACH_LEAF_MAX], path[REACH_LEAF_MAX];
 	struct text t = text_on(tail, sizeof(tail));
 	bool six = family == PORT_FAMILY_6;
 	struct box b = {.magic = BOX_MAGIC,
@@ -736,12 +703,10 @@ static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint
 
 	text_str(&t, ".");
 	text_u64(&t, (uint32_t)raw_gettid());
-	box_leaf(key, tail, leaf);
-	box_path(n, leaf, temp);
-	box_leaf(key, ".box", leaf);
-	box_path(n, leaf, path);
-	(void)raw_unlinkat(AT_FDCWD, temp, 0);
-	fd = raw_openat(AT_FDCWD, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	box_path(key, tail, temp);
+	box_path(key, ".box", path);
+	(void)reach_unlink(n, temp);
+	fd = reach_open(n, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return fd;
 	r = raw_fallocate(fd, 0, 0, BOX_HEAD_BYTES + BOX_RING_FIRST);
@@ -751,8 +716,8 @@ static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint
 		r = write_all(fd, (const char *)&b, sizeof(b) - sizeof(b.members) - sizeof(b.errors));
 	raw_close(fd);
 	if (r == 0)
-		r = (int)raw_call(SYS_linkat, AT_FDCWD, (long)temp, AT_FDCWD, (long)path, 0, 0);
-	(void)raw_unlinkat(AT_FDCWD, temp, 0);
+		r = reach_link(n, temp, path);
+	(void)reach_unlink(n, temp);
 	return r;
 }
 
@@ -771,25 +736,20 @@ static int is_ours(const struct network *n, uint64_t key, uint64_t inode)
 
 int mailbox_make(struct network *n, uint64_t key, int doorbell, uint64_t inode, uint32_t host, enum port_family family)
 {
-	struct sockaddr_un sun;
-	int dir, r;
+	char leaf[REACH_LEAF_MAX];
+	int r = is_ours(n, key, inode);
 
-	r = is_ours(n, key, inode);
 	if (r == 1)
 		return 0;
 	if (r == 0 || r == -EUCLEAN)
 		mailbox_unlink(n, key);
 	/* The doorbell first: a mailbox without one is a leftover, and may be removed by anybody. */
-	r = doorbell_addr(n, key, &sun, &dir);
-	if (r < 0)
-		return r;
-	r = (int)raw_pass(SYS_bind, doorbell, (long)&sun, sizeof(sun), 0, 0);
+	box_path(key, "", leaf);
+	r = reach_bind(n, doorbell, leaf);
 	if (r == -EADDRINUSE && probe(n, key) == 0) {
 		mailbox_unlink(n, key);
-		r = (int)raw_pass(SYS_bind, doorbell, (long)&sun, sizeof(sun), 0, 0);
+		r = reach_bind(n, doorbell, leaf);
 	}
-	if (dir >= 0)
-		raw_close(dir);
 	if (r < 0 && r != -EINVAL && r != -EADDRINUSE) /* another thread was faster */
 		return r;
 	r = make_file(n, key, inode, host, family);

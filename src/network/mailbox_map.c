@@ -40,26 +40,24 @@ void box_leaf(uint64_t key, const char *tail, char ret[BOX_LEAF_MAX])
 	text_str(&t, tail);
 }
 
-void box_path(const struct network *n, const char *leaf, char ret[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4])
+void box_path(uint64_t key, const char *tail, char ret[REACH_LEAF_MAX])
 {
-	struct text t = text_on(ret, NETWORK_PATH_MAX + BOX_LEAF_MAX + 4);
+	char leaf[BOX_LEAF_MAX];
 
-	text_str(&t, n->dir);
-	text_str(&t, "/s/");
-	text_str(&t, leaf);
+	box_leaf(key, tail, leaf);
+	reach_in_s(leaf, ret);
 }
 
 /* Return: the mapping and its length; NULL and a negative errno. */
 static void *map_file(const struct network *n, uint64_t key, size_t *ret_len, int *reterr)
 {
-	char leaf[BOX_LEAF_MAX], path[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4];
+	char leaf[REACH_LEAF_MAX];
 	struct stat st;
 	void *p = NULL;
 	int fd, r;
 
-	box_leaf(key, ".box", leaf);
-	box_path(n, leaf, path);
-	fd = raw_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	box_path(key, ".box", leaf);
+	fd = reach_open(n, leaf, O_RDWR | O_NONBLOCK, 0);
 	if (fd < 0) {
 		*reterr = fd;
 		return NULL;

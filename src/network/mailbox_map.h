@@ -50,6 +50,6 @@ void box_forget(uint64_t key);
 
 void box_leaf(uint64_t key, const char *tail, char ret[BOX_LEAF_MAX]);
 /* dir/s/leaf, as a path. */
-void box_path(const struct network *n, const char *leaf, char ret[NETWORK_PATH_MAX + BOX_LEAF_MAX + 4]);
+void box_path(uint64_t key, const char *tail, char ret[REACH_LEAF_MAX]);
 
 #endif

@@ -5,11 +5,9 @@
  * HOST to GENERATION make it unique; the rest says what the claim is. Flags that may change later
  * (SO_REUSEADDR, SO_REUSEPORT) are not in it, so the name stays computable from the claim. 'o' is V6ONLY.
  *
- * An AF_UNIX address has 107 usable octets. A directory too deep for that is reached through
- * /proc/self/fd and a descriptor that lives for the one call.
+ * How the folder is reached is reach.c's affair.
  */
 #include <errno.h>
-#include <sys/un.h>
 
 #include "network/internal.h"
 
@@ -100,67 +98,25 @@ bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_
 	return true;
 }
 
-int path_addr(const struct network *n, const char *leaf, struct sockaddr_un *ret, int *ret_fd)
+static void leaf_of(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[REACH_LEAF_MAX])
 {
-	struct text t = text_on(ret->sun_path, sizeof(ret->sun_path));
-	int fd;
+	char leaf[PATH_LEAF_MAX];
 
-	ret->sun_family = AF_UNIX;
-	*ret_fd = -1;
-	text_str(&t, n->dir);
-	text_str(&t, "/s/");
-	text_str(&t, leaf);
-	if (!t.full)
-		return 0;
-	fd = raw_openat(AT_FDCWD, n->dir, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return fd;
-	t = text_on(ret->sun_path, sizeof(ret->sun_path));
-	text_str(&t, "/proc/self/fd/");
-	text_u64(&t, (uint64_t)fd);
-	text_str(&t, "/s/");
-	text_str(&t, leaf);
-	if (t.full) {
-		raw_close(fd);
-		return -ENAMETOOLONG;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-static void file_path(const struct network *n, const char *leaf, char ret[NETWORK_PATH_MAX + PATH_LEAF_MAX + 4])
-{
-	struct text t = text_on(ret, NETWORK_PATH_MAX + PATH_LEAF_MAX + 4);
-
-	text_str(&t, n->dir);
-	text_str(&t, "/s/");
-	text_str(&t, leaf);
-}
-
-static int at_leaf(const struct network *n, int fd, const char *leaf, long call)
-{
-	struct sockaddr_un sun;
-	int dir, r = path_addr(n, leaf, &sun, &dir);
-
-	if (r < 0)
-		return r;
-	r = (int)raw_pass(call, fd, (long)&sun, sizeof(sun), 0, 0);
-	if (dir >= 0)
-		raw_close(dir);
-	return r;
+	path_leaf(host, ref, c, leaf);
+	reach_in_s(leaf, ret);
 }
 
 int network_path_bind(const struct network *n, int fd, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
-	char leaf[PATH_LEAF_MAX];
+	char leaf[REACH_LEAF_MAX];
 	int r;
 
-	path_leaf(host, ref, c, leaf);
-	r = at_leaf(n, fd, leaf, SYS_bind);
+	leaf_of(host, ref, c, leaf);
+	r = reach_bind(n, fd, leaf);
 	if (r == -EADDRINUSE) {
 		/* Slot and generation are ours alone: whoever made this name has been gone since before. */
-		network_path_unlink(n, host, ref, c);
-		r = at_leaf(n, fd, leaf, SYS_bind);
+		(void)reach_unlink(n, leaf);
+		r = reach_bind(n, fd, leaf);
 	}
 	return r;
 }
@@ -168,19 +124,18 @@ int network_path_bind(const struct network *n, int fd, uint32_t host, struct por
 int network_path_connect(const struct network *n, int fd, uint32_t host, struct port_ref ref,
 			 const struct port_claim *c)
 {
-	char leaf[PATH_LEAF_MAX];
+	char leaf[REACH_LEAF_MAX];
 
-	path_leaf(host, ref, c, leaf);
-	return at_leaf(n, fd, leaf, SYS_connect);
+	leaf_of(host, ref, c, leaf);
+	return reach_connect(n, fd, leaf);
 }
 
 void network_path_unlink(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
-	char leaf[PATH_LEAF_MAX], path[NETWORK_PATH_MAX + PATH_LEAF_MAX + 4];
+	char leaf[REACH_LEAF_MAX];
 
-	path_leaf(host, ref, c, leaf);
-	file_path(n, leaf, path);
-	(void)raw_unlinkat(AT_FDCWD, path, 0);
+	leaf_of(host, ref, c, leaf);
+	(void)reach_unlink(n, leaf);
 }
 
 int path_probe(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
