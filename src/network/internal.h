@@ -52,7 +52,7 @@ struct map_header {
 	struct map_fixed fixed;
 	struct map_lock lock;	    /* the network's: making hosts, regions, runs */
 	_Atomic uint64_t alloc_end; /* first octet no region has; a hint: regions themselves are what counts */
-	uint64_t spare;
+	_Atomic uint64_t resets;    /* not 0: a flow of this network may end with a reset (reset.c) */
 	_Atomic uint64_t swept_ns, sweep_cost_ns; /* CLOCK_BOOTTIME of the last sweep of all, and what it took */
 	_Atomic uint32_t n_hosts;		  /* a hint: records are what counts */
 	_Atomic uint32_t run_pad;

@@ -192,6 +192,14 @@ size_t network_name_encode(const struct network *n, const struct network_name *m
 MUST_CHECK int network_name_decode(const struct network *n, const uint8_t *path, size_t len_bytes,
 				   struct network_name *ret);
 
+/* --- resets (reset.c): an end of a flow says that it will close with a reset, and the other asks, later --- */
+/* by_client: which end says so. on: or takes it back. */
+void network_reset_mark(struct network *n, const struct network_name *flow, bool by_client, bool on);
+/* Of a flow whose other end is known to be gone. */
+bool network_reset_seen(struct network *n, const struct network_name *flow, bool by_client);
+/* Did anybody in this network ever say so? Costs nothing. */
+bool network_resets(const struct network *n);
+
 /* --- explanations (ring.c): SETTLED 12 --- */
 struct network_event {
 	uint64_t at_us; /* monotonic */

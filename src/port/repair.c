@@ -13,7 +13,7 @@
 
 #define FLAGS_KNOWN                                                                                         \
 	(PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY | PORT_AUTOBOUND | PORT_LISTEN_READY | PORT_PUMPED | \
-	 PORT_CHOSEN | PORT_COLLAPSED)
+	 PORT_CHOSEN | PORT_COLLAPSED | PORT_RESETS | PORT_PEER_RESETS)
 
 bool index_claim_sane(const struct port_claim *c)
 {

@@ -588,7 +588,7 @@ int port_table_undo(struct port_table *t, struct port_ref ref, bool keep, const 
 		if (c.flags & PORT_COLLAPSED)
 			c.addr = c.family == PORT_FAMILY_6 ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4;
 		c.state = CLAIM_HELD;
-		c.flags &= (uint16_t) ~(PORT_COLLAPSED | PORT_LISTEN_READY);
+		c.flags &= (uint16_t) ~(PORT_COLLAPSED | PORT_LISTEN_READY | PORT_RESETS | PORT_PEER_RESETS);
 		c.peer = (struct port_addr){0};
 		c.peer_port = 0;
 		r = set_state(t, i, &c);
@@ -673,7 +673,8 @@ int port_table_release(struct port_table *t, struct port_ref ref)
 /* --- small changes and questions --- */
 int port_table_set_flags(struct port_table *t, struct port_ref ref, uint16_t mask, uint16_t flags)
 {
-	const uint16_t shown = PORT_LISTEN_READY | PORT_PUMPED, ruled = PORT_REUSEADDR | PORT_REUSEPORT;
+	const uint16_t shown = PORT_LISTEN_READY | PORT_PUMPED | PORT_RESETS | PORT_PEER_RESETS,
+		       ruled = PORT_REUSEADDR | PORT_REUSEPORT;
 	struct port_claim c;
 	uint32_t i;
 	int r = index_slot_of(t, ref, &i);

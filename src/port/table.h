@@ -29,6 +29,8 @@ enum {
 	PORT_PUMPED = 1 << 7,	    /* delivered by the supervisor (SETTLED 9) */
 	PORT_CHOSEN = 1 << 8,	    /* TCP: bind() or listen() chose the port; set by the table */
 	PORT_COLLAPSED = 1 << 9,    /* connected, and bound to the wildcard before (R2); set by the table */
+	PORT_RESETS = 1 << 10,	    /* a flow: its owner ends it with a reset (SO_LINGER 0); set by network/ */
+	PORT_PEER_RESETS = 1 << 11, /* a flow: its peer does */
 };
 
 enum claim_state {

@@ -265,7 +265,7 @@ static int reach(struct shim *s, int fd, const struct attempt *a, struct port_re
 	return -ECONNREFUSED;
 }
 
-static int established(int fd, struct tag *t, bool nonblocking)
+static int established(struct shim *s, int fd, struct tag *t, bool nonblocking)
 {
 	t->state = SOCK_CONNECTED;
 	if (nonblocking)
@@ -273,6 +273,8 @@ static int established(int fd, struct tag *t, bool nonblocking)
 	tag_set(fd, t);
 	spin_mark(fd);
 	gone_mark(fd);
+	if (t->flags & TAG_EXTRA)
+		gone_linger(s, fd, t);
 	if (!nonblocking)
 		return 0;
 	sock_grow(fd, t);
@@ -381,7 +383,7 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	}
 	r = reach(s, fd, &a, lref, &listener);
 	if (r == 0)
-		return established(fd, t, sock_nonblocking(fd));
+		return established(s, fd, t, sock_nonblocking(fd));
 	if (r == -ECONNREFUSED) {
 		/* The listener we found had died. The name cannot be taken off the socket: sock_revive() will. */
 		t->flags |= TAG_SHUT_RD;

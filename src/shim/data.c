@@ -30,12 +30,14 @@ static bool ours(int fd, struct shim **ret_s, struct tag *ret)
 }
 
 /* AF_UNIX says EINVAL where TCP says ENOTCONN, or what became of a connect(). Looked at when it went wrong only. */
-static ssize_t unconnected(int fd, ssize_t n)
+static ssize_t unconnected(int fd, ssize_t n, size_t len)
 {
 	struct shim *s;
 	struct tag t;
 	int e = errno;
 
+	if (n == 0 && len)
+		return gone_read(fd);
 	if (n >= 0 || (e != EINVAL && e != ECONNRESET))
 		return n;
 	if (e == ECONNRESET) {
@@ -55,6 +57,20 @@ static ssize_t unconnected(int fd, ssize_t n)
 	}
 	errno = e;
 	return -1;
+}
+
+static size_t msg_len(const struct msghdr *m)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; m && i < m->msg_iovlen; i++)
+		len += m->msg_iov[i].iov_len;
+	return len;
+}
+
+static ssize_t unconnected_msg(int fd, ssize_t n, const struct msghdr *m)
+{
+	return unconnected(fd, n, n == 0 ? msg_len(m) : 0);
 }
 
 /* MSG_PEEK and MSG_TRUNC: how many octets are there, once there is one. */
@@ -104,7 +120,7 @@ static ssize_t receive(int fd, size_t len, int flags)
 	if (flags & MSG_ERRQUEUE)
 		return shim_ret(-EAGAIN);
 	flags &= ~MSG_TRUNC;
-	return unconnected(fd, flags & MSG_PEEK ? count(fd, len, flags) : discard(fd, len, flags));
+	return unconnected(fd, flags & MSG_PEEK ? count(fd, len, flags) : discard(fd, len, flags), len);
 }
 
 EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
@@ -116,9 +132,9 @@ EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 	if (udp_mine(fd, &u))
 		return udp_recv(&u, buf, len, flags, NULL, NULL);
 	if (spin_may(fd, flags))
-		return unconnected(fd, spin_recv(fd, buf, len, flags));
+		return unconnected(fd, spin_recv(fd, buf, len, flags), len);
 	if (!odd(flags) || !ours(fd, &s, &t))
-		return unconnected(fd, shim_next()->recv(fd, buf, len, flags));
+		return unconnected(fd, shim_next()->recv(fd, buf, len, flags), len);
 	return receive(fd, len, flags);
 }
 
@@ -132,11 +148,11 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 	if (udp_mine(fd, &u))
 		return udp_recv(&u, buf, len, flags, sa, sa_len);
 	if (!sa && spin_may(fd, flags))
-		return unconnected(fd, spin_recv(fd, buf, len, flags));
+		return unconnected(fd, spin_recv(fd, buf, len, flags), len);
 	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
-		return unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len));
+		return unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, sa, sa_len), len);
 	n = odd(flags) ? receive(fd, len, flags)
-		       : unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, NULL, NULL));
+		       : unconnected(fd, shim_next()->recvfrom(fd, buf, len, flags, NULL, NULL), len);
 	if (n < 0 || !sa)
 		return n;
 	if (!sa_len)
@@ -165,14 +181,13 @@ EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 {
 	struct shim *s;
 	struct tag t;
-	size_t len = 0;
 	ssize_t n;
 	struct udp u;
 
 	if (udp_mine(fd, &u))
 		return m ? udp_recvmsg(&u, m, flags) : shim_ret(-EFAULT);
 	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t)) {
-		n = unconnected(fd, shim_next()->recvmsg(fd, m, flags));
+		n = unconnected_msg(fd, shim_next()->recvmsg(fd, m, flags), m);
 		if (n >= 0 && m && m->msg_controllen)
 			udp_passed(m);
 		return n;
@@ -181,15 +196,13 @@ EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 		struct msghdr bare = *m;
 
 		bare.msg_name = NULL;
-		n = unconnected(fd, shim_next()->recvmsg(fd, &bare, flags));
+		n = unconnected_msg(fd, shim_next()->recvmsg(fd, &bare, flags), &bare);
 		if (n < 0)
 			return n;
 		m->msg_flags = bare.msg_flags;
 		m->msg_controllen = bare.msg_controllen;
 	} else {
-		for (size_t i = 0; i < m->msg_iovlen; i++)
-			len += m->msg_iov[i].iov_len;
-		n = receive(fd, len, flags);
+		n = receive(fd, msg_len(m), flags);
 		if (n < 0)
 			return n;
 		m->msg_flags = 0;
@@ -219,11 +232,8 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	bool quiet = gone_known(fd);
 	ssize_t n = shim_next()->sendmsg(fd, m, quiet ? flags | MSG_NOSIGNAL : flags);
-	size_t len = 0;
 
-	for (size_t i = 0; n < 0 && m && i < m->msg_iovlen; i++)
-		len += errno == EPIPE ? m->msg_iov[i].iov_len : 0;
-	return gone_sent(fd, n, len, flags, quiet);
+	return gone_sent(fd, n, n < 0 && errno == EPIPE ? msg_len(m) : 0, flags, quiet);
 }
 
 EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))

@@ -38,6 +38,8 @@ void gone_forget(int fd)
 		atomic_fetch_and_explicit(&gone_words[fd / 64], ~(UINT64_C(1) << (fd % 64)), memory_order_relaxed);
 }
 
+static bool was_reset(struct shim *s, int fd, const struct tag *t);
+
 static void sigpipe(void)
 {
 	siginfo_t info;
@@ -61,6 +63,11 @@ static ssize_t broken(bool signal_wanted)
 	return -1;
 }
 
+static bool connected(const struct tag *t)
+{
+	return !(t->flags & TAG_UDP) && (t->state == SOCK_CONNECTED || t->state == SOCK_ACCEPTED);
+}
+
 static void cannot_send(int fd, struct tag *t)
 {
 	t->flags |= TAG_SHUT_WR;
@@ -68,14 +75,15 @@ static void cannot_send(int fd, struct tag *t)
 }
 
 /* The peer of a connected socket does not take what we write. */
-static ssize_t peer_gone(int fd, struct tag *t, size_t len, bool quiet, bool signal_wanted)
+static ssize_t peer_gone(struct shim *s, int fd, struct tag *t, size_t len, bool quiet, bool signal_wanted)
 {
 	int32_t err = 0;
 	socklen_t err_len = sizeof(err);
 
 	if (t->flags & TAG_SHUT_WR)
 		return broken(quiet && signal_wanted);
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len) == 0 && err == ECONNRESET) {
+	if ((sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len) == 0 && err == ECONNRESET) ||
+	    was_reset(s, fd, t)) {
 		cannot_send(fd, t);
 		errno = ECONNRESET;
 		return -1;
@@ -90,12 +98,14 @@ static ssize_t peer_gone(int fd, struct tag *t, size_t len, bool quiet, bool sig
 ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet)
 {
 	bool signal_wanted = !(flags & MSG_NOSIGNAL);
+	struct shim *s;
 	struct tag t;
 	int e = errno;
 
 	if (n >= 0 || (e != EPIPE && e != ENOTCONN))
 		return n;
-	if (tag_get(fd, &t) < 0 || t.flags & TAG_UDP) {
+	s = shim_get();
+	if (!s || tag_get(fd, &t) < 0 || t.flags & TAG_UDP) {
 		if (e == EPIPE)
 			return broken(quiet && signal_wanted);
 		errno = e;
@@ -104,7 +114,7 @@ ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet)
 	switch (t.state) {
 	case SOCK_CONNECTED:
 	case SOCK_ACCEPTED:
-		return peer_gone(fd, &t, len, quiet, signal_wanted);
+		return peer_gone(s, fd, &t, len, quiet, signal_wanted);
 	case SOCK_REFUSED:
 		t.state = SOCK_ABORTED;
 		tag_set(fd, &t);
@@ -126,18 +136,71 @@ void gone_reset(int fd)
 {
 	struct tag t;
 
-	if (tag_get(fd, &t) == 0 && (t.state == SOCK_CONNECTED || t.state == SOCK_ACCEPTED) && !(t.flags & TAG_UDP))
+	if (tag_get(fd, &t) == 0 && connected(&t))
 		cannot_send(fd, &t);
 }
 
-bool gone_closed(int fd, const struct tag *t)
+static short look(int fd)
 {
 	struct pollfd p = {.fd = fd};
 	struct timespec now = {0};
 
-	if (sys_call(SYS_ppoll, (long)&p, 1, (long)&now, 0, 0) != 1)
-		return false;
-	if (p.revents & POLLERR)
+	return sys_call(SYS_ppoll, (long)&p, 1, (long)&now, 0, 0) == 1 ? p.revents : 0;
+}
+
+/* Both directions have ended, and it was the peer who did it: did it reset? */
+static bool was_reset(struct shim *s, int fd, const struct tag *t)
+{
+	struct network_name flow;
+
+	return !(t->flags & TAG_SHUT_WR) && network_resets(&s->net) && look(fd) & POLLHUP &&
+	       sock_flow(s, fd, t, &flow) == 0 && network_reset_seen(&s->net, &flow, t->state == SOCK_ACCEPTED);
+}
+
+bool gone_closed(struct shim *s, int fd, const struct tag *t)
+{
+	short now = look(fd);
+
+	if (now & POLLERR)
 		return true;
-	return p.revents & POLLHUP && t->flags & TAG_SHUT_WR && !(t->flags & TAG_SHUT_RD);
+	if (!(now & POLLHUP))
+		return false;
+	return t->flags & TAG_SHUT_WR ? !(t->flags & TAG_SHUT_RD) : was_reset(s, fd, t);
+}
+
+ssize_t gone_read(int fd)
+{
+	struct shim *s = shim_get();
+	struct tag t;
+
+	if (!s || s->err || !network_resets(&s->net) || tag_get(fd, &t) < 0 || !connected(&t) || !was_reset(s, fd, &t))
+		return 0;
+	cannot_send(fd, &t);
+	errno = ECONNRESET;
+	return -1;
+}
+
+int gone_error(struct shim *s, int fd, const struct tag *t)
+{
+	struct tag now = *t;
+
+	if (!connected(t) || !was_reset(s, fd, t))
+		return 0;
+	cannot_send(fd, &now);
+	return ECONNRESET;
+}
+
+void gone_linger(struct shim *s, int fd, const struct tag *t)
+{
+	struct network_name flow;
+	struct linger l;
+	socklen_t len = sizeof(l);
+
+	bool on;
+
+	if (!connected(t) || sys_getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &len) < 0)
+		return;
+	on = l.l_onoff && l.l_linger == 0 && !(t->flags & TAG_SHUT_WR); /* after its FIN a reset tells no reader */
+	if ((on || network_resets(&s->net)) && sock_flow(s, fd, t, &flow) == 0)
+		network_reset_mark(&s->net, &flow, t->state == SOCK_CONNECTED, on);
 }

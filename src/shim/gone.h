@@ -22,8 +22,14 @@ void gone_forget(int fd); /* it is something else by now */
 ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet);
 /* The program saw ECONNRESET: nothing can be sent any more. */
 void gone_reset(int fd);
+/* What a read that found the end of the stream says: 0; or -1 and errno, it was a reset. */
+ssize_t gone_read(int fd);
+/* SO_LINGER was set, or a socket that has it was connected or shut down: its peer can ask what close() will be. */
+void gone_linger(struct shim *s, int fd, const struct tag *t);
 /* Of a connected socket: was it reset, or did both sides end it? TCP forgets the peer's name then. */
-bool gone_closed(int fd, const struct tag *t);
+bool gone_closed(struct shim *s, int fd, const struct tag *t);
+/* SO_ERROR of a socket that AF_UNIX says has none. */
+int gone_error(struct shim *s, int fd, const struct tag *t);
 
 /* send() and sendmsg() of whatever is no UDP socket of ours (data.c). */
 ssize_t sock_send(int fd, const void *buf, size_t len, int flags);

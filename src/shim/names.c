@@ -65,7 +65,7 @@ EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 
 		return shim_ret(udp_name(&u, true, sa, len));
 	}
-	if ((t.state == SOCK_CONNECTED || t.state == SOCK_ACCEPTED) && gone_closed(fd, &t))
+	if ((t.state == SOCK_CONNECTED || t.state == SOCK_ACCEPTED) && gone_closed(s, fd, &t))
 		return shim_ret(-ENOTCONN);
 	return shim_ret(name_of(s, fd, &t, true, sa, len));
 }
@@ -90,6 +90,8 @@ static int adopt(struct shim *s, int listener, const struct tag *lt, int fd, con
 	spin_mark(fd);
 	gone_mark(fd);
 	sock_inherit(listener, fd, lt, false);
+	if (lt->flags & TAG_EXTRA)
+		gone_linger(s, fd, &t);
 	return 0;
 }
 

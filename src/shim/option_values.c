@@ -48,7 +48,7 @@ static bool has_capability(unsigned cap)
 	return sys_call(SYS_capget, (long)&head, (long)data, 0, 0, 0) == 0 && data[0].effective & (1u << cap);
 }
 
-static int get_error(int fd, struct tag *t, void *val, socklen_t *len)
+static int get_error(struct shim *s, int fd, struct tag *t, void *val, socklen_t *len)
 {
 	int32_t v = 0;
 	socklen_t v_len = sizeof(v);
@@ -61,6 +61,8 @@ static int get_error(int fd, struct tag *t, void *val, socklen_t *len)
 		return -EBADF;
 	} else if (v == ECONNRESET) {
 		gone_reset(fd);
+	} else if (v == 0) {
+		v = gone_error(s, fd, t);
 	}
 	return option_put_int(v, false, val, len);
 }
@@ -268,7 +270,7 @@ static int get_socket_level(struct shim *s, int fd, struct tag *t, int name, voi
 	case SO_RCVBUF:
 		return option_put_int(option_stored(fd, t, EXTRA_RCVBUF, buffer_default(t, false)), false, val, len);
 	case SO_ERROR:
-		return get_error(fd, t, val, len);
+		return get_error(s, fd, t, val, len);
 	case SO_ACCEPTCONN:
 		return option_put_int(t->state == SOCK_LISTENING, false, val, len);
 	case SO_PEERCRED:

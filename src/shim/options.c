@@ -21,6 +21,7 @@
 #include <linux/tcp.h>
 #include <string.h>
 
+#include "shim/gone.h"
 #include "shim/options.h"
 #include "shim/udp.h"
 
@@ -386,7 +387,10 @@ int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int name, 
 			return -EINVAL;
 		return option_store_int(fd, t, key_of(level, name), v == -1 && o->min == -1 ? o->dflt : v);
 	case NATIVE:
-		return set_native(fd, t, level, name, val, len);
+		r = set_native(fd, t, level, name, val, len);
+		if (r == 0 && level == SOL_SOCKET && name == SO_LINGER)
+			gone_linger(s, fd, t);
+		return r;
 	case BOTH:
 	case ASK:
 	case NEVER:

@@ -445,13 +445,15 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 		return sys_shutdown(fd, SHUT_RDWR); /* wakes who waits in accept() */
 	case SOCK_CONNECTED:
 	case SOCK_ACCEPTED:
-		if (gone_closed(fd, t))
+		if (gone_closed(s, fd, t))
 			return -ENOTCONN;
 		/* Not SHUT_RD alone: AF_UNIX would fail the peer's writes, where TCP says nothing on the wire. */
 		if (how == SHUT_RD)
 			break;
 		t->flags |= how == SHUT_RDWR ? TAG_SHUT_RD | TAG_SHUT_WR : TAG_SHUT_WR;
 		tag_set(fd, t);
+		if (network_resets(&s->net))
+			gone_linger(s, fd, t);
 		r = sys_shutdown(fd, how);
 	}
 	return r;

@@ -140,6 +140,109 @@ static int unread_then_read(int *ret_other)
 	return us;
 }
 
+static void linger0(int fd, int on)
+{
+	struct linger l = {.l_onoff = on};
+
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) < 0)
+		abort();
+}
+
+static int reset(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	linger0(peer, 1);
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+static int reset_by_client(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	linger0(us, 1);
+	close(us);
+	*ret_other = -1;
+	return peer;
+}
+
+static int reset_with_data(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	if (send(peer, "bye", 3, 0) != 3)
+		abort();
+	linger0(peer, 1);
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+static int reset_not_meant(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	linger0(peer, 1);
+	linger0(peer, 0);
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+static int reset_to_come(int *ret_other)
+{
+	int us;
+
+	pair(&us, ret_other);
+	linger0(*ret_other, 1);
+	return us;
+}
+
+static int reset_after_shutdown(int *ret_other)
+{
+	int us, peer;
+
+	pair(&us, &peer);
+	linger0(peer, 1);
+	shutdown(peer, SHUT_WR);
+	usleep(PAUSE_US);
+	close(peer);
+	*ret_other = -1;
+	return us;
+}
+
+/* Both options are set before there is a connection. */
+static int reset_by_inheritance(int *ret_other, bool by_client)
+{
+	int port, l = listener(&port), us = socket(AF_INET, SOCK_STREAM, 0), peer;
+	struct sockaddr_in in = loop(port);
+
+	linger0(by_client ? us : l, 1);
+	if (connect(us, (struct sockaddr *)&in, sizeof(in)) < 0)
+		abort();
+	peer = accept(l, NULL, NULL);
+	close(l);
+	close(by_client ? us : peer);
+	*ret_other = -1;
+	return by_client ? peer : us;
+}
+
+static int reset_from_listener(int *ret_other)
+{
+	return reset_by_inheritance(ret_other, false);
+}
+
+static int reset_from_before(int *ret_other)
+{
+	return reset_by_inheritance(ret_other, true);
+}
+
 static int peer_shut_both(int *ret_other)
 {
 	int us;
@@ -220,6 +323,14 @@ static const struct {
 	{"closed with data on its way", closed_with_data},
 	{"closed with unread data", closed_unread},
 	{"closed with unread data and read", unread_then_read},
+	{"reset", reset},
+	{"reset by the client", reset_by_client},
+	{"reset with data on its way", reset_with_data},
+	{"reset taken back", reset_not_meant},
+	{"reset to come", reset_to_come},
+	{"shut writing and reset", reset_after_shutdown},
+	{"reset from the listener", reset_from_listener},
+	{"reset from before connect", reset_from_before},
 	{"peer shut both ways", peer_shut_both},
 	{"we shut both ways", we_shut_both},
 	{"we shut writing", we_shut_writing},
@@ -230,7 +341,7 @@ static const struct {
 	{"refused", refused},
 };
 
-/* --- the calls that write --- */
+/* --- the calls that write, and some that ask --- */
 
 static ssize_t by_send(int fd)
 {
@@ -279,6 +390,30 @@ static ssize_t by_writev(int fd)
 	return writev(fd, iov, 2);
 }
 
+static ssize_t by_recv(int fd)
+{
+	char buf[64];
+
+	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+}
+
+static ssize_t by_recvmsg(int fd)
+{
+	char buf[64];
+	struct iovec iov = {buf, sizeof(buf)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	return recvmsg(fd, &m, MSG_DONTWAIT);
+}
+
+static ssize_t by_so_error(int fd)
+{
+	int err = -1;
+	socklen_t len = sizeof(err);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0 ? -1 : err;
+}
+
 static const struct {
 	const char *name;
 	ssize_t (*write)(int fd);
@@ -289,6 +424,9 @@ static const struct {
 	{"sendto", by_sendto},
 	{"sendto an address", by_sendto_addr},
 	{"sendmsg", by_sendmsg},
+	{"recv", by_recv},
+	{"recvmsg", by_recvmsg},
+	{"SO_ERROR", by_so_error},
 	{"write", by_write},
 	{"writev", by_writev},
 };
@@ -323,7 +461,7 @@ static void one(size_t end, size_t way)
 		ssize_t n;
 		int e;
 
-		snprintf(what, sizeof(what), "write %d", i + 1);
+		snprintf(what, sizeof(what), "time %d", i + 1);
 		n = ways[way].write(fd);
 		e = errno;
 		say("ends", how, what, n, e);
