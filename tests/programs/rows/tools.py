@@ -1,5 +1,6 @@
 """tools.py: what people type when they want to see whether a port answers."""
 import json
+import re
 
 from harness import CLIENT, row
 
@@ -34,7 +35,7 @@ def netcat_openbsd(t):
     t.up("ear", 5003, "nc.openbsd", "-k", "-l", "5003")
     code, out = t.run(CLIENT, "nc.openbsd", "-z", "-v", "-w", "3", "ear", "5002-5004", code=None)
     t.has("a scan finds the open port", "5003 port .* succeeded", out)
-    t.same("and no other", 2, out.count("Connection refused"))
+    t.same("and no other", "['5002', '5004']", sorted(set(re.findall(r"port (\d+) .* failed: Connection refused", out))))
 
 
 @row("netcat-traditional", "nc.traditional:netcat-traditional")
@@ -66,7 +67,7 @@ def iperf3_udp(t):
     """iperf3 over UDP: 50 Mbit/s, hardly a datagram lost; the other way, too"""
     t.up("far", 5201, "iperf3", "-s", "--forceflush")
     for options in ([], ["-R"]):
-        out = json.loads(t.run(CLIENT, "iperf3", "-c", "far", "-u", "-b", "50M", "-t", "1", "-J", *options))
+        out = json.loads(t.run(CLIENT, "iperf3", "-c", "far", "-u", "-b", "50M", "-l", "1400", "-t", "1", "-J", *options))
         total = out["end"]["sum"]
         t.true(f"{options}: datagrams arrive", total["packets"] > 1000)
         t.true(f"{options}: fewer than 2 % are lost", total["lost_packets"] * 50 < total["packets"])

@@ -41,7 +41,7 @@ async def ask(family, **how):
 
 async def refused():
     try:
-        await asyncio.open_connection(HOST, 7001)
+        await asyncio.open_connection(ADDRESS, 7001)
     except ConnectionRefusedError:
         pass
     else:
