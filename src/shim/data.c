@@ -26,7 +26,7 @@
 static bool ours(int fd, struct shim **ret_s, struct tag *ret)
 {
 	*ret_s = shim_get();
-	return *ret_s && tag_get(fd, ret) == 0;
+	return *ret_s && !confined() && tag_get(fd, ret) == 0;
 }
 
 /* AF_UNIX says EINVAL where TCP says ENOTCONN, or what became of a connect(). Looked at when it went wrong only. */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <sys/socket.h>
 
 #include "network/network.h"
@@ -138,6 +139,13 @@ extern const struct shim_next shim_inline_calls; /* those that there are; NULL e
 MUST_CHECK int shim_owner(const struct shim *s, int fd, struct port_owner *ret);
 uint32_t shim_euid(const struct shim *s);
 bool shim_privileged(const struct shim *s); /* to ports below 1024 */
+
+/* --- a program in a sandbox of its own (confine.c): no system call that it does not ask for --- */
+extern _Atomic bool confine_filter;
+static inline bool confined(void)
+{
+	return atomic_load_explicit(&confine_filter, memory_order_relaxed);
+}
 
 /* --- the tag that rides on each socket of ours (tag.c) --- */
 enum sock_state {

@@ -13,7 +13,8 @@ void spin_mark(int fd);
 static inline bool spin_may(int fd, int flags)
 {
 	return (unsigned)fd < SPIN_FDS_MAX && !(flags & ~(MSG_NOSIGNAL | MSG_PEEK)) &&
-	       atomic_load_explicit(&spin_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1;
+	       atomic_load_explicit(&spin_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1 &&
+	       !confined();
 }
 /* As recv(2) and read(2). */
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags);

@@ -324,7 +324,7 @@ void udp_passed(const struct msghdr *m)
 				int fd;
 
 				memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
-				if (tag_get(fd, &t) == 0 && t.flags & TAG_UDP)
+				if (!confined() && tag_get(fd, &t) == 0 && t.flags & TAG_UDP)
 					fdset_add(fd);
 			}
 		at += CMSG_ALIGN(c->cmsg_len);

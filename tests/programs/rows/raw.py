@@ -91,3 +91,13 @@ def busybox(t):
     t.run(CLIENT, "/bin/busybox", "nc", "-w", "5", t.address("ear"), "5000", input="heard\n")
     t.until("the listener ends with its client", lambda: ear.popen.poll() is not None)
     t.same("busybox nc", "heard", ear.text())
+
+
+@row("sandbox", "gcc:gcc python3:python3")
+def sandbox(t):
+    """a program that installs a seccomp filter of its own, which kills it for any call it does not make itself"""
+    program = t.path("sandbox")
+    t.shell("gcc", "-Wall", "-o", program, os.path.join(HERE, "scripts", "sandbox.c"))
+    t.up("far", 7000, "python3", os.path.join(HERE, "scripts", "lines.py"))
+    for how in ("prctl", "seccomp"):
+        t.has(f"by {how}", "^all is well$", t.run(CLIENT, program, t.address("far"), "7000", how))

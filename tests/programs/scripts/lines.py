@@ -1,0 +1,14 @@
+"""What comes to TCP port 7000 goes back in capitals, slowly, so that who waits has to sleep."""
+import socketserver
+import time
+
+
+class Slow(socketserver.BaseRequestHandler):
+    def handle(self):
+        while data := self.request.recv(4096):
+            time.sleep(0.05)
+            self.request.sendall(data.upper())
+
+
+socketserver.ThreadingTCPServer.allow_reuse_address = True
+socketserver.ThreadingTCPServer(("", 7000), Slow).serve_forever()
