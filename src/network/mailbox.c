@@ -1,13 +1,16 @@
 /* src/network/mailbox.c: a mailbox: datagrams in a ring, the lock around it, the doorbell beside it.
  *
- *     file    | struct box: lock, numbers, what the socket is |  ring, a power of two, grows  |
+ *     file    | struct box: lock, numbers, what the socket is |  ring, a power of two, grows  | tail |
  *     ring    ... | slip, octets | slip, octets | slip, octets | ...     wraps at any octet
  *                 ^ at                                          ^ at + used
  *
- * put: lock, room?, copy in, ring if the mailbox was empty, unlock. take: lock, copy out, take the octet
- * of the doorbell if the mailbox is empty now, unlock. The doorbell is rung and silenced under the lock, so
- * at every moment the lock is free there is an octet in the socket exactly if there is a datagram. Neither
- * call blocks.
+ * put: lock, room?, copy in, unlock, ring if the mailbox was empty. take: lock, copy out, take the octet of
+ * the doorbell if the mailbox is empty now, unlock. Neither call blocks.
+ *
+ * The doorbell is rung after the lock is given back: whoever it wakes may run at once, in our place on our
+ * processor, and wants the lock. So a receiver that was not woken, but looked by itself, may find
+ * the mailbox empty again before the octet came. It waits for it (settle()), as the socket would look readable
+ * else; `ringing` says that one is on its way. A ringer that was killed there is found out by time.
  *
  * SO_RCVBUF counts as Linux counts: each datagram as the memory its sk_buff would take. What is over
  * the limit is dropped and counted. The ring starts small and doubles up to what the limit can need;
@@ -21,7 +24,7 @@
  * Always true while the lock is free, in a file nobody scribbled on
  *   M1  cap is a power of two, at < cap, used <= cap, n == 0 exactly if used == 0;
  *   M2  the octets of at .. at + used are n slips with their datagrams, one after the other;
- *   M3  bells octets are in the doorbell; at least one exactly if n > 0.
+ *   M3  bells octets are in the doorbell, or on their way from one of `ringing`; at least one exactly if n > 0.
  */
 #include <string.h>
 #include <sys/un.h>
@@ -30,9 +33,12 @@
 #include "network/mailbox_map.h"
 
 #define SLIP_ALIGN 8u
-#define SIGN_US 1000	 /* so long a full mailbox is believed to have a socket */
-#define RERING_US 100000 /* an octet somebody took past us is rung again after so long */
-#define BELLS_MAX 8	 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
+#define SIGN_US 1000	/* so long a mailbox that is not emptied is believed to have a socket */
+#define RERING_US 20000 /* an octet somebody took past us is rung again after so long */
+#define SETTLE_US 5000	/* so long we wait for an octet on its way: its sender may not be running */
+#define SETTLE_SPINS 100
+#define WATCH_PREEMPTED_NS 15000
+#define BELLS_MAX 8 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
 #define TRUESIZE_HEAD 256
 #define TRUESIZE_INFO 320
 #define TRUESIZE_LINEAR_MAX (16384 - TRUESIZE_INFO)
@@ -119,14 +125,15 @@ bool mailbox_alive(const struct network *n, uint64_t key)
 	return probe(n, key) != 0;
 }
 
-/* Take up to `most` octets out of our own doorbell. */
-static void silence(int doorbell, uint32_t most)
+/* Take up to `most` octets out of our own doorbell. Return: how many there were. */
+static uint32_t silence(int doorbell, uint32_t most)
 {
 	uint8_t octet[8];
 
 	for (uint32_t i = 0; i < most; i++)
 		if (raw_call(SYS_recvfrom, doorbell, (long)octet, sizeof(octet), MSG_DONTWAIT, 0, 0) < 0)
-			break;
+			return i;
+	return most;
 }
 
 /* AF_UNIX gives a datagram socket ECONNRESET when its peer, who has unread octets, turns to somebody else. So: a
@@ -182,11 +189,12 @@ static void attach(struct box_pin *p, const struct network *n, struct ring *ret)
 	volatile struct box *b = p->b;
 	uint32_t cap = b->cap, room;
 
-	if (cap > p->len_bytes - BOX_HEAD_BYTES && cap <= 2 * MAILBOX_RCVBUF_MAX && (cap & (cap - 1)) == 0) {
+	if (cap > p->len_bytes - BOX_HEAD_BYTES - BOX_TAIL_BYTES && cap <= 2 * MAILBOX_RCVBUF_MAX &&
+	    (cap & (cap - 1)) == 0) {
 		(void)!box_widen(n, p);
 		b = p->b;
 	}
-	room = (uint32_t)(p->len_bytes - BOX_HEAD_BYTES);
+	room = (uint32_t)(p->len_bytes - BOX_HEAD_BYTES - BOX_TAIL_BYTES);
 	*ret = (struct ring){.b = p->b,
 			     .mem = (uint8_t *)p->b + BOX_HEAD_BYTES,
 			     .cap = cap,
@@ -261,7 +269,20 @@ static void ring_read(const struct ring *g, uint32_t at, void *dst, uint32_t len
 
 /* --- growing --- */
 
-static int reserve(const struct network *n, uint64_t key, uint64_t len)
+static int reserve_fd(int fd, uint32_t cap)
+{
+	static const uint8_t ones[BOX_TAIL_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	uint64_t len = (uint64_t)BOX_HEAD_BYTES + cap;
+	int r = raw_fallocate(fd, 0, 0, len + BOX_TAIL_BYTES);
+
+	if (r == -EOPNOTSUPP)
+		r = (int)raw_call(SYS_ftruncate, fd, (long)(len + BOX_TAIL_BYTES), 0, 0, 0, 0);
+	if (r == 0 && raw_pwrite(fd, ones, sizeof(ones), len) != sizeof(ones))
+		r = -ENOSPC;
+	return r;
+}
+
+static int reserve(const struct network *n, uint64_t key, uint32_t cap)
 {
 	char leaf[REACH_LEAF_MAX];
 	int fd, r;
@@ -270,9 +291,7 @@ static int reserve(const struct network *n, uint64_t key, uint64_t len)
 	fd = reach_open(n, leaf, O_RDWR, 0);
 	if (fd < 0)
 		return fd;
-	r = raw_fallocate(fd, 0, 0, len);
-	if (r == -EOPNOTSUPP)
-		r = (int)raw_call(SYS_ftruncate, fd, (long)len, 0, 0, 0, 0);
+	r = reserve_fd(fd, cap);
 	raw_close(fd);
 	return r;
 }
@@ -289,11 +308,11 @@ static int make_room(const struct network *n, uint64_t key, struct box_pin *p, s
 		cap *= 2;
 	if (cap > 2 * MAILBOX_RCVBUF_MAX || cap >= 4 * (uint64_t)most)
 		return -ENOBUFS;
-	if (BOX_HEAD_BYTES + cap > p->len_bytes) {
-		r = reserve(n, key, BOX_HEAD_BYTES + cap);
+	if (BOX_HEAD_BYTES + cap + BOX_TAIL_BYTES > p->len_bytes) {
+		r = reserve(n, key, cap);
 		if (r == 0)
 			r = box_widen(n, p);
-		if (r < 0 || BOX_HEAD_BYTES + cap > p->len_bytes)
+		if (r < 0 || BOX_HEAD_BYTES + cap + BOX_TAIL_BYTES > p->len_bytes)
 			return -ENOBUFS;
 		g->b = p->b;
 		g->mem = (uint8_t *)p->b + BOX_HEAD_BYTES;
@@ -308,46 +327,51 @@ static int make_room(const struct network *n, uint64_t key, struct box_pin *p, s
 
 /* --- put --- */
 
-/* The mailbox is not empty, and nobody was rung for this datagram: does anybody live there? Asked after the
- * 1st, 2nd, 4th... datagram that found nothing taken out, and at most a millisecond later. */
-static bool looks_dead(const struct network *n, uint64_t key, struct box *b)
+/* The mailbox is not empty, and nobody was rung for this datagram: does anybody live there? */
+static bool looks_dead(const struct network *n, uint64_t key, struct box *b, uint64_t now_us)
 {
-	uint64_t now = network_now_us();
-
-	b->since_sign++;
-	if (b->since_sign < b->sign_step && now - b->sign_us < SIGN_US)
+	if (now_us - b->sign_us < SIGN_US)
 		return false;
-	b->since_sign = 0;
-	b->sign_us = now;
-	b->sign_step = b->sign_step >= 1 && b->sign_step < 1024 ? 2 * b->sign_step : 1;
+	b->sign_us = now_us;
 	return probe(n, key) == 0;
 }
 
-static void sign_of_life(struct box *b)
+/* A datagram was put in: is the doorbell to be rung? 1 yes, 0 no, -ECONNREFUSED nobody lives there. */
+static int announce(const struct network *n, uint64_t key, struct box *b, bool was_empty)
 {
-	b->since_sign = 0;
-	b->sign_step = 1;
-	b->sign_us = network_now_us();
-}
+	uint64_t now = network_now_us();
 
-/* After a datagram was put in. */
-static int announce(const struct network *n, uint64_t key, struct box *b, bool was_empty, int from)
-{
-	int r;
-
-	if (!was_empty && b->bells != 0) {
-		if (looks_dead(n, key, b))
+	if (b->bells != 0) {
+		if (!was_empty && looks_dead(n, key, b, now))
 			return -ECONNREFUSED;
-		if (b->bells >= BELLS_MAX || b->since_sign != 0 || b->sign_us - b->rang_us < RERING_US)
+		if (b->bells >= BELLS_MAX || now - b->rang_us < RERING_US)
 			return 0;
 	}
-	r = ring(n, key, from);
-	if (r < 0)
-		return r;
-	b->bells = b->bells < BELLS_MAX ? b->bells + 1 : b->bells;
-	sign_of_life(b);
-	b->rang_us = b->sign_us;
-	return 0;
+	b->bells++;
+	b->sign_us = b->rang_us = now;
+	atomic_fetch_add(&b->ringing, 1);
+	return 1;
+}
+
+static void rang(struct box *b)
+{
+	uint32_t v = atomic_load(&b->ringing);
+
+	while (v != 0 && !atomic_compare_exchange_weak(&b->ringing, &v, v - 1))
+		continue;
+}
+
+/* Ring, without the lock. Return: 0; -ECONNREFUSED; -EACCES and others, it cannot be reached. */
+static int ring_free(struct network *n, uint64_t key, struct box_pin *p, int from)
+{
+	int r = ring(n, key, from);
+
+	if (r != 1 && map_lock_take(&p->b->lock, p->me, NULL) >= 0) {
+		p->b->bells -= p->b->bells != 0;
+		map_lock_give(&p->b->lock, p->me);
+	}
+	rang(p->b);
+	return r < 0 ? r : 0;
 }
 
 int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
@@ -372,9 +396,10 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 		r = make_room(n, key, &p, &g, s.whole);
 	if (r < 0) {
 		p.b->drops++;
-		if (looks_dead(n, key, p.b))
+		if (looks_dead(n, key, p.b, network_now_us()))
 			r = -ECONNREFUSED;
-		goto out;
+		close_box(&p);
+		return r;
 	}
 	s.m.drops = p.b->drops;
 	at = g.at + g.used;
@@ -393,9 +418,11 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	g.charge += s.charge;
 	g.n++;
 	write_back(&g);
-	r = announce(n, key, p.b, was_empty, from);
-out:
-	close_box(&p);
+	r = announce(n, key, p.b, was_empty);
+	map_lock_give(&p.b->lock, p.me);
+	if (r == 1)
+		r = ring_free(n, key, &p, from);
+	box_unpin(&p);
 	return r;
 }
 
@@ -410,6 +437,70 @@ static bool others_sleep(const struct box *b, uint32_t me)
 			return true;
 	}
 	return false;
+}
+
+/* This thread goes to sleep on the doorbell, or has come back. One octet wakes one sleeper, so who takes one
+ * datagram of several wakes the next. Where there are more than seats, some are left behind until the next. */
+static void seat(struct box *b, uint32_t me, bool sleeps)
+{
+	uint32_t mine = BOX_SLEEPERS, empty = BOX_SLEEPERS;
+
+	for (uint32_t i = 0; i < BOX_SLEEPERS; i++) {
+		uint32_t tid = atomic_load_explicit(&b->sleepers[i], memory_order_relaxed);
+
+		if (tid == me)
+			mine = i;
+		else if (tid == 0 && empty == BOX_SLEEPERS)
+			empty = i;
+	}
+	if (sleeps && mine == BOX_SLEEPERS)
+		atomic_store_explicit(&b->sleepers[empty < BOX_SLEEPERS ? empty : me % BOX_SLEEPERS], me,
+				      memory_order_relaxed);
+	else if (!sleeps && mine != BOX_SLEEPERS)
+		atomic_store_explicit(&b->sleepers[mine], 0, memory_order_relaxed);
+}
+
+/* The mailbox is empty: take the octets. Return: one more is on its way. */
+static bool hush(struct box *b, int doorbell)
+{
+	bool coming = atomic_load(&b->ringing) != 0; /* asked first: what was rung before can be taken now */
+	uint32_t got = b->bells ? silence(doorbell, b->bells < BELLS_MAX ? b->bells : BELLS_MAX) : 0;
+
+	b->bells = coming && got < b->bells ? b->bells - got : 0;
+	return b->bells != 0;
+}
+
+/* Wait for the octet, without the lock. */
+static void settle(struct box_pin *p, int doorbell)
+{
+	uint64_t end = 0;
+
+	for (uint32_t i = 0;; i++) {
+		bool more;
+
+		if (i < SETTLE_SPINS)
+			raw_relax();
+		else
+			(void)raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		if (i % 8)
+			continue;
+		if (map_lock_take(&p->b->lock, p->me, NULL) < 0)
+			return;
+		more = p->b->n == 0 && p->b->bells != 0 && hush(p->b, doorbell);
+		if (more && i >= SETTLE_SPINS) {
+			uint64_t now = network_now_us();
+
+			end = end ? end : now + SETTLE_US;
+			if (now > end) { /* killed on its way, or not running: then the octet comes unannounced */
+				atomic_store(&p->b->ringing, 0);
+				p->b->bells = 0;
+				more = false;
+			}
+		}
+		map_lock_give(&p->b->lock, p->me);
+		if (!more)
+			return;
+	}
 }
 
 /* The first slip, checked. Return: false, the ring made no sense and is empty now. */
@@ -434,83 +525,94 @@ static void drop_first(struct ring *g, const struct slip *s)
 	write_back(g);
 }
 
-ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
-		     const struct iovec *iov, size_t n_iov)
+/* Under the lock; after it, *ret_late: an octet is to be waited for; *ret_pass: the next sleeper is to be woken. */
+static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, enum mailbox_how how, struct letter *ret,
+		    const struct iovec *iov, size_t n_iov, bool *ret_late, bool *ret_pass)
 {
-	struct box_pin p;
-	struct ring g;
 	struct slip s;
 	uint32_t at, left;
 	ssize_t done = 0;
-	int r = open_box(n, key, &p, &g);
 
-	if (r < 0)
-		return r;
-	if (p.b->state.err != 0) {
-		close_box(&p);
+	if (p->b->state.err != 0)
 		return -ECOMM;
-	}
-	if (g.n == 0 || !first_slip(&g, &s)) {
-		if (p.b->bells) {
-			silence(doorbell, BELLS_MAX);
-			p.b->bells = 0;
-		}
-		close_box(&p);
+	if (g->n == 0 || !first_slip(g, &s)) {
+		*ret_late = hush(p->b, doorbell);
+		if (how & MAILBOX_SLEEP)
+			seat(p->b, (uint32_t)p->me, true);
 		return -EAGAIN;
 	}
-	at = g.at + (uint32_t)sizeof(s);
+	seat(p->b, (uint32_t)p->me, false);
+	at = g->at + (uint32_t)sizeof(s);
 	left = s.m.len_bytes;
 	for (size_t i = 0; i < n_iov && left; i++) {
 		uint32_t part = iov[i].iov_len < left ? (uint32_t)iov[i].iov_len : left;
 
 		if (!part)
 			continue;
-		ring_read(&g, at, iov[i].iov_base, part);
+		ring_read(g, at, iov[i].iov_base, part);
 		at += part;
 		left -= part;
 		done += part;
 	}
-	p.b->since_sign = 0;
-	p.b->sign_step = 1;
-	if (!peek) {
-		drop_first(&g, &s);
-		if (g.n == 0) {
-			silence(doorbell, p.b->bells == 1 ? 1 : BELLS_MAX);
-			p.b->bells = 0;
-		} else if (others_sleep(p.b, (uint32_t)p.me)) {
-			/* One octet woke one sleeper, and there is work for another: the same octet again. */
-			silence(doorbell, 1);
-			if (ring(n, key, doorbell) < 0 && p.b->bells)
-				p.b->bells--;
-		}
-	}
-	close_box(&p);
 	*ret = s.m;
+	ret->family = p->b->state.family == PORT_FAMILY_6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
+	if (how & MAILBOX_PEEK)
+		return done;
+	drop_first(g, &s);
+	if (g->n == 0) {
+		*ret_late = hush(p->b, doorbell);
+	} else if (others_sleep(p->b, (uint32_t)p->me)) {
+		/* The same octet again, for another one. */
+		(void)silence(doorbell, 1);
+		atomic_fetch_add(&p->b->ringing, 1);
+		*ret_pass = true;
+	}
 	return done;
 }
 
-void mailbox_sleep(struct network *n, uint64_t key, bool sleeps)
+ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
+		     const struct iovec *iov, size_t n_iov)
 {
 	struct box_pin p;
-	uint32_t me, seat = BOX_SLEEPERS;
+	struct ring g;
+	bool late = false, pass = false;
+	ssize_t r = open_box(n, key, &p, &g);
 
-	if (box_pin(n, key, &p) < 0)
-		return;
-	me = (uint32_t)p.me;
-	for (uint32_t i = 0; i < BOX_SLEEPERS && seat == BOX_SLEEPERS; i++)
-		if (atomic_load(&p.b->sleepers[i]) == me)
-			seat = i;
-	if (!sleeps && seat < BOX_SLEEPERS)
-		atomic_store(&p.b->sleepers[seat], 0);
-	for (uint32_t i = 0; sleeps && i < BOX_SLEEPERS && seat == BOX_SLEEPERS; i++) {
-		uint32_t none = 0;
-
-		if (atomic_compare_exchange_strong(&p.b->sleepers[i], &none, me))
-			seat = i;
-	}
-	if (sleeps && seat == BOX_SLEEPERS) /* more than there are seats for: some of those are left behind */
-		atomic_store(&p.b->sleepers[me % BOX_SLEEPERS], me);
+	if (r < 0)
+		return r;
+	r = take(&p, &g, doorbell, how, ret, iov, n_iov, &late, &pass);
+	map_lock_give(&p.b->lock, p.me);
+	if (late)
+		settle(&p, doorbell);
+	if (pass)
+		(void)ring_free(n, key, &p, doorbell);
 	box_unpin(&p);
+	return r;
+}
+
+bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns)
+{
+	struct timespec t;
+	struct box_pin p;
+	uint64_t start = 0, last = 0, now;
+	bool there = false;
+
+	if (box_hold(n, key, &p) < 0)
+		return false;
+	for (;;) {
+		for (int i = 0; i < 32 && !there; i++) {
+			there = *(volatile uint32_t *)&p.b->n != 0;
+			raw_relax();
+		}
+		(void)clock_gettime(CLOCK_MONOTONIC, &t);
+		now = (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+		start = start ? start : now;
+		if (there || now - start > limit_ns || (last && now - last > WATCH_PREEMPTED_NS))
+			break;
+		last = now;
+	}
+	box_drop(&p);
+	return there;
 }
 
 int mailbox_count(struct network *n, uint64_t key, uint32_t *ret_drops, uint32_t *ret_letters, uint32_t *ret_next_len)
@@ -541,7 +643,7 @@ int mailbox_load(struct network *n, uint64_t key, struct mailbox_state *ret)
 {
 	struct box_pin p;
 	struct ring g;
-	int r = box_pin(n, key, &p);
+	int r = box_hold(n, key, &p);
 
 	if (r < 0)
 		return r;
@@ -554,10 +656,10 @@ int mailbox_load(struct network *n, uint64_t key, struct mailbox_state *ret)
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&p.b->seq, memory_order_relaxed) != seq)
 			continue;
-		box_unpin(&p);
+		box_drop(&p);
 		return sane(ret) ? 0 : -EUCLEAN;
 	}
-	box_unpin(&p);
+	box_drop(&p);
 	r = open_box(n, key, &p, &g); /* somebody changes it just now, or died over it */
 	if (r < 0)
 		return r;
@@ -605,12 +707,14 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 	r = sane(&s) ? change(ctx, &s, p.b->errors) : -EUCLEAN;
 	if (r >= 0)
 		store_state(p.b, &s);
-	if (g.n != 0) {
-		/* Marking an error empties the doorbell (shim/udp_error.c): the octet belongs there again. */
-		r = ring(n, key, -1) < 0 ? r : r;
-		p.b->bells = BELLS_MAX;
-	}
-	close_box(&p);
+	/* Marking an error emptied the doorbell: the octet belongs there again. */
+	p.b->bells = g.n ? BELLS_MAX : 0; /* more than there are; all are taken in the end */
+	if (g.n)
+		atomic_fetch_add(&p.b->ringing, 1);
+	map_lock_give(&p.b->lock, p.me);
+	if (g.n)
+		(void)ring_free(n, key, &p, -1);
+	box_unpin(&p);
 	return r;
 }
 
@@ -694,7 +798,6 @@ static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint
 			.inode = inode,
 			.made_ns = boot_ns(),
 			.cap = BOX_RING_FIRST,
-			.sign_step = 1,
 			.state = {.host = host,
 				  .family = (uint8_t)family,
 				  .bound = six ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4,
@@ -709,9 +812,7 @@ static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint
 	fd = reach_open(n, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
 	if (fd < 0)
 		return fd;
-	r = raw_fallocate(fd, 0, 0, BOX_HEAD_BYTES + BOX_RING_FIRST);
-	if (r == -EOPNOTSUPP)
-		r = (int)raw_call(SYS_ftruncate, fd, BOX_HEAD_BYTES + BOX_RING_FIRST, 0, 0, 0, 0);
+	r = reserve_fd(fd, BOX_RING_FIRST);
 	if (r == 0)
 		r = write_all(fd, (const char *)&b, sizeof(b) - sizeof(b.members) - sizeof(b.errors));
 	raw_close(fd);
@@ -725,12 +826,12 @@ static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint
 static int is_ours(const struct network *n, uint64_t key, uint64_t inode)
 {
 	struct box_pin p;
-	int r = box_pin(n, key, &p);
+	int r = box_hold(n, key, &p);
 
 	if (r < 0)
 		return r;
 	r = p.b->inode == inode && p.b->made_ns <= boot_ns();
-	box_unpin(&p);
+	box_drop(&p);
 	return r;
 }
 

@@ -45,8 +45,9 @@ struct letter {
 	uint32_t drops;	  /* SO_RXQ_OVFL: how many were lost before it was put in */
 	uint16_t segment; /* UDP_GRO: length of each segment; 0: one datagram */
 	uint8_t ttl, tos;
-	uint8_t many; /* enum letter_many: whom it was sent to */
-	uint8_t pad[7];
+	uint8_t many;	/* enum letter_many: whom it was sent to */
+	uint8_t family; /* out: enum port_family of the socket that took it */
+	uint8_t pad[6];
 };
 enum letter_many { LETTER_ONE, LETTER_BROADCAST, LETTER_MULTICAST };
 
@@ -76,7 +77,8 @@ struct mailbox_state {
 	uint32_t host;		/* whose port table its claim is in */
 	uint8_t family;		/* enum port_family */
 	uint8_t connected;	/* to peer */
-	uint8_t n_errors, pad;	/* in errors[] */
+	uint8_t n_errors;	/* in errors[] */
+	uint8_t shut;		/* 1 << SHUT_RD, 1 << SHUT_WR */
 	struct port_addr bound; /* what bind() said; the wildcard of the family before */
 	struct port_addr local; /* what getsockname() says */
 	struct port_addr peer;
@@ -130,19 +132,20 @@ int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group
  */
 MUST_CHECK int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 			   size_t n_iov);
+enum mailbox_how { MAILBOX_TAKE = 0, MAILBOX_PEEK = 1, MAILBOX_SLEEP = 2 };
 /**
  * mailbox_take() - take the oldest datagram out
  * @doorbell: the socket itself: its octet is taken with the last datagram
- * @peek:     leave it in
+ * @how:      PEEK leaves it in. SLEEP: when there is none, this thread goes to sleep in recv(2) on the doorbell,
+ *            and comes back here: who takes one of several datagrams wakes the next sleeper
  * @iov:      as much as fits is copied; ret->len_bytes is the whole
  *
  * Return: octets copied; -EAGAIN, none; -ECOMM, an error waits in the state; -ENOENT, no such mailbox; -ETIMEDOUT; -EUCLEAN.
  */
-MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
+MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
 				const struct iovec *iov, size_t n_iov);
-/* Tell that this thread goes to sleep on the doorbell, or has come back: who takes one datagram of several
- * wakes the next sleeper. */
-void mailbox_sleep(struct network *n, uint64_t key, bool sleeps);
+/* Look whether a datagram comes, for so long at most, without a system call. */
+bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns);
 /* Have poll() show ERR on the doorbell, and its SO_ERROR say ECONNRESET, until that is asked. For use inside
  * mailbox_change_errors() only: the doorbell's octets are lost, and put back by it. */
 void mailbox_mark(const struct network *n, uint64_t key, int doorbell);

@@ -1,9 +1,14 @@
 /* src/network/mailbox_map.c: mailboxes mapped into this process, kept in a small table.
  *
- * Sets of four, found by key. An entry is used between pin and unpin; who wants its place takes it only
- * while nobody does: CAS pins 0 -> TAKEN. So threads need no lock, and a signal handler finds nothing half
- * done: signals are blocked while an entry is pinned. A child of fork() made while another thread
- * had one pinned never gives that entry up; where a whole set is pinned, the file is mapped for the one call.
+ * Sets of four, found by key. An entry is used between hold and drop; who wants its place takes it only
+ * while nobody does: CAS pins 0 -> TAKEN. So threads and signal handlers need no lock. A child of fork() made while
+ * another thread held one, and a handler that jumps out, never give that entry up; where a whole set is
+ * held, the file is mapped for the one call.
+ *
+ * Touching a file that somebody has cut short is SIGBUS. So the kernel is made to look first, in a call that is
+ * made anyway: rt_sigprocmask(2) reads the set of signals to block from the file's last octets, which are
+ * all ones, and says EFAULT if they are gone. Where they hold something else (the ring has grown over them, or
+ * a scribble) the signals are blocked once more, from our own memory.
  *
  * A ring grows (mailbox.c). Then the longer file is mapped at another place and the shorter mapping stays
  * until the entry is given up, because other threads may stand in it. Sizes double, so all of
@@ -63,8 +68,8 @@ static void *map_file(const struct network *n, uint64_t key, size_t *ret_len, in
 		return NULL;
 	}
 	r = raw_fstat(fd, &st);
-	if (r == 0 && (!S_ISREG(st.st_mode) || st.st_size < (off_t)(BOX_HEAD_BYTES + BOX_RING_FIRST) ||
-		       st.st_size > (off_t)BOX_HEAD_BYTES + 2 * MAILBOX_RCVBUF_MAX))
+	if (r == 0 && (!S_ISREG(st.st_mode) || st.st_size < (off_t)(BOX_HEAD_BYTES + BOX_RING_FIRST + BOX_TAIL_BYTES) ||
+		       st.st_size > (off_t)(BOX_HEAD_BYTES + 2 * MAILBOX_RCVBUF_MAX + BOX_TAIL_BYTES)))
 		r = -EUCLEAN;
 	if (r == 0) {
 		p = raw_mmap((size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
@@ -92,8 +97,7 @@ static bool take_newest(struct box_entry *e, struct box_pin *ret)
 	ret->b = e->maps[i - 1].p;
 	ret->len_bytes = e->maps[i - 1].len_bytes;
 	ret->e = e;
-	/* Cut short by somebody: touching it would be SIGBUS. */
-	return raw_readable((uint8_t *)ret->b + ret->len_bytes - 8);
+	return true;
 }
 
 static void let_go(struct box_entry *e)
@@ -131,7 +135,7 @@ static struct box_entry *take_place(struct box_entry *set)
 	return NULL;
 }
 
-static int pin_blocked(const struct network *n, uint64_t key, struct box_pin *ret)
+static int hold(const struct network *n, uint64_t key, struct box_pin *ret)
 {
 	struct box_entry *set = entries[key % SETS], *e;
 	size_t len;
@@ -149,7 +153,7 @@ static int pin_blocked(const struct network *n, uint64_t key, struct box_pin *re
 	p = map_file(n, key, &len, &r);
 	if (!p)
 		return r;
-	*ret = (struct box_pin){.b = p, .len_bytes = len, .sigmask = ret->sigmask, .me = ret->me};
+	*ret = (struct box_pin){.b = p, .len_bytes = len};
 	e = take_place(set);
 	if (!e)
 		return 0;
@@ -162,16 +166,49 @@ static int pin_blocked(const struct network *n, uint64_t key, struct box_pin *re
 	return 0;
 }
 
+static const uint8_t *tail(const struct box_pin *p)
+{
+	return (const uint8_t *)p->b + p->len_bytes - BOX_TAIL_BYTES;
+}
+
+int box_hold(const struct network *n, uint64_t key, struct box_pin *ret)
+{
+	int r = hold(n, key, ret);
+
+	if (r < 0 || raw_readable(tail(ret)))
+		return r;
+	box_drop(ret);
+	box_forget(key);
+	return -EUCLEAN;
+}
+
+void box_drop(struct box_pin *p)
+{
+	if (p->e)
+		let_go(p->e);
+	else
+		raw_munmap(p->b, p->len_bytes);
+}
+
 int box_pin(const struct network *n, uint64_t key, struct box_pin *ret)
 {
-	int r;
+	uint64_t ignored;
+	int r = hold(n, key, ret);
 
-	ret->sigmask = raw_sigmask_block_all();
-	ret->me = lock_me();
-	r = pin_blocked(n, key, ret);
 	if (r < 0)
-		raw_sigmask_restore(ret->sigmask);
-	return r;
+		return r;
+	r = (int)raw_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)tail(ret), (long)&ret->sigmask, sizeof(ret->sigmask), 0,
+			  0);
+	if (r < 0) {
+		box_drop(ret);
+		box_forget(key);
+		return -EUCLEAN;
+	}
+	memcpy(&ignored, tail(ret), sizeof(ignored));
+	if (ignored != UINT64_MAX)
+		(void)raw_sigmask_block_all();
+	ret->me = lock_me();
+	return 0;
 }
 
 int box_widen(const struct network *n, struct box_pin *p)
@@ -209,10 +246,7 @@ int box_widen(const struct network *n, struct box_pin *p)
 
 void box_unpin(struct box_pin *p)
 {
-	if (p->e)
-		let_go(p->e);
-	else
-		raw_munmap(p->b, p->len_bytes);
+	box_drop(p);
 	raw_sigmask_restore(p->sigmask);
 }
 

@@ -9,6 +9,7 @@
 #define BOX_SLEEPERS 8u
 #define BOX_HEAD_BYTES (16u << 10) /* the ring begins here */
 #define BOX_RING_FIRST (4u << 10)
+#define BOX_TAIL_BYTES 8u /* after the ring, all ones: see box_pin() */
 #define BOX_LEAF_MAX 48
 
 /* The file's first octets. cap, at, used... are the ring's, changed under the lock. */
@@ -21,10 +22,10 @@ struct box {
 	uint32_t at, used;    /* where the oldest begins, and how many octets are taken */
 	uint32_t n, charge;   /* datagrams, and what they count against SO_RCVBUF */
 	uint32_t drops;
-	uint32_t bells;	     /* octets we rang that nobody has taken */
-	uint32_t since_sign; /* datagrams put since the socket was last known to live */
-	uint32_t sign_step;  /* look again after so many */
-	uint64_t sign_us, rang_us;
+	uint32_t bells;		  /* octets rung, or about to be, that nobody has taken */
+	_Atomic uint32_t ringing; /* by so many, just now */
+	uint32_t pad0;
+	uint64_t sign_us, rang_us;		 /* when it was last known to have a socket; and rung */
 	_Atomic uint32_t sleepers[BOX_SLEEPERS]; /* tids */
 	struct mailbox_state state;
 	uint32_t n_members, pad;
@@ -33,7 +34,7 @@ struct box {
 };
 static_assert(sizeof(struct box) <= BOX_HEAD_BYTES, "the ring follows");
 
-/* A mailbox held mapped, between pin and unpin; signals are blocked so long. */
+/* A mailbox held mapped. */
 struct box_pin {
 	struct box *b;
 	size_t len_bytes;    /* of the mapping, ring included */
@@ -41,6 +42,10 @@ struct box_pin {
 	uint64_t sigmask;
 	uint64_t me; /* lock_me() */
 };
+/* To look only. */
+MUST_CHECK int box_hold(const struct network *n, uint64_t key, struct box_pin *ret);
+void box_drop(struct box_pin *p);
+/* To change: all signals are blocked until unpin. */
 MUST_CHECK int box_pin(const struct network *n, uint64_t key, struct box_pin *ret);
 /* The file has grown: map all of it. The mapping's place changes. */
 MUST_CHECK int box_widen(const struct network *n, struct box_pin *p);

@@ -60,6 +60,16 @@ static inline long raw_pass(long nr, long a, long b, long c, long d, long e)
 	return raw_call(nr, a, b, c, d, e, pass_value(nr, a));
 }
 
+/* In a loop that waits for another processor. */
+static inline void raw_relax(void)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("pause");
+#else
+	__asm__ volatile("yield");
+#endif
+}
+
 static inline int raw_openat(int dir, const char *path, int flags, unsigned mode)
 {
 	return (int)raw_call(SYS_openat, dir, (long)path, flags, (long)mode, 0, 0);

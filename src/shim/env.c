@@ -56,7 +56,12 @@ static ssize_t first_send(int fd, const void *buf, size_t len, int flags)
 	return shim_next()->send(fd, buf, len, flags);
 }
 
-struct shim_hot shim_hot = {first_read, first_write, first_readv, first_writev, first_send};
+static int first_close(int fd)
+{
+	return shim_next()->close(fd);
+}
+
+struct shim_hot shim_hot = {first_read, first_write, first_readv, first_writev, first_send, first_close};
 static _Atomic int phase, next_phase;
 static char env_preload[NETWORK_PATH_MAX + 16], env_dir[NETWORK_PATH_MAX + 32], env_host[NETWORK_NAME_MAX + 16],
 	env_run[32];
@@ -155,7 +160,7 @@ static int find_next(void)
 #define FIND_ONE(type, name, args) FIND(type, name, args)
 	SHIM_NEXT_LIST(FIND_ONE)
 	shim_next_inline(&next);
-	shim_hot = (struct shim_hot){next.read, next.write, next.readv, next.writev, next.send};
+	shim_hot = (struct shim_hot){next.read, next.write, next.readv, next.writev, next.send, next.close};
 	return ON;
 }
 

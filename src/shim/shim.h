@@ -93,6 +93,7 @@ struct if_nameindex;
 	X(ssize_t, writev, (int, const struct iovec *, int))                                                      \
 	X(int, recvmmsg, (int, struct mmsghdr *, unsigned, int, struct timespec *))                               \
 	X(int, sendmmsg, (int, struct mmsghdr *, unsigned, int))                                                  \
+	X(int, close, (int))                                                                                      \
 	X(int, dup, (int))                                                                                        \
 	X(int, dup2, (int, int))                                                                                  \
 	X(int, dup3, (int, int, int))                                                                             \
@@ -130,6 +131,7 @@ struct shim_hot {
 	ssize_t (*readv)(int, const struct iovec *, int);
 	ssize_t (*writev)(int, const struct iovec *, int);
 	ssize_t (*send)(int, const void *, size_t, int);
+	int (*close)(int);
 };
 extern struct shim_hot shim_hot;
 /* Puts inline system calls in the place of libc's (next.c), so that they pass the second net. */

@@ -445,8 +445,15 @@ int udp_name(const struct udp *u, bool peer, struct sockaddr *sa, socklen_t *len
 			  len);
 }
 
+static int set_shut(void *ctx, struct mailbox_state *s)
+{
+	s->shut |= *(const uint8_t *)ctx;
+	return 0;
+}
+
 int udp_shutdown(const struct udp *u, int how)
 {
+	uint8_t shut = how == SHUT_RDWR ? 1 << SHUT_RD | 1 << SHUT_WR : (uint8_t)(1 << (how & 1));
 	struct mailbox_state st;
 	struct tag t;
 	int r;
@@ -461,6 +468,9 @@ int udp_shutdown(const struct udp *u, int how)
 	if (how != SHUT_RD)
 		t.flags |= TAG_SHUT_WR;
 	tag_set(u->fd, &t);
+	r = udp_change(u, set_shut, &shut);
+	if (r < 0)
+		return r;
 	(void)sys_shutdown(u->fd, how); /* wakes who waits, and poll() shows it */
 	return udp_peek(u, &st) == 0 && st.connected ? 0 : -ENOTCONN;
 }

@@ -177,6 +177,47 @@ EXPORT(ssize_t, __send, (int fd, const void *buf, size_t len, int flags))
 	return shim_send(fd, buf, len, flags);
 }
 
+/* The last copy of the socket takes its claim and its mailbox along, at once. Whose close() we do not see (the end of
+ * a program, dup2() over it), is found dead by the next who looks. */
+static __attribute__((noinline)) int slow_close(int fd)
+{
+	struct port_claim c;
+	struct port_ref ref;
+	struct udp u;
+	struct tag t;
+	uint64_t word = fdset_word(fd);
+	bool had;
+	int r, saved;
+
+	if (!udp_check(fd, &u) || tag_get(fd, &t) < 0)
+		return shim_next()->close(fd);
+	had = sock_claim(u.s, fd, &t, &ref, &c) == 0;
+	fdset_remove(fd, word);
+	r = shim_next()->close(fd);
+	saved = errno;
+	if (!mailbox_alive(&u.s->net, u.key)) {
+		if (had) {
+			(void)network_dead(&u.s->net, t.host, ref);
+			network_udp_changed(&u.s->net, t.host);
+		}
+		mailbox_unlink(&u.s->net, u.key);
+	}
+	errno = saved;
+	return r;
+}
+
+EXPORT(int, close, (int fd))
+{
+	if (__builtin_expect(fdset_maybe(fd), 0))
+		return slow_close(fd);
+	return shim_hot.close(fd);
+}
+
+EXPORT(int, __close, (int fd))
+{
+	return shim_close(fd);
+}
+
 /* --- several at once --- */
 
 static uint64_t now_ns(void)

@@ -9,6 +9,9 @@
 #include "shim/udp.h"
 
 #define WAKES_MAX 1000000
+#define LOOK_START_NS 20000u
+#define LOOK_MAX_NS 50000u
+#define SKIP_MAX 1024u
 #ifndef IP_RECVORIGDSTADDR
 #define IP_RECVORIGDSTADDR 20
 #endif
@@ -142,11 +145,9 @@ static int wait_bell(const struct udp *u)
 	struct tag t;
 	ssize_t n;
 
-	mailbox_sleep(&u->s->net, u->key, true);
 	n = shim_next()->recv(u->fd, &octet, 1, MSG_PEEK);
 	r = n < 0 ? -errno : 0;
 	errno = saved;
-	mailbox_sleep(&u->s->net, u->key, false);
 	if (r == -ECONNRESET)
 		return 0; /* how an error of ours shows on the doorbell (udp_error.c) */
 	if (n == 0 && tag_get(u->fd, &t) == 0 && t.flags & TAG_SHUT_RD)
@@ -154,10 +155,36 @@ static int wait_bell(const struct udp *u)
 	return r;
 }
 
+/* Look for a while before sleeping, where that has paid: the policy is spin.c's, for streams. */
+static bool look(const struct udp *u)
+{
+	static _Atomic uint32_t skip, backoff = 1, look_ns = LOOK_START_NS;
+	uint32_t left = atomic_load_explicit(&skip, memory_order_relaxed), ns, b;
+
+	if (left) {
+		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
+		return false;
+	}
+	ns = atomic_load_explicit(&look_ns, memory_order_relaxed);
+	if (mailbox_watch(&u->s->net, u->key, ns)) {
+		atomic_store_explicit(&backoff, 1, memory_order_relaxed);
+		atomic_store_explicit(&look_ns, ns * 2 < LOOK_MAX_NS ? ns * 2 : LOOK_MAX_NS, memory_order_relaxed);
+		return true;
+	}
+	b = atomic_load_explicit(&backoff, memory_order_relaxed);
+	b = b < SKIP_MAX ? b * 2 : SKIP_MAX;
+	atomic_store_explicit(&backoff, b, memory_order_relaxed);
+	atomic_store_explicit(&skip, b, memory_order_relaxed);
+	atomic_store_explicit(&look_ns, LOOK_START_NS, memory_order_relaxed);
+	return false;
+}
+
 static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *iov, size_t n_iov, int flags)
 {
+	enum mailbox_how peek = flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE, how = peek;
+
 	for (int i = 0; i < WAKES_MAX; i++) {
-		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, flags & MSG_PEEK, l, iov, n_iov);
+		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, how, l, iov, n_iov);
 
 		if (n == -ECOMM) {
 			int e = udp_take_error(u);
@@ -170,9 +197,16 @@ static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *i
 			n = -EAGAIN;
 		if (n != -EAGAIN && n != -ENOENT)
 			return n;
-		if (flags & MSG_DONTWAIT || sock_nonblocking(u->fd))
-			return -EAGAIN;
-		n = wait_bell(u);
+		if (how & MAILBOX_SLEEP) {
+			n = wait_bell(u);
+		} else {
+			if (flags & MSG_DONTWAIT || sock_nonblocking(u->fd))
+				return -EAGAIN;
+			if (look(u))
+				continue;
+			how = peek | MAILBOX_SLEEP; /* and look once more, as one who will sleep */
+			continue;
+		}
 		if (n < 0)
 			return n;
 		if (n == 1) {
@@ -187,7 +221,6 @@ ssize_t udp_recvmsg(const struct udp *u, struct msghdr *m, int flags)
 {
 	struct letter l;
 	socklen_t name_len = m->msg_namelen;
-	struct tag t;
 	ssize_t n;
 	int r;
 
@@ -212,9 +245,7 @@ ssize_t udp_recvmsg(const struct udp *u, struct msghdr *m, int flags)
 	if (m->msg_controllen)
 		fill_control(u, m, &l);
 	if (m->msg_name) {
-		r = tag_get(u->fd, &t);
-		if (r == 0)
-			r = addr_write(t.family, &l.src, l.src_port, m->msg_name, &name_len);
+		r = addr_write((enum port_family)l.family, &l.src, l.src_port, m->msg_name, &name_len);
 		if (r < 0)
 			return shim_ret(r);
 		m->msg_namelen = name_len;

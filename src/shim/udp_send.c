@@ -342,7 +342,6 @@ static int send_it(const struct udp *u, const struct msghdr *m, int flags, size_
 	struct mailbox_state st;
 	struct out o = {0};
 	struct cork *k;
-	struct tag t;
 	bool more;
 	int r = udp_load(u, &st);
 
@@ -370,7 +369,7 @@ static int send_it(const struct udp *u, const struct msghdr *m, int flags, size_
 		if (r)
 			return -r;
 	}
-	if (tag_get(u->fd, &t) == 0 && t.flags & TAG_SHUT_WR)
+	if (st.shut & 1 << SHUT_WR)
 		return -EPIPE;
 	k = cork_of(u->cookie, false);
 	more = flags & MSG_MORE || udp_opt(&st, UDP_OPT_CORK);
