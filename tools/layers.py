@@ -48,7 +48,7 @@ LIBC_ONLY = {"base", "port", "wire", "stack", "network", "shim"}
 LIBC_HEADERS = HEART_HEADERS | {
     "alloca.h", "arpa/inet.h", "dirent.h", "dlfcn.h", "elf.h", "endian.h", "fcntl.h", "getopt.h", "grp.h",
     "ifaddrs.h", "link.h", "locale.h", "math.h", "mqueue.h", "netdb.h", "paths.h", "poll.h", "pthread.h",
-    "pwd.h", "resolv.h", "sched.h", "setjmp.h", "signal.h", "spawn.h", "stdio_ext.h", "syscall.h", "syslog.h",
+    "pwd.h", "resolv.h", "sched.h", "setjmp.h", "signal.h", "spawn.h", "stdio_ext.h", "syscall.h", "syslog.h", "wordexp.h",
     "termios.h", "time.h", "ucontext.h", "unistd.h", "wait.h"}
 LIBC_FOLDERS = ("asm/", "bits/", "gnu/", "linux/", "net/", "netinet/", "sys/")
 

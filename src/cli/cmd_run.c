@@ -195,7 +195,8 @@ static bool put_preload(const char *shim)
 static bool put_no_proxy(struct cli *cli)
 {
 	const char *old = getenv("no_proxy") ? getenv("no_proxy") : getenv("NO_PROXY");
-	char list[32768], a[PORT_ADDR_STR_MAX];
+	static char list[32768]; /* not on a stack that may be 64 KiB */
+	char a[PORT_ADDR_STR_MAX];
 	struct network_info info;
 	uint32_t n = network_n_hosts(&cli->net);
 	size_t at;
@@ -370,7 +371,7 @@ static int run(struct cli *cli)
 	struct network_options o = {.create = true};
 	bool quiet = false, verbose = false, privileged_given = false;
 	struct net2 net2 = {.net = &cli->net};
-	char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
+	static char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
 	struct network_host host;
 	char **argv;
 	int c, r;

@@ -27,6 +27,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -68,7 +69,25 @@ struct program {
 	char **argv;
 	sigset_t mask;
 	struct sigaction chld;
+	bool activated;
 };
+
+/* A manager that started us with listeners of its own (sd_listen_fds(3)) meant the program: it wrote our number
+ * into LISTEN_PID, and the program, which inherits the descriptors, is to find its own there. */
+static bool activation_is_ours(void)
+{
+	const char *pid = getenv("LISTEN_PID");
+
+	return pid && atoi(pid) == getpid();
+}
+
+static void pass_activation(void)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", getpid());
+	setenv("LISTEN_PID", text, 1);
+}
 
 /* In the program's process: as we were called, then the program. Never returns. */
 static void become(void *ctx, int tell_fd)
@@ -78,6 +97,8 @@ static void become(void *ctx, int tell_fd)
 
 	sigaction(SIGCHLD, &p->chld, NULL);
 	sigprocmask(SIG_SETMASK, &p->mask, NULL);
+	if (p->activated)
+		pass_activation();
 	execv(p->path, p->argv);
 	e = errno;
 	if (e == ENOEXEC) { /* a script without a first line: sh reads it, as from a shell */
@@ -253,7 +274,7 @@ int relay_run(const char *path, char **argv, const struct relay *r, struct relay
 {
 	static struct bell bell; /* the thread outlives us */
 	struct sigaction dfl = {.sa_handler = SIG_DFL};
-	struct program program = {.path = path, .argv = argv};
+	struct program program = {.path = path, .argv = argv, .activated = activation_is_ours()};
 	struct watch w = {.relay = r, .end = ret, .front = -1};
 	int signal_fd, event_fd = -1, front[2] = {-1, -1}, err = 0;
 	pthread_t thread;

@@ -176,6 +176,10 @@ MUST_CHECK int network_path_connect(const struct network *n, int fd, uint32_t ho
 				    const struct port_claim *c);
 void network_path_unlink(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c);
 
+/* What the name of a listening socket says, as getsockname(2) gives it (len_bytes of sun_path). The address, port,
+ * protocol and family are set; the scope of a link-local address is not in it. Return: 0; -ENOENT, not such a name. */
+MUST_CHECK int network_path_parse(const char *path, size_t len_bytes, struct port_claim *ret);
+
 /* What a client's abstract name says, and so both ends know (MECHANISMS, 1). */
 struct network_name {
 	struct port_tuple tuple; /* local = the client's side */

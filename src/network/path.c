@@ -98,6 +98,22 @@ bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_
 	return true;
 }
 
+int network_path_parse(const char *path, size_t len_bytes, struct port_claim *ret)
+{
+	char leaf[PATH_LEAF_MAX];
+	struct port_ref ref;
+	uint32_t host;
+	size_t len = strnlen(path, len_bytes), from = len;
+
+	while (from > 0 && path[from - 1] != '/')
+		from--;
+	if (from == 0 || len - from >= sizeof(leaf))
+		return -ENOENT;
+	memcpy(leaf, path + from, len - from);
+	leaf[len - from] = '\0';
+	return path_leaf_parse(leaf, &host, &ref, ret) ? 0 : -ENOENT;
+}
+
 static void leaf_of(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[REACH_LEAF_MAX])
 {
 	char leaf[PATH_LEAF_MAX];

@@ -13,8 +13,9 @@
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
+#include <wordexp.h>
 
-#include "shim/shim.h"
+#include "shim/resolve.h"
 
 #define ENV_ENTRIES_MAX 16384 /* 128 KiB of pointers */
 #define PRELOAD_MAX 16384
@@ -134,7 +135,7 @@ EXPORT(int, execvp, (const char *file, char *const *argv))
 
 EXPORT(int, fexecve, (int fd, char *const *argv, char *const *env))
 {
-	return shim_next()->fexecve(fd, argv, WITH_OURS(env));
+	return shim_next()->fexecve(fd, argv, env ? WITH_OURS(env) : env); /* glibc: EINVAL */
 }
 
 EXPORT(int, execveat, (int fd, const char *path, char *const *argv, char *const *env, int flags))
@@ -218,13 +219,15 @@ EXPORT(int, execle, (const char *path, const char *first, ...))
 }
 
 /* libc starts the shell itself, with the program's environment as it stands. One that was cleared gets ours
- * for as long as that takes. */
-#define WITH_ENVIRON(result, call)                     \
-	do {                                           \
-		char **theirs_ = environ;              \
-		environ = (char **)WITH_OURS(theirs_); \
-		result = (call);                       \
-		environ = theirs_;                     \
+ * for as long as that takes; when another thread has set a variable meanwhile, what it made is left. */
+#define WITH_ENVIRON(result, call)                          \
+	do {                                                \
+		char **theirs_ = environ;                   \
+		char **ours_ = (char **)WITH_OURS(theirs_); \
+		environ = ours_;                            \
+		result = (call);                            \
+		if (environ == ours_)                       \
+			environ = theirs_;                  \
 	} while (0)
 
 EXPORT(int, system, (const char *command))
@@ -244,5 +247,18 @@ EXPORT(void *, popen, (const char *command, const char *type))
 	if (!needs(environ))
 		return shim_next()->popen(command, type);
 	WITH_ENVIRON(r, shim_next()->popen(command, type));
+	return r;
+}
+
+EXPORT(int, wordexp, (const char *words, wordexp_t *ret, int flags))
+{
+	__typeof__(&shim_wordexp) next = RESOLVE_NEXT(wordexp);
+	int r;
+
+	if (!next)
+		return WRDE_NOSPACE;
+	if (flags & WRDE_NOCMD || !needs(environ))
+		return next(words, ret, flags);
+	WITH_ENVIRON(r, next(words, ret, flags));
 	return r;
 }

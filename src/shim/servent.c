@@ -5,7 +5,8 @@
  * all (a slim container): where the file is there, a name it lacks stays unknown, because programs show
  * what is unknown as a number and would otherwise show 40,000 odd names.
  *
- * The file is read at each look-up, 4 KiB at a time on the stack: it is short, and may change.
+ * The file is read at each look-up, 1 KiB at a time on the stack: it is short, and may change. A line
+ * longer than that ends it.
  */
 #include <netdb.h>
 #include <stdatomic.h>
@@ -49,7 +50,7 @@ static bool in_line(const char *line, const struct wanted *w, struct port_servic
 
 static int in_file(const char *path, const struct wanted *w, struct port_service *ret)
 {
-	char buf[4096 + 1];
+	char buf[1024 + 1];
 	size_t have = 0, total = 0;
 	int fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0), r = -ENOENT;
 
