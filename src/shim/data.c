@@ -11,6 +11,7 @@
  *
  * And a send that failed because nobody is there any more says what TCP says (gone.c).
  */
+#include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -228,12 +229,61 @@ ssize_t sock_send(int fd, const void *buf, size_t len, int flags)
 	return gone_sent(fd, shim_next()->send(fd, buf, len, quiet ? flags | MSG_NOSIGNAL : flags), len, flags, quiet);
 }
 
-ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
+static ssize_t plain_sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	bool quiet = gone_known(fd);
 	ssize_t n = shim_next()->sendmsg(fd, m, quiet ? flags | MSG_NOSIGNAL : flags);
 
 	return gone_sent(fd, n, n < 0 && errno == EPIPE ? msg_len(m) : 0, flags, quiet);
+}
+
+/* write() of a stream is send(), so that SIGPIPE is ours to send or not; a descriptor that is no socket any more
+ * is remembered as such. */
+ssize_t sock_write(int fd, const void *buf, size_t len)
+{
+	int saved = errno;
+	ssize_t n = shim_next()->send(fd, buf, len, MSG_NOSIGNAL);
+
+	if (n >= 0)
+		return n;
+	if (errno != ENOTSOCK)
+		return gone_sent(fd, n, len, 0, true);
+	gone_forget(fd);
+	errno = saved;
+	return shim_next()->write(fd, buf, len);
+}
+
+ssize_t sock_writev(int fd, const struct iovec *iov, int n)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+	int saved = errno;
+	ssize_t r;
+
+	if (n <= 0 || n > IOV_MAX)
+		return shim_next()->writev(fd, iov, n);
+	r = shim_next()->sendmsg(fd, &m, MSG_NOSIGNAL);
+	if (r >= 0)
+		return r;
+	if (errno != ENOTSOCK)
+		return gone_sent(fd, r, errno == EPIPE ? msg_len(&m) : 0, 0, true);
+	gone_forget(fd);
+	errno = saved;
+	return shim_next()->writev(fd, iov, n);
+}
+
+ssize_t sock_read(int fd, void *buf, size_t len)
+{
+	ssize_t n = spin_may(fd, 0) ? spin_read(fd, buf, len) : shim_next()->read(fd, buf, len);
+
+	return n > 0 ? n : unconnected(fd, n, len);
+}
+
+ssize_t sock_readv(int fd, const struct iovec *iov, int n)
+{
+	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
+	ssize_t r = shim_next()->readv(fd, iov, n);
+
+	return r > 0 ? r : unconnected_msg(fd, r, &m);
 }
 
 EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))
@@ -253,19 +303,16 @@ EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const s
 	return sock_send(fd, buf, len, flags & ~MSG_FASTOPEN);
 }
 
-EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
+ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	struct shim *s = shim_get();
 	struct msghdr bare;
 	struct tag t;
-	struct udp u;
 
-	if (udp_mine(fd, &u))
-		return m ? udp_sendmsg(&u, m, flags) : shim_ret(-EFAULT);
 	if (!s)
 		return shim_next()->sendmsg(fd, m, flags);
 	if (!m || (!m->msg_name && !m->msg_controllen) || tag_get(fd, &t) < 0)
-		return sock_sendmsg(fd, m, flags);
+		return plain_sendmsg(fd, m, flags);
 	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
 		return -1;
 	bare = *m;
@@ -273,5 +320,14 @@ EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 	bare.msg_namelen = 0;
 	bare.msg_control = NULL;
 	bare.msg_controllen = 0;
-	return sock_sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+	return plain_sendmsg(fd, &bare, flags & ~MSG_FASTOPEN);
+}
+
+EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
+{
+	struct udp u;
+
+	if (udp_mine(fd, &u))
+		return m ? udp_sendmsg(&u, m, flags) : shim_ret(-EFAULT);
+	return sock_sendmsg(fd, m, flags);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "shim/gone.h"
 #include "shim/udp.h"
 
 _Atomic uint64_t fdset_words[FDSET_MAX / 32];
@@ -51,8 +52,12 @@ static void look(int fd)
 {
 	struct tag t;
 
-	if (tag_get(fd, &t) == 0 && t.flags & TAG_UDP)
+	if (tag_get(fd, &t) < 0)
+		return;
+	if (t.flags & TAG_UDP)
 		fdset_add(fd);
+	else
+		gone_mark(fd);
 }
 
 struct entry { /* struct linux_dirent64 */

@@ -11,11 +11,14 @@
  *     never connected             EPIPE and SIGPIPE (AF_UNIX: ENOTCONN)
  *
  * That a write was taken, or a reset was seen, is remembered as TAG_SHUT_WR: nothing can be sent any more.
- * The kernel must not send SIGPIPE before we know whether there is one. So where the descriptor was once
- * a stream of ours (gone_known()) the call is made with MSG_NOSIGNAL, and we send the signal, to this
- * thread and with the kernel's own octets. Where it was not (inherited by exec, say) EPIPE comes at once.
+ * The kernel must not send SIGPIPE before we know whether there is one. So where the descriptor was once a
+ * stream of ours (gone_known()) the call is made with MSG_NOSIGNAL, write() as send(), and we send the signal, to
+ * this thread and with the kernel's own octets. Where it was not, EPIPE comes at once.
  *
- * All of it happens after a call has failed; one that succeeds pays for a bit test.
+ * A peer that closed with SO_LINGER 0 has reset the connection: it wrote that down (network/reset.c), and who
+ * finds the end of the stream looks there.
+ *
+ * All of it happens after a call has failed or has found the end; one that moves data pays for a bit test.
  */
 #include <poll.h>
 #include <signal.h>
@@ -102,7 +105,7 @@ ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet)
 	struct tag t;
 	int e = errno;
 
-	if (n >= 0 || (e != EPIPE && e != ENOTCONN))
+	if (n >= 0 || (e != EPIPE && e != ENOTCONN) || confined())
 		return n;
 	s = shim_get();
 	if (!s || tag_get(fd, &t) < 0 || t.flags & TAG_UDP) {
@@ -136,7 +139,7 @@ void gone_reset(int fd)
 {
 	struct tag t;
 
-	if (tag_get(fd, &t) == 0 && connected(&t))
+	if (!confined() && tag_get(fd, &t) == 0 && connected(&t))
 		cannot_send(fd, &t);
 }
 
@@ -173,7 +176,8 @@ ssize_t gone_read(int fd)
 	struct shim *s = shim_get();
 	struct tag t;
 
-	if (!s || s->err || !network_resets(&s->net) || tag_get(fd, &t) < 0 || !connected(&t) || !was_reset(s, fd, &t))
+	if (!s || s->err || confined() || !network_resets(&s->net) || tag_get(fd, &t) < 0 || !connected(&t) ||
+	    !was_reset(s, fd, &t))
 		return 0;
 	cannot_send(fd, &t);
 	errno = ECONNRESET;

@@ -12,7 +12,8 @@ extern _Atomic uint64_t gone_words[GONE_FDS_MAX / 64];
 static inline bool gone_known(int fd)
 {
 	return (unsigned)fd < GONE_FDS_MAX &&
-	       atomic_load_explicit(&gone_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1;
+	       atomic_load_explicit(&gone_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1 &&
+	       !confined();
 }
 void gone_mark(int fd);
 void gone_forget(int fd); /* it is something else by now */
@@ -34,5 +35,11 @@ int gone_error(struct shim *s, int fd, const struct tag *t);
 /* send() and sendmsg() of whatever is no UDP socket of ours (data.c). */
 ssize_t sock_send(int fd, const void *buf, size_t len, int flags);
 ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags);
+/* The same of a descriptor that gone_known() knows. */
+struct iovec;
+ssize_t sock_read(int fd, void *buf, size_t len);
+ssize_t sock_readv(int fd, const struct iovec *iov, int n);
+ssize_t sock_write(int fd, const void *buf, size_t len);
+ssize_t sock_writev(int fd, const struct iovec *iov, int n);
 
 #endif

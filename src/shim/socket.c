@@ -66,12 +66,15 @@ int sock_new(const struct tag *t, int type_flags)
 static int new_ip(struct shim *s, int domain, int type_flags)
 {
 	struct tag t = {.state = SOCK_NEW, .family = PORT_FAMILY_4, .host = s->host.index};
+	int fd;
 
 	if (s->err)
 		return s->err;
 	if (domain == AF_INET6)
 		t.family = PORT_FAMILY_6;
-	return sock_new(&t, type_flags);
+	fd = sock_new(&t, type_flags);
+	gone_mark(fd);
+	return fd;
 }
 
 EXPORT(int, socket, (int domain, int type, int protocol))

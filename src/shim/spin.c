@@ -161,8 +161,8 @@ ssize_t spin_read(int fd, void *buf, size_t len)
 	if (!len || skipping())
 		return shim_next()->read(fd, buf, len);
 	n = shim_next()->recv(fd, buf, len, MSG_DONTWAIT);
-	if (n >= 0)
-		return n;
+	if (n >= 0 || (errno != EAGAIN && errno != ENOTSOCK))
+		return n; /* an error that was told is gone: a read(2) would not say it again */
 	if (errno == EAGAIN && looked(fd, buf, len, 0, saved, &n))
 		return n;
 	if (errno == ENOTSOCK)

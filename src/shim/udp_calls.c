@@ -72,7 +72,7 @@ static __attribute__((noinline)) ssize_t slow_read(int fd, void *buf, size_t len
 	struct udp u;
 
 	if (!udp_check(fd, &u))
-		return shim_next()->read(fd, buf, len);
+		return gone_known(fd) ? sock_read(fd, buf, len) : shim_next()->read(fd, buf, len);
 	return len ? udp_recv(&u, buf, len, 0, NULL, NULL) : 0;
 }
 
@@ -81,7 +81,7 @@ static __attribute__((noinline)) ssize_t slow_write(int fd, const void *buf, siz
 	struct udp u;
 
 	if (!udp_check(fd, &u))
-		return shim_next()->write(fd, buf, len);
+		return gone_known(fd) ? sock_write(fd, buf, len) : shim_next()->write(fd, buf, len);
 	return udp_send(&u, buf, len, 0, NULL, 0);
 }
 
@@ -91,7 +91,7 @@ static __attribute__((noinline)) ssize_t slow_readv(int fd, const struct iovec *
 	struct udp u;
 
 	if (!udp_check(fd, &u))
-		return shim_next()->readv(fd, iov, n);
+		return gone_known(fd) ? sock_readv(fd, iov, n) : shim_next()->readv(fd, iov, n);
 	if (n < 0 || n > VLEN_MAX)
 		return shim_ret(-EINVAL);
 	return iov_len(iov, n) ? udp_recvmsg(&u, &m, 0) : 0;
@@ -103,7 +103,7 @@ static __attribute__((noinline)) ssize_t slow_writev(int fd, const struct iovec 
 	struct udp u;
 
 	if (!udp_check(fd, &u))
-		return shim_next()->writev(fd, iov, n);
+		return gone_known(fd) ? sock_writev(fd, iov, n) : shim_next()->writev(fd, iov, n);
 	if (n < 0 || n > VLEN_MAX)
 		return shim_ret(-EINVAL);
 	return iov_len(iov, n) ? udp_sendmsg(&u, &m, 0) : 0;
@@ -122,8 +122,8 @@ EXPORT(ssize_t, read, (int fd, void *buf, size_t len))
 {
 	if (__builtin_expect(fdset_maybe(fd), 0))
 		return slow_read(fd, buf, len);
-	if (__builtin_expect(spin_may(fd, 0), 0))
-		return spin_read(fd, buf, len);
+	if (__builtin_expect(gone_known(fd), 0))
+		return sock_read(fd, buf, len);
 	return shim_hot.read(fd, buf, len);
 }
 
@@ -143,6 +143,8 @@ EXPORT(ssize_t, write, (int fd, const void *buf, size_t len))
 {
 	if (__builtin_expect(fdset_maybe(fd), 0))
 		return slow_write(fd, buf, len);
+	if (__builtin_expect(gone_known(fd), 0))
+		return sock_write(fd, buf, len);
 	return shim_hot.write(fd, buf, len);
 }
 
@@ -155,6 +157,8 @@ EXPORT(ssize_t, readv, (int fd, const struct iovec *iov, int n))
 {
 	if (__builtin_expect(fdset_maybe(fd), 0))
 		return slow_readv(fd, iov, n);
+	if (__builtin_expect(gone_known(fd), 0))
+		return sock_readv(fd, iov, n);
 	return shim_hot.readv(fd, iov, n);
 }
 
@@ -162,6 +166,8 @@ EXPORT(ssize_t, writev, (int fd, const struct iovec *iov, int n))
 {
 	if (__builtin_expect(fdset_maybe(fd), 0))
 		return slow_writev(fd, iov, n);
+	if (__builtin_expect(gone_known(fd), 0))
+		return sock_writev(fd, iov, n);
 	return shim_hot.writev(fd, iov, n);
 }
 
@@ -281,12 +287,13 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 {
 	int saved = errno;
 	struct udp u;
+	bool udp = udp_mine(fd, &u);
 
-	if (!udp_mine(fd, &u))
+	if (!udp && !gone_known(fd))
 		return shim_next()->sendmmsg(fd, v, n, flags);
 	n = n < VLEN_MAX ? n : VLEN_MAX;
 	for (unsigned i = 0; i < n; i++) {
-		ssize_t r = udp_sendmsg(&u, &v[i].msg_hdr, flags);
+		ssize_t r = udp ? udp_sendmsg(&u, &v[i].msg_hdr, flags) : sock_sendmsg(fd, &v[i].msg_hdr, flags);
 
 		if (r < 0) {
 			if (i == 0)
@@ -303,8 +310,14 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 
 static int copied(int from, int to)
 {
-	if (to >= 0 && __builtin_expect(fdset_maybe(from), 0))
+	if (to < 0)
+		return to;
+	if (__builtin_expect(fdset_maybe(from), 0))
 		fdset_add(to);
+	if (gone_known(from))
+		gone_mark(to);
+	else if (gone_known(to))
+		gone_forget(to);
 	return to;
 }
 
@@ -365,8 +378,12 @@ void udp_passed(const struct msghdr *m)
 				int fd;
 
 				memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
-				if (!confined() && tag_get(fd, &t) == 0 && t.flags & TAG_UDP)
+				if (confined() || tag_get(fd, &t) < 0)
+					continue;
+				if (t.flags & TAG_UDP)
 					fdset_add(fd);
+				else
+					gone_mark(fd);
 			}
 		at += CMSG_ALIGN(c->cmsg_len);
 	}

@@ -390,6 +390,32 @@ static ssize_t by_writev(int fd)
 	return writev(fd, iov, 2);
 }
 
+static ssize_t by_sendmmsg(int fd)
+{
+	struct iovec iov = {(char *)(size_t) "hello", 5};
+	struct mmsghdr v[2] = {{.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}},
+			       {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}}};
+
+	return sendmmsg(fd, v, 2, 0);
+}
+
+static ssize_t by_read(int fd)
+{
+	char buf[64];
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return read(fd, buf, sizeof(buf));
+}
+
+static ssize_t by_readv(int fd)
+{
+	char buf[2][32];
+	struct iovec iov[2] = {{buf[0], 2}, {buf[1], 32}};
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return readv(fd, iov, 2);
+}
+
 static ssize_t by_recv(int fd)
 {
 	char buf[64];
@@ -424,6 +450,9 @@ static const struct {
 	{"sendto", by_sendto},
 	{"sendto an address", by_sendto_addr},
 	{"sendmsg", by_sendmsg},
+	{"sendmmsg", by_sendmmsg},
+	{"read", by_read},
+	{"readv", by_readv},
 	{"recv", by_recv},
 	{"recvmsg", by_recvmsg},
 	{"SO_ERROR", by_so_error},
