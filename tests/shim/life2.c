@@ -476,6 +476,7 @@ static int sandboxed(void)
 		ALLOW(SYS_getpeername),
 		ALLOW(SYS_getsockopt),
 		ALLOW(SYS_shutdown),
+		ALLOW(SYS_setsockopt), /* shutdown() notes it on the socket */
 		ALLOW(SYS_close),
 		ALLOW(SYS_exit_group),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
