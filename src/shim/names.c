@@ -107,7 +107,7 @@ static int sock_accept(struct shim *s, int fd, const struct tag *t, struct socka
 		struct network_name flow;
 		struct sockaddr_un un;
 		socklen_t un_len = sizeof(un);
-		int r, new_fd = shim_next()->accept4(fd, (struct sockaddr *)&un, &un_len, flags);
+		int r, new_fd = shim_inline_calls.accept4(fd, (struct sockaddr *)&un, &un_len, flags);
 
 		if (new_fd < 0)
 			return -errno;
