@@ -107,6 +107,7 @@ static int sock_accept(struct shim *s, int fd, const struct tag *t, struct socka
 		struct network_name flow;
 		struct sockaddr_un un;
 		socklen_t un_len = sizeof(un);
+		/* Never by the next library: a sanitizer's would ask libc, and libc's call would meet the second net. */
 		int r, new_fd = shim_inline_calls.accept4(fd, (struct sockaddr *)&un, &un_len, flags);
 
 		if (new_fd < 0)

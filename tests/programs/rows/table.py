@@ -401,7 +401,7 @@ def mysql(t):
     init = t.write("init.sql", "CREATE USER who@'%' IDENTIFIED BY 'secret';\nCREATE DATABASE street;\n"
                                "GRANT ALL ON street.* TO who@'%';\n")
     t.up(SERVER, 3306, "mariadbd", "--no-defaults", f"--datadir={data}", f"--user={user}", f"--init-file={init}",
-         f"--socket={t.path('sock')}", f"--pid-file={data}/pid", "--bind-address=*", "--port=3306", "--innodb-log-file-size=4M")
+         f"--socket={data}/sock", f"--pid-file={data}/pid", "--bind-address=*", "--port=3306", "--innodb-log-file-size=4M")
     yield
     client = ["mariadb", "--no-defaults", "-h", SERVER, "-P", "3306", "-u", "who", "-psecret", "-N", "-B", "street"]
     t.run(CLIENT, *client, "-e", "CREATE TABLE ports (n INT, name VARCHAR(20)); INSERT INTO ports VALUES (3306, 'mysql')")
