@@ -311,7 +311,7 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
 
 	if (!s)
 		return shim_next()->sendmsg(fd, m, flags);
-	if (!m || (!m->msg_name && !m->msg_controllen) || tag_get(fd, &t) < 0)
+	if (!m || (!m->msg_name && !m->msg_controllen) || confined() || tag_get(fd, &t) < 0)
 		return plain_sendmsg(fd, m, flags);
 	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
 		return -1;

@@ -1,4 +1,4 @@
-"""What comes to TCP port 7000 goes back in capitals, slowly, so that who waits has to sleep."""
+"""What comes to TCP port 7000 goes back in capitals, slowly, so that who waits has to sleep; "end" ends it."""
 import socketserver
 import time
 
@@ -8,6 +8,8 @@ class Slow(socketserver.BaseRequestHandler):
         while data := self.request.recv(4096):
             time.sleep(0.05)
             self.request.sendall(data.upper())
+            if data.endswith(b"end"):
+                return
 
 
 socketserver.ThreadingTCPServer.allow_reuse_address = True

@@ -98,6 +98,10 @@ int main(int argc, char **argv)
 	CHECK(memcmp(b, "OVER A PASSED ONE", 17) == 0);
 	pass(pair[0], pair[1], other[0]);
 	CHECK(read(other[1], b, sizeof(b)) == 17);
+	CHECK(write(fd, "end", 3) == 3);
+	CHECK(read(fd, b, sizeof(b)) == 3);
+	CHECK(read(fd, b, sizeof(b)) == 0); /* the server ends after "end" */
+	CHECK(close(fd) == 0);
 	CHECK(write(1, "all is well\n", 12) == 12);
 	_exit(0);
 }
