@@ -38,10 +38,12 @@
 #define SETTLE_US 5000	/* so long we wait for an octet on its way: its sender may not be running */
 #define SETTLE_SPINS 100
 #define WATCH_PREEMPTED_NS 15000
-#define BELLS_MAX 8 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
-#define TRUESIZE_HEAD 256
-#define TRUESIZE_INFO 320
-#define TRUESIZE_LINEAR_MAX (16384 - TRUESIZE_INFO)
+#define BELLS_MAX 8	   /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
+#define TRUESIZE_HEAD 256  /* struct sk_buff */
+#define TRUESIZE_SMALL 576 /* the least room for octets */
+#define TRUESIZE_OVER4 379 /* headers, and what an sk_buff keeps behind the octets */
+#define TRUESIZE_OVER6 392
+#define TRUESIZE_LINEAR_MAX 16384 /* more is in pages */
 
 /* What stands before a datagram's octets in the ring. */
 struct slip {
@@ -55,14 +57,17 @@ static uint32_t slip_octets(uint32_t len)
 	return (uint32_t)((sizeof(struct slip) + len + SLIP_ALIGN - 1) & ~(SLIP_ALIGN - 1));
 }
 
-/* The memory of the sk_buff that would hold it on a loopback: what Linux counts. */
-static uint32_t charge_of(uint32_t len)
+/* The memory of the sk_buff that would hold it on a loopback: what Linux 6.18 counts. */
+static uint32_t charge_of(const struct letter *m)
 {
-	uint32_t room = 512, want = len + 28 + 16 + 16;
+	uint32_t room = TRUESIZE_SMALL,
+		 want = m->len_bytes + (port_addr_is4(&m->dst) ? TRUESIZE_OVER4 : TRUESIZE_OVER6);
 
+	if (want <= room)
+		return TRUESIZE_HEAD + room;
 	if (want > TRUESIZE_LINEAR_MAX)
-		return TRUESIZE_HEAD + 512 + len;
-	while (room < want + TRUESIZE_INFO)
+		return TRUESIZE_HEAD + room + m->len_bytes;
+	for (room = 1024; room < want;)
 		room *= 2;
 	return TRUESIZE_HEAD + room;
 }
@@ -377,7 +382,7 @@ static int ring_free(struct network *n, uint64_t key, struct box_pin *p, int fro
 int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 		size_t n_iov)
 {
-	struct slip s = {.charge = charge_of(m->len_bytes), .whole = slip_octets(m->len_bytes), .m = *m};
+	struct slip s = {.charge = charge_of(m), .whole = slip_octets(m->len_bytes), .m = *m};
 	struct box_pin p;
 	struct ring g;
 	uint32_t at, left = m->len_bytes;
@@ -508,7 +513,7 @@ static bool first_slip(struct ring *g, struct slip *ret)
 {
 	ring_read(g, g->at, ret, sizeof(*ret));
 	if (ret->m.len_bytes <= UINT16_MAX && ret->whole == slip_octets(ret->m.len_bytes) && ret->whole <= g->used &&
-	    (ret->whole == g->used) == (g->n == 1) && ret->charge == charge_of(ret->m.len_bytes))
+	    (ret->whole == g->used) == (g->n == 1) && ret->charge == charge_of(&ret->m))
 		return true;
 	TRACE(mailbox_damage, ret->whole, ret->m.len_bytes, g->used, g->n);
 	g->at = g->used = g->n = g->charge = 0;

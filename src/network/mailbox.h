@@ -57,7 +57,8 @@ struct mailbox_member {
 	uint32_t ifindex;
 	uint8_t include; /* sources are the only ones wanted; else: the ones not wanted */
 	uint8_t n_sources;
-	uint8_t pad[2];
+	uint8_t had_sources; /* once; from then on the mode stays */
+	uint8_t pad;
 	struct port_addr sources[MAILBOX_SOURCES];
 };
 
@@ -164,7 +165,7 @@ bool mailbox_tidy(const struct network *n, int dir, const char *leaf);
 void network_udp_changed(struct network *n, uint32_t host);
 /* UDP connect() to AF_UNSPEC: the claim gets its address back; one whose port was chosen is released. */
 MUST_CHECK int network_disconnect(struct network *n, uint32_t host, struct port_ref ref, const struct port_addr *bound);
-/* The network's broadcast address, 255.255.255.255 and the like. */
+/* The network's broadcast address, 255.255.255.255, or the loopback's. */
 bool network_is_broadcast(const struct network *n, const struct port_addr *a);
 /**
  * network_udp_send() - bring a datagram to whoever it is for

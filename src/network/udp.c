@@ -63,7 +63,7 @@ bool network_is_broadcast(const struct network *n, const struct port_addr *a)
 
 	if (!port_addr_is4(a))
 		return false;
-	if (a->b[12] == 255 && a->b[13] == 255 && a->b[14] == 255 && a->b[15] == 255)
+	if ((a->b[12] == 255 || a->b[12] == 127) && a->b[13] == 255 && a->b[14] == 255 && a->b[15] == 255)
 		return true;
 	for (uint32_t bit = n->prefix4_bits; bit < 128; bit++)
 		last.b[bit / 8] = (uint8_t)(last.b[bit / 8] | 0x80u >> bit % 8);
@@ -281,7 +281,7 @@ static int send_many(struct network *n, uint32_t host, int from, struct letter *
 {
 	uint32_t hosts = network_n_hosts(n), seen = 0;
 
-	if (m->ttl == 0 || port_addr_is_loopback(&m->src))
+	if (m->ttl == 0 || port_addr_is_loopback(&m->src) || port_addr_is_loopback(&m->dst))
 		hosts = 0; /* it does not leave the host */
 	m->ifindex = DEV_LOOP;
 	if (loop)

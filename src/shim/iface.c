@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 
 #include "shim/iface.h"
+#include "shim/udp.h"
 
 #define SIOCOUTQNSD_ 0x894b
 #define SIOCGSTAMPNS_OLD_ 0x8907
@@ -282,7 +283,12 @@ static int sock_ioctl(int fd, unsigned long request, void *arg)
 			return -EPERM;
 		return request == SIOCGIFCONF ? list(s, arg) : ask_interface(s, request, arg, v6);
 	}
-	return ours && !(t.flags & TAG_UDP) ? ask_stream(&t, request, arg) : 1;
+	if (ours && t.flags & TAG_UDP) {
+		struct udp u = udp_of(s, fd);
+
+		return udp_ioctl(&u, request, arg);
+	}
+	return ours ? ask_stream(&t, request, arg) : 1;
 }
 
 EXPORT(int, ioctl, (int fd, unsigned long request, ...))

@@ -255,6 +255,7 @@ int udp_source(const struct udp *u, const struct mailbox_state *st, const struct
 	}
 	*ret = st->local;
 	if (port_addr_is_loopback(&st->local) && !port_addr_is_loopback(dst) && !many &&
+	    network_covers(&u->s->net, dst) &&
 	    (network_host_by_addr(&u->s->net, h.index, dst, &to) < 0 || to.index != h.index))
 		return -EINVAL;
 	return 0;
@@ -269,6 +270,8 @@ int udp_read_dest(const struct udp *u, const struct mailbox_state *st, const str
 
 	if (v6 && tag_get(u->fd, &t) == 0)
 		only6 = t.flags & TAG_V6ONLY;
+	if (v6 && len < sizeof(sa->sa_family))
+		return -EINVAL;
 	if (!v6 || sa->sa_family == AF_INET) {
 		if (v6 && only6)
 			return connect ? -EAFNOSUPPORT : -ENETUNREACH;
@@ -293,11 +296,11 @@ int udp_read_dest(const struct udp *u, const struct mailbox_state *st, const str
 	}
 	if (!connect && *ret_port == 0)
 		return -EINVAL;
-	if (f == PORT_FAMILY_6 && port_addr_is_linklocal6(ret) && !ret->scope)
+	if (connect && f == PORT_FAMILY_6 && port_addr_is_linklocal6(ret) && !ret->scope)
 		return -EINVAL;
 	/* A socket bound to an address of one family does not speak the other. */
 	if (v6 && !port_addr_is_any(&st->local) && port_addr_is4(&st->local) != port_addr_is4(ret))
-		return -ENETUNREACH;
+		return port_addr_is4(ret) ? -ENETUNREACH : -EAFNOSUPPORT;
 	return 0;
 }
 
@@ -351,18 +354,17 @@ static int disconnect(const struct udp *u)
 }
 
 /* Is there a way to it? */
-static int check_way(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst, uint16_t port)
+static int check_way(const struct udp *u, const struct port_addr *dst, uint16_t port)
 {
 	int32_t may = 0;
 	socklen_t len = sizeof(may);
 
-	if (port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
-		return 0;
 	if (network_is_broadcast(&u->s->net, dst)) {
 		(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_BROADCAST, &may, &len);
 		return may ? 0 : -EACCES;
 	}
-	(void)st;
+	if (port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
+		return 0;
 	if (network_covers(&u->s->net, dst))
 		return 0;
 	udp_unreachable(u, dst, port);
@@ -396,7 +398,7 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 	if (r == 0)
 		r = udp_read_dest(u, &st, sa, len, true, &peer, &peer_port);
 	if (r == 0)
-		r = check_way(u, &st, &peer, peer_port);
+		r = check_way(u, &peer, peer_port);
 	if (r == 0)
 		r = udp_source(u, &st, &peer, &source);
 	if (r == 0)
@@ -407,8 +409,6 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 		r = sock_claim(u->s, u->fd, &t, &ref, &c) < 0 ? -EAGAIN : 0;
 	if (r < 0)
 		return r;
-	if (!port_addr_is_any(&c.addr) && port_addr_is4(&c.addr) != port_addr_is4(&peer))
-		return -ENETUNREACH;
 	r = network_connect(&u->s->net, t.host, &ref, &want, &source, &peer, peer_port, &refusal);
 	if (r < 0)
 		return r;

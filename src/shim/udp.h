@@ -141,6 +141,7 @@ ssize_t udp_send(const struct udp *u, const void *buf, size_t len, int flags, co
 		 socklen_t sa_len);
 /* Descriptors may have come with the message: the hint is set where they are UDP sockets. */
 void udp_passed(const struct msghdr *m);
-int udp_next_len(const struct udp *u);
+/* FIONREAD, SIOCOUTQ and the like. Return: 0; negative errno; 1, the kernel's. */
+int udp_ioctl(const struct udp *u, unsigned long request, void *arg);
 
 #endif

@@ -51,9 +51,9 @@ ssize_t udp_send(const struct udp *u, const void *buf, size_t len, int flags, co
 
 	if (sa && ((int)sa_len < 0 || sa_len > sizeof(struct sockaddr_storage)))
 		return shim_ret(-EINVAL);
-	if (sa && sa_len) {
+	if (sa) {
 		m.msg_name = (void *)(uintptr_t)sa;
-		m.msg_namelen = sa_len;
+		m.msg_namelen = sa_len ? sa_len : 1; /* too short either way; sendmsg() takes 0 for no address */
 	}
 	return udp_sendmsg(u, &m, flags);
 }

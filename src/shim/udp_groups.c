@@ -64,40 +64,34 @@ static int add_member(struct mailbox_member m[], uint32_t *n, const struct chang
 	return 0;
 }
 
+/* As Linux: the mode may change while there never was a source. */
 static int change_source(struct mailbox_member m[], uint32_t *n, uint32_t i, const struct change *c)
 {
+	bool add = c->verb == JOIN_SOURCE || c->verb == BLOCK,
+	     include = c->verb == JOIN_SOURCE || c->verb == LEAVE_SOURCE;
 	int r;
 
-	switch (c->verb) {
-	case JOIN_SOURCE:
-		if (!m[i].include && m[i].n_sources)
-			return -EINVAL;
-		if (!m[i].include)
-			return -EINVAL; /* joined for all sources already */
-		return add_source(&m[i], &c->source);
-	case LEAVE_SOURCE:
-		if (!m[i].include)
-			return -EINVAL;
-		r = drop_source(&m[i], &c->source);
-		if (r == 0 && m[i].n_sources == 0)
-			remove_member(m, n, i);
-		return r;
-	case BLOCK:
-		return m[i].include ? -EINVAL : add_source(&m[i], &c->source);
-	case UNBLOCK:
-		return m[i].include ? -EINVAL : drop_source(&m[i], &c->source);
-	case SET_FILTER:
+	if (c->verb == SET_FILTER) {
 		m[i].include = c->include;
+		m[i].had_sources = 1;
 		m[i].n_sources = (uint8_t)c->n;
 		memcpy(m[i].sources, c->list, sizeof(m[i].sources));
 		if (c->include && c->n == 0)
 			remove_member(m, n, i);
 		return 0;
-	case JOIN:
-	case LEAVE:
-		break;
 	}
-	return -EINVAL;
+	if (m[i].include != include) {
+		if (m[i].had_sources)
+			return -EINVAL;
+		m[i].include = include;
+	}
+	if (!add && !m[i].had_sources)
+		return -EADDRNOTAVAIL;
+	r = add ? add_source(&m[i], &c->source) : drop_source(&m[i], &c->source);
+	m[i].had_sources = 1;
+	if (r == 0 && !add && include && m[i].n_sources == 0)
+		remove_member(m, n, i);
+	return r;
 }
 
 static int apply(void *ctx, struct mailbox_member m[MAILBOX_MEMBERS], uint32_t *n)
@@ -124,7 +118,7 @@ static int apply(void *ctx, struct mailbox_member m[MAILBOX_MEMBERS], uint32_t *
 		r = add_member(m, n, c);
 		if (r < 0)
 			return r;
-		m[i].include = 1;
+		m[i].include = m[i].had_sources = 1;
 		return add_source(&m[i], &c->source);
 	case LEAVE:
 		return -EADDRNOTAVAIL;

@@ -4,10 +4,14 @@
  * O_NONBLOCK, signals, shutdown() and cancellation are thereby the kernel's own. Awake, it looks into the mailbox
  * again; another may have been faster.
  */
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "shim/udp.h"
 
+#define SIOCGSTAMP_OLD_ 0x8906
+#define SIOCGSTAMPNS_OLD_ 0x8907
 #define WAKES_MAX 1000000
 #define LOOK_START_NS 20000u
 #define LOOK_MAX_NS 50000u
@@ -75,7 +79,8 @@ static void put_v4(struct control *c, const struct udp *u, const struct mailbox_
 		memcpy(&pi.ipi_spec_dst, m->dst.b + 12, 4);
 		if (m->many != LETTER_ONE) { /* from which address one would answer */
 			udp_host(u, st, &h);
-			memcpy(&pi.ipi_spec_dst, h.addr4.b + 12, 4);
+			memcpy(&pi.ipi_spec_dst,
+			       port_addr_is_loopback(&m->src) ? PORT_ADDR_LOOP4.b + 12 : h.addr4.b + 12, 4);
 		}
 		put(c, IPPROTO_IP, IP_PKTINFO, &pi, sizeof(pi));
 	}
@@ -253,10 +258,26 @@ ssize_t udp_recvmsg(const struct udp *u, struct msghdr *m, int flags)
 	return flags & MSG_TRUNC ? (ssize_t)l.len_bytes : n;
 }
 
-int udp_next_len(const struct udp *u)
+int udp_ioctl(const struct udp *u, unsigned long request, void *arg)
 {
-	uint32_t drops, letters, len;
-	int r = mailbox_count(&u->s->net, u->key, &drops, &letters, &len);
+	uint32_t drops, letters, len = 0;
+	int v = 0;
 
-	return r < 0 ? 0 : (int)len;
+	switch (request) {
+	case FIONREAD: /* of the next datagram */
+		if (mailbox_count(&u->s->net, u->key, &drops, &letters, &len) == 0)
+			v = (int)len;
+		break;
+	case SIOCOUTQ:
+		break;
+	case SIOCGSTAMP_OLD_:
+	case SIOCGSTAMPNS_OLD_:
+		return -ENOENT; /* stamps are shown by SO_TIMESTAMP only */
+	default:
+		return 1;
+	}
+	if (!arg)
+		return -EFAULT;
+	memcpy(arg, &v, sizeof(v));
+	return 0;
 }

@@ -35,7 +35,7 @@ static int local_source(const struct udp *u, const struct mailbox_state *st, con
 	udp_host(u, st, &h);
 	if (port_addr_is_loopback(a) || port_addr_equal(a, &h.addr4) || port_addr_equal(a, &h.addr6))
 		return 0;
-	return -EINVAL;
+	return port_addr_is4(a) ? -ENETUNREACH : -EINVAL;
 }
 
 static int take_number(const struct cmsghdr *c, int32_t low, int32_t high, int32_t *ret)
@@ -190,7 +190,7 @@ static int deliver(const struct udp *u, const struct mailbox_state *st, struct o
 		   size_t n_iov)
 {
 	bool v4 = port_addr_is4(&o->m.dst);
-	bool loop = udp_opt(st, v4 ? UDP_OPT_MC_LOOP : UDP_OPT_MC_LOOP6);
+	bool loop = udp_opt(st, v4 ? UDP_OPT_MC_LOOP : UDP_OPT_MC_LOOP6) || port_addr_is_loopback(&o->m.src);
 	struct timespec now;
 	int r;
 
@@ -198,7 +198,10 @@ static int deliver(const struct udp *u, const struct mailbox_state *st, struct o
 	o->m.at_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 	r = network_udp_send(&u->s->net, st->host, u->fd, &o->m, iov, n_iov, loop);
 	if (r == -ECONNREFUSED) {
-		if (st->connected || udp_opt(st, v4 ? UDP_OPT_RECVERR : UDP_OPT_RECVERR6))
+		/* The refusal comes back to the socket with this very peer, or with none. */
+		bool peer = o->m.dst_port == st->peer_port && port_addr_equal(&o->m.dst, &st->peer);
+
+		if (st->connected ? peer : udp_opt(st, v4 ? UDP_OPT_RECVERR : UDP_OPT_RECVERR6))
 			udp_refused(u, st, &o->m, iov, n_iov);
 		return 0;
 	}
@@ -266,8 +269,11 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 		return -ENOBUFS;
 	if (k->len == 0)
 		k->o = *o;
-	if (k->len + len > datagram_max(&k->o))
+	if (k->len + len > datagram_max(&k->o)) { /* all of it is thrown away */
+		k->len = 0;
+		atomic_store(&k->cookie, 0);
 		return -EMSGSIZE;
+	}
 	for (size_t i = 0; i < n_iov; i++) {
 		if (iov[i].iov_len)
 			memcpy(k->octets + k->len, iov[i].iov_base, iov[i].iov_len);
@@ -291,12 +297,12 @@ static int check_way(const struct udp *u, const struct mailbox_state *st, const 
 	int32_t may = 0;
 	socklen_t len = sizeof(may);
 
-	if (port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
-		return 0;
 	if (network_is_broadcast(&u->s->net, dst)) {
 		(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_BROADCAST, &may, &len);
 		return may ? 0 : -EACCES;
 	}
+	if (port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
+		return 0;
 	if (!network_covers(&u->s->net, dst)) {
 		udp_unreachable(u, dst, o->m.dst_port);
 		return -ENETUNREACH;
@@ -310,10 +316,13 @@ static int check_way(const struct udp *u, const struct mailbox_state *st, const 
 
 static int address(const struct udp *u, const struct mailbox_state *st, const struct msghdr *m, struct out *o)
 {
+	const struct sockaddr *sa = m->msg_name;
 	bool many;
 	int r;
 
-	o->to_peer = !m->msg_name;
+	/* An IPv6 socket takes AF_UNSPEC for no address. */
+	o->to_peer = !sa || (st->family == PORT_FAMILY_6 && m->msg_namelen >= sizeof(sa->sa_family) &&
+			     sa->sa_family == AF_UNSPEC);
 	if (o->to_peer) {
 		if (!st->connected)
 			return -EDESTADDRREQ;
@@ -398,9 +407,12 @@ int udp_uncork(const struct udp *u)
 
 ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags)
 {
+	struct msghdr bare = *m;
 	size_t len = 0;
 	int r;
 
+	if (m->msg_name && !m->msg_namelen)
+		bare.msg_name = NULL;
 	if (m->msg_iovlen > IOV_MAX_)
 		return shim_ret(-EMSGSIZE);
 	for (size_t i = 0; i < m->msg_iovlen; i++) {
@@ -411,6 +423,6 @@ ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags)
 		len += m->msg_iov[i].iov_len;
 		len = len > INT32_MAX ? INT32_MAX : len;
 	}
-	r = send_it(u, m, flags, len);
+	r = send_it(u, &bare, flags, len);
 	return r < 0 ? shim_ret(r) : (ssize_t)len;
 }
