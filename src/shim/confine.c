@@ -10,7 +10,7 @@
  * filter that lets them through lets getsockopt through as a rule.
  *
  * There are two ways to install a filter, prctl(2) and seccomp(2), and the second has no function in libc: it
- * goes through syscall(3). One made inline is not seen. A forked child inherits the knowledge with the memory.
+ * goes through syscall(3) (syscall.c). One made inline is not seen. A forked child inherits the knowledge with the memory.
  */
 #include <linux/seccomp.h>
 #include <stdarg.h>
@@ -45,18 +45,12 @@ EXPORT(int, prctl, (int option, ...))
 	return (int)answer(r);
 }
 
-EXPORT(long, syscall, (long nr, ...))
+long confine_syscall(long nr, long a, long b, long c, long d, long e)
 {
-	long a[6], r;
-	va_list ap;
+	long r = raw_call(nr, a, b, c, d, e, 0);
 
-	va_start(ap, nr);
-	for (int i = 0; i < 6; i++)
-		a[i] = va_arg(ap, long);
-	va_end(ap);
-	r = raw_call(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-	if (r >= 0 && ((nr == SYS_seccomp && (a[0] == SECCOMP_SET_MODE_FILTER || a[0] == SECCOMP_SET_MODE_STRICT)) ||
-		       (nr == SYS_prctl && a[0] == PR_SET_SECCOMP)))
+	if (r >= 0 && ((nr == SYS_seccomp && (a == SECCOMP_SET_MODE_FILTER || a == SECCOMP_SET_MODE_STRICT)) ||
+		       (nr == SYS_prctl && a == PR_SET_SECCOMP)))
 		atomic_store_explicit(&confine_filter, true, memory_order_relaxed);
-	return answer(r);
+	return r;
 }

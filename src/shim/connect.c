@@ -399,7 +399,7 @@ int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *s
 {
 	if ((int)len < 0 || len > sizeof(struct sockaddr_storage))
 		return -EINVAL;
-	if (len && !sa)
+	if (len && bad_pointer(sa))
 		return -EFAULT;
 	if (len < sizeof(sa->sa_family))
 		return -EINVAL;

@@ -134,7 +134,7 @@ static int set_device(int fd, struct tag *t, bool by_index, const void *val, soc
 		if (r < 0)
 			return r;
 	} else {
-		if (len && !val)
+		if (len && bad_pointer(val))
 			return -EFAULT;
 		memcpy(name, val ? val : "", len < IFNAMSIZ - 1 ? len : IFNAMSIZ - 1);
 		index = (int32_t)iface_number(name);
@@ -448,7 +448,7 @@ int option_set_by_state(const struct tag *t, int level, int name, const void *va
 	bool connected = is_connected(t), fresh = t->state == SOCK_NEW || t->state == SOCK_BOUND;
 	int32_t v = 0;
 
-	if (len < sizeof(v) || !val)
+	if (len < sizeof(v) || bad_pointer(val))
 		return 0;
 	if (level == SOL_SOCKET && !(t->flags & TAG_UDP) && (name == SO_TIMESTAMPING || name == SO_TIMESTAMPING_NEW_)) {
 		memcpy(&v, val, sizeof(v));

@@ -150,12 +150,12 @@ int option_put(const void *v, size_t v_len, void *val, socklen_t *len)
 {
 	size_t n;
 
-	if (!len)
+	if (bad_pointer(len))
 		return -EFAULT;
 	if ((int)*len < 0)
 		return -EINVAL;
 	n = *len < v_len ? *len : v_len;
-	if (n && !val)
+	if (n && bad_pointer(val))
 		return -EFAULT;
 	if (n)
 		memcpy(val, v, n);
@@ -176,14 +176,14 @@ int option_put_int(int32_t v, bool byte, void *val, socklen_t *len)
 int option_take_int(const void *val, socklen_t len, bool byte, int32_t *ret)
 {
 	if (byte && len < sizeof(*ret)) {
-		if (len && !val)
+		if (len && bad_pointer(val))
 			return -EFAULT;
 		*ret = len ? *(const uint8_t *)val : 0;
 		return 0;
 	}
 	if (len < sizeof(*ret))
 		return -EINVAL;
-	if (!val)
+	if (bad_pointer(val))
 		return -EFAULT;
 	memcpy(ret, val, sizeof(*ret));
 	return 0;
@@ -411,7 +411,7 @@ int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int name, 
 	const struct option *o = find(t, level, name);
 	int r;
 
-	if (!len)
+	if (bad_pointer(len))
 		return -EFAULT;
 	if ((int)*len < 0 && level == IPPROTO_IPV6 && o->what != ASK)
 		*len = sizeof(int32_t); /* the one level that takes it for a large number */
@@ -456,8 +456,9 @@ EXPORT(int, getsockopt, (int fd, int level, int name, void *val, socklen_t *len)
 		return shim_next()->getsockopt(fd, level, name, val, len);
 	if (t.flags & TAG_UDP) {
 		struct udp u = udp_of(s, fd);
-		socklen_t l = len && (int)*len < 0 && level == IPPROTO_IPV6 ? sizeof(int32_t) : len ? *len : 0;
-		int r = udp_getsockopt(&u, level, name, val, len ? &l : NULL);
+		bool bad = bad_pointer(len);
+		socklen_t l = bad ? 0 : (int)*len < 0 && level == IPPROTO_IPV6 ? sizeof(int32_t) : *len;
+		int r = bad ? -EFAULT : udp_getsockopt(&u, level, name, val, &l);
 
 		if (r == 0)
 			*len = l;

@@ -25,6 +25,9 @@
 	type shim_##name args
 #endif
 
+/* One that another file exports. */
+#define EXPORTED(type, name, args) type shim_##name args __asm__(#name) __attribute__((visibility("default")))
+
 /* --- this process's place in the network (env.c) --- */
 struct shim {
 	struct network net;
@@ -72,6 +75,16 @@ struct if_nameindex;
 	X(int, setsockopt, (int, int, int, const void *, socklen_t))                                              \
 	X(int, shutdown, (int, int))                                                                              \
 	X(int, ioctl, (int, unsigned long, void *))                                                               \
+	X(int, bindresvport, (int, struct sockaddr_in *))                                                         \
+	X(int, rresvport_af, (int *, sa_family_t))                                                                \
+	X(int, setsourcefilter,                                                                                   \
+	  (int, uint32_t, const struct sockaddr *, socklen_t, uint32_t, uint32_t, const struct sockaddr_storage *)) \
+	X(int, getsourcefilter,                                                                                   \
+	  (int, uint32_t, const struct sockaddr *, socklen_t, uint32_t *, uint32_t *, struct sockaddr_storage *)) \
+	X(int, setipv4sourcefilter,                                                                               \
+	  (int, struct in_addr, struct in_addr, uint32_t, uint32_t, const struct in_addr *))                      \
+	X(int, getipv4sourcefilter,                                                                               \
+	  (int, struct in_addr, struct in_addr, uint32_t *, uint32_t *, struct in_addr *))                        \
 	X(int, getifaddrs, (struct ifaddrs **))                                                                   \
 	X(void, freeifaddrs, (struct ifaddrs *))                                                                  \
 	X(struct if_nameindex *, if_nameindex, (void))                                                            \
@@ -144,6 +157,8 @@ bool shim_privileged(const struct shim *s); /* to ports below 1024 */
 
 /* --- a program in a sandbox of its own (confine.c): no system call that it does not ask for --- */
 extern _Atomic bool confine_filter;
+/* The call, noticed if it installs a filter. Return: the kernel's. */
+long confine_syscall(long nr, long a, long b, long c, long d, long e);
 static inline bool confined(void)
 {
 	return atomic_load_explicit(&confine_filter, memory_order_relaxed);
@@ -221,9 +236,19 @@ MUST_CHECK int sock_ask_open(const struct tag *t);
 int sock_ask_set(const struct tag *t, int level, int name, const void *val, socklen_t len);
 /* As `ours` would answer: key's value, if it has one, is set first; 0: nothing is. */
 int sock_ask_get(int ours, const struct tag *t, int key, int level, int name, void *val, socklen_t *len);
+/* recvmmsg() and sendmmsg() on what is no UDP socket of ours (data.c). */
+int stream_recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout);
+int stream_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags);
 /* The host's network interfaces (iface.c): 1 is lo, 2 is berth0. Return: NULL; 0: no such. */
 const char *iface_name(unsigned index);
 unsigned iface_number(const char *name);
+
+/* A pointer that no program's memory can be at: NULL, small numbers, -1. The kernel would say EFAULT; we would be the
+ * ones to touch it. Any other that leads nowhere is not told from a good one without asking the kernel each time. */
+static inline bool bad_pointer(const void *p)
+{
+	return (uintptr_t)p < 65536 || (intptr_t)p < 0;
+}
 
 /* sockaddr in and out (sockaddr.c). */
 struct port_addr addr_any(enum port_family f);

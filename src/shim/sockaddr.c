@@ -39,12 +39,12 @@ int addr_write(enum port_family f, const struct port_addr *a, uint16_t port, str
 	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = a->scope};
 	size_t whole = f == PORT_FAMILY_6 ? sizeof(in6) : sizeof(in), room;
 
-	if (!len)
+	if (bad_pointer(len))
 		return -EFAULT;
 	if ((int)*len < 0)
 		return -EINVAL;
 	room = *len < whole ? *len : whole;
-	if (!sa && room)
+	if (room && bad_pointer(sa))
 		return -EFAULT;
 	memcpy(&in.sin_addr, a->b + 12, 4);
 	memcpy(&in6.sin6_addr, a->b, 16);

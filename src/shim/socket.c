@@ -137,7 +137,7 @@ int sock_check_addr(enum port_family f, const struct sockaddr *sa, socklen_t len
 
 	if ((int)len < 0 || len > FIRST_LEN_MAX)
 		return -EINVAL;
-	if (len && !sa)
+	if (len && bad_pointer(sa))
 		return -EFAULT;
 	if (f == PORT_FAMILY_6) {
 		if (len < offsetof(struct sockaddr_in6, sin6_scope_id))

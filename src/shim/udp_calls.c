@@ -279,7 +279,7 @@ EXPORT(int, recvmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 	struct udp u;
 
 	if (!udp_mine(fd, &u))
-		return shim_next()->recvmmsg(fd, v, n, flags, timeout);
+		return stream_recvmmsg(fd, v, n, flags, timeout);
 	return recv_many(&u, v, n, flags, timeout);
 }
 
@@ -287,13 +287,12 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 {
 	int saved = errno;
 	struct udp u;
-	bool udp = udp_mine(fd, &u);
 
-	if (!udp && !gone_known(fd))
-		return shim_next()->sendmmsg(fd, v, n, flags);
+	if (!udp_mine(fd, &u))
+		return stream_sendmmsg(fd, v, n, flags);
 	n = n < VLEN_MAX ? n : VLEN_MAX;
 	for (unsigned i = 0; i < n; i++) {
-		ssize_t r = udp ? udp_sendmsg(&u, &v[i].msg_hdr, flags) : sock_sendmsg(fd, &v[i].msg_hdr, flags);
+		ssize_t r = udp_sendmsg(&u, &v[i].msg_hdr, flags);
 
 		if (r < 0) {
 			if (i == 0)
