@@ -136,6 +136,8 @@ MUST_CHECK int network_unlisten(struct network *n, uint32_t host, struct port_re
 MUST_CHECK int network_connect(struct network *n, uint32_t host, struct port_ref *ref, const struct port_want *want,
 			       const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
 			       struct port_refusal *reterr);
+/* The interfaces of every host, as a claim's dev names them (SO_BINDTODEVICE). */
+enum { NETWORK_DEV_LO = 1, NETWORK_DEV_BERTH0 = 2 };
 /* The listener that a connect to peer:peer_port on to_host reaches, as seen from the flow's tuple
  * (local = destination). Return: 0, with the claim; -ECONNREFUSED. A caller whose connect(2) to the
  * path then fails calls network_dead() and asks again. */

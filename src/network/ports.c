@@ -308,7 +308,9 @@ static int find_ready(struct port_table *t, const struct port_tuple *tuple, stru
 	struct port_ref refs[64];
 	struct port_claim c;
 	uint32_t count;
-	int r = port_demux_listener(t, tuple, 0, ret);
+	/* What a host sends to itself arrives on its loopback, whatever address it has. */
+	uint32_t dev = port_table_is_local(t, &tuple->remote) ? NETWORK_DEV_LO : NETWORK_DEV_BERTH0;
+	int r = port_demux_listener(t, tuple, dev, ret);
 
 	if (r == 0)
 		r = port_table_get(t, *ret, ret_claim);

@@ -37,6 +37,8 @@ static ssize_t unconnected(int fd, ssize_t n, size_t len)
 	struct tag t;
 	int e = errno;
 
+	if (n < 0 && e == EAGAIN && spin_ended(fd))
+		return 0;
 	if (n == 0 && len)
 		return gone_read(fd);
 	if (n >= 0 || (e != EINVAL && e != ECONNRESET))
@@ -46,7 +48,7 @@ static ssize_t unconnected(int fd, ssize_t n, size_t len)
 		errno = e;
 		return -1;
 	}
-	if (ours(fd, &s, &t)) {
+	if (ours(fd, &s, &t) && t.state != SOCK_CONNECTED && t.state != SOCK_ACCEPTED) {
 		e = ENOTCONN;
 		if (t.state == SOCK_REFUSED) {
 			e = ECONNREFUSED;

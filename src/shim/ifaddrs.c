@@ -13,6 +13,7 @@
 
 #include "shim/iface.h"
 
+#define LOWER_UP 0x10000u /* IFF_LOWER_UP: more than an ifreq has room for */
 #define MARK UINT64_C(0x0a69666164647273)
 
 union any_addr {
@@ -76,7 +77,7 @@ static void fill(struct block *b, unsigned n, const struct iface *i)
 
 		ifa->ifa_next = at + 1 < 3 * IFACE_N ? ifa + 1 : NULL;
 		ifa->ifa_name = b->name[n];
-		ifa->ifa_flags = i->flags;
+		ifa->ifa_flags = i->flags | LOWER_UP;
 		if (kind == 0) {
 			addr[0].ll.sll_family = AF_PACKET;
 			addr[0].ll.sll_ifindex = (int)i->index;

@@ -77,14 +77,10 @@ struct if_nameindex;
 	X(int, ioctl, (int, unsigned long, void *))                                                               \
 	X(int, bindresvport, (int, struct sockaddr_in *))                                                         \
 	X(int, rresvport_af, (int *, sa_family_t))                                                                \
-	X(int, setsourcefilter,                                                                                   \
-	  (int, uint32_t, const struct sockaddr *, socklen_t, uint32_t, uint32_t, const struct sockaddr_storage *)) \
-	X(int, getsourcefilter,                                                                                   \
-	  (int, uint32_t, const struct sockaddr *, socklen_t, uint32_t *, uint32_t *, struct sockaddr_storage *)) \
-	X(int, setipv4sourcefilter,                                                                               \
-	  (int, struct in_addr, struct in_addr, uint32_t, uint32_t, const struct in_addr *))                      \
-	X(int, getipv4sourcefilter,                                                                               \
-	  (int, struct in_addr, struct in_addr, uint32_t *, uint32_t *, struct in_addr *))                        \
+	X(int, setsourcefilter, (int, uint32_t, const void *, socklen_t, uint32_t, uint32_t, const void *))       \
+	X(int, getsourcefilter, (int, uint32_t, const void *, socklen_t, uint32_t *, uint32_t *, void *))         \
+	X(int, setipv4sourcefilter, (int, struct in_addr, struct in_addr, uint32_t, uint32_t, const void *))      \
+	X(int, getipv4sourcefilter, (int, struct in_addr, struct in_addr, uint32_t *, uint32_t *, void *))        \
 	X(int, getifaddrs, (struct ifaddrs **))                                                                   \
 	X(void, freeifaddrs, (struct ifaddrs *))                                                                  \
 	X(struct if_nameindex *, if_nameindex, (void))                                                            \

@@ -16,6 +16,7 @@
 
 #include "shim/gone.h"
 #include "shim/shim.h"
+#include "shim/spin.h"
 #include "shim/udp.h"
 
 #ifndef IPPROTO_MPTCP
@@ -471,8 +472,10 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 		if (gone_closed(s, fd, t))
 			return -ENOTCONN;
 		/* Not SHUT_RD alone: AF_UNIX would fail the peer's writes, where TCP says nothing on the wire. */
-		if (how == SHUT_RD)
+		if (how == SHUT_RD) {
+			spin_end(fd);
 			break;
+		}
 		t->flags |= how == SHUT_RDWR ? TAG_SHUT_RD | TAG_SHUT_WR : TAG_SHUT_WR;
 		tag_set(fd, t);
 		if (network_resets(&s->net))
