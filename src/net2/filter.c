@@ -3,10 +3,11 @@
  * One filter for a tree of programs, put on by the outermost `berth run` and never taken off:
  *
  *     socket of an IP family                          stop
- *     bind listen connect accept accept4 shutdown
+ *     listen accept accept4 shutdown
  *     getsockname getpeername getsockopt setsockopt
  *     sendmsg recvmsg sendmmsg recvmmsg               stop, unless the sixth register says it is berth's own
- *     sendto, recvfrom                                stop, if there is an address
+ *     bind, connect                                   the same, but for addresses of AF_UNIX's and netlink's length
+ *     sendto, recvfrom                                stop, if there is an address (sendto: of another length)
  *     io_uring_setup                                  ENOSYS: programs fall back to calls that are seen
  *     the same calls of another architecture          stop: their sockets are refused
  *     all else                                        never looked at
@@ -99,14 +100,39 @@ static void stop_unless_ours(struct maker *m, uint32_t nr)
 	give(m, SECCOMP_RET_USER_NOTIF);
 }
 
+/* The length of an address tells whose it is: these two are no IP address's. (Were it one after all, the socket is
+ * an AF_UNIX one of ours, and the kernel refuses it.) So libc's own calls to its name service cache, to syslog and
+ * to netlink are not stopped. */
+#define UNIX_LENGTH 110
+#define NETLINK_LENGTH 12
+static void pass_length(struct maker *m, uint32_t offset)
+{
+	load(m, offset);
+	put(m, BPF_JMP | BPF_JEQ | BPF_K, UNIX_LENGTH, 1, 0);
+	put(m, BPF_JMP | BPF_JEQ | BPF_K, NETLINK_LENGTH, 0, 1);
+	give(m, SECCOMP_RET_ALLOW);
+}
+
+static void stop_named(struct maker *m, uint32_t nr)
+{
+	only_if(m, nr, PASS_LENGTH + 5);
+	pass_ours(m, nr);
+	pass_length(m, LOW(args[2]));
+	give(m, SECCOMP_RET_USER_NOTIF);
+}
+
 static void stop_if_address(struct maker *m, uint32_t nr)
 {
-	only_if(m, nr, 6);
+	bool send = nr == SYS_sendto; /* recvfrom() has a pointer there */
+
+	only_if(m, nr, send ? 10 : 6);
 	load(m, LOW(args[4]));
 	only_if(m, 0, 3);
 	load(m, HIGH(args[4]));
 	only_if(m, 0, 1);
 	give(m, SECCOMP_RET_ALLOW);
+	if (send)
+		pass_length(m, LOW(args[5]));
 	give(m, SECCOMP_RET_USER_NOTIF);
 }
 
@@ -138,13 +164,13 @@ static void other_architecture(struct maker *m)
 
 unsigned filter_make(struct sock_filter ret[FILTER_MAX])
 {
-	static const uint32_t stopped[] = {SYS_connect,	   SYS_accept4,	   SYS_sendmsg,	    SYS_recvmsg,
+	static const uint32_t stopped[] = {
+		SYS_accept4,	SYS_sendmsg,	SYS_recvmsg,  SYS_listen,   SYS_getsockname, SYS_getpeername,
+		SYS_getsockopt, SYS_setsockopt, SYS_shutdown, SYS_sendmmsg, SYS_recvmmsg,
 #ifdef SYS_accept
-					   SYS_accept,
+		SYS_accept,
 #endif
-					   SYS_bind,	   SYS_listen,	   SYS_getsockname, SYS_getpeername,
-					   SYS_getsockopt, SYS_setsockopt, SYS_shutdown,    SYS_sendmmsg,
-					   SYS_recvmmsg};
+	};
 	struct maker m = {.f = ret};
 	unsigned jump;
 
@@ -163,6 +189,8 @@ unsigned filter_make(struct sock_filter ret[FILTER_MAX])
 	stop_ip_sockets(&m);
 	stop_if_address(&m, SYS_sendto);
 	stop_if_address(&m, SYS_recvfrom);
+	stop_named(&m, SYS_connect);
+	stop_named(&m, SYS_bind);
 	for (size_t i = 0; i < COUNT_OF(stopped); i++)
 		stop_unless_ours(&m, stopped[i]);
 	only_if(&m, IO_URING_SETUP, 1);

@@ -6,7 +6,7 @@
 
 #include "base/base.h"
 
-#define FILTER_MAX 192
+#define FILTER_MAX 256
 
 /* Write the program. Returns its length in instructions. */
 unsigned filter_make(struct sock_filter ret[FILTER_MAX]);

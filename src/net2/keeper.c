@@ -59,10 +59,10 @@ enum { EV_LISTENER, EV_CHILDREN, EV_FRONT, EV_TIMER, EV_PARKED };
 
 struct parked {
 	struct parked *next;
-	uint64_t key; /* of its registration */
 	struct call call;
-	bool retry; /* nothing to wait for but time */
-	bool due;   /* a signal was seen once */
+	uint64_t cookie; /* of the socket it waits for */
+	uint32_t events; /* 0: nothing to wait for but time */
+	bool due;	 /* a signal was seen once */
 };
 
 static struct keeper {
@@ -71,7 +71,6 @@ static struct keeper {
 	pid_t command;
 	struct parked *parked;
 	size_t n_parked;
-	uint64_t next_key;
 	struct seccomp_notif_sizes sizes;
 	struct seccomp_notif *notif;
 	struct seccomp_notif_resp *resp;
@@ -167,7 +166,7 @@ static void plan(void)
 		return;
 	}
 	for (const struct parked *p = k.parked; p; p = p->next) {
-		if (p->retry || p->due)
+		if (!p->events || p->due)
 			us = us < RETRY_US ? us : RETRY_US;
 		if (p->call.until_us)
 			us = p->call.until_us <= now ? 1 : p->call.until_us - now < us ? p->call.until_us - now : us;
@@ -175,28 +174,35 @@ static void plan(void)
 	set_timer(us ? us : 1);
 }
 
-static bool watch(int fd, uint32_t events, uint64_t key)
+/* One registration for a socket, whoever waits for it; our number of it is used again and again. */
+static bool watch(int fd, uint64_t cookie)
 {
-	struct epoll_event e = {.events = events | EPOLLRDHUP | EPOLLONESHOT, .data.u64 = key};
+	struct epoll_event e = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = EV_PARKED + cookie};
 
+	for (const struct parked *p = k.parked; p; p = p->next)
+		if (p->cookie == cookie)
+			e.events |= p->events;
 	if (epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e) == 0)
 		return true;
-	/* An older registration of the same file under this number. */
 	return errno == EEXIST && epoll_ctl(k.epoll, EPOLL_CTL_MOD, fd, &e) == 0;
 }
 
+/* At the end: who waits longest is served first. */
 static void park(struct parked *p, const struct reply *r)
 {
-	p->call.can_wait = true;
+	struct parked **at = &k.parked;
+
 	p->call.again = true;
-	p->retry = r->events == 0;
+	p->events = r->events;
+	p->cookie = r->events ? sock_cookie(p->call.fd) : 0;
 	p->due = false;
-	p->key = EV_PARKED + k.next_key++;
-	if (!p->retry && !watch(p->call.fd, r->events, p->key))
-		p->retry = true;
-	p->next = k.parked;
-	k.parked = p;
+	p->next = NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = p;
 	k.n_parked++;
+	if (p->events && !watch(p->call.fd, p->cookie))
+		p->events = 0; /* time will do */
 }
 
 static struct parked *unpark(struct parked **at)
@@ -208,8 +214,8 @@ static struct parked *unpark(struct parked **at)
 	return p;
 }
 
-/* Serve it, now or again. Owns p. */
-static void handle(struct parked *p)
+/* Serve it, now or again. Owns p. False: it waits. */
+static bool handle(struct parked *p)
 {
 	struct reply r = serve(&p->call);
 	uint64_t id = p->call.n.id;
@@ -238,11 +244,12 @@ static void handle(struct parked *p)
 		park(p, &r);
 		if (p->call.fd >= 0)
 			close(p->call.fd);
-		return;
+		return false;
 	}
 	if (p->call.fd >= 0)
 		close(p->call.fd);
 	free(p);
+	return true;
 }
 
 /* Has the program, which hears no signals while it waits for us, a signal to hear? */
@@ -284,7 +291,7 @@ static void look_at_parked(void)
 
 		if (!serve_is_wanted(p->call.n.id) || interrupted(p)) {
 			free(unpark(at));
-		} else if (p->retry || (p->call.until_us && now >= p->call.until_us)) {
+		} else if (!p->events || (p->call.until_us && now >= p->call.until_us)) {
 			p = unpark(at);
 			p->next = again;
 			again = p;
@@ -296,17 +303,22 @@ static void look_at_parked(void)
 		struct parked *p = again;
 
 		again = p->next;
-		handle(p);
+		(void)handle(p);
 	}
 }
 
-static void ready(uint64_t key)
+/* Something happened to a socket: those who wait for it have their turn, until one has to wait again, which
+ * registers it anew. */
+static void ready(uint64_t cookie)
 {
-	for (struct parked **at = &k.parked; *at; at = &(*at)->next)
-		if ((*at)->key == key) {
-			handle(unpark(at));
+	struct parked **at = &k.parked;
+
+	for (size_t i = k.n_parked; i > 0 && *at; i--) {
+		if ((*at)->cookie != cookie || !(*at)->events)
+			at = &(*at)->next;
+		else if (!handle(unpark(at)))
 			return;
-		}
+	}
 }
 
 /* --- one stopped call --- */
@@ -324,7 +336,7 @@ static void take_call(void)
 		return;
 	}
 	memcpy(&p->call.n, k.notif, sizeof(p->call.n));
-	handle(p);
+	(void)handle(p);
 }
 
 /* --- children --- */
@@ -523,7 +535,7 @@ static bool on_event(const struct epoll_event *e)
 		look_at_parked();
 		break;
 	default:
-		ready(e->data.u64);
+		ready(e->data.u64 - EV_PARKED);
 	}
 	return true;
 }

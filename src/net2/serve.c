@@ -396,7 +396,8 @@ static struct reply serve_path(struct call *c, enum ask what)
 
 static struct reply serve_ask(struct call *c)
 {
-	serve_counts.n_asked++;
+	serve_counts.n_asked += !c->again;
+	c->asked = true;
 	switch ((enum ask)c->n.data.args[2]) {
 	case ASK_HELLO:
 		return value(0);
@@ -487,7 +488,7 @@ struct reply serve(struct call *c)
 	context_leave();
 	if (r.kind == REPLY_KERNEL)
 		serve_counts.n_passed_on++;
-	else if (r.kind != REPLY_WAIT)
+	else if (r.kind != REPLY_WAIT && !c->asked)
 		serve_counts.n_served++;
 	return r;
 }

@@ -11,7 +11,7 @@ struct call {
 	struct target *t;  /* looked up anew each time it is served */
 	int fd;		   /* a descriptor of ours for its first argument, or -1 */
 	bool again;	   /* it waited, and this is another try */
-	bool can_wait;	   /* it may block: set before REPLY_WAIT is given */
+	bool asked;	   /* of network/ask.h */
 	uint64_t done;	   /* octets of a send that have gone */
 	uint64_t until_us; /* SO_RCVTIMEO, SO_SNDTIMEO: then it ends with EAGAIN; 0: never */
 };
