@@ -1,4 +1,4 @@
-/* src/cli/cmd_name.c: `berth name`: from a number to its names and back (RFC 6335).
+/* src/cli/cmd_name.c: `berth name`: from a number to its names and back (RFC 6335), and to who listens.
  *
  * A number shows its primary name first, then aliases, then names that are only seen in practice and
  * say so. A name shows its numbers; a word that is no name is searched for in names and descriptions.
@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "cli/explain.h"
+#include "cli/offers.h"
 
 enum { ROWS_MAX = 64 };
 
@@ -129,8 +130,12 @@ static int by_name(struct cli *cli, const char *name, int proto, bool search)
 		if ((proto < 0 || proto == p) &&
 		    port_service_find(name, (enum port_proto)p, cli_services(cli), &rows[n]) == 0)
 			n++;
-	if (n > 0)
-		return print_all(cli, rows, n, n);
+	if (n > 0) {
+		int r = print_all(cli, rows, n, n);
+
+		offers_mention(cli, name);
+		return r;
+	}
 	n = port_service_search(name, proto, cli_services(cli), rows, ROWS_MAX);
 	shown = n < ROWS_MAX ? n : ROWS_MAX;
 	if (n <= ROWS_MAX)
@@ -148,8 +153,23 @@ static int by_name(struct cli *cli, const char *name, int proto, bool search)
 	return search && n > 0 ? CLI_OK : CLI_NO;
 }
 
+/* The network has names of its own for ports, if there is one. Nobody needs one to ask for a number.
+ * Return: 0; an exit code, said. */
+static int know_network(struct cli *cli)
+{
+	static const struct network_options only_open;
+	struct network_error e;
+
+	if (cli->network_given)
+		return cli_network(cli, NULL, NULL);
+	if (network_open(&cli->net, cli->network_name, &only_open, &e) < 0)
+		cli->net.dir[0] = '\0';
+	return 0;
+}
+
 static int run(struct cli *cli)
 {
+	struct offers_question q;
 	const char *what = NULL, *slash;
 	bool search = false;
 	char name[64];
@@ -167,6 +187,14 @@ static int run(struct cli *cli)
 	}
 	if (!what || !*what)
 		return cli_usage(cli, "which port or name? berth name 443, berth name https");
+	o = know_network(cli);
+	if (o != 0)
+		return o;
+	if (!search && offers_parse(cli, what, &q, &o)) {
+		if (o == 0 && cli->host_given && !q.host[0])
+			snprintf(q.host, sizeof(q.host), "%s", cli->host_name);
+		return o != 0 ? o : offers_answer(cli, &q);
+	}
 	slash = strrchr(what, '/');
 	if (slash && strcasecmp(slash, "/udp") == 0)
 		proto = PORT_UDP;
@@ -197,12 +225,17 @@ const struct cmd cmd_name = {
 	"Knows the whole IANA registry, /etc/services, and ports seen in practice that nobody registered (it\n"
 	"says so). Exits 1 when there is no such name; what comes near is then listed.\n"
 	"\n"
+	"_SERVICE._tcp and SERVICE@HOST ask who in the network listens on it, as a DNS SRV look-up does: of one\n"
+	"host, or of all when none is named. Exits 1 when nobody does.\n"
+	"\n"
 	"Examples:\n"
 	"  berth name 443\n"
 	"  berth name 53/udp\n"
 	"  berth name postgresql\n"
-	"  berth name --search redis\n",
-	CMD_JSON,
+	"  berth name --search redis\n"
+	"  berth name _http._tcp              every web server of the network: host, address, port, program\n"
+	"  berth name _http._tcp.web          those of host 'web'; or http@web\n",
+	CMD_NETWORK | CMD_HOST | CMD_JSON,
 	options,
 	run,
 };

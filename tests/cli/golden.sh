@@ -135,6 +135,18 @@ golden why-not-local why 80 -H web --address 10.1.1.1
 golden refused run -H web -- "$holder" 0.0.0.0 80
 golden refused-quiet run -q -H web -- "$holder" 0.0.0.0 80
 golden refused-once run -H web -- sh -c "'$holder' 0.0.0.0 80; '$holder' 0.0.0.0 80"
+golden name-offers name _http._tcp
+golden name-offers-host name http-alt@web
+golden name-offers-json name _http._tcp.web.default.berth --json
+golden name-offers-local name _postgresql._tcp.db
+golden name-offers-none name _http._tcp.db
+golden name-offers-unknown name _nosuch._tcp
+golden name-offers-wrong name _http._sctp
+golden name-offers-typo name http@wbe
+golden name-mention name http
+printf 'berthly 8081/tcp # of this network\n' >"$BERTH_DIR/default/services"
+golden name-own name berthly
+rm "$BERTH_DIR/default/services"
 golden net-show net show
 golden net-show-json net show --json
 golden net-ls net ls
