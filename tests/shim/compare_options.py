@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""compare_options.py NATIVE BERTH DIFFERENCES: what options.c was answered, answer by answer.
+"""compare_options.py NATIVE BERTH DIFFERENCES DOCS: what options.c was answered, answer by answer.
 
 Each line of DIFFERENCES allows one: 'which | natively | under berth | why', the first three as shell patterns, the
 first over 'KIND STATE LEVEL NUMBER'. A difference that no line allows fails, and so does a line that allows none.
+DOCS is docs/sockets.md: each option that the kernel knows has a row there, and no row says 'same' of one that differs.
 """
 import fnmatch
 import re
@@ -30,9 +31,22 @@ def tokens(text):
     return [t for t in re.split(r" (?=get |child |client |listener |[\w-]+[>:])| \| \w+", text) if t]
 
 
+def check_docs(path, native, differing):
+    """Rows are '| LEVEL NUMBER | name | same, differs or refused | text |'."""
+    with open(path, encoding="utf-8") as lines:
+        rows = dict(re.findall(r"^\| ((?:SO|IP|IPV6|TCP|UDP) \d+) \| [^|]+ \| (\w+) \|", lines.read(), re.M))
+    known = {" ".join(key.split()[2:]) for key in native if key.split()[1] != "inherit"}
+    wrong = [f"{path} has no row for {o}" for o in sorted(known) if o not in rows and not o.endswith("unknown")]
+    wrong += [f"{path} says 'same' of {o}, which differs" for o in sorted(differing) if rows.get(o) == "same"]
+    for line in wrong:
+        print(line)
+    return len(wrong)
+
+
 def main():
     native, berth, rows = answers(sys.argv[1]), answers(sys.argv[2]), wanted(sys.argv[3])
     compared = bad = 0
+    differing = set()
     kinds = {key.split()[0] for key in berth}
     if len(native) < 1000:
         sys.exit("the native run did not end as it should")
@@ -49,6 +63,7 @@ def main():
             for row in rows:
                 if all(fnmatch.fnmatchcase(v, p) for v, p in zip((key, x, y), row)):
                     row[4] += 1
+                    differing.add(" ".join(key.split()[2:]))
                     break
             else:
                 bad += 1
@@ -58,6 +73,7 @@ def main():
         if not row[4]:
             print("a wanted difference did not show: " + " | ".join(row[:4]))
             bad += 1
+    bad += check_docs(sys.argv[4], native, differing)
     print(f"{compared} answers on {len(native)} sockets ({', '.join(sorted(kinds))}) compared, "
           f"{sum(row[4] for row in rows)} wanted differences, {bad} others")
     sys.exit(1 if bad else 0)

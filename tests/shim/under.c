@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -775,6 +778,67 @@ static void addresses_on_other_sockets(void)
 	close(b);
 }
 
+/* What a program finds when it asks which addresses it has is what it can bind. */
+static void interfaces_are_the_hosts(void)
+{
+	struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *own;
+	struct ifreq r[4] = {0}, one = {0};
+	struct ifconf c = {.ifc_len = sizeof(r), .ifc_req = r};
+	int fd = socket(AF_INET, SOCK_DGRAM, 0), six = 0, four = 0;
+	struct ifaddrs *all;
+
+	WANT(getaddrinfo("one", NULL, &hints, &own) == 0);
+	WANT(ioctl(fd, SIOCGIFCONF, &c) == 0 && c.ifc_len == 2 * (int)sizeof(r[0]));
+	WANT(!strcmp(r[0].ifr_name, "lo") && !strcmp(r[1].ifr_name, "berth0"));
+	WANT(!memcmp(&((struct sockaddr_in *)&r[1].ifr_addr)->sin_addr, &((struct sockaddr_in *)own->ai_addr)->sin_addr,
+		     4));
+	WANT(if_nametoindex("berth0") == 2 && if_nametoindex("eth0") == 0 && errno == ENODEV);
+	strcpy(one.ifr_name, "berth0");
+	WANT(ioctl(fd, SIOCGIFMTU, &one) == 0 && one.ifr_mtu == 65536);
+	WANT(ioctl(fd, SIOCGIFFLAGS, &one) == 0 && one.ifr_flags & IFF_UP && one.ifr_flags & IFF_MULTICAST);
+	WANT(ioctl(fd, SIOCGIFBRDADDR, &one) == 0);
+	WANT(((struct sockaddr_in *)&one.ifr_addr)->sin_addr.s_addr >> 24 == 0xff);
+	WANT(ioctl(fd, SIOCSIFFLAGS, &one) < 0 && errno == EPERM);
+	WANT(ioctl(fd, SIOCSIFADDR, &one) < 0 && errno == EPERM);
+	WANT(getifaddrs(&all) == 0);
+	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
+		int s;
+
+		WANT(!strcmp(i->ifa_name, "lo") || !strcmp(i->ifa_name, "berth0"));
+		four += i->ifa_addr->sa_family == AF_INET;
+		six += i->ifa_addr->sa_family == AF_INET6;
+		if (i->ifa_addr->sa_family == AF_PACKET)
+			continue;
+		s = socket(i->ifa_addr->sa_family, SOCK_STREAM, 0); /* each can be bound */
+		WANT(bind(s, i->ifa_addr,
+			  i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in)
+							    : sizeof(struct sockaddr_in6)) == 0);
+		close(s);
+	}
+	WANT(four == 2 && six == 2);
+	freeifaddrs(all);
+	freeaddrinfo(own);
+	close(fd);
+}
+
+/* A listener on one interface hears what comes there. */
+static void devices_are_heard(void)
+{
+	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in a = at("0.0.0.0", 6190), to = at("127.0.0.1", 6190);
+
+	WANT(setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, "berth0", 7) == 0);
+	WANT(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(l, 2) == 0);
+	WANT(connect(c, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == ECONNREFUSED);
+	close(l);
+	l = socket(AF_INET, SOCK_STREAM, 0);
+	WANT(setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) == 0);
+	WANT(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(l, 2) == 0);
+	WANT(connect(c, (struct sockaddr *)&to, sizeof(to)) == 0);
+	close(l);
+	close(c);
+}
+
 static const struct check {
 	const char *name;
 	void (*run)(void);
@@ -800,6 +864,8 @@ static const struct check {
 	{"a receive that waits, however long", waiting_receives},
 	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
 	{"addresses on sockets that are not ours", addresses_on_other_sockets},
+	{"the interfaces are the host's own two", interfaces_are_the_hosts},
+	{"a listener on an interface hears that one", devices_are_heard},
 };
 
 int main(int argc, char **argv)
