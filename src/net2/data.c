@@ -20,7 +20,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "net2/data.h"
+#include "net2/letters.h"
 
 #define CHUNK 65536
 #define IOVECS_MAX 64
@@ -230,14 +230,83 @@ static struct reply stream_receive(struct call *c, const struct message *m)
 	return finish(c, m, n);
 }
 
+/* --- datagrams --- */
+
+static struct reply datagram_send(struct call *c, const struct message *m)
+{
+	_Alignas(8) uint8_t octets[128] = {0};
+	ssize_t got;
+
+	if (total(m) > CHUNK)
+		return value(-EMSGSIZE);
+	if (m->name && (m->name_len > sizeof(octets) || target_read(c->t, m->name, octets, m->name_len) < 0))
+		return value(m->name_len > sizeof(octets) ? -EINVAL : -EFAULT);
+	got = move(c, m, 0, CHUNK, false);
+	if (got < 0 || (uint64_t)got != total(m))
+		return value(-EFAULT);
+	if (!serve_is_wanted(c->n.id))
+		return (struct reply){.kind = REPLY_NONE, .fd = -1};
+	return finish(c, m,
+		      letters_send(c, chunk, (size_t)got, m->flags,
+				   m->name ? (const struct sockaddr *)(const void *)octets : NULL, m->name_len));
+}
+
+/* The sender's address, as far as there is room, and its whole length. */
+static int give_name(const struct call *c, const struct message *m, const struct letters_name *from)
+{
+	_Alignas(8) uint8_t octets[128];
+	socklen_t room = m->name_len, len = sizeof(octets);
+	int r;
+
+	if (!m->name)
+		return 0;
+	if (!m->header && target_read(c->t, m->name_len_at, &room, sizeof(room)) < 0)
+		return -EFAULT;
+	if ((int32_t)room < 0)
+		return -EINVAL;
+	if (!from->known)
+		len = 0;
+	else if (addr_write(from->family, &from->addr, from->port, (struct sockaddr *)(void *)octets, &len) < 0)
+		return -EFAULT;
+	r = target_write(c->t, m->name, octets, room < len ? room : len);
+	return r < 0 ? r : target_write(c->t, m->name_len_at, &len, sizeof(len));
+}
+
+static struct reply datagram_receive(struct call *c, const struct message *m)
+{
+	struct letters_name from;
+	uint64_t room = total(m);
+	int64_t n;
+	int flags;
+
+	if (m->flags & MSG_ERRQUEUE)
+		return value(-EAGAIN);
+	n = letters_receive(c, chunk, CHUNK, m->flags, &from);
+	if (n == -EAGAIN && waits(c, m))
+		return serve_wait(c, POLLIN, SO_RCVTIMEO);
+	if (n < 0)
+		return value(n);
+	if (move(c, m, 0, (uint64_t)n < room ? (size_t)n : room, true) < 0 || give_name(c, m, &from) < 0)
+		return value(-EFAULT);
+	flags = (uint64_t)n > room ? MSG_TRUNC : 0;
+	if (m->header &&
+	    (target_write(c->t, m->header + offsetof(struct msghdr, msg_flags), &flags, sizeof(flags)) < 0 ||
+	     target_write(c->t, m->header + offsetof(struct msghdr, msg_controllen), &(uint64_t){0}, 8) < 0))
+		return value(-EFAULT);
+	return finish(c, m, (uint64_t)n < room || m->flags & MSG_TRUNC ? n : (int64_t)room);
+}
+
 struct reply data_serve(struct call *c)
 {
+	struct tag t;
 	struct message m;
 	bool is_send;
 	int r = take_message(c, &m, &is_send);
 
 	if (r < 0)
 		return value(r);
+	if (tag_get(c->fd, &t) == 0 && t.flags & TAG_UDP && (m.name || !letters_paired(c)))
+		return is_send ? datagram_send(c, &m) : datagram_receive(c, &m);
 	if (!m.name && !(m.control && is_send) && !(m.flags & (MSG_TRUNC | MSG_ERRQUEUE | MSG_FASTOPEN)))
 		return (struct reply){.kind = REPLY_KERNEL, .fd = -1};
 	if (!serve_is_wanted(c->n.id))

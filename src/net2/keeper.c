@@ -40,7 +40,7 @@
 #include <unistd.h>
 
 #include "net2/filter.h"
-#include "net2/serve.h"
+#include "net2/letters.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -53,9 +53,10 @@
 #define LOOK_US 40000
 #define LOOK_EACH_US 500 /* of the time between two looks, for each that is parked */
 #define RETRY_US 4000
+#define SWEEP_US 2000000 /* while there are UDP sockets of programs past libc */
 #define KERNEL_ERESTARTSYS 512
 
-enum { EV_LISTENER, EV_CHILDREN, EV_FRONT, EV_TIMER, EV_PARKED };
+enum { EV_LISTENER, EV_CHILDREN, EV_FRONT, EV_TIMER, EV_SWEEP, EV_PARKED };
 
 struct parked {
 	struct parked *next;
@@ -66,8 +67,8 @@ struct parked {
 };
 
 static struct keeper {
-	int listener, front, epoll, signals, timer;
-	bool killable, timer_on;
+	int listener, front, epoll, signals, timer, sweep;
+	bool killable, sweeping;
 	pid_t command;
 	struct parked *parked;
 	size_t n_parked;
@@ -149,11 +150,11 @@ static void answer_socket(uint64_t id, const struct reply *r)
 
 /* --- calls that wait --- */
 
-static void set_timer(uint64_t us)
+static void set_timer(int timer, uint64_t us)
 {
 	struct itimerspec t = {.it_value = {(time_t)(us / 1000000), (long)(us % 1000000) * 1000}};
 
-	timerfd_settime(k.timer, 0, &t, NULL);
+	timerfd_settime(timer, 0, &t, NULL);
 }
 
 /* When to look next: signals that are due, times that are over, and what can only be tried again. */
@@ -162,7 +163,7 @@ static void plan(void)
 	uint64_t now = network_now_us(), us = LOOK_US + k.n_parked * LOOK_EACH_US;
 
 	if (!k.n_parked) {
-		set_timer(0);
+		set_timer(k.timer, 0);
 		return;
 	}
 	for (const struct parked *p = k.parked; p; p = p->next) {
@@ -171,7 +172,7 @@ static void plan(void)
 		if (p->call.until_us)
 			us = p->call.until_us <= now ? 1 : p->call.until_us - now < us ? p->call.until_us - now : us;
 	}
-	set_timer(us ? us : 1);
+	set_timer(k.timer, us ? us : 1);
 }
 
 /* One registration for a socket, whoever waits for it; our number of it is used again and again. */
@@ -185,6 +186,17 @@ static bool watch(int fd, uint64_t cookie)
 	if (epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e) == 0)
 		return true;
 	return errno == EEXIST && epoll_ctl(k.epoll, EPOLL_CTL_MOD, fd, &e) == 0;
+}
+
+void letters_watch(int fd, uint64_t key, bool readable, bool room)
+{
+	struct epoll_event e = {.events = (readable ? EPOLLIN : 0) | (room ? EPOLLOUT : 0), .data.u64 = key};
+
+	if (epoll_ctl(k.epoll, EPOLL_CTL_MOD, fd, &e) < 0)
+		(void)epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e);
+	if (!k.sweeping)
+		set_timer(k.sweep, SWEEP_US);
+	k.sweeping = true;
 }
 
 /* At the end: who waits longest is served first. */
@@ -534,8 +546,17 @@ static bool on_event(const struct epoll_event *e)
 		(void)!read(k.timer, &n, sizeof(n));
 		look_at_parked();
 		break;
+	case EV_SWEEP:
+		(void)!read(k.sweep, &n, sizeof(n));
+		k.sweeping = letters_sweep();
+		if (k.sweeping)
+			set_timer(k.sweep, SWEEP_US);
+		break;
 	default:
-		ready(e->data.u64 - EV_PARKED);
+		if (e->data.u64 >> 62)
+			letters_event(e->data.u64);
+		else
+			ready(e->data.u64 - EV_PARKED);
 	}
 	return true;
 }
@@ -620,13 +641,15 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 	sigdelset(&heard, SIGALRM);
 	k.signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
 	k.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	k.sweep = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	k.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (k.signals < 0 || k.timer < 0 || k.epoll < 0)
+	if (k.signals < 0 || k.timer < 0 || k.sweep < 0 || k.epoll < 0)
 		_exit(125);
 	add(k.listener, EV_LISTENER);
 	add(k.signals, EV_CHILDREN);
 	add(k.front, EV_FRONT);
 	add(k.timer, EV_TIMER);
+	add(k.sweep, EV_SWEEP);
 	if (reap()) /* the command may have ended before we listened */
 		loop();
 	_exit(0);

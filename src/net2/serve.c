@@ -23,7 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "net2/data.h"
+#include "net2/letters.h"
 #include "net2/shim_calls.h"
 #include "network/reach.h"
 
@@ -91,6 +91,24 @@ static bool nonblocking(int fd)
 
 /* --- calls --- */
 
+static void told(struct call *c)
+{
+	if (c->t->told)
+		return;
+	c->t->told = true;
+	serve_say(false, "calls the kernel past libc: served by the second net");
+}
+
+static struct reply serve_udp(struct call *c, int domain, int type)
+{
+	int fd = letters_new(c->t, domain, type);
+
+	if (fd < 0)
+		return value(fd == -ENOSPC ? -ENOBUFS : fd);
+	told(c);
+	return new_socket(fd, type & SOCK_CLOEXEC);
+}
+
 static struct reply serve_socket(struct call *c)
 {
 	int domain = (int)c->n.data.args[0], type = (int)c->n.data.args[1], protocol = (int)c->n.data.args[2], fd;
@@ -100,14 +118,11 @@ static struct reply serve_socket(struct call *c)
 		fd = shim_socket(domain, type | SOCK_CLOEXEC, protocol);
 		if (fd < 0)
 			return of(fd);
-		if (!c->t->told) {
-			c->t->told = true;
-			serve_say(false, "calls the kernel past libc: served by the second net");
-		}
+		told(c);
 		return new_socket(fd, type & SOCK_CLOEXEC);
 	}
-	if (kind == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP) && !c->t->context->allow_outside)
-		return value(-EAFNOSUPPORT);
+	if (kind == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
+		return serve_udp(c, domain, type);
 	return plain(REPLY_KERNEL); /* raw, ICMP, SCTP: not berth's, as in the shim */
 }
 

@@ -454,6 +454,119 @@ static void much_with_address(void)
 	munmap(p, OCTETS);
 }
 
+static int udp(int port)
+{
+	struct sockaddr_in a = at("127.0.0.1", port);
+	int fd = x_socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || (port && x_bind(fd, sa(&a), sizeof(a)) < 0)) {
+		int e = errno;
+
+		close(fd);
+		errno = e;
+		return -1;
+	}
+	return fd;
+}
+
+static int port_of(int fd)
+{
+	struct sockaddr_in a = {0};
+	socklen_t len = sizeof(a);
+
+	return x_getsockname(fd, sa(&a), &len) == 0 ? ntohs(a.sin_port) : -1;
+}
+
+static void datagrams(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7101), from;
+	int s = udp(7101), c = udp(0), d = udp(0), other = x_socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(from);
+	struct timeval t = {.tv_usec = 60000};
+	char buf[64];
+
+	WANT(s >= 0 && c >= 0 && d >= 0 && other >= 0);
+	WANT(FAILS(x_bind(other, sa(&a), sizeof(a)), EADDRINUSE));
+	WANT(x_sendto(c, "from c", 6, 0, sa(&a), sizeof(a)) == 6 &&
+	     x_sendto(d, "from d", 6, 0, sa(&a), sizeof(a)) == 6);
+	WANT(poll(&(struct pollfd){s, POLLIN, 0}, 1, 1000) == 1);
+	WANT(x_recvfrom(s, buf, 4, MSG_PEEK | MSG_TRUNC, sa(&from), &len) == 6 && !memcmp(buf, "from", 4));
+	WANT(len == sizeof(from) && ntohs(from.sin_port) == port_of(c));
+	WANT(x_recvfrom(s, buf, sizeof(buf), 0, sa(&from), &len) == 6 && ntohs(from.sin_port) == port_of(c));
+	WANT(x_recvfrom(s, buf, sizeof(buf), 0, sa(&from), &len) == 6 && ntohs(from.sin_port) == port_of(d));
+	WANT(x_sendto(s, "back", 4, 0, sa(&from), len) == 4);
+	WANT(x_recvfrom(d, buf, sizeof(buf), 0, sa(&from), &len) == 4 && ntohs(from.sin_port) == 7101);
+	WANT(FAILS(x_recvfrom(s, buf, sizeof(buf), MSG_DONTWAIT, sa(&from), &len), EAGAIN));
+	WANT(x_setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) == 0);
+	WANT(FAILS(x_recvfrom(s, buf, sizeof(buf), 0, sa(&from), &len), EAGAIN));
+	close(s);
+	s = udp(7101); /* free at once */
+	WANT(s >= 0);
+	close(s);
+	close(c);
+	close(d);
+	close(other);
+}
+
+/* Connected, and read and written without an address: the kernel's own calls. */
+static void connected_datagrams(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7102), from;
+	int s = udp(7102), c = udp(0), st;
+	socklen_t len = sizeof(from);
+	char buf[2048] = "";
+	pid_t pid;
+
+	WANT(s >= 0 && c >= 0 && x_connect(c, sa(&a), sizeof(a)) == 0);
+	WANT(x_getpeername(c, sa(&from), &len) == 0 && ntohs(from.sin_port) == 7102);
+	pid = fork();
+	if (pid == 0)
+		for (;;) {
+			ssize_t n = x_recvfrom(s, buf, sizeof(buf), 0, sa(&from), &len); /* waits each time */
+
+			if (n < 0 || x_sendto(s, buf, (size_t)n, 0, sa(&from), len) != n)
+				_exit(1);
+			if (n == 1)
+				_exit(0);
+		}
+	for (size_t i = 2; i < 300; i++) {
+		WANT(write(c, buf, i * 5) == (ssize_t)i * 5);
+		WANT(poll(&(struct pollfd){c, POLLIN, 0}, 1, 2000) == 1 && read(c, buf, sizeof(buf)) == (ssize_t)i * 5);
+	}
+	WANT(write(c, "x", 1) == 1 && waitpid(pid, &st, 0) == pid && st == 0);
+	close(s);
+	close(c);
+}
+
+/* Taken by read() and by recvfrom() in turn: whose each is stays known. More than is in flight at once. */
+static void mixed_datagrams(void)
+{
+	enum { N = 120 };
+	struct sockaddr_in a = at("127.0.0.1", 7103), from;
+	int s = udp(7103), c[2] = {udp(0), udp(0)};
+	socklen_t len = sizeof(from);
+	char buf[2048];
+
+	WANT(s >= 0 && c[0] >= 0 && c[1] >= 0);
+	for (int i = 0; i < N; i++) {
+		memset(buf, i, sizeof(buf));
+		WANT(x_sendto(c[i % 3 == 0], buf, (size_t)(10 + i * 3 % 700), 0, sa(&a), sizeof(a)) > 0);
+	}
+	for (int i = 0; i < N; i++) {
+		WANT(poll(&(struct pollfd){s, POLLIN, 0}, 1, 2000) == 1);
+		if (i % 4 == 1) {
+			WANT(read(s, buf, sizeof(buf)) == 10 + i * 3 % 700);
+		} else {
+			WANT(x_recvfrom(s, buf, sizeof(buf), 0, sa(&from), &len) == 10 + i * 3 % 700);
+			WANT(ntohs(from.sin_port) == port_of(c[i % 3 == 0]));
+		}
+		WANT(buf[0] == (char)i && buf[9] == (char)i);
+	}
+	close(s);
+	close(c[0]);
+	close(c[1]);
+}
+
 static void other_families(void)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "\0berth-net2-test"};
@@ -618,6 +731,9 @@ static const struct check {
 	{"a listener shut down while a call waits", shut_down_listener},
 	{"addresses on streams", addresses_on_streams},
 	{"more than fits, with an address", much_with_address},
+	{"datagrams, with addresses", datagrams},
+	{"datagrams on connected sockets", connected_datagrams},
+	{"datagrams taken with and without address", mixed_datagrams},
 	{"sockets of other families are the kernel's", other_families},
 	{"io_uring is not there", no_io_uring},
 	{"no descriptors left", descriptors_run_out},
