@@ -94,7 +94,7 @@ static int list(struct shim *s, struct ifconf *c)
 {
 	int done = 0;
 
-	if (!c)
+	if (bad_pointer(c))
 		return -EFAULT;
 	for (unsigned n = 0; n < IFACE_N; n++) {
 		struct ifreq r = {0};
@@ -120,7 +120,7 @@ static int ask_interface(struct shim *s, unsigned long request, struct ifreq *r,
 	struct iface i;
 	unsigned index;
 
-	if (!r)
+	if (bad_pointer(r))
 		return -EFAULT;
 	if (request == SIOCGIFNAME) {
 		const char *name = iface_name((unsigned)r->ifr_ifindex);
@@ -239,7 +239,7 @@ static int ask_stream(const struct tag *t, unsigned long request, int *value)
 	case SIOCOUTQNSD_:
 		if (t->state == SOCK_LISTENING)
 			return -EINVAL;
-		if (!value)
+		if (bad_pointer(value))
 			return -EFAULT;
 		*value = 0;
 		return 0;
@@ -248,14 +248,14 @@ static int ask_stream(const struct tag *t, unsigned long request, int *value)
 			return 1;
 		if (t->state == SOCK_LISTENING)
 			return -EINVAL;
-		if (!value)
+		if (bad_pointer(value))
 			return -EFAULT;
 		*value = 0;
 		return 0;
 	case SIOCATMARK:
 		if (t->state == SOCK_CONNECTED || t->state == SOCK_ACCEPTED)
 			return 1;
-		if (!value)
+		if (bad_pointer(value))
 			return -EFAULT;
 		*value = 0;
 		return 0;

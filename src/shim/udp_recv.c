@@ -270,13 +270,15 @@ int udp_ioctl(const struct udp *u, unsigned long request, void *arg)
 		break;
 	case SIOCOUTQ:
 		break;
+	case SIOCATMARK:
+		return -ENOTTY;
 	case SIOCGSTAMP_OLD_:
 	case SIOCGSTAMPNS_OLD_:
 		return -ENOENT; /* stamps are shown by SO_TIMESTAMP only */
 	default:
 		return 1;
 	}
-	if (!arg)
+	if (bad_pointer(arg))
 		return -EFAULT;
 	memcpy(arg, &v, sizeof(v));
 	return 0;

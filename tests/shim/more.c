@@ -177,6 +177,18 @@ static void ioctls_of(const char *who, int fd)
 	}
 }
 
+static int client_udp(int server)
+{
+	struct sockaddr_in a = in4("127.0.0.1", 0);
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	if (bind(server, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+	    getsockname(server, (struct sockaddr *)&a, &len) < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		say("udp", -1);
+	return fd;
+}
+
 static void ioctls(void)
 {
 	int l, c, s, fresh = socket(AF_INET6, SOCK_STREAM, 0), on = 1;
@@ -202,8 +214,21 @@ static void ioctls(void)
 	say("unknown 0x89ff", ioctl(c, 0x89ff, &tv));
 	say("EBADF", ioctl(-1, FIONREAD, &on));
 	say("FIONREAD, bad pointer", ioctl(l, FIONREAD, (void *)1));
+	say("SIOCGIFFLAGS, bad pointer", ioctl(l, SIOCGIFFLAGS, (void *)1));
+	say("SIOCGIFCONF, bad pointer", ioctl(l, SIOCGIFCONF, NULL));
 	close(fresh);
 	shut(l, c, s);
+	l = socket(AF_INET, SOCK_DGRAM, 0);
+	c = client_udp(l);
+	ioctls_of("udp", l);
+	say_count("send", send(c, "0123456789", 10, 0));
+	say_count("send", send(c, "01234", 5, 0));
+	usleep(20000);
+	ioctls_of("udp with two", l);
+	ioctls_of("udp that sent", c);
+	say_count("read", read(l, &tv, 4));
+	ioctls_of("udp with one", l);
+	shut(l, c, -1);
 }
 
 static void interfaces_of(const char *who, int fd)

@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -821,6 +822,44 @@ static void interfaces_are_the_hosts(void)
 	close(fd);
 }
 
+/* More sockets than the file of values has room for, some living, most dead, set by many threads at once. */
+#define VALUE_THREADS 8
+#define VALUE_SOCKETS 9000
+
+static void *set_many(void *arg)
+{
+	long wrong = 0, me = (long)arg;
+	int kept = -1, first = (int)(me * 100 + 1), v;
+	socklen_t len;
+
+	for (int i = 0; i < VALUE_SOCKETS; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0), want = (int)(me * 1000 + i % 1000 + 1);
+
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, i ? &want : &first, sizeof(want));
+		len = sizeof(v);
+		wrong += getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) < 0 || v != (i ? want : first);
+		if (i == 0)
+			kept = fd;
+		else
+			close(fd);
+	}
+	len = sizeof(v);
+	wrong += getsockopt(kept, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) < 0 || v != first;
+	close(kept);
+	return (void *)wrong;
+}
+
+static void values_of_many(void)
+{
+	pthread_t th[VALUE_THREADS];
+	void *wrong;
+
+	for (long i = 0; i < VALUE_THREADS; i++)
+		WANT(pthread_create(&th[i], NULL, set_many, (void *)i) == 0);
+	for (int i = 0; i < VALUE_THREADS; i++)
+		WANT(pthread_join(th[i], &wrong) == 0 && wrong == NULL);
+}
+
 /* A listener on one interface hears what comes there. */
 static void devices_are_heard(void)
 {
@@ -866,6 +905,7 @@ static const struct check {
 	{"addresses on sockets that are not ours", addresses_on_other_sockets},
 	{"the interfaces are the host's own two", interfaces_are_the_hosts},
 	{"a listener on an interface hears that one", devices_are_heard},
+	{"values of many sockets, from many threads", values_of_many},
 };
 
 int main(int argc, char **argv)
