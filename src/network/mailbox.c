@@ -12,6 +12,9 @@
  * the mailbox empty again before the octet came. It waits for it (settle()), as the socket would look readable
  * else; `ringing` says that one is on its way. A ringer that was killed there is found out by time.
  *
+ * Who waits in a receive sleeps on a word of the mailbox. A datagram that wakes such a sleeper is his, and is not
+ * rung: nobody else needs to know. If nobody was woken after all, it is rung.
+ *
  * SO_RCVBUF counts as Linux counts: each datagram as the memory its sk_buff would take. What is over
  * the limit is dropped and counted. The ring starts small and doubles up to what the limit can need;
  * its memory is reserved before it is used, so a full disk drops datagrams and kills nobody.
@@ -24,8 +27,10 @@
  * Always true while the lock is free, in a file nobody scribbled on
  *   M1  cap is a power of two, at < cap, used <= cap, n == 0 exactly if used == 0;
  *   M2  the octets of at .. at + used are n slips with their datagrams, one after the other;
- *   M3  bells octets are in the doorbell, or on their way from one of `ringing`; at least one exactly if n > 0.
+ *   M3  bells octets are in the doorbell, or on their way from one of `ringing`; at least one exactly
+ *       if n > 0, but for a datagram whose sleeper is just waking.
  */
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -341,6 +346,12 @@ static bool looks_dead(const struct network *n, uint64_t key, struct box *b, uin
 	return probe(n, key) == 0;
 }
 
+/* Those who sleep look again. Return: how many. */
+static int wake(struct box *b, int most)
+{
+	return (int)raw_call(SYS_futex, (long)&b->word, FUTEX_WAKE, most, 0, 0, 0);
+}
+
 /* A datagram was put in: is the doorbell to be rung? 1 yes, 0 no, -ECONNREFUSED nobody lives there. */
 static int announce(const struct network *n, uint64_t key, struct box *b, bool was_empty)
 {
@@ -379,6 +390,18 @@ static int ring_free(struct network *n, uint64_t key, struct box_pin *p, int fro
 	return r < 0 ? r : 0;
 }
 
+/* There seemed to be a sleeper, and none was woken: he was on his way into or out of sleep, or was killed. */
+static int nobody_woke(const struct network *n, uint64_t key, struct box_pin *p, bool was_empty)
+{
+	int r = map_lock_take(&p->b->lock, p->me, NULL);
+
+	if (r < 0)
+		return r;
+	r = p->b->n != 0 && p->b->bells == 0 ? announce(n, key, p->b, was_empty) : 0;
+	map_lock_give(&p->b->lock, p->me);
+	return r;
+}
+
 int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 		size_t n_iov)
 {
@@ -386,7 +409,7 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	struct box_pin p;
 	struct ring g;
 	uint32_t at, left = m->len_bytes;
-	bool was_empty;
+	bool was_empty, sleepers;
 	int r;
 
 	if (left > UINT16_MAX)
@@ -423,8 +446,12 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	g.charge += s.charge;
 	g.n++;
 	write_back(&g);
-	r = announce(n, key, p.b, was_empty);
+	atomic_fetch_add(&p.b->word, 1);
+	sleepers = atomic_load(&p.b->sleepers) != 0;
+	r = sleepers && p.b->bells == 0 ? 0 : announce(n, key, p.b, was_empty);
 	map_lock_give(&p.b->lock, p.me);
+	if (sleepers && wake(p.b, 1) < 1 && r == 0)
+		r = nobody_woke(n, key, &p, was_empty);
 	if (r == 1)
 		r = ring_free(n, key, &p, from);
 	box_unpin(&p);
@@ -432,38 +459,6 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 }
 
 /* --- take --- */
-
-static bool others_sleep(const struct box *b, uint32_t me)
-{
-	for (uint32_t i = 0; i < BOX_SLEEPERS; i++) {
-		uint32_t tid = atomic_load_explicit(&b->sleepers[i], memory_order_relaxed);
-
-		if (tid && tid != me)
-			return true;
-	}
-	return false;
-}
-
-/* This thread goes to sleep on the doorbell, or has come back. One octet wakes one sleeper, so who takes one
- * datagram of several wakes the next. Where there are more than seats, some are left behind until the next. */
-static void seat(struct box *b, uint32_t me, bool sleeps)
-{
-	uint32_t mine = BOX_SLEEPERS, empty = BOX_SLEEPERS;
-
-	for (uint32_t i = 0; i < BOX_SLEEPERS; i++) {
-		uint32_t tid = atomic_load_explicit(&b->sleepers[i], memory_order_relaxed);
-
-		if (tid == me)
-			mine = i;
-		else if (tid == 0 && empty == BOX_SLEEPERS)
-			empty = i;
-	}
-	if (sleeps && mine == BOX_SLEEPERS)
-		atomic_store_explicit(&b->sleepers[empty < BOX_SLEEPERS ? empty : me % BOX_SLEEPERS], me,
-				      memory_order_relaxed);
-	else if (!sleeps && mine != BOX_SLEEPERS)
-		atomic_store_explicit(&b->sleepers[mine], 0, memory_order_relaxed);
-}
 
 /* The mailbox is empty: take the octets. Return: one more is on its way. */
 static bool hush(struct box *b, int doorbell)
@@ -530,9 +525,9 @@ static void drop_first(struct ring *g, const struct slip *s)
 	write_back(g);
 }
 
-/* Under the lock; after it, *ret_late: an octet is to be waited for; *ret_pass: the next sleeper is to be woken. */
-static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, enum mailbox_how how, struct letter *ret,
-		    const struct iovec *iov, size_t n_iov, bool *ret_late, bool *ret_pass)
+/* Under the lock; after it, *ret_late: an octet is to be waited for. */
+static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, bool peek, struct letter *ret,
+		    const struct iovec *iov, size_t n_iov, bool *ret_late)
 {
 	struct slip s;
 	uint32_t at, left;
@@ -542,11 +537,8 @@ static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, enum mailbo
 		return -ECOMM;
 	if (g->n == 0 || !first_slip(g, &s)) {
 		*ret_late = hush(p->b, doorbell);
-		if (how & MAILBOX_SLEEP)
-			seat(p->b, (uint32_t)p->me, true);
 		return -EAGAIN;
 	}
-	seat(p->b, (uint32_t)p->me, false);
 	at = g->at + (uint32_t)sizeof(s);
 	left = s.m.len_bytes;
 	for (size_t i = 0; i < n_iov && left; i++) {
@@ -561,38 +553,56 @@ static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, enum mailbo
 	}
 	*ret = s.m;
 	ret->family = p->b->state.family == PORT_FAMILY_6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
-	if (how & MAILBOX_PEEK)
+	if (peek)
 		return done;
 	drop_first(g, &s);
-	if (g->n == 0) {
+	if (g->n == 0)
 		*ret_late = hush(p->b, doorbell);
-	} else if (others_sleep(p->b, (uint32_t)p->me)) {
-		/* The same octet again, for another one. */
-		(void)silence(doorbell, 1);
-		atomic_fetch_add(&p->b->ringing, 1);
-		*ret_pass = true;
-	}
 	return done;
 }
 
-ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
+ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
 		     const struct iovec *iov, size_t n_iov)
 {
 	struct box_pin p;
 	struct ring g;
-	bool late = false, pass = false;
+	bool late = false;
 	ssize_t r = open_box(n, key, &p, &g);
 
 	if (r < 0)
 		return r;
-	r = take(&p, &g, doorbell, how, ret, iov, n_iov, &late, &pass);
+	r = take(&p, &g, doorbell, peek, ret, iov, n_iov, &late);
 	map_lock_give(&p.b->lock, p.me);
 	if (late)
 		settle(&p, doorbell);
-	if (pass)
-		(void)ring_free(n, key, &p, doorbell);
 	box_unpin(&p);
 	return r;
+}
+
+int mailbox_sleep(struct network *n, uint64_t key, const struct timespec *limit, mailbox_wait_call *wait)
+{
+	struct box_pin p;
+	uint32_t word, v;
+	int r = box_hold(n, key, &p);
+
+	if (r < 0)
+		return r;
+	/* Counted first, looked at then; a sender changes n first and looks at the count then. */
+	atomic_fetch_add(&p.b->sleepers, 1);
+	word = atomic_load(&p.b->word);
+	if (*(volatile uint32_t *)&p.b->n != 0 || *(volatile int32_t *)&p.b->state.err != 0)
+		r = 0;
+	else if (*(volatile uint8_t *)&p.b->state.shut & 1 << SHUT_RD)
+		r = -ESHUTDOWN;
+	else
+		r = (int)wait(&p.b->word, FUTEX_WAIT, word, limit);
+	v = atomic_load(&p.b->sleepers);
+	while (v != 0 && !atomic_compare_exchange_weak(&p.b->sleepers, &v, v - 1))
+		continue;
+	if (r < 0 && *(volatile uint32_t *)&p.b->n != 0)
+		r = 0; /* perhaps no bell was rung for it, as we slept: it is for us */
+	box_drop(&p);
+	return r == -EAGAIN ? 0 : r == -EFAULT ? -EUCLEAN : r;
 }
 
 bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns)
@@ -673,6 +683,13 @@ int mailbox_load(struct network *n, uint64_t key, struct mailbox_state *ret)
 	return sane(ret) ? 0 : -EUCLEAN;
 }
 
+static void wake_all(struct box *b)
+{
+	atomic_fetch_add(&b->word, 1);
+	if (atomic_load(&b->sleepers))
+		(void)wake(b, INT32_MAX);
+}
+
 static void store_state(struct box *b, const struct mailbox_state *s)
 {
 	atomic_fetch_add(&b->seq, 1);
@@ -693,7 +710,9 @@ int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, str
 	r = sane(&s) ? change(ctx, &s) : -EUCLEAN;
 	if (r >= 0)
 		store_state(p.b, &s);
-	close_box(&p);
+	map_lock_give(&p.b->lock, p.me);
+	wake_all(p.b);
+	box_unpin(&p);
 	return r;
 }
 
@@ -719,6 +738,7 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 	map_lock_give(&p.b->lock, p.me);
 	if (g.n)
 		(void)ring_free(n, key, &p, -1);
+	wake_all(p.b);
 	box_unpin(&p);
 	return r;
 }

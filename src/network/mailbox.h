@@ -22,6 +22,7 @@
 #define BERTH_NETWORK_MAILBOX_H
 
 #include <sys/uio.h>
+#include <time.h>
 
 #include "network/network.h"
 
@@ -133,18 +134,27 @@ int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group
  */
 MUST_CHECK int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 			   size_t n_iov);
-enum mailbox_how { MAILBOX_TAKE = 0, MAILBOX_PEEK = 1, MAILBOX_SLEEP = 2 };
 /**
  * mailbox_take() - take the oldest datagram out
  * @doorbell: the socket itself: its octet is taken with the last datagram
- * @how:      PEEK leaves it in. SLEEP: when there is none, this thread goes to sleep in recv(2) on the doorbell,
- *            and comes back here: who takes one of several datagrams wakes the next sleeper
+ * @peek:     leave it in
  * @iov:      as much as fits is copied; ret->len_bytes is the whole
  *
  * Return: octets copied; -EAGAIN, none; -ECOMM, an error waits in the state; -ENOENT, no such mailbox; -ETIMEDOUT; -EUCLEAN.
  */
-MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
+MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
 				const struct iovec *iov, size_t n_iov);
+/**
+ * mailbox_sleep() - sleep until there may be something to take, or an error
+ * @limit: NULL: without end
+ * @wait:  makes the system call futex(word, op, value, limit) and returns what the kernel says: the shim's is a
+ *	   cancellation point
+ *
+ * A datagram that wakes a sleeper rings no bell: who sleeps here must look into the mailbox afterwards.
+ * Return: 0, look; -EINTR; -ETIMEDOUT; -ESHUTDOWN, nothing is in and SHUT_RD was said; -ENOENT; -EUCLEAN.
+ */
+typedef long mailbox_wait_call(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *limit);
+int mailbox_sleep(struct network *n, uint64_t key, const struct timespec *limit, mailbox_wait_call *wait);
 /* Look whether a datagram comes, for so long at most, without a system call. */
 bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns);
 /* Have poll() show ERR on the doorbell, and its SO_ERROR say ECONNRESET, until that is asked. For use inside

@@ -6,7 +6,6 @@
 #include "network/mailbox.h"
 
 #define BOX_MAGIC UINT64_C(0x0a786f626c69616d)
-#define BOX_SLEEPERS 8u
 #define BOX_HEAD_BYTES (16u << 10) /* the ring begins here */
 #define BOX_RING_FIRST (4u << 10)
 #define BOX_TAIL_BYTES 8u /* after the ring, all ones: see box_pin() */
@@ -25,8 +24,9 @@ struct box {
 	uint32_t bells;		  /* octets rung, or about to be, that nobody has taken */
 	_Atomic uint32_t ringing; /* by so many, just now */
 	uint32_t pad0;
-	uint64_t sign_us, rang_us;		 /* when it was last known to have a socket; and rung */
-	_Atomic uint32_t sleepers[BOX_SLEEPERS]; /* tids */
+	uint64_t sign_us, rang_us; /* when it was last known to have a socket; and rung */
+	_Atomic uint32_t word;	   /* a futex: changes with each datagram */
+	_Atomic uint32_t sleepers; /* on it; more than there are, where some were killed */
 	struct mailbox_state state;
 	uint32_t n_members, pad;
 	struct mailbox_member members[MAILBOX_MEMBERS];

@@ -1,8 +1,9 @@
 /* src/shim/udp_recv.c: a datagram arrives: taken out of the mailbox, or waited for.
  *
- * Who waits sleeps in recv(2) on the doorbell, with MSG_PEEK, so the octet stays for those who poll. SO_RCVTIMEO,
- * O_NONBLOCK, signals, shutdown() and cancellation are thereby the kernel's own. Awake, it looks into the mailbox
- * again; another may have been faster.
+ * Who waits looks for a while, where that has paid, and then sleeps on a futex in the mailbox: a datagram that
+ * wakes it need not ring. The system call behaves as recv(2)'s own sleep towards signals (SA_RESTART, and
+ * EINTR with SO_RCVTIMEO), and is a cancellation point. Awake, it looks into the mailbox again; another may have
+ * been faster.
  */
 #include <linux/sockios.h>
 #include <string.h>
@@ -142,22 +143,29 @@ static void fill_control(const struct udp *u, struct msghdr *m, const struct let
 
 /* --- waiting --- */
 
-/* Return: 0, look again; 1, it was shut down: nothing more comes; negative errno. */
-static int wait_bell(const struct udp *u)
+static long futex_call(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *limit)
 {
-	uint8_t octet;
-	int saved = errno, r;
-	struct tag t;
-	ssize_t n;
+	return sys_wait(SYS_futex, (long)word, op, (long)value, (long)limit, 0);
+}
 
-	n = shim_next()->recv(u->fd, &octet, 1, MSG_PEEK);
-	r = n < 0 ? -errno : 0;
-	errno = saved;
-	if (r == -ECONNRESET)
-		return 0; /* how an error of ours shows on the doorbell (udp_error.c) */
-	if (n == 0 && tag_get(u->fd, &t) == 0 && t.flags & TAG_SHUT_RD)
-		return 1;
-	return r;
+/* Return: 0, look again; 1, it was shut down: nothing more comes; negative errno. */
+static int wait_for_mail(const struct udp *u)
+{
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+	struct timespec limit;
+	int r;
+
+	(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
+	limit = (struct timespec){.tv_sec = tv.tv_sec, .tv_nsec = tv.tv_usec * 1000};
+	r = mailbox_sleep(&u->s->net, u->key, tv.tv_sec || tv.tv_usec ? &limit : NULL, futex_call);
+	if (r == -ENOENT) { /* no mailbox: it is not bound; whoever binds it does not know of us */
+		uint8_t octet;
+
+		r = shim_next()->recv(u->fd, &octet, 1, MSG_PEEK) < 0 ? -errno : 0;
+		return r == -ECONNRESET ? 0 : r;
+	}
+	return r == -ESHUTDOWN ? 1 : r == -ETIMEDOUT ? -EAGAIN : r == -EUCLEAN ? -ENETDOWN : r;
 }
 
 /* Look for a while before sleeping, where that has paid: the policy is spin.c's, for streams. */
@@ -186,10 +194,8 @@ static bool look(const struct udp *u)
 
 static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *iov, size_t n_iov, int flags)
 {
-	enum mailbox_how peek = flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE, how = peek;
-
 	for (int i = 0; i < WAKES_MAX; i++) {
-		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, how, l, iov, n_iov);
+		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, flags & MSG_PEEK, l, iov, n_iov);
 
 		if (n == -ECOMM) {
 			int e = udp_take_error(u);
@@ -202,16 +208,11 @@ static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *i
 			n = -EAGAIN;
 		if (n != -EAGAIN && n != -ENOENT)
 			return n;
-		if (how & MAILBOX_SLEEP) {
-			n = wait_bell(u);
-		} else {
-			if (flags & MSG_DONTWAIT || sock_nonblocking(u->fd))
-				return -EAGAIN;
-			if (look(u))
-				continue;
-			how = peek | MAILBOX_SLEEP; /* and look once more, as one who will sleep */
+		if (flags & MSG_DONTWAIT || (i == 0 && sock_nonblocking(u->fd)))
+			return -EAGAIN;
+		if (i == 0 && look(u))
 			continue;
-		}
+		n = wait_for_mail(u);
 		if (n < 0)
 			return n;
 		if (n == 1) {

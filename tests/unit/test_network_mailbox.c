@@ -78,7 +78,7 @@ static ssize_t take(uint64_t key, int fd)
 	struct letter m;
 	struct iovec iov = {buf, sizeof(buf)};
 
-	return mailbox_take(&net, key, fd, MAILBOX_TAKE, &m, &iov, 1);
+	return mailbox_take(&net, key, fd, false, &m, &iov, 1);
 }
 
 static bool rings(int fd)
@@ -219,37 +219,52 @@ static void an_octet_that_was_stolen_is_rung_again(void **state)
 	close(fd);
 }
 
-static void the_next_sleeper_is_woken(void **state)
+static long futex_call(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *limit)
 {
-	struct letter m;
+	return raw_call(SYS_futex, (long)word, op, (long)value, (long)limit, 0, 0);
+}
+
+static void sleepers_are_woken_each_by_one(void **state)
+{
+	enum { SLEEPERS = 4 };
+	pid_t pid[SLEEPERS];
 	uint64_t key;
-	int fd, waker[2];
-	char c;
-	pid_t pid;
+	int fd, st;
 
 	(void)state;
 	fixture_open("mail");
 	fixture_host("a");
+	alarm(20);
 	fd = make(&key);
-	assert_int_equal(pipe(waker), 0);
-	pid = fork();
-	if (pid == 0) { /* sleeps on the doorbell; an octet that came before it slept does not count */
-		if (mailbox_take(&net, key, fd, MAILBOX_SLEEP, &m, NULL, 0) != -EAGAIN)
-			_exit(2);
-		if (write(waker[1], "s", 1) != 1 || recv(fd, &c, 1, MSG_PEEK) != 1)
-			_exit(3);
-		_exit(take(key, fd) == 1 ? 0 : 4);
+	for (int i = 0; i < SLEEPERS; i++) {
+		pid[i] = fork();
+		if (pid[i] == 0) {
+			while (take(key, fd) != 1)
+				if (mailbox_sleep(&net, key, NULL, futex_call) < 0)
+					_exit(2);
+			_exit(0);
+		}
 	}
-	assert_int_equal(read(waker[0], &c, 1), 1);
-	usleep(20000);
-	assert_int_equal(put(key, "1", 1), 0);
-	assert_int_equal(put(key, "2", 1), 0);
-	int st;
+	usleep(30000);
+	kill(pid[0], SIGKILL); /* one that is counted and never wakes */
+	waitpid(pid[0], &st, 0);
+	for (int i = 1; i < SLEEPERS; i++)
+		assert_int_equal(put(key, "x", 1), 0);
+	for (int i = 1; i < SLEEPERS; i++) {
+		waitpid(pid[i], &st, 0);
+		assert_int_equal(st, 0);
+	}
+	assert_false(rings(fd));
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_true(rings(fd)); /* nobody sleeps any more */
+	assert_int_equal(take(key, fd), 1);
+	struct timespec limit = {.tv_nsec = 1000000};
 
-	(void)take(key, fd);
-	assert_int_equal(waitpid(pid, &st, 0), pid);
-	assert_int_equal(st, 0);
+	assert_int_equal(mailbox_sleep(&net, key, &limit, futex_call), -ETIMEDOUT);
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_int_equal(mailbox_sleep(&net, key, NULL, futex_call), 0); /* there is something in: no sleep */
 	close(fd);
+	alarm(0);
 }
 
 static int set_port(void *ctx, struct mailbox_state *s)
@@ -596,7 +611,7 @@ int main(void)
 		TEST(the_limit_drops_and_counts),
 		TEST(who_is_gone_refuses),
 		TEST(an_octet_that_was_stolen_is_rung_again),
-		TEST(the_next_sleeper_is_woken),
+		TEST(sleepers_are_woken_each_by_one),
 		TEST(what_the_socket_is_changes_as_a_whole),
 		TEST(a_scribbler_loses_datagrams_and_no_more),
 		TEST(a_scribbler_that_races_crashes_nobody),
