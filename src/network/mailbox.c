@@ -561,7 +561,7 @@ static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, bool peek, 
 	return done;
 }
 
-ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
+ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
 		     const struct iovec *iov, size_t n_iov)
 {
 	struct box_pin p;
@@ -571,7 +571,7 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, s
 
 	if (r < 0)
 		return r;
-	r = take(&p, &g, doorbell, peek, ret, iov, n_iov, &late);
+	r = take(&p, &g, doorbell, how == MAILBOX_PEEK, ret, iov, n_iov, &late);
 	map_lock_give(&p.b->lock, p.me);
 	if (late)
 		settle(&p, doorbell);

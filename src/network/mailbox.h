@@ -134,15 +134,15 @@ int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group
  */
 MUST_CHECK int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 			   size_t n_iov);
+enum mailbox_how { MAILBOX_TAKE, MAILBOX_PEEK /* leave it in */ };
 /**
  * mailbox_take() - take the oldest datagram out
  * @doorbell: the socket itself: its octet is taken with the last datagram
- * @peek:     leave it in
  * @iov:      as much as fits is copied; ret->len_bytes is the whole
  *
  * Return: octets copied; -EAGAIN, none; -ECOMM, an error waits in the state; -ENOENT, no such mailbox; -ETIMEDOUT; -EUCLEAN.
  */
-MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, bool peek, struct letter *ret,
+MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
 				const struct iovec *iov, size_t n_iov);
 /**
  * mailbox_sleep() - sleep until there may be something to take, or an error

@@ -194,8 +194,10 @@ static bool look(const struct udp *u)
 
 static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *iov, size_t n_iov, int flags)
 {
+	enum mailbox_how how = flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE;
+
 	for (int i = 0; i < WAKES_MAX; i++) {
-		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, flags & MSG_PEEK, l, iov, n_iov);
+		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, how, l, iov, n_iov);
 
 		if (n == -ECOMM) {
 			int e = udp_take_error(u);

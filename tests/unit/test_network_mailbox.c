@@ -78,7 +78,7 @@ static ssize_t take(uint64_t key, int fd)
 	struct letter m;
 	struct iovec iov = {buf, sizeof(buf)};
 
-	return mailbox_take(&net, key, fd, false, &m, &iov, 1);
+	return mailbox_take(&net, key, fd, MAILBOX_TAKE, &m, &iov, 1);
 }
 
 static bool rings(int fd)
