@@ -112,6 +112,8 @@ static bool keep_preload(void)
 	return false;
 }
 
+extern const char *gnu_get_libc_version(void) __attribute__((weak)); /* glibc has it */
+
 static int start(void)
 {
 	const char *dir = env_find("BERTH_NETWORK_DIR"), *name = env_find("BERTH_HOST"), *run = env_find("BERTH_RUN");
@@ -119,6 +121,9 @@ static int start(void)
 	struct network_error err;
 	uint32_t number = 0;
 
+	/* musl's loader loads us too; a program of another libc is the second net's (docs/second-net.md). */
+	if (!gnu_get_libc_version)
+		return INERT;
 	if (!dir || !name || !*dir || !*name)
 		return INERT;
 	env_list[0] = NULL;

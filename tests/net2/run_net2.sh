@@ -1,9 +1,9 @@
 #!/bin/bash
-# tests/net2/run_net2.sh BERTH RAW_STATIC RAW_SYSCALL COUNTS DROP [CASE]: whole programs that go past libc.
+# tests/net2/run_net2.sh BERTH RAW_STATIC RAW_INLINE COUNTS DROP [CASE]: whole programs that go past libc.
 #
 # Each case reports under its own name; a program that is not installed skips its case and is named.
 set -u
-berth=$(realpath "$1") raw=$(realpath "$2") raw_syscall=$(realpath "$3") counts=$(realpath "$4") drop=$(realpath "$5")
+berth=$(realpath "$1") raw=$(realpath "$2") raw_inline=$(realpath "$3") counts=$(realpath "$4") drop=$(realpath "$5")
 only=${6:-}
 here=$(realpath "$(dirname "$0")")
 work=$(mktemp -d) || exit 1
@@ -67,9 +67,9 @@ static_server() {
 says_so() {
 	run --verbose -- "$raw" "options" 2>"$work/err" || return 1
 	grep -q "is statically linked: served by the second net" "$work/err" || return 1
-	run --verbose -- "$raw_syscall" "options" 2>"$work/err" || return 1
+	run --verbose -- "$raw_inline" "options" 2>"$work/err" || return 1
 	grep -q "calls the kernel past libc: served" "$work/err" || return 1
-	run -- "$raw_syscall" "options" 2>"$work/err" || return 1
+	run -- "$raw_inline" "options" 2>"$work/err" || return 1
 	[ ! -s "$work/err" ]
 }
 busybox_web() {
