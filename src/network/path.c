@@ -8,6 +8,7 @@
  * How the folder is reached is reach.c's affair.
  */
 #include <errno.h>
+#include <sys/un.h>
 
 #include "network/internal.h"
 
@@ -122,6 +123,16 @@ static void leaf_of(uint32_t host, struct port_ref ref, const struct port_claim 
 	reach_in_s(leaf, ret);
 }
 
+/* The socket has a path already: somebody who shares it was faster. */
+static bool has_path(int fd)
+{
+	struct sockaddr_un un;
+	socklen_t len = sizeof(un);
+
+	return raw_pass(SYS_getsockname, fd, (long)&un, (long)&len, 0, 0) == 0 &&
+	       len > offsetof(struct sockaddr_un, sun_path) && un.sun_path[0];
+}
+
 int network_path_bind(const struct network *n, int fd, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
 	char leaf[REACH_LEAF_MAX];
@@ -129,6 +140,8 @@ int network_path_bind(const struct network *n, int fd, uint32_t host, struct por
 
 	leaf_of(host, ref, c, leaf);
 	r = reach_bind(n, fd, leaf);
+	if (r == -EADDRINUSE && has_path(fd))
+		return 0;
 	if (r == -EADDRINUSE) {
 		/* Slot and generation are ours alone: whoever made this name has been gone since before. */
 		(void)reach_unlink(n, leaf);

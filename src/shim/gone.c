@@ -27,6 +27,8 @@
 
 #include "shim/gone.h"
 
+#define SNDBUF_ESTABLISHED 2626560 /* what TCP takes of a large write before the reset is there */
+
 _Atomic uint64_t gone_words[GONE_FDS_MAX / 64];
 
 void gone_mark(int fd)
@@ -80,7 +82,7 @@ static void cannot_send(int fd, struct tag *t)
 /* The peer of a connected socket does not take what we write. */
 static ssize_t peer_gone(struct shim *s, int fd, struct tag *t, size_t len, bool quiet, bool signal_wanted)
 {
-	int32_t err = 0;
+	int32_t err = 0, room = SNDBUF_ESTABLISHED;
 	socklen_t err_len = sizeof(err);
 
 	if (t->flags & TAG_SHUT_WR)
@@ -93,9 +95,12 @@ static ssize_t peer_gone(struct shim *s, int fd, struct tag *t, size_t len, bool
 	}
 	if (!quiet)
 		return broken(false); /* the signal is on its way: it has to be an error */
-	if (len)
-		cannot_send(fd, t);
-	return (ssize_t)len;
+	if (!len)
+		return 0;
+	cannot_send(fd, t);
+	if (t->flags & TAG_EXTRA && !extra_get(sock_cookie(fd), EXTRA_SNDBUF, &room))
+		room = SNDBUF_ESTABLISHED;
+	return room > 0 && len > (size_t)room ? room : (ssize_t)len;
 }
 
 ssize_t gone_sent(int fd, ssize_t n, size_t len, int flags, bool quiet)

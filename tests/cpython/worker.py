@@ -144,7 +144,12 @@ def run(names, result):
 def main(argv):
     if argv[0] == "--list":
         prepare(argv[1:])
-        for case in load(argv[1:]):
+        try:
+            cases = load(argv[1:])
+        except unittest.SkipTest as why:  # the module as a whole: this machine lacks something
+            print(f"{argv[1]}: {why}", file=sys.stderr)
+            cases = []
+        for case in cases:
             if type(case).__name__ == "_FailedTest":
                 case.debug()  # raises what went wrong when its module was loaded
             if type(case).__name__ != "ModuleSkipped":  # test_asyncio's for Windows

@@ -18,6 +18,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PAUSE_US 2000
@@ -569,6 +570,66 @@ static void fill_inherited(void)
 	close(peer);
 }
 
+/* A write larger than any buffer, to a peer that has closed: not all of it is taken. */
+static void large(bool nonblocking)
+{
+	static char block[16 << 20];
+	int us, peer;
+	ssize_t n;
+
+	pair(&us, &peer);
+	close(peer);
+	usleep(PAUSE_US);
+	if (nonblocking)
+		fcntl(us, F_SETFL, O_NONBLOCK);
+	n_pipe = 0;
+	n = send(us, block, sizeof(block), 0);
+	say("large", nonblocking ? "to a closed peer, not waiting" : "to a closed peer", "some of it is taken",
+	    n > 0 && n < (ssize_t)sizeof(block), errno);
+	usleep(PAUSE_US);
+	n = send(us, block, sizeof(block), 0);
+	say("large", "to a closed peer", "the rest", n, errno);
+	close(us);
+}
+
+/* --- the same socket made a listener by two processes at the same moment --- */
+
+static void listen_together(void)
+{
+	int good = 0, reached = 0;
+
+	for (int i = 0; i < 200; i++) {
+		struct sockaddr_in in = loop(0);
+		socklen_t len = sizeof(in);
+		int go[2], fd = socket(AF_INET, SOCK_STREAM, 0), c, status = -1;
+		pid_t child;
+		char b;
+
+		if (bind(fd, (struct sockaddr *)&in, sizeof(in)) < 0 || pipe(go) < 0)
+			abort();
+		getsockname(fd, (struct sockaddr *)&in, &len);
+		child = fork();
+		if (child == 0) {
+			_exit(read(go[0], &b, 1) == 1 && listen(fd, 5) == 0 ? 0 : 1);
+		}
+		if (write(go[1], "g", 1) != 1)
+			abort();
+		for (volatile int spin = 0; spin < i * 500; spin++)
+			;
+		if (listen(fd, 5) == 0 && waitpid(child, &status, 0) == child && status == 0)
+			good++;
+		c = socket(AF_INET, SOCK_STREAM, 0);
+		if (connect(c, (struct sockaddr *)&in, sizeof(in)) == 0)
+			reached++;
+		close(c);
+		close(fd);
+		close(go[0]);
+		close(go[1]);
+	}
+	say("listen", "two at once", "both are told yes", good, 0);
+	say("listen", "two at once", "a client arrives", reached, 0);
+}
+
 int main(void)
 {
 	struct sigaction sa = {.sa_sigaction = on_pipe, .sa_flags = SA_SIGINFO};
@@ -582,5 +643,8 @@ int main(void)
 	fill("4 KiB buffers", 4096);
 	fill("16 KiB buffers", 16384);
 	fill_inherited();
+	listen_together();
+	large(false);
+	large(true);
 	return 0;
 }
