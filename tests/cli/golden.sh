@@ -76,7 +76,7 @@ hold() { # hold HOST ADDRESS PORT OPTIONS...: a program that keeps a port until 
 
 # --- before anybody has run anything ---
 golden help --help
-for c in run ls who why name net version; do golden "help-$c" $c --help; done
+for c in run ls who why name net doctor version; do golden "help-$c" $c --help; done
 golden wrong-verb lst
 golden wrong-option run --quite -- true
 golden wrong-letter ls -z
@@ -93,6 +93,9 @@ golden empty-why why 80
 golden empty-why-json why 80 --json
 golden empty-net net ls
 golden missing-network ls -n nosuch
+expect 'doctor says the same in JSON' '[ "$("$berth" doctor | wc -l)" = "$("$berth" doctor --json | grep -c "\"result\": ")" ]'
+expect 'doctor finds nothing bad where these tests pass' '! "$berth" doctor | grep "^bad"'
+expect 'doctor looks at what berth stands on' '[ "$("$berth" doctor | awk "{print \$2}" | tr "\n" " ")" = "kernel library folder second-net pidfd-getfd memory ptrace setuid liveness wmem-max somaxconn user-namespaces descriptors " ]'
 golden version version
 
 # --- networks ---
