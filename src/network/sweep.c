@@ -216,7 +216,13 @@ static uint32_t end_suspects(struct network *n, const struct sweep *w)
 			struct port_claim c;
 
 			if (s->alive || port_table_get(&l.table, s->ref, &c) < 0 || c.owner.cookie != s->id.cookie ||
-			    c.owner.inode != s->id.inode || port_table_release(&l.table, s->ref) < 0)
+			    c.owner.inode != s->id.inode)
+				continue;
+			int r = port_table_release(&l.table, s->ref);
+
+			if (r == -EUCLEAN && host_mend(n, host, &l, false) == 0)
+				r = port_table_release(&l.table, s->ref);
+			if (r < 0)
 				continue;
 			ended++;
 			if (c.state == CLAIM_LISTENING || c.proto == PORT_UDP) {
@@ -319,6 +325,15 @@ static void check_locked(struct network *n, uint32_t host, struct network_lock *
 		(void)!host_mend(n, host, l, false);
 }
 
+/* Does the path say what the claim says? */
+static bool bears(const struct port_claim *c, const struct tidy_path *p)
+{
+	char leaf[PATH_LEAF_MAX];
+
+	path_leaf(p->host, p->ref, c, leaf);
+	return strcmp(leaf, p->leaf) == 0;
+}
+
 /* Which of the paths of one host have no claim? One lock for all of them. */
 static void look_up(struct tidy *y, uint32_t first, uint32_t end)
 {
@@ -332,29 +347,38 @@ static void look_up(struct tidy *y, uint32_t first, uint32_t end)
 		p->answer = r < 0 ? r : port_table_get(&l.table, p->ref, &c);
 		if (p->answer == 0 && c.state != CLAIM_LISTENING)
 			p->answer = -ENOENT;
+		else if (p->answer == 0 && !bears(&c, p))
+			p->answer = -EUCLEAN;
 	}
 	if (r == 0)
 		network_unlock(&l);
 }
 
 /* A path whose claim is gone, or whose slot has another by now: a leftover if its socket is gone too, else
- * a listener that the table forgot. */
+ * a listener that the table forgot. A claim that says another port than its path, or has another generation, was
+ * scribbled over: it goes, and is made again from the path. (Where it was a younger listener's of the same port
+ * and slot, the same mending makes that one's again, too.) */
 static void tidy_one(struct tidy *y, int dir, const struct tidy_path *p)
 {
 	struct network_lock l;
-	struct port_claim named;
-	struct port_ref ref;
+	struct port_claim named, c;
+	struct port_ref ref, in;
 	uint32_t host;
 	int answer;
 
-	if ((p->answer != -ESTALE && p->answer != -ENOENT) || !path_leaf_parse(p->leaf, &host, &ref, &named))
+	if ((p->answer != -ESTALE && p->answer != -ENOENT && p->answer != -EUCLEAN) ||
+	    !path_leaf_parse(p->leaf, &host, &ref, &named))
 		return;
 	answer = path_probe(y->n, host, ref, &named);
 	if (answer == 0) {
 		(void)raw_unlinkat(dir, p->leaf, 0);
 		y->changed = true;
-	} else if (answer == 1 && p->answer == -ESTALE && y->mended_host != host && network_lock(y->n, host, &l) == 0) {
+	} else if (answer == 1 && p->answer != -ENOENT && (y->mended_host != host || p->answer == -EUCLEAN) &&
+		   network_lock(y->n, host, &l) == 0) {
 		y->mended_host = host; /* once in a row: not every such path is a listener's */
+		if (port_table_get_slot(&l.table, ref.slot, &in, &c) == 0 && c.state == CLAIM_LISTENING &&
+		    (p->answer == -EUCLEAN ? !bears(&c, p) : in.generation != ref.generation && c.port == named.port))
+			(void)!port_table_release(&l.table, in);
 		check_locked(y->n, host, &l, true);
 		network_unlock(&l);
 		y->changed = true;
@@ -452,19 +476,18 @@ int network_sweep(struct network *n, uint32_t host)
 	uint32_t first = host == NETWORK_HOSTS_MAX ? 0 : host;
 	uint32_t last = host == NETWORK_HOSTS_MAX ? NETWORK_HOSTS_MAX - 1 : host;
 	uint64_t began = boot_ns();
-	uint32_t left = first == last ? 1 : network_n_hosts(n);
+	uint8_t *map = map_get(n, NULL);
 	struct sweep w = {0};
 	struct map_header *hd;
-	int failed = 0, r = 0;
+	uint32_t used = 0;
+	int failed = 0, r = map ? 0 : -EUCLEAN;
 
-	for (uint32_t i = first; i <= last && i < NETWORK_HOSTS_MAX && left > 0 && r == 0; i++) {
-		struct map_host *h = map_host(n, i);
+	for (uint32_t i = first; i <= last && i < NETWORK_HOSTS_MAX && r == 0; i++) {
+		const struct map_host *h = (const void *)(map + MAP_HOSTS_OFF + i * sizeof(*h));
 		struct network_lock l;
 
-		if (!h || h->used == 0)
-			continue;
-		left--;
-		if (h->table_len_bytes == 0)
+		used += h->used != 0;
+		if (h->used == 0 || h->table_len_bytes == 0)
 			continue;
 		r = network_lock(n, i, &l);
 		if (r < 0) {
@@ -480,6 +503,8 @@ int network_sweep(struct network *n, uint32_t host)
 	if (r == 0)
 		r = bury(n, &w, NULL);
 	sweep_end(&w);
+	if (r >= 0 && host == NETWORK_HOSTS_MAX && used != network_n_hosts(n))
+		(void)!map_mend(n, NULL); /* a record or the count of them was scribbled over */
 	if (r >= 0 && host == NETWORK_HOSTS_MAX) {
 		int t;
 

@@ -346,7 +346,7 @@ static bool same_hold(const struct hold *a, const struct hold *b)
 	       a->kind == b->kind && a->connected == b->connected;
 }
 
-static void hold_maps(const struct hold *h, bool ret[N_MAPS])
+void index_hold_maps(const struct hold *h, bool ret[N_MAPS])
 {
 	struct parts p = rules_parts(h->family, &h->addr, h->flags);
 	/* R2's placeholder stands in the way of 0.0.0.0 only: it counts as "some v4 part". */
@@ -363,7 +363,7 @@ static void maps_count(struct port_table *t, struct bucket *b, const struct hold
 {
 	bool in[N_MAPS];
 
-	hold_maps(h, in);
+	index_hold_maps(h, in);
 	for (int m = 0; m < N_MAPS; m++) {
 		if (!in[m])
 			continue;
@@ -451,6 +451,13 @@ static int hold_unindex(struct port_table *t, uint32_t i)
 		g->first = h->g_next;
 	r = place_shared(t, i, h, &still);
 	return r < 0 ? r : group_shrank(t, h->group, h->port, still);
+}
+
+bool index_hold_fits(const struct hold *h, const struct port_claim *c)
+{
+	struct hold like = hold_for(c);
+
+	return index_same_place(h, (enum port_proto)c->proto, c->port, &c->addr) && same_hold(h, &like);
 }
 
 /* TCP: the hold of claims just like h on its port, or NIL. */

@@ -210,6 +210,9 @@ int index_slot_of(const struct port_table *t, struct port_ref ref, uint32_t *ret
 /* Empty every pool and chain; the claims' slots are left as they are. */
 void index_reset(struct port_table *t);
 bool index_claim_sane(const struct port_claim *c);
+/* For the checker: which maps a hold counts in, and whether it is one such a claim belongs to. */
+void index_hold_maps(const struct hold *h, bool ret[N_MAPS]);
+bool index_hold_fits(const struct hold *h, const struct port_claim *c);
 
 /* --- conflict.c: the rules over the table --- */
 /* Who refuses w on w->port? own: the claim's own slot, not asked, or NIL. Exclusive: no sharing

@@ -251,8 +251,7 @@ static bool check_claim(const struct port_table *t, uint32_t i)
 	bool flow = s->c.state >= CLAIM_CONNECTED;
 	uint32_t found;
 
-	if (!index_claim_sane(&s->c) || s->generation == 0 || h == NULL || !h->used || h->port != s->c.port ||
-	    h->proto != s->c.proto || !port_addr_equal(&h->addr, &s->c.addr))
+	if (!index_claim_sane(&s->c) || s->generation == 0 || h == NULL || !index_hold_fits(h, &s->c))
 		return false;
 	const struct slot *before = slot_at(t, s->m_prev);
 
@@ -271,7 +270,32 @@ static bool check_claim(const struct port_table *t, uint32_t i)
 
 	if (p != NULL && !bit_get(p->w, s->c.port))
 		return false;
-	return index_find_flow(t, s->c.proto, &s->c.addr, s->c.port, &s->c.peer, s->c.peer_port, &found) == 0;
+	/* Two UDP sockets may have one four-tuple, two of TCP never. */
+	return index_find_flow(t, s->c.proto, &s->c.addr, s->c.port, &s->c.peer, s->c.peer_port, &found) == 0 &&
+	       (found == i || s->c.proto == PORT_UDP);
+}
+
+/* The members of a group are as many as it says, are its own, and stand in its page. */
+static bool check_group(const struct port_table *t, uint32_t ig)
+{
+	const struct group *g = group_at(t, ig);
+	const struct page *p = page_at(t, g->page);
+	uint32_t n = 0, i = g->first, prev = NIL;
+
+	if (g->page != NIL && p == NULL)
+		return false;
+	for (; i != NIL && n <= t->n_max; n++) {
+		const struct slot *s = g->kind == GROUP_DEST ? slot_at(t, i) : NULL;
+		const struct hold *h = g->kind == GROUP_DEST ? NULL : hold_at(t, i);
+
+		if (s != NULL ? s->group != ig || s->g_prev != prev : h == NULL || h->group != ig || h->g_prev != prev)
+			return false;
+		if (p != NULL && !bit_get(p->w, s != NULL ? s->c.port : h->port))
+			return false;
+		prev = i;
+		i = s != NULL ? s->g_next : h->g_next;
+	}
+	return n == g->n && n != 0;
 }
 
 /* The look-up chain of its place has the hold, once. */
@@ -292,7 +316,7 @@ static bool check_lookup(const struct port_table *t, uint32_t ih)
 static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_holds, uint32_t *n_members)
 {
 	const struct bucket *b = bucket_at(t, ib);
-	uint32_t n = 0, found, i = b->first, prev = NIL;
+	uint32_t n = 0, n_map[N_MAPS] = {0}, found, i = b->first, prev = NIL;
 	uint8_t proto = *(const volatile uint8_t *)&b->proto;
 
 	if (proto >= PORT_NPROTOS || index_bucket(t, proto, b->port, &found) < 0 || found != ib)
@@ -307,10 +331,16 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 		if (h == NULL || !h->used || h->bucket != ib || h->b_prev != prev || ++n > t->n_max ||
 		    !check_lookup(t, i))
 			return false;
+		bool in[N_MAPS];
+		uint32_t before = NIL;
+
+		index_hold_maps(h, in);
+		for (int m = 0; m < N_MAPS; m++)
+			n_map[m] += in[m];
 		s = h->first;
-		for (const struct slot *m; s != NIL; s = m->m_next) {
+		for (const struct slot *m; s != NIL; before = s, s = m->m_next) {
 			m = slot_at(t, s);
-			if (m == NULL || m->hold != i || ++members > t->n_max)
+			if (m == NULL || m->hold != i || m->m_prev != before || ++members > t->n_max)
 				return false;
 		}
 		if (members != h->n || members == 0)
@@ -318,7 +348,7 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 		*n_members += members;
 	}
 	*n_holds += n;
-	return n == b->n_holds && n != 0;
+	return n == b->n_holds && n != 0 && memcmp(n_map, b->n_map, sizeof(n_map)) == 0;
 }
 
 static bool check_maps(const struct port_table *t)
@@ -364,7 +394,7 @@ bool port_table_check(const struct port_table *t)
 
 		groups += g->used != 0;
 		pages += g->used && g->page != NIL;
-		if (g->used && g->n == 0)
+		if (g->used && !check_group(t, i))
 			return false;
 	}
 	uint32_t next = h->linger_first;
