@@ -478,6 +478,8 @@ static struct reply serve_known(struct call *c)
 		target_rule(c->t, rule, sizeof(rule));
 		serve_say(true, "makes socket calls that berth cannot serve: %s", rule);
 	}
+	if (c->fd == -EMFILE || c->fd == -ENFILE || c->fd == -ENOMEM)
+		return value(-ENOBUFS);
 	if (c->fd < 0) /* no such descriptor. Or unseen: if it is ours, IP calls fail on what it really is */
 		return plain(REPLY_KERNEL);
 	/* What was read so far is its, or a stranger's that got its number: only now is it sure. */
@@ -493,11 +495,12 @@ static struct reply serve_known(struct call *c)
 struct reply serve(struct call *c)
 {
 	struct reply r;
+	int err;
 
 	c->fd = -1;
-	c->t = target_get((int32_t)c->n.pid);
-	if (!c->t)
-		return plain(REPLY_NONE);
+	c->t = target_get((int32_t)c->n.pid, &err);
+	if (!c->t) /* who still waits must not wait for ever */
+		return serve_is_wanted(c->n.id) ? value(err == -ESRCH ? -EPERM : -ENOBUFS) : plain(REPLY_NONE);
 	context_enter(c->t);
 	r = serve_known(c);
 	context_leave();

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -107,12 +108,15 @@ static bool is_alive(int pidfd)
 	return syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0 || errno == EPERM;
 }
 
-static int open_pidfd(int32_t tid, int32_t tgid)
+static int open_pidfd(int32_t tid, int32_t tgid, bool *ret_exact)
 {
 	long fd = syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 
-	if (fd < 0 && errno == EINVAL)
+	*ret_exact = true;
+	if (fd < 0 && errno == EINVAL) {
 		fd = syscall(SYS_pidfd_open, tgid, 0);
+		*ret_exact = tid == tgid;
+	}
 	return fd < 0 ? -errno : (int)fd;
 }
 
@@ -142,23 +146,61 @@ static struct context *context_of(const struct target_state *s)
 	return context_first();
 }
 
-struct target *target_get(int32_t tid)
+static void forget(struct target *t)
 {
-	struct target *t = &targets[(uint32_t)tid % TARGETS];
-	struct target_state s;
-	int pidfd;
-
-	if (t->tid == tid && is_alive(t->pidfd))
-		return t;
 	if (t->tid)
 		close(t->pidfd);
 	t->tid = 0;
-	if (target_look(tid, &s) < 0)
-		return NULL;
-	pidfd = open_pidfd(tid, s.tgid);
+}
+
+/* We may have no more descriptors than the programs' limit says; those kept here can be had again. */
+static void forget_all(void)
+{
+	for (size_t i = 0; i < TARGETS; i++)
+		forget(&targets[i]);
+}
+
+/* So many descriptors are for keeping, the rest is for what is being done. */
+static bool is_crowded(int fd)
+{
+	static rlim_t half;
+	struct rlimit files;
+
+	if (!half && getrlimit(RLIMIT_NOFILE, &files) == 0)
+		half = files.rlim_cur / 2;
+	return (rlim_t)fd >= half;
+}
+
+static int meet(int32_t tid, struct target *t)
+{
+	struct target_state s;
+	int r = target_look(tid, &s), pidfd;
+	bool exact;
+
+	if (r < 0)
+		return r == -ENOENT ? -ESRCH : r;
+	pidfd = open_pidfd(tid, s.tgid, &exact);
 	if (pidfd < 0)
+		return pidfd;
+	*t = (struct target){.tid = tid, .tgid = s.tgid, .pidfd = pidfd, .exact = exact, .context = context_of(&s)};
+	return 0;
+}
+
+struct target *target_get(int32_t tid, int *reterr)
+{
+	struct target *t = &targets[(uint32_t)tid % TARGETS], was = *t;
+
+	if (t->tid == tid && t->exact && is_alive(t->pidfd))
+		return t;
+	forget(t);
+	*reterr = meet(tid, t);
+	if ((*reterr == 0 && is_crowded(t->pidfd)) || *reterr == -EMFILE || *reterr == -ENFILE) {
+		forget_all();
+		*reterr = meet(tid, t);
+	}
+	if (*reterr < 0)
 		return NULL;
-	*t = (struct target){.tid = tid, .tgid = s.tgid, .pidfd = pidfd, .context = context_of(&s)};
+	t->told = was.told && was.tid == tid && was.tgid == t->tgid;
 	return t;
 }
 

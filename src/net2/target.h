@@ -18,19 +18,21 @@ struct target_state {
 
 struct target {
 	int32_t tid, tgid;
-	int pidfd; /* of the thread, or of its process on kernels before 6.9 */
+	int pidfd;  /* of the thread, or of its process on kernels before 6.9 */
+	bool exact; /* while pidfd lives, tid means nobody else */
 	struct context *context;
 	bool told; /* that it is served, or cannot be */
 };
 
-/* The thread tid, which waits in a call at this moment. NULL: it is gone. Valid until the next call. */
-struct target *target_get(int32_t tid);
+/* The thread tid, which waits in a call at this moment. Valid until the next call. NULL: -ESRCH, it is gone; others, it
+ * cannot be looked at (no descriptors left). */
+struct target *target_get(int32_t tid, int *reterr);
 /* Everything forked by this process from now on, and it itself, is of context c. */
 MUST_CHECK int target_anchor(struct target *t, struct context *c);
 MUST_CHECK int target_look(int32_t tid, struct target_state *ret);
 
 /* A descriptor of ours for its fd: the same open file. Return: the descriptor; -EBADF, it has no such fd;
- * -EPERM, the kernel's rules of ptrace are in the way. */
+ * -EPERM, the kernel's rules of ptrace are in the way; -EMFILE, -ENFILE, we have none left. */
 MUST_CHECK int target_fd(const struct target *t, int fd);
 
 /* Its memory. Return: 0; -EFAULT; -EPERM, as above; -ESRCH. */

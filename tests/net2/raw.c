@@ -2,7 +2,7 @@
  *
  * Built static by glibc and by musl, and dynamic with raw system calls (calls.h). Each check reports under its own
  * name; an argument picks the checks whose name contains it. "serve PORT TEXT" is a little server that blocks in
- * accept, "fetch ADDRESS PORT" its client; they are used by run_net2.sh.
+ * accept, "fetch ADDRESS PORT" its client, "crowd N" many threads; they are used by run_net2.sh.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* musl's test has no build system */
@@ -718,6 +718,44 @@ static int fetch(const char *address, int port)
 	return 0;
 }
 
+/* Many threads that all live at once, each of which has had its calls served, one after the other. */
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+static pthread_barrier_t together;
+static void *one_of_many(void *arg)
+{
+	struct sockaddr_in a = at("127.0.0.1", 0);
+	int fd, r;
+
+	pthread_mutex_lock(&turn);
+	fd = x_socket(AF_INET, SOCK_STREAM, 0);
+	r = fd < 0 || x_bind(fd, sa(&a), sizeof(a)) < 0 || x_listen(fd, 1) < 0;
+	if (r)
+		printf("crowd: %s\n", strerror(errno));
+	close(fd);
+	pthread_mutex_unlock(&turn);
+	pthread_barrier_wait(&together);
+	return r ? NULL : arg;
+}
+
+static int crowd(int n)
+{
+	pthread_t *th = calloc((size_t)n, sizeof(*th));
+	int bad = 0;
+
+	pthread_barrier_init(&together, NULL, (unsigned)n);
+	for (int i = 0; i < n; i++)
+		if (pthread_create(&th[i], NULL, one_of_many, &turn) != 0)
+			return 1;
+	for (int i = 0; i < n; i++) {
+		void *r;
+
+		pthread_join(th[i], &r);
+		bad += !r;
+	}
+	free(th);
+	return bad != 0;
+}
+
 static const struct check {
 	const char *name;
 	void (*run)(void);
@@ -754,6 +792,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 4 && !strcmp(argv[1], "serve"))
 		return serve(atoi(argv[2]), argv[3]);
+	if (argc == 3 && !strcmp(argv[1], "crowd"))
+		return crowd(atoi(argv[2]));
 	if (argc == 4 && !strcmp(argv[1], "fetch"))
 		return fetch(argv[2], atoi(argv[3]));
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {

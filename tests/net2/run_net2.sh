@@ -64,6 +64,9 @@ static_server() {
 	kill $last && ends_with $last 143 || return 1
 	! "$berth" who -H web 80
 }
+few_descriptors() {
+	(ulimit -n 40 && timeout 20 "$berth" run -q -H crowd -- "$raw" crowd 100)
+}
 says_so() {
 	run --verbose -- "$raw" "options" 2>"$work/err" || return 1
 	grep -q "is statically linked: served by the second net" "$work/err" || return 1
@@ -237,6 +240,7 @@ case_ "a run inside a run has its own network" nested
 case_ "a command that leaves a daemon behind" daemons
 case_ "the keeper is killed: calls fail, the command goes on" keeper_killed
 case_ "the keeper is killed while a call waits" waiting_when_killed
+case_ "a keeper with few descriptors serves many threads" few_descriptors
 case_ "root becomes nobody, changes its root, executes" dropped
 case_ "nginx as root with workers as nobody" nginx_drops
 case_ "nginx and curl are never held up" never_held_up
