@@ -116,6 +116,8 @@ int dir_each(int fd, int (*each)(void *ctx, int dir, const char *name), void *ct
 MUST_CHECK int dir_reopen(const struct network *n);
 /* Remove what is in the directory `name` of dir (one level and s/ below), and it. */
 int dir_remove_tree(int dir, const char *name);
+/* Make the file at least so long, all of it real (file.c). Return: 0; -ENOSPC; -EFBIG; others. */
+MUST_CHECK int file_reserve(int fd, uint64_t len_bytes);
 MUST_CHECK int write_all(int fd, const char *s, size_t len_bytes);
 
 /* --- map.c --- */

@@ -283,10 +283,8 @@ static int reserve_fd(int fd, uint32_t cap)
 {
 	static const uint8_t ones[BOX_TAIL_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	uint64_t len = (uint64_t)BOX_HEAD_BYTES + cap;
-	int r = raw_fallocate(fd, 0, 0, len + BOX_TAIL_BYTES);
+	int r = file_reserve(fd, len + BOX_TAIL_BYTES);
 
-	if (r == -EOPNOTSUPP)
-		r = (int)raw_call(SYS_ftruncate, fd, (long)(len + BOX_TAIL_BYTES), 0, 0, 0, 0);
 	if (r == 0 && raw_pwrite(fd, ones, sizeof(ones), len) != sizeof(ones))
 		r = -ENOSPC;
 	return r;

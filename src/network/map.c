@@ -295,25 +295,6 @@ static int regions_end(struct network *n, uint64_t *ret)
 	return 0;
 }
 
-/* Make the file at least so long, all of it real. */
-static int reserve(int fd, uint64_t len_bytes)
-{
-	struct {
-		uint64_t cur, max;
-	} limit = {UINT64_MAX, UINT64_MAX};
-	int r;
-
-	/* Past RLIMIT_FSIZE the kernel would send the program a SIGXFSZ. */
-	(void)raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
-	if (len_bytes > limit.cur)
-		return -EFBIG;
-	r = raw_fallocate(fd, 0, 0, len_bytes);
-
-	if (r == -EOPNOTSUPP || r == -ENOSYS)
-		r = (int)raw_call(SYS_ftruncate, fd, (long)len_bytes, 0, 0, 0, 0);
-	return r == -EINTR ? -EAGAIN : r;
-}
-
 /* Make a file of `real` octets longer, with holes, and the last page of each possible view real. Where a file
  * may not be so long (RLIMIT_FSIZE, a file system without holes) it is as long as it is, and growing
  * opens it each time. */
@@ -364,7 +345,7 @@ static int grow_file(struct network *n, uint64_t end)
 	r = raw_fstat(fd, &st);
 	if (r < 0)
 		goto out;
-	r = reserve(fd, end);
+	r = file_reserve(fd, end);
 	if (r == 0 && (uint64_t)st.st_size < end)
 		make_sparse(fd, end);
 out:
@@ -489,13 +470,13 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 			return error_say(reterr, r, n->dir, "/table has a senseless size and cannot be cut", NULL);
 		st.st_size = (off_t)MAP_LEN_FIRST;
 	}
-	r = reserve(fd, real);
+	r = file_reserve(fd, real);
 	if (r == 0) {
 		make_sparse(fd, PAGE_UP((uint64_t)st.st_size) > real ? PAGE_UP((uint64_t)st.st_size) : real);
 		if (map_len(n)) /* the page by which our own view, of whatever length, is told to be whole */
 			r = raw_fallocate(fd, 0, map_len(n) - PAGE_BYTES, PAGE_BYTES);
 		if (r == -EOPNOTSUPP || r == -ENOSYS)
-			r = reserve(fd, map_len(n));
+			r = file_reserve(fd, map_len(n));
 	}
 	if (r < 0)
 		return error_say(reterr, r, n->dir,
@@ -748,7 +729,7 @@ static int build(struct network *n, int base, const char *temp, const struct net
 		r = raw_mkdirat(dir, "s", 0700);
 	if (r == 0) {
 		fd = raw_openat(dir, "table", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		r = fd < 0 ? fd : reserve(fd, MAP_LEN_FIRST);
+		r = fd < 0 ? fd : file_reserve(fd, MAP_LEN_FIRST);
 		if (r == 0)
 			make_sparse(fd, MAP_LEN_FIRST);
 		if (r == 0)

@@ -26,6 +26,7 @@ static int claim_of(struct network *n, const struct network_name *f, struct port
 void network_reset_mark(struct network *n, const struct network_name *flow, bool by_client, bool on)
 {
 	uint16_t bit = by_client ? PORT_RESETS : PORT_PEER_RESETS;
+	struct map_header *hd;
 	struct port_claim c;
 	struct port_ref ref;
 	int r;
@@ -35,8 +36,9 @@ void network_reset_mark(struct network *n, const struct network_name *flow, bool
 	r = claim_of(n, flow, &ref, &c);
 	if (r == 0 && ((c.flags & bit) != 0) != on)
 		r = network_set_flags(n, flow->client_host, ref, bit, on ? bit : 0);
-	if (r == 0 && on)
-		atomic_store(&map_header(n)->resets, 1);
+	hd = r == 0 && on ? map_header(n) : NULL;
+	if (hd)
+		atomic_store(&hd->resets, 1);
 }
 
 bool network_reset_seen(struct network *n, const struct network_name *flow, bool by_client)
@@ -50,5 +52,8 @@ bool network_reset_seen(struct network *n, const struct network_name *flow, bool
 
 bool network_resets(const struct network *n)
 {
-	return atomic_load(&((struct map_header *)(void *)map_base(n))->resets) != 0;
+	const struct map_header *hd = (const void *)map_base(n);
+
+	/* Asked at the end of a stream: there may have been nobody else to notice that the file was cut short. */
+	return raw_readable(&hd->resets) && atomic_load(&hd->resets) != 0;
 }

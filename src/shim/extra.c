@@ -8,7 +8,8 @@
  *     a word     63 used | 60 level | 52 option | 48 part | 32 octets in all | 0 four octets of it
  *
  * The file is made long with nothing behind it; a page is made real before it is first written
- * (MADV_POPULATE_WRITE: a full disk is an answer and not SIGBUS), and only real ones are read.
+ * (MADV_POPULATE_WRITE: a full disk is an answer and not SIGBUS), and only real ones are read. Whether somebody has cut
+ * the file short is asked of its last page before each use.
  * No lock: an entry is taken by compare-and-swap of its cookie, a word is stored whole. An option of more than
  * four octets is several words; two threads that set the same one at the same moment may mix them.
  * close() is not seen, so entries of dead sockets stay until their set is full: then the kernel is asked which
@@ -59,6 +60,21 @@ static uint32_t hash(uint64_t cookie, uint32_t n_sets)
 	return (uint32_t)((cookie * UINT64_C(0x9e3779b97f4a7c15)) >> 40) % n_sets;
 }
 
+static bool make_page(uint8_t *p)
+{
+	return sys_call(SYS_madvise, (long)p, PAGE, MADV_POPULATE_WRITE, 0, 0) == 0;
+}
+
+/* Its head, its last page (where a cut is noticed) and its magic number. */
+static bool set_up(uint8_t *p)
+{
+	uint64_t none = 0;
+
+	if (!make_page(p) || !make_page(p + FILE_OCTETS - PAGE))
+		return false;
+	return atomic_compare_exchange_strong(&((struct head *)p)->magic, &none, FILE_MAGIC) || none == FILE_MAGIC;
+}
+
 static struct head *file_head(void)
 {
 	uint8_t *p = atomic_load(&file), *had = NULL;
@@ -70,14 +86,9 @@ static struct head *file_head(void)
 		return NULL; /* a filter of the program's own: no call that it does not make itself */
 	s = shim_get();
 	p = s && !s->err ? network_file_map(&s->net, "values", FILE_OCTETS) : NULL;
-	if (p) {
-		uint64_t none = 0;
-
-		if (!atomic_compare_exchange_strong(&((struct head *)p)->magic, &none, FILE_MAGIC) &&
-		    none != FILE_MAGIC) {
-			raw_munmap(p, FILE_OCTETS);
-			p = NULL;
-		}
+	if (p && !set_up(p)) {
+		raw_munmap(p, FILE_OCTETS);
+		p = NULL;
 	}
 	if (!atomic_compare_exchange_strong(&file, &had, p ? p : no_file)) {
 		if (p)
@@ -95,13 +106,12 @@ static struct entry *file_set(uint64_t cookie, bool make)
 	uint64_t bit = UINT64_C(1) << (page % 64);
 	uint8_t *p;
 
-	if (!h)
+	if (!h || (!confined() && !raw_readable((uint8_t *)h + FILE_OCTETS - sizeof(uint64_t))))
 		return NULL;
 	p = (uint8_t *)h + PAGE + at;
 	if (atomic_load_explicit(&h->real[page / 64], memory_order_acquire) & bit)
 		return (struct entry *)p;
-	if (!make || confined() ||
-	    sys_call(SYS_madvise, (long)h + (long)PAGE + (long)(page * PAGE), PAGE, MADV_POPULATE_WRITE, 0, 0) < 0)
+	if (!make || confined() || !make_page((uint8_t *)h + PAGE + page * PAGE))
 		return NULL;
 	atomic_fetch_or(&h->real[page / 64], bit);
 	return (struct entry *)p;

@@ -84,7 +84,7 @@ static int make(const struct udp *u)
 	if (r < 0)
 		return r;
 	r = mailbox_make(&u->s->net, u->key, u->fd, st.st_ino, t.host, t.family);
-	return r == -ENOSPC || r == -EDQUOT || r == -EMFILE || r == -ENFILE ? -ENOBUFS : r;
+	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG || r == -EMFILE || r == -ENFILE ? -ENOBUFS : r;
 }
 
 int udp_load(const struct udp *u, struct mailbox_state *ret)

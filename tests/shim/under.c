@@ -878,6 +878,82 @@ static void devices_are_heard(void)
 	close(c);
 }
 
+/* A child that does it: its wait status. */
+static int in_child(int (*what)(void))
+{
+	pid_t pid = fork();
+	int st = -1;
+
+	if (pid == 0) {
+		alarm(20);
+		_exit(what());
+	}
+	return waitpid(pid, &st, 0) == pid ? st : -1;
+}
+
+static int options_of_a_cut_file(void)
+{
+	char path[4200];
+	int fd = socket(AF_INET, SOCK_STREAM, 0), v = 77;
+	socklen_t len = sizeof(v);
+
+	snprintf(path, sizeof(path), "%s/values", network_dir);
+	for (int i = 0; i < 3; i++) {
+		if (setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v)) < 0)
+			return 1;
+		v = 0;
+		if (getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) < 0 || v != 77)
+			return 2;
+		if (truncate(path, i == 0 ? 8192 : 0) < 0)
+			return 3;
+	}
+	return 0;
+}
+
+static int end_of_a_stream_with_a_cut_table(void)
+{
+	char path[4200], buf[4];
+	int l = listener("127.0.0.1", 7401, 0), c = dial("127.0.0.1", 7401), s = accept(l, NULL, NULL);
+
+	snprintf(path, sizeof(path), "%s/table", network_dir);
+	close(s);
+	if (l < 0 || c < 0 || s < 0 || truncate(path, 0) < 0)
+		return 1;
+	return recv(c, buf, sizeof(buf), 0) == 0 && read(c, buf, sizeof(buf)) == 0 ? 0 : 2;
+}
+
+static int datagrams_with_a_file_limit(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7402);
+	struct rlimit few = {32768, 32768}, none = {4096, 4096};
+	int r = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0);
+	static char buf[60000];
+
+	if (bind(r, (struct sockaddr *)&a, sizeof(a)) < 0 || setrlimit(RLIMIT_FSIZE, &few) < 0)
+		return 1;
+	/* The mailbox may not become longer: what does not fit is dropped. */
+	if (sendto(s, buf, sizeof(buf), 0, (struct sockaddr *)&a, sizeof(a)) != sizeof(buf))
+		return 2;
+	if (sendto(s, buf, 8, 0, (struct sockaddr *)&a, sizeof(a)) != 8 || recv(r, buf, 100, MSG_DONTWAIT) != 8)
+		return 3;
+	if (setrlimit(RLIMIT_FSIZE, &none) < 0)
+		return 4;
+	close(r);
+	r = socket(AF_INET, SOCK_DGRAM, 0);
+	return bind(r, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENOBUFS ? 0 : 5;
+}
+
+static void files_cut_short_or_limited(void)
+{
+	int st = in_child(datagrams_with_a_file_limit);
+
+	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
+	st = in_child(options_of_a_cut_file);
+	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
+	st = in_child(end_of_a_stream_with_a_cut_table);
+	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
+}
+
 static const struct check {
 	const char *name;
 	void (*run)(void);
@@ -906,6 +982,7 @@ static const struct check {
 	{"the interfaces are the host's own two", interfaces_are_the_hosts},
 	{"a listener on an interface hears that one", devices_are_heard},
 	{"values of many sockets, from many threads", values_of_many},
+	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
 };
 
 int main(int argc, char **argv)
