@@ -155,7 +155,7 @@ static int look_up(struct network *n, const struct letter *m, uint32_t from_host
 	r = network_lock(n, to.index, &l);
 	if (r < 0)
 		return r;
-	r = port_demux(&l.table, &tuple, DEV_LOOP, &ret->ref);
+	r = port_demux(&l.table, &tuple, to.index == from_host ? DEV_LOOP : DEV_LOOP + 1, &ret->ref);
 	if (r == 0)
 		r = port_table_get(&l.table, ret->ref, &c);
 	network_unlock(&l);

@@ -860,22 +860,64 @@ static void values_of_many(void)
 		WANT(pthread_join(th[i], &wrong) == 0 && wrong == NULL);
 }
 
+/* What a program on host "two" finds at an address of ours: 1, the TCP port answers; 2, the UDP port does. */
+static int reach(const char *text, int port)
+{
+	struct sockaddr_in a = at(text, port);
+	int c = socket(AF_INET, SOCK_STREAM, 0), u = socket(AF_INET, SOCK_DGRAM, 0), found = 0;
+	char one;
+
+	if (connect(c, (struct sockaddr *)&a, sizeof(a)) == 0)
+		found |= 1;
+	if (connect(u, (struct sockaddr *)&a, sizeof(a)) == 0 && send(u, "?", 1, 0) == 1 &&
+	    !(recv(u, &one, 1, MSG_DONTWAIT) < 0 && errno == ECONNREFUSED))
+		found |= 2;
+	return found;
+}
+
+static int reach_from_two(const char *text, int port)
+{
+	char number[16];
+	int st = -1;
+	pid_t pid;
+
+	snprintf(number, sizeof(number), "%d", port);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		setenv("BERTH_HOST", "two", 1);
+		execl("/proc/self/exe", "under", "--reach", text, number, (char *)NULL);
+		_exit(99);
+	}
+	waitpid(pid, &st, 0);
+	return WIFEXITED(st) ? WEXITSTATUS(st) : -1;
+}
+
 /* A listener on one interface hears what comes there. */
 static void devices_are_heard(void)
 {
-	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in a = at("0.0.0.0", 6190), to = at("127.0.0.1", 6190);
+	static const struct {
+		const char *device;
+		int from_here, from_two;
+	} rows[] = {{"lo", 3, 0}, {"berth0", 0, 3}, {"", 3, 3}};
+	char own[64];
 
-	WANT(setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, "berth0", 7) == 0);
-	WANT(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(l, 2) == 0);
-	WANT(connect(c, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == ECONNREFUSED);
-	close(l);
-	l = socket(AF_INET, SOCK_STREAM, 0);
-	WANT(setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) == 0);
-	WANT(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(l, 2) == 0);
-	WANT(connect(c, (struct sockaddr *)&to, sizeof(to)) == 0);
-	close(l);
-	close(c);
+	WANT(address_of("one", own, AF_INET));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int l = socket(AF_INET, SOCK_STREAM, 0), u = socket(AF_INET, SOCK_DGRAM, 0);
+		struct sockaddr_in a = at("0.0.0.0", 6190);
+		const char *d = rows[i].device;
+
+		WANT(setsockopt(l, SOL_SOCKET, SO_BINDTODEVICE, d, (socklen_t)strlen(d)) == 0);
+		WANT(setsockopt(u, SOL_SOCKET, SO_BINDTODEVICE, d, (socklen_t)strlen(d)) == 0);
+		WANT(bind(l, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(l, 4) == 0);
+		WANT(bind(u, (struct sockaddr *)&a, sizeof(a)) == 0);
+		WANT(reach("127.0.0.1", 6190) == rows[i].from_here);
+		WANT(reach(own, 6190) == rows[i].from_here); /* one's own address is reached over the loopback */
+		WANT(reach_from_two(own, 6190) == rows[i].from_two);
+		close(l);
+		close(u);
+	}
 }
 
 /* A child that does it: its wait status. */
@@ -991,6 +1033,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1 && !strcmp(argv[1], "--am-i-under"))
 		return am_i_under();
+	if (argc == 4 && !strcmp(argv[1], "--reach"))
+		return reach(argv[2], atoi(argv[3]));
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!getenv("BERTH_NETWORK_DIR"))
