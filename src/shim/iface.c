@@ -114,7 +114,8 @@ static int list(struct shim *s, struct ifconf *c)
 	return 0;
 }
 
-/* Questions about one interface, by name. Return: 0; negative errno; 1, not one of them. */
+/* Questions about one interface, by name. Return: 0; negative errno; 1, not one of them, or of an interface that
+ * is the machine's: who learned its number by netlink (dnsmasq) must not hear that it does not exist. */
 static int ask_interface(struct shim *s, unsigned long request, struct ifreq *r, bool v6)
 {
 	struct iface i;
@@ -126,12 +127,14 @@ static int ask_interface(struct shim *s, unsigned long request, struct ifreq *r,
 		const char *name = iface_name((unsigned)r->ifr_ifindex);
 
 		if (!name)
-			return -ENODEV;
+			return 1;
 		strcpy(r->ifr_name, name);
 		return 0;
 	}
 	index = iface_number(r->ifr_name);
-	if (!index || !iface_get(s, index - 1, &i))
+	if (!index)
+		return 1;
+	if (!iface_get(s, index - 1, &i))
 		return -ENODEV;
 	switch (request) {
 	case SIOCGIFADDR:
