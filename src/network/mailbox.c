@@ -28,7 +28,7 @@
  *   M1  cap is a power of two, at < cap, used <= cap, n == 0 exactly if used == 0;
  *   M2  the octets of at .. at + used are n slips with their datagrams, one after the other;
  *   M3  bells octets are in the doorbell, or on their way from one of `ringing`; at least one exactly
- *       if n > 0, but for a datagram whose sleeper is just waking.
+ *       if n > 0, but for a datagram whose sleeper is just waking. What he leaves he rings for himself.
  */
 #include <linux/futex.h>
 #include <string.h>
@@ -564,13 +564,17 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox
 {
 	struct box_pin p;
 	struct ring g;
-	bool late = false;
+	bool late = false, unrung;
 	ssize_t r = open_box(n, key, &p, &g);
 
 	if (r < 0)
 		return r;
 	r = take(&p, &g, doorbell, how == MAILBOX_PEEK, ret, iov, n_iov, &late);
+	/* What a sleeper leaves behind, by MSG_PEEK or because he was killed, was never rung for. */
+	unrung = r >= 0 && p.b->n != 0 && p.b->bells == 0 && announce(n, key, p.b, true) == 1;
 	map_lock_give(&p.b->lock, p.me);
+	if (unrung)
+		(void)ring_free(n, key, &p, doorbell);
 	if (late)
 		settle(&p, doorbell);
 	box_unpin(&p);

@@ -267,6 +267,37 @@ static void sleepers_are_woken_each_by_one(void **state)
 	alarm(0);
 }
 
+/* netcat: looks with MSG_PEEK, asleep, connects to who wrote, and then waits in select(). */
+static void what_a_sleeper_leaves_behind_rings(void **state)
+{
+	struct letter m;
+	struct iovec iov = {buf, sizeof(buf)};
+	uint64_t key;
+	pid_t pid;
+	int fd, st;
+
+	(void)state;
+	fixture_open("mail");
+	fixture_host("a");
+	alarm(20);
+	fd = make(&key);
+	pid = fork();
+	if (pid == 0) {
+		if (mailbox_sleep(&net, key, NULL, futex_call) < 0)
+			_exit(2);
+		_exit(mailbox_take(&net, key, fd, MAILBOX_PEEK, &m, &iov, 1) == 1 ? 0 : 3);
+	}
+	usleep(30000);
+	assert_int_equal(put(key, "x", 1), 0);
+	waitpid(pid, &st, 0);
+	assert_int_equal(st, 0);
+	assert_true(rings(fd));
+	assert_int_equal(take(key, fd), 1);
+	assert_false(rings(fd));
+	close(fd);
+	alarm(0);
+}
+
 static int set_port(void *ctx, struct mailbox_state *s)
 {
 	s->port = *(uint16_t *)ctx;
@@ -612,6 +643,7 @@ int main(void)
 		TEST(who_is_gone_refuses),
 		TEST(an_octet_that_was_stolen_is_rung_again),
 		TEST(sleepers_are_woken_each_by_one),
+		TEST(what_a_sleeper_leaves_behind_rings),
 		TEST(what_the_socket_is_changes_as_a_whole),
 		TEST(a_scribbler_loses_datagrams_and_no_more),
 		TEST(a_scribbler_that_races_crashes_nobody),
