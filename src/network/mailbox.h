@@ -84,9 +84,11 @@ struct mailbox_state {
 	struct port_addr bound; /* what bind() said; the wildcard of the family before */
 	struct port_addr local; /* what getsockname() says */
 	struct port_addr peer;
-	uint16_t port, peer_port; /* port 0: no claim */
-	int32_t err;		  /* positive errno: the next call's, SO_ERROR's */
-	uint64_t opts_known;	  /* bit i: opts[i] was set */
+	uint16_t port, peer_port;   /* port 0: no claim */
+	uint16_t claim_flags, pad2; /* PORT_REUSEADDR and the like, so that a lost table can be made anew */
+	uint32_t uid, dev;
+	int32_t err;	     /* positive errno: the next call's, SO_ERROR's */
+	uint64_t opts_known; /* bit i: opts[i] was set */
 	int32_t opts[MAILBOX_OPTS];
 };
 /* Options the network looks at. The shim has the others. */
@@ -173,6 +175,9 @@ bool mailbox_tidy(const struct network *n, int dir, const char *leaf);
 /* --- whom a datagram reaches (udp.c) --- */
 /* Each change of a host's UDP claims or groups is followed by this: senders look again. */
 void network_udp_changed(struct network *n, uint32_t host);
+/* The claim of the socket with this cookie, wherever in the table it is by now. Return: 0; -ESTALE. */
+MUST_CHECK int network_udp_claim(struct network *n, uint32_t host, uint16_t port, uint64_t cookie, struct port_ref *ret,
+				 struct port_claim *ret_claim);
 /* UDP connect() to AF_UNSPEC: the claim gets its address back; one whose port was chosen is released. */
 MUST_CHECK int network_disconnect(struct network *n, uint32_t host, struct port_ref ref, const struct port_addr *bound);
 /* The network's broadcast address, 255.255.255.255, or the loopback's. */

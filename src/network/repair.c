@@ -7,6 +7,7 @@
  * was bound with are not in its name: two that live on one port must have shared it.
  */
 #include "network/internal.h"
+#include "network/mailbox.h"
 
 #define SOCKET_LISTENS 10 /* TCP_LISTEN, as unix_diag gives states */
 
@@ -246,6 +247,43 @@ static void refill_flow(struct refill *f, const struct live_id *id, const struct
 		f->full = true;
 }
 
+/* A doorbell: its mailbox says what was claimed. One that rings for another socket (PORT_PUMPED) is passed over. */
+static void refill_mailbox(struct refill *f, const struct live_id *id, uint64_t key)
+{
+	struct port_table *t = &f->l->table;
+	struct port_ref ref = PORT_REF_NONE;
+	struct port_refusal no = {0};
+	struct mailbox_state s;
+	int r = -EADDRINUSE;
+
+	if (key != mailbox_key(f->n, id->cookie) || mailbox_load(f->n, key, &s) < 0 || s.host != f->host || !s.port ||
+	    known(t, PORT_UDP, s.port, id->cookie))
+		return;
+	struct port_want w = {.proto = PORT_UDP,
+			      .family = (enum port_family)s.family,
+			      .addr = s.bound,
+			      .port = s.port,
+			      .uid = s.uid,
+			      .dev = s.dev,
+			      .flags = (uint16_t)((s.claim_flags & (PORT_REUSEADDR | PORT_REUSEPORT | PORT_V6ONLY)) |
+						  PORT_FREEBIND | PORT_PRIVILEGED),
+			      .owner = {.inode = id->inode, .cookie = id->cookie, .netns = f->n->netns}};
+	w.user = owner_sum(f->n, &w.owner);
+	for (int attempt = 0; attempt < 2 && r == -EADDRINUSE; attempt++) {
+		r = port_table_bind(t, PORT_REF_NONE, &w, network_now_us(), &ref, &no);
+		if (r == -EADDRINUSE && no.by_valid) {
+			(void)!port_table_set_flags(t, no.by_ref, PORT_REUSEPORT, PORT_REUSEPORT);
+			w.flags |= PORT_REUSEPORT;
+		}
+	}
+	if (r == 0 && s.connected && !port_addr_is_any(&s.local))
+		(void)!port_table_connect(t, &ref, &w, &s.local, &s.peer, s.peer_port, network_now_us(), NULL);
+	if (r == 0)
+		network_udp_changed(f->n, f->host);
+	if (r == -ENOBUFS)
+		f->full = true;
+}
+
 static void refill_one(void *ctx, const struct live_id *id, int state, uint32_t vfs_ino, const uint8_t *name,
 		       size_t len)
 {
@@ -253,6 +291,7 @@ static void refill_one(void *ctx, const struct live_id *id, int state, uint32_t 
 	struct network_name m;
 	char leaf[PATH_LEAF_MAX];
 	size_t at = len;
+	uint64_t key;
 
 	if (len == 0)
 		return;
@@ -261,8 +300,6 @@ static void refill_one(void *ctx, const struct live_id *id, int state, uint32_t 
 			refill_flow(f, id, &m);
 		return;
 	}
-	if (state != SOCKET_LISTENS)
-		return; /* what it accepted bears its name too */
 	while (len > 0 && name[len - 1] == 0)
 		len--;
 	for (at = len; at > 0 && name[at - 1] != '/'; at--)
@@ -271,6 +308,12 @@ static void refill_one(void *ctx, const struct live_id *id, int state, uint32_t 
 		return;
 	memcpy(leaf, name + at, len - at);
 	leaf[len - at] = '\0';
+	if (mailbox_leaf_parse(leaf, &key)) {
+		refill_mailbox(f, id, key);
+		return;
+	}
+	if (state != SOCKET_LISTENS)
+		return; /* what it accepted bears its name too */
 	refill_listener(f, id, vfs_ino, leaf);
 }
 

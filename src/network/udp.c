@@ -44,6 +44,27 @@ static uint64_t epoch_of(struct network *n, uint32_t host)
 	return h ? atomic_load(&h->udp_epoch) : 0;
 }
 
+int network_udp_claim(struct network *n, uint32_t host, uint16_t port, uint64_t cookie, struct port_ref *ret,
+		      struct port_claim *ret_claim)
+{
+	struct port_ref refs[PORT_CLAIMS_SEEN];
+	struct network_lock l;
+	uint32_t count;
+	int r = network_lock(n, host, &l);
+
+	if (r < 0)
+		return r;
+	r = -ESTALE;
+	count = port_table_on_port(&l.table, PORT_UDP, port, refs, COUNT_OF(refs));
+	for (uint32_t i = 0; r < 0 && i < count && i < COUNT_OF(refs); i++)
+		if (port_table_get(&l.table, refs[i], ret_claim) == 0 && ret_claim->owner.cookie == cookie) {
+			*ret = refs[i];
+			r = 0;
+		}
+	network_unlock(&l);
+	return r;
+}
+
 int network_disconnect(struct network *n, uint32_t host, struct port_ref ref, const struct port_addr *bound)
 {
 	struct network_lock l;

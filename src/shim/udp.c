@@ -114,12 +114,22 @@ void udp_host(const struct udp *u, const struct mailbox_state *st, struct networ
 		*ret = u->s->host;
 }
 
+/* The socket's claim; looked for when the table was made anew and the tag names an old slot. */
+static int claim_of(const struct udp *u, const struct tag *t, const struct mailbox_state *st, struct port_ref *ret,
+		    struct port_claim *ret_claim)
+{
+	if (sock_claim(u->s, u->fd, t, ret, ret_claim) == 0)
+		return 0;
+	return st->port ? network_udp_claim(&u->s->net, t->host, st->port, u->cookie, ret, ret_claim) : -ESTALE;
+}
+
 /* --- bind --- */
 
 struct names {
 	struct port_addr bound, local, peer;
 	uint16_t port, peer_port;
 	bool connected;
+	const struct port_claim *claim; /* NULL: as it was */
 };
 
 static int set_names(void *ctx, struct mailbox_state *s)
@@ -132,12 +142,17 @@ static int set_names(void *ctx, struct mailbox_state *s)
 	s->port = n->port;
 	s->peer_port = n->peer_port;
 	s->connected = n->connected;
+	if (n->claim) {
+		s->claim_flags = n->claim->flags;
+		s->uid = n->claim->uid;
+		s->dev = n->claim->dev;
+	}
 	return 0;
 }
 
 static struct names names_of(const struct mailbox_state *st)
 {
-	return (struct names){st->bound, st->local, st->peer, st->port, st->peer_port, st->connected};
+	return (struct names){st->bound, st->local, st->peer, st->port, st->peer_port, st->connected, NULL};
 }
 
 static void claimed(const struct udp *u, struct tag *t, enum sock_state state, uint32_t slot)
@@ -158,7 +173,7 @@ static int claim(const struct udp *u, struct tag *t, struct port_want *want, str
 	struct names n;
 	int r;
 
-	(void)!sock_claim(u->s, u->fd, t, &have, &c);
+	(void)!claim_of(u, t, st, &have, &c);
 	r = network_bind(&u->s->net, t->host, have, want, &ref, &refusal);
 	if (r < 0) {
 		if (explain && (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL || r == -ETIMEDOUT))
@@ -168,7 +183,7 @@ static int claim(const struct udp *u, struct tag *t, struct port_want *want, str
 	r = network_get_slot(&u->s->net, t->host, ref.slot, &ref, &c);
 	if (r < 0)
 		return r;
-	n = (struct names){.bound = want->addr, .local = want->addr, .port = c.port};
+	n = (struct names){.bound = want->addr, .local = want->addr, .port = c.port, .claim = &c};
 	r = mailbox_change(&u->s->net, u->key, set_names, &n);
 	if (r < 0) {
 		(void)!network_release(&u->s->net, t->host, ref);
@@ -338,7 +353,7 @@ static int disconnect(const struct udp *u)
 	n.peer = (struct port_addr){0};
 	n.peer_port = 0;
 	n.local = n.bound;
-	if (sock_claim(u->s, u->fd, &t, &ref, &c) == 0) {
+	if (claim_of(u, &t, &st, &ref, &c) == 0) {
 		chosen = c.flags & PORT_AUTOBOUND;
 		r = network_disconnect(&u->s->net, t.host, ref, &n.bound);
 		if (r < 0)
@@ -406,7 +421,7 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 	if (r == 0)
 		r = sock_want(u->s, u->fd, &t, &want);
 	if (r == 0)
-		r = sock_claim(u->s, u->fd, &t, &ref, &c) < 0 ? -EAGAIN : 0;
+		r = claim_of(u, &t, &st, &ref, &c) < 0 ? -EAGAIN : 0;
 	if (r < 0)
 		return r;
 	r = network_connect(&u->s->net, t.host, &ref, &want, &source, &peer, peer_port, &refusal);

@@ -635,6 +635,35 @@ static void a_datagram_finds_its_way(void **state)
 	assert_int_equal(n_leaves(), 0);
 }
 
+static int set_state(void *ctx, struct mailbox_state *s)
+{
+	*s = *(struct mailbox_state *)ctx;
+	return 0;
+}
+
+static void a_lost_table_is_made_from_mailboxes(void **state)
+{
+	struct mailbox_state s;
+	struct network_host a;
+	struct network_lock l;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fixture_open("mail");
+	a = fixture_host("a");
+	fd = udp_on(a.index, PORT_ADDR_ANY4, 53, 0, &key);
+	assert_int_equal(mailbox_load(&net, key, &s), 0);
+	s.port = 53;
+	assert_int_equal(mailbox_change(&net, key, set_state, &s), 0);
+	assert_int_equal(network_lock(&net, a.index, &l), 0);
+	assert_int_equal(host_mend(&net, a.index, &l, true), 0);
+	network_unlock(&l);
+	assert_int_equal(send_to(a.index, a.addr4, a.addr4, 53), 0);
+	assert_int_equal(take(key, fd), 2);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -651,6 +680,7 @@ int main(void)
 		TEST(killed_senders_leave_it_usable),
 		TEST(eight_senders_each_in_order),
 		TEST(a_datagram_finds_its_way),
+		TEST(a_lost_table_is_made_from_mailboxes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
