@@ -7,6 +7,9 @@
  * kin, a message with descriptors, the start of a program. It is never cleared by close(), which we do not
  * see; who finds it set asks the kernel (udp_check()), and clears it when the answer is no.
  *
+ * A child of vfork() shares our memory and not our descriptors: what it finds out about its own says nothing of ours,
+ * so only the process itself clears bits (fork()'s children are told apart by a handler, vfork()'s have none).
+ *
  * Clearing must not lose a bit that another thread set meanwhile for a new socket of the same number: each
  * word counts what was set in it, and is cleared only if it is still as it was before the kernel was asked.
  */
@@ -18,6 +21,8 @@
 
 _Atomic uint64_t fdset_words[FDSET_MAX / 32];
 _Atomic bool fdset_high;
+
+static _Atomic int32_t owner; /* the process; 0 before main() */
 
 #define ONE_MORE (UINT64_C(1) << 32)
 
@@ -44,7 +49,7 @@ uint64_t fdset_word(int fd)
 
 void fdset_remove(int fd, uint64_t word)
 {
-	if (fd >= 0 && fd < FDSET_MAX)
+	if (fd >= 0 && fd < FDSET_MAX && atomic_load(&owner) == raw_getpid())
 		(void)atomic_compare_exchange_strong(&fdset_words[fd / 32], &word, word & ~(UINT64_C(1) << (fd % 32)));
 }
 
@@ -67,11 +72,21 @@ struct entry { /* struct linux_dirent64 */
 	char name[];
 };
 
+/* What pthread_atfork() calls. Weak: another libc, into which we are loaded for nothing, has none. */
+extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
+
+static void forked(void)
+{
+	atomic_store(&owner, raw_getpid());
+}
+
 void fdset_probe(void)
 {
 	_Alignas(8) char buf[4096];
 	int dir = raw_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
+	if (__register_atfork && __register_atfork(NULL, NULL, forked, NULL) == 0)
+		forked();
 	if (dir < 0) { /* no /proc: the first ones, then */
 		for (int fd = 0; fd < 256; fd++)
 			look(fd);

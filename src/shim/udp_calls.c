@@ -191,15 +191,13 @@ static __attribute__((noinline)) int slow_close(int fd)
 	struct port_ref ref;
 	struct udp u;
 	struct tag t;
-	uint64_t word = fdset_word(fd);
 	bool had;
 	int r, saved;
 
 	if (!udp_check(fd, &u) || tag_get(fd, &t) < 0)
 		return shim_next()->close(fd);
 	had = sock_claim(u.s, fd, &t, &ref, &c) == 0;
-	fdset_remove(fd, word);
-	r = shim_next()->close(fd);
+	r = shim_next()->close(fd); /* the bit stays: in a child of vfork() it is its parent's, too */
 	saved = errno;
 	if (!mailbox_alive(&u.s->net, u.key)) {
 		if (had) {
