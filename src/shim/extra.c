@@ -10,6 +10,7 @@
  * The file is made long with nothing behind it; a page is made real before it is first written
  * (MADV_POPULATE_WRITE: a full disk is an answer and not SIGBUS), and only real ones are read. Whether somebody has cut
  * the file short is asked of its last page before each use.
+ * Before each use the kernel is asked whether the file is still so long: who cut it short costs values, no program.
  * No lock: an entry is taken by compare-and-swap of its cookie, a word is stored whole. An option of more than
  * four octets is several words; two threads that set the same one at the same moment may mix them.
  * close() is not seen, so entries of dead sockets stay until their set is full: then the kernel is asked which
@@ -33,6 +34,9 @@
 #define FILE_MAGIC UINT64_C(0x0a76657274620a8b)
 #define FILE_OCTETS (PAGE + (size_t)FILE_SETS * WAYS * sizeof(struct entry))
 #define USED (UINT64_C(1) << 63)
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
@@ -98,34 +102,48 @@ static struct head *file_head(void)
 	return (struct head *)p;
 }
 
-/* The set in the file; with make, real. NULL: it is not. */
-static struct entry *file_set(uint64_t cookie, bool make)
+/* Is the file so long still? Somebody may have cut it short, and a touch would be SIGBUS. */
+static bool is_there(const void *page)
+{
+	return confined() || sys_call(SYS_madvise, (long)page, PAGE, MADV_POPULATE_READ, 0, 0) != -EFAULT;
+}
+
+/* Where a socket's entries may be: in the file (NULL: nowhere there), and in this process. */
+struct place {
+	struct entry *sets[2];
+};
+
+/* make: the page in the file is made real. */
+static struct place place_of(uint64_t cookie, bool make)
 {
 	struct head *h = file_head();
 	size_t at = (size_t)hash(cookie, FILE_SETS) * WAYS * sizeof(struct entry), page = at / PAGE;
 	uint64_t bit = UINT64_C(1) << (page % 64);
+	struct place ret = {{NULL, own[hash(cookie, OWN_SETS)]}};
 	uint8_t *p;
 
-	if (!h || (!confined() && !raw_readable((uint8_t *)h + FILE_OCTETS - sizeof(uint64_t))))
-		return NULL;
-	p = (uint8_t *)h + PAGE + at;
-	if (atomic_load_explicit(&h->real[page / 64], memory_order_acquire) & bit)
-		return (struct entry *)p;
-	if (!make || confined() || !make_page((uint8_t *)h + PAGE + page * PAGE))
-		return NULL;
-	atomic_fetch_or(&h->real[page / 64], bit);
-	return (struct entry *)p;
+	if (!h || !is_there(h))
+		return ret;
+	p = (uint8_t *)h + PAGE + page * PAGE;
+	if (atomic_load_explicit(&h->real[page / 64], memory_order_acquire) & bit) {
+		if (!is_there(p))
+			return ret;
+	} else {
+		if (!make || confined() || sys_call(SYS_madvise, (long)p, PAGE, MADV_POPULATE_WRITE, 0, 0) < 0)
+			return ret;
+		atomic_fetch_or(&h->real[page / 64], bit);
+	}
+	ret.sets[0] = (struct entry *)(p + at % PAGE);
+	return ret;
 }
 
 /* The n-th entry of the socket, the file's first. */
-static struct entry *find(uint64_t cookie, unsigned n)
+static struct entry *find(const struct place *at, uint64_t cookie, unsigned n)
 {
-	struct entry *sets[2] = {file_set(cookie, false), own[hash(cookie, OWN_SETS)]};
-
 	for (int k = 0; cookie && k < 2; k++)
-		for (unsigned i = 0; sets[k] && i < WAYS; i++)
-			if (atomic_load(&sets[k][i].cookie) == cookie && n-- == 0)
-				return &sets[k][i];
+		for (unsigned i = 0; at->sets[k] && i < WAYS; i++)
+			if (atomic_load(&at->sets[k][i].cookie) == cookie && n-- == 0)
+				return &at->sets[k][i];
 	return NULL;
 }
 
@@ -149,9 +167,9 @@ static bool is_dead(const struct entry *e, uint64_t cookie)
 }
 
 /* A new entry for the socket. */
-static struct entry *make(const struct extra_id *id)
+static struct entry *make(const struct place *at, const struct extra_id *id)
 {
-	struct entry *set = file_set(id->cookie, true);
+	struct entry *set = at->sets[0];
 
 	for (unsigned i = 0; set && i < WAYS; i++)
 		if (!atomic_load(&set[i].cookie) && take(&set[i], 0, id))
@@ -162,7 +180,7 @@ static struct entry *make(const struct extra_id *id)
 		if (was != id->cookie && is_dead(&set[i], was) && take(&set[i], was, id))
 			return &set[i];
 	}
-	set = own[hash(id->cookie, OWN_SETS)];
+	set = at->sets[1];
 	for (unsigned i = 0; i < WAYS; i++)
 		if (!atomic_load(&set[i].cookie) && take(&set[i], 0, id))
 			return &set[i];
@@ -186,20 +204,20 @@ static bool is_part(uint64_t w, int key, unsigned part)
 	return w >> 48 == word_of(key, part, 0, 0) >> 48;
 }
 
-static void put_word(const struct extra_id *id, int key, unsigned part, uint64_t w)
+static void put_word(const struct place *at, const struct extra_id *id, int key, unsigned part, uint64_t w)
 {
 	struct entry *e;
 
-	for (unsigned n = 0; (e = find(id->cookie, n)) != NULL; n++)
+	for (unsigned n = 0; (e = find(at, id->cookie, n)) != NULL; n++)
 		for (unsigned i = 0; i < WORDS; i++)
 			if (is_part(atomic_load(&e->word[i]), key, part)) {
 				atomic_store(&e->word[i], w);
 				return;
 			}
 	for (unsigned n = 0; n < 2 * WAYS; n++) {
-		e = find(id->cookie, n);
+		e = find(at, id->cookie, n);
 		if (!e)
-			e = make(id);
+			e = make(at, id);
 		if (!e)
 			return;
 		for (unsigned i = 0; i < WORDS; i++) {
@@ -225,24 +243,27 @@ void extra_id_of(int fd, struct extra_id *ret)
 void extra_put_octets(const struct extra_id *id, int key, const void *val, size_t len)
 {
 	uint8_t v[EXTRA_OCTETS_MAX] = {0};
+	struct place place;
 
 	if (!id->cookie || key <= 0 || key > EXTRA_KEY_MAX || len > sizeof(v))
 		return;
 	memcpy(v, val, len);
+	place = place_of(id->cookie, true);
 	for (size_t at = 0; at == 0 || at < len; at += 4) {
 		uint32_t four;
 
 		memcpy(&four, v + at, sizeof(four));
-		put_word(id, key, (unsigned)(at / 4), word_of(key, (unsigned)(at / 4), len, four));
+		put_word(&place, id, key, (unsigned)(at / 4), word_of(key, (unsigned)(at / 4), len, four));
 	}
 }
 
 bool extra_get_octets(uint64_t cookie, int key, uint8_t ret[EXTRA_OCTETS_MAX], size_t *ret_len)
 {
+	struct place place = place_of(cookie, false);
 	bool found = false;
 	struct entry *e;
 
-	for (unsigned n = 0; (e = find(cookie, n)) != NULL; n++)
+	for (unsigned n = 0; (e = find(&place, cookie, n)) != NULL; n++)
 		for (unsigned i = 0; i < WORDS; i++) {
 			uint64_t w = atomic_load(&e->word[i]);
 			unsigned part = (unsigned)(w >> 48) & 0xf;
@@ -256,7 +277,7 @@ bool extra_get_octets(uint64_t cookie, int key, uint8_t ret[EXTRA_OCTETS_MAX], s
 				*ret_len = (w >> 32) & 0xff;
 			}
 		}
-	return found && *ret_len <= EXTRA_OCTETS_MAX && find(cookie, 0);
+	return found && *ret_len <= EXTRA_OCTETS_MAX && find(&place, cookie, 0);
 }
 
 bool extra_get(uint64_t cookie, enum extra e, int32_t *ret)
@@ -272,9 +293,10 @@ bool extra_get(uint64_t cookie, enum extra e, int32_t *ret)
 
 bool extra_next(uint64_t cookie, unsigned *at, int *ret_key)
 {
+	struct place place = place_of(cookie, false);
 	struct entry *e;
 
-	for (; (e = find(cookie, *at / WORDS)) != NULL; ++*at) {
+	for (; (e = find(&place, cookie, *at / WORDS)) != NULL; ++*at) {
 		uint64_t w = atomic_load(&e->word[*at % WORDS]);
 
 		if (w & USED && ((w >> 48) & 0xf) == 0) {

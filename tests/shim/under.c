@@ -893,6 +893,28 @@ static int reach_from_two(const char *text, int port)
 	return WIFEXITED(st) ? WEXITSTATUS(st) : -1;
 }
 
+/* The file may be cut short by any program of this user; values are lost, nothing else. */
+static void values_cut_short(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0), v = 77;
+	char path[4200];
+	socklen_t len = sizeof(v);
+
+	snprintf(path, sizeof(path), "%s/values", network_dir);
+	WANT(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v)) == 0);
+	for (int size = 4096; size >= 0; size -= 4096) {
+		WANT(truncate(path, size) == 0);
+		WANT(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) == 0 && (v == 7200 || v == 88));
+		v = 88;
+		WANT(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v)) == 0);
+		WANT(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) == 0 && v == 88);
+		WANT(setsockopt(other, IPPROTO_TCP, TCP_KEEPCNT, &v, sizeof(v)) == 0);
+		WANT(getsockopt(other, IPPROTO_TCP, TCP_KEEPCNT, &v, &len) == 0 && v == 88);
+	}
+	close(fd);
+	close(other);
+}
+
 /* A listener on one interface hears what comes there. */
 static void devices_are_heard(void)
 {
@@ -1024,6 +1046,7 @@ static const struct check {
 	{"the interfaces are the host's own two", interfaces_are_the_hosts},
 	{"a listener on an interface hears that one", devices_are_heard},
 	{"values of many sockets, from many threads", values_of_many},
+	{"the file of values is cut short", values_cut_short},
 	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
 };
 
