@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/apparmor.h"
 #include "cli/elf.h"
 #include "cli/explain.h"
 #include "cli/relay.h"
@@ -145,6 +146,20 @@ static void say_line(void *ctx, bool always, const char *text)
 	snprintf(clean, sizeof(clean), "%s", text);
 	if (run->verbose || (always && !run->quiet))
 		cli_warn(run->cli, "%s", cli_clean(clean));
+}
+
+static void started(void *ctx, int32_t pid)
+{
+	const struct run *run = ctx;
+	char profile[APPARMOR_NAME_MAX];
+
+	if (run->quiet || !apparmor_holds(pid, profile))
+		return;
+	cli_warn(
+		run->cli,
+		"the AppArmor profile '%s' holds the command: where it is refused a file that berth needs, it is not in "
+		"the network ('aa-complain %s' lets it, and writes down what it used)",
+		cli_clean(profile), profile);
 }
 
 /* --- the program's environment --- */
@@ -319,7 +334,7 @@ static int check_made_so(struct cli *cli, const struct network_options *o, bool 
 static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *net2, bool quiet, bool verbose)
 {
 	static struct run run; /* seen[] is big */
-	struct relay relay = {.news = news, .ctx = &run, .net2 = net2, .say = say_line};
+	struct relay relay = {.news = news, .ctx = &run, .net2 = net2, .say = say_line, .started = started};
 	struct relay_end end;
 	int number = network_run_open(&cli->net), r;
 

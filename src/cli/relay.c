@@ -207,6 +207,7 @@ static void hear(struct watch *w)
 	case NET2_STARTED:
 		w->child = n.value;
 		w->end->executed = true;
+		w->relay->started(w->relay->ctx, n.value);
 		break;
 	case NET2_FAILED:
 		w->end->exec_errno = n.value;

@@ -14,6 +14,7 @@ struct relay {
 	const struct net2 *net2;
 	/* A line for the person. always false: only for one who wants to know more. */
 	void (*say)(void *ctx, bool always, const char *text);
+	void (*started)(void *ctx, int32_t pid); /* the command has been executed */
 };
 
 struct relay_end {
