@@ -10,6 +10,7 @@
  *     echo               inetd style: what stands on descriptor 0 is a connection
  *     activated N        LISTEN_FDS as sd_listen_fds(3) reads it, N of them; then serve on 3
  *     take FD            receive a descriptor on the AF_UNIX socket FD, then as serve
+ *     deep LIBRARY       life_lib.c, loaded with RTLD_DEEPBIND (with a third word: by dlmopen), dials a listener of ours
  *     foreign            files, pipes and sockets that are not ours, between two write(-1): run_life.sh counts
  *                        the system calls, which must be the same natively and under berth
  */
@@ -298,6 +299,31 @@ static int foreign(void)
 	return 0;
 }
 
+static int deep(const char *library, bool other_namespace)
+{
+	void *h = other_namespace ? dlmopen(LM_ID_NEWLM, library, RTLD_NOW) : dlopen(library, RTLD_NOW | RTLD_DEEPBIND);
+	int (*dial_there)(int), l = listener(0), st;
+	pid_t pid;
+
+	if (!h || l < 0) {
+		fprintf(stderr, "%s\n", h ? strerror(errno) : dlerror());
+		return 60;
+	}
+	*(void **)&dial_there = dlsym(h, "life_lib_dial");
+	if (!dial_there)
+		return 62;
+	pid = fork();
+	if (pid == 0) {
+		int r = dial_there(port_of(l));
+
+		_exit(r == 'x' ? 0 : -r);
+	}
+	st = accept(l, NULL, NULL);
+	if (st < 0 || write(st, "x", 1) != 1)
+		return 61;
+	return reap(pid);
+}
+
 static int role(char **argv)
 {
 	int n = argv[1] ? atoi(argv[1]) : 0;
@@ -310,6 +336,8 @@ static int role(char **argv)
 		return serve(n);
 	if (!strcmp(argv[0], "echo"))
 		return echo();
+	if (!strcmp(argv[0], "deep"))
+		return deep(argv[1], argv[2]);
 	if (!strcmp(argv[0], "foreign"))
 		return foreign();
 	if (!strcmp(argv[0], "activated"))

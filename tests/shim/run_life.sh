@@ -1,11 +1,11 @@
 #!/bin/sh
-# run_life.sh LIFE LAUNCH LIBRARY BERTH LIFE.C... [-- CHECK]: life.c natively and under berth (every check must hold in
+# run_life.sh LIFE LAUNCH LIBRARY BERTH LIFE_LIB LIFE.C... [-- CHECK]: life.c natively and under berth (every check must hold in
 # both), then what needs another program around it: small stacks, other preloads, sanitizers, fortified builds,
 # socket activation by a real manager, system calls counted by strace. A row whose program is not installed is
 # skipped by name. KEEP=DIR keeps the files.
 set -u
-life=$(realpath "$1") launch=$(realpath "$2") library=$(realpath "$3") berth=$(realpath "$4")
-shift 4
+life=$(realpath "$1") launch=$(realpath "$2") library=$(realpath "$3") berth=$(realpath "$4") lib=$(realpath "$5")
+shift 5
 sources=
 while [ $# -gt 0 ] && [ "$1" != -- ]; do sources="$sources $(realpath "$1")"; shift; done
 [ $# -eq 0 ] || shift
@@ -48,6 +48,11 @@ small() (
 row "ulimit -s 64: a network is made" small foreign
 row "ulimit -s 64: a refusal is a refusal" sh -c 'ulimit -s 64; "$@"; [ $? = 1 ]' sh "$berth" run -n small -H a -- "$life" --role dial 9
 row "ulimit -s 64: the life of a process" sh -c 'ulimit -s 64; exec timeout 100 "$@"' sh "$launch" life one "$library" "$life" exec
+
+# --- past libc: the second net's ---
+row "the whole life under berth run" timeout 150 "$berth" run -n life -H one -- "$life"
+row "a library loaded with RTLD_DEEPBIND" timeout 20 "$berth" run -n life -H one -- "$life" --role deep "$lib"
+row "a library in a namespace of its own (dlmopen)" timeout 20 "$berth" run -n life -H one -- "$life" --role deep "$lib" apart
 
 # --- beside other preloads ---
 for p in /usr/lib/*/libjemalloc.so.2 /usr/lib/*/libtcmalloc_minimal.so.4 /usr/lib/*/libfakeroot/libfakeroot-sysv.so; do
