@@ -161,7 +161,7 @@ static bool was_reset(struct shim *s, int fd, const struct tag *t)
 {
 	struct network_name flow;
 
-	return !(t->flags & TAG_SHUT_WR) && network_resets(&s->net) && look(fd) & POLLHUP &&
+	return !(t->flags & TAG_SHUT_WR) && !confined() && network_resets(&s->net) && look(fd) & POLLHUP &&
 	       sock_flow(s, fd, t, &flow) == 0 && network_reset_seen(&s->net, &flow, t->state == SOCK_ACCEPTED);
 }
 

@@ -478,7 +478,7 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 		}
 		t->flags |= how == SHUT_RDWR ? TAG_SHUT_RD | TAG_SHUT_WR : TAG_SHUT_WR;
 		tag_set(fd, t);
-		if (network_resets(&s->net))
+		if (!confined() && network_resets(&s->net))
 			gone_linger(s, fd, t);
 		r = sys_shutdown(fd, how);
 	}

@@ -731,7 +731,7 @@ static int after_close_range(void)
 
 static int after_a_loop(void)
 {
-	for (int i = 0; i < 200; i++) { /* at any time: between any two calls */
+	for (int i = 0; i < 60; i++) { /* at any time: between any two calls */
 		int l = listener(0);
 
 		if (i % 20 == 0)
@@ -805,7 +805,7 @@ static void no_leak(void)
 	int before = n_descriptors(), fd;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 100; i++) {
 		int l = listener(0);
 		struct sockaddr_in taken = a;
 

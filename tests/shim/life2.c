@@ -80,7 +80,7 @@ static int little_memory(void)
 	if (setrlimit(RLIMIT_AS, &as) < 0 ||
 	    mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		return 2;
-	for (int i = 0; i < 400; i++)
+	for (int i = 0; i < 100; i++)
 		if (cycle())
 			return 3;
 	return 0;
@@ -197,7 +197,7 @@ static void signal_handlers(void)
 
 	n_handled = n_handled_badly = 0;
 	WANT(sigaction(SIGALRM, &act, &old) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
-	for (; n < 20000 && n_handled < 1500; n++) {
+	for (; n < 20000 && n_handled < 400; n++) {
 		int r = cycle();
 
 		if (r) {
@@ -408,7 +408,7 @@ static int ends_while_threads_wait(void)
 
 static void exits(void)
 {
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 8; i++)
 		in_child(ends_while_threads_wait);
 }
 

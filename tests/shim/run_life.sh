@@ -57,14 +57,14 @@ row "a library in a namespace of its own (dlmopen)" timeout 20 "$berth" run -n l
 # --- beside other preloads ---
 for p in /usr/lib/*/libjemalloc.so.2 /usr/lib/*/libtcmalloc_minimal.so.4 /usr/lib/*/libfakeroot/libfakeroot-sysv.so; do
 	[ -e "$p" ] || { echo "skipped: $p is not installed"; continue; }
-	row "LD_PRELOAD has ${p##*/}, too" timeout 150 env LD_PRELOAD="$p" "$berth" run -n life -H one -- "$life"
+	row "LD_PRELOAD has ${p##*/}, too" timeout 150 env LD_PRELOAD="$p" "$berth" run -n life -H one -- "$life" exec
 done
 
 # --- built in other ways ---
 build() { out=$1; shift; "$@" -g -D_GNU_SOURCE -o "$dir/$out" $sources -lpthread 2>"$dir/cc.err"; }
 if need gcc gcc; then
 	if build fortified gcc -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-all -fPIE -pie -Wl,-z,now; then
-		row "built with -D_FORTIFY_SOURCE=3" on "$dir/fortified"
+		row "built with -D_FORTIFY_SOURCE=3" on "$dir/fortified" passed
 	fi
 	if build asan gcc -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined; then
 		row "built with gcc -fsanitize=address" timeout 150 "$berth" run -n life -H one -- "$dir/asan" --role foreign
@@ -72,7 +72,7 @@ if need gcc gcc; then
 	fi
 fi
 if need clang clang && build tsan clang -O1 -fsanitize=thread; then
-	row "built with clang -fsanitize=thread: threads" timeout 150 "$berth" run -n life -H one -- "$dir/tsan" "a thread"
+	row "built with clang -fsanitize=thread: threads that are cancelled" timeout 150 "$berth" run -n life -H one -- "$dir/tsan" "cancelled"
 fi
 
 # --- socket activation ---
