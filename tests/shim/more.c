@@ -525,6 +525,40 @@ static void undress(const char *who, int fd)
 	say_text(what, text);
 }
 
+/* Values that are no number. */
+static void structures(void)
+{
+	struct timeval tv = {.tv_sec = 3, .tv_usec = 500000}, got;
+	struct linger lin = {1, 9}, got_lin;
+	socklen_t len = sizeof(got);
+	int l = listener(8145), c, s;
+
+	section("structures");
+	say("SO_RCVTIMEO", setsockopt(l, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+	say("SO_SNDTIMEO", setsockopt(l, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)));
+	say("SO_LINGER", setsockopt(l, SOL_SOCKET, SO_LINGER, &lin, sizeof(lin)));
+	c = client(8145);
+	s = accept(l, NULL, NULL);
+	memset(&got, 0, sizeof(got));
+	say("child SO_RCVTIMEO", getsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &got, &len));
+	say_num("seconds", got.tv_sec);
+	say_num("microseconds", got.tv_usec);
+	say_num("length", len);
+	memset(&got, 0, sizeof(got));
+	say("child SO_SNDTIMEO", getsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &got, &len));
+	say_num("seconds", got.tv_sec);
+	len = sizeof(got_lin);
+	memset(&got_lin, 0, sizeof(got_lin));
+	say("child SO_LINGER", getsockopt(s, SOL_SOCKET, SO_LINGER, &got_lin, &len));
+	say_num("on", got_lin.l_onoff);
+	say_num("seconds", got_lin.l_linger);
+	memset(&got, 0, sizeof(got));
+	len = sizeof(got);
+	say("client SO_RCVTIMEO", getsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &got, &len));
+	say_num("seconds", got.tv_sec);
+	shut(l, c, s);
+}
+
 static void look_at(int l, int c, int s)
 {
 	show_name("listener", l, false);
@@ -813,6 +847,7 @@ int main(int argc, char **argv)
 	urgent();
 	streams();
 	descriptors();
+	structures();
 	passed(true);
 	passed(false);
 	by_number();
