@@ -57,7 +57,7 @@ static struct sock socks[N_SOCKS];
 static struct port_table table;
 static struct rng rng;
 static uint64_t seed, n_ops, n_compared, n_linger, n_forgotten;
-static bool sequence_over;
+static bool sequence_over, may_forget[N_PORTS];
 static uint16_t base;
 static bool trace;
 static struct port_addr v4a, v4b, v6a, v6b;
@@ -361,10 +361,10 @@ static struct port_addr source_for(const struct port_addr *to)
 }
 
 /* A client to a listener, and the child at once accepted. */
-/* Linux 6.18 forgets that a port was bound by hand when the socket was bound to the wildcard and then connected
- * from an address where another socket had the port by connect() alone, and one of them leaves: its choice
- * of a port for a connect() may then fall on this one. */
-static bool forgotten(uint16_t port)
+/* Linux 6.18 may forget that a port was bound by hand, when a socket that comes to an address by connect() or
+ * accept() finds there another that had the port by connect() alone: when one of them leaves, its choice
+ * of a port for a connect() may fall on this one. Which ports that may have happened to: */
+static void note_forgotten(void)
 {
 	struct port_claim c, d;
 	struct port_ref ref;
@@ -373,14 +373,14 @@ static bool forgotten(uint16_t port)
 	while (port_table_next(&table, &i, &ref, &c)) {
 		uint32_t j = 0;
 
-		if (c.proto != PORT_TCP || c.port != port || c.flags & PORT_AUTOBOUND || !(c.flags & PORT_COLLAPSED))
+		if (c.proto != PORT_TCP || c.flags & PORT_AUTOBOUND || c.port < base || c.port >= base + N_PORTS ||
+		    !(c.flags & PORT_COLLAPSED || c.state == CLAIM_ACCEPTED))
 			continue;
 		while (port_table_next(&table, &j, &ref, &d))
-			if (d.proto == PORT_TCP && d.port == port && d.flags & PORT_AUTOBOUND &&
+			if (d.proto == PORT_TCP && d.port == c.port && d.flags & PORT_AUTOBOUND &&
 			    port_addr_equal(&c.addr, &d.addr))
-				return true;
+				may_forget[c.port - base] = true;
 	}
-	return false;
 }
 
 static void op_connect(void)
@@ -445,7 +445,8 @@ static void op_connect(void)
 		w.range = (struct port_range){my_port, my_port};
 	}
 	heart = port_table_connect(&table, &s->ref, &w, &local, &to, port, 0, &why);
-	if (kernel == 0 && heart == -EADDRNOTAVAIL && s->ref.generation == 0 && forgotten(my_port)) {
+	if (kernel == 0 && heart == -EADDRNOTAVAIL && s->ref.generation == 0 && my_port >= base &&
+	    my_port < base + N_PORTS && may_forget[my_port - base]) {
 		n_forgotten++;
 		sequence_over = true;
 		return;
@@ -476,6 +477,7 @@ static void op_connect(void)
 		heart = port_table_accept(&table, socks[l].ref, &to, &local, my_port, &nobody, 0, &c->ref);
 		say("  accepted by %d as %d\n", l, child);
 		compare("accept", l, 0, heart, NULL);
+		note_forgotten();
 		return;
 	}
 	die("nobody could accept");
@@ -642,6 +644,7 @@ static void new_sequence(void)
 	snprintf(text, sizeof(text), "%u %u", set.range.first, set.range.last);
 	write_file("/proc/sys/net/ipv4/ip_local_port_range", text);
 	story_len = 0;
+	memset(may_forget, 0, sizeof(may_forget));
 	say("--- ports %u to %u\n", set.range.first, set.range.last);
 }
 
