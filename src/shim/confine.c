@@ -6,8 +6,12 @@
  * that came with a message after the filter did answers as AF_UNIX does in the corners that data.c mends, and
  * a UDP socket that came so is not known to be one.
  *
- * Calls that name or change a socket (getsockname, setsockopt...) still ask for the tag: they need it, and a
- * filter that lets them through lets getsockopt through as a rule.
+ * A UDP socket of before goes on: its mailbox would take calls that no such filter lists (a lock's gettid, opening a
+ * file), so the program's own call is made, without the value that passes the second net, and that does it.
+ *
+ * Calls that name or change a socket (getsockname, setsockopt...) are the second net's from then on: they are made as
+ * the program makes them, so whatever its filter lets through is let through. Where there is no second net they still
+ * ask for the tag, and may be killed for it.
  *
  * There are two ways to install a filter, prctl(2) and seccomp(2), and the second has no function in libc: it
  * goes through syscall(3) (syscall.c). One made inline is not seen. A forked child inherits the knowledge with the memory.
@@ -16,9 +20,17 @@
 #include <stdarg.h>
 #include <sys/prctl.h>
 
+#include "network/ask.h"
 #include "shim/shim.h"
 
-_Atomic bool confine_filter;
+_Atomic bool confine_filter, confine_served;
+
+static bool installs(long nr, long a)
+{
+	if (nr == SYS_seccomp)
+		return a == SECCOMP_SET_MODE_FILTER || a == SECCOMP_SET_MODE_STRICT;
+	return nr == SYS_prctl && a == PR_SET_SECCOMP;
+}
 
 static long answer(long r)
 {
@@ -39,18 +51,18 @@ EXPORT(int, prctl, (int option, ...))
 	for (int i = 0; i < 4; i++)
 		a[i] = va_arg(ap, unsigned long);
 	va_end(ap);
-	r = raw_call(SYS_prctl, option, (long)a[0], (long)a[1], (long)a[2], (long)a[3], 0);
-	if (option == PR_SET_SECCOMP && r == 0)
-		atomic_store_explicit(&confine_filter, true, memory_order_relaxed);
+	r = confine_syscall(SYS_prctl, option, (long)a[0], (long)a[1], (long)a[2], (long)a[3]);
 	return (int)answer(r);
 }
 
 long confine_syscall(long nr, long a, long b, long c, long d, long e)
 {
+	bool served = installs(nr, a) && shim_get() && ask(ASK_HELLO, NULL, 0) == 0; /* asked while it may be */
 	long r = raw_call(nr, a, b, c, d, e, 0);
 
-	if (r >= 0 && ((nr == SYS_seccomp && (a == SECCOMP_SET_MODE_FILTER || a == SECCOMP_SET_MODE_STRICT)) ||
-		       (nr == SYS_prctl && a == PR_SET_SECCOMP)))
+	if (r >= 0 && installs(nr, a)) {
 		atomic_store_explicit(&confine_filter, true, memory_order_relaxed);
+		atomic_store_explicit(&confine_served, served, memory_order_relaxed);
+	}
 	return r;
 }

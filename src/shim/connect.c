@@ -433,7 +433,7 @@ int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *s
 
 EXPORT(int, connect, (int fd, const struct sockaddr *sa, socklen_t len))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)

@@ -40,7 +40,7 @@ static int name_of(struct shim *s, int fd, const struct tag *t, bool peer, struc
 
 EXPORT(int, getsockname, (int fd, struct sockaddr *sa, socklen_t *len))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)
@@ -55,7 +55,7 @@ EXPORT(int, getsockname, (int fd, struct sockaddr *sa, socklen_t *len))
 
 EXPORT(int, getpeername, (int fd, struct sockaddr *sa, socklen_t *len))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)
@@ -127,7 +127,7 @@ static int sock_accept(struct shim *s, int fd, const struct tag *t, struct socka
 
 EXPORT(int, accept4, (int fd, struct sockaddr *sa, socklen_t *len, int flags))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)

@@ -449,7 +449,7 @@ static int answer(int r)
 
 EXPORT(int, getsockopt, (int fd, int level, int name, void *val, socklen_t *len))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)
@@ -470,7 +470,7 @@ EXPORT(int, getsockopt, (int fd, int level, int name, void *val, socklen_t *len)
 
 EXPORT(int, setsockopt, (int fd, int level, int name, const void *val, socklen_t len))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)

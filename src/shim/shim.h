@@ -153,6 +153,11 @@ bool shim_privileged(const struct shim *s); /* to ports below 1024 */
 
 /* --- a program in a sandbox of its own (confine.c): no system call that it does not ask for --- */
 extern _Atomic bool confine_filter;
+extern _Atomic bool confine_served; /* and the second net is there: calls about sockets are left to it */
+static inline struct shim *shim_calls(void)
+{
+	return atomic_load_explicit(&confine_served, memory_order_relaxed) ? NULL : shim_get();
+}
 /* The call, noticed if it installs a filter. Return: the kernel's. */
 long confine_syscall(long nr, long a, long b, long c, long d, long e);
 static inline bool confined(void)

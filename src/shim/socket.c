@@ -80,7 +80,7 @@ static int new_ip(struct shim *s, int domain, int type_flags)
 
 EXPORT(int, socket, (int domain, int type, int protocol))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	int flags = type & ~0xf;
 
 	if (s && (domain == AF_INET || domain == AF_INET6) && (type & 0xf) == SOCK_DGRAM &&
@@ -298,7 +298,7 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 
 EXPORT(int, bind, (int fd, const struct sockaddr *sa, socklen_t len))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)
@@ -433,7 +433,7 @@ static int sock_listen(struct shim *s, int fd, struct tag *t)
 
 EXPORT(int, listen, (int fd, int backlog))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)
@@ -487,7 +487,7 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 
 EXPORT(int, shutdown, (int fd, int how))
 {
-	struct shim *s = shim_get();
+	struct shim *s = shim_calls();
 	struct tag t;
 
 	if (!s || tag_get(fd, &t) < 0)

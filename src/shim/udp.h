@@ -43,6 +43,11 @@ static inline bool udp_mine(int fd, struct udp *ret)
 {
 	return __builtin_expect(fdset_maybe(fd), 0) && udp_check(fd, ret);
 }
+/* In a sandbox (confine.c) nothing is looked at. The call is made as the program asked for it, and the second net does
+ * it, for whom the sandbox's list of calls is none. nr: recvmsg, sendmsg, recvmmsg or sendmmsg. */
+ssize_t udp_plain(long nr, int fd, const void *m, long a, long b, long c);
+/* Such a call said that the descriptor is something else by now. */
+bool udp_was_none(const struct udp *u, ssize_t n);
 /* What the socket is; its mailbox is made if there is none yet. Return: 0; negative errno. */
 MUST_CHECK int udp_load(const struct udp *u, struct mailbox_state *ret);
 /* The same without making one: -ENOENT. */

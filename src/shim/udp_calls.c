@@ -70,43 +70,51 @@ static size_t iov_len(const struct iovec *iov, int n)
 static __attribute__((noinline)) ssize_t slow_read(int fd, void *buf, size_t len)
 {
 	struct udp u;
+	ssize_t n;
 
 	if (!udp_check(fd, &u))
 		return gone_known(fd) ? sock_read(fd, buf, len) : shim_next()->read(fd, buf, len);
-	return len ? udp_recv(&u, buf, len, 0, NULL, NULL) : 0;
+	n = len ? udp_recv(&u, buf, len, 0, NULL, NULL) : 0;
+	return udp_was_none(&u, n) ? shim_next()->read(fd, buf, len) : n;
 }
 
 static __attribute__((noinline)) ssize_t slow_write(int fd, const void *buf, size_t len)
 {
 	struct udp u;
+	ssize_t n;
 
 	if (!udp_check(fd, &u))
 		return gone_known(fd) ? sock_write(fd, buf, len) : shim_next()->write(fd, buf, len);
-	return udp_send(&u, buf, len, 0, NULL, 0);
+	n = udp_send(&u, buf, len, 0, NULL, 0);
+	return udp_was_none(&u, n) ? shim_next()->write(fd, buf, len) : n;
 }
 
 static __attribute__((noinline)) ssize_t slow_readv(int fd, const struct iovec *iov, int n)
 {
 	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
 	struct udp u;
+	ssize_t r;
 
 	if (!udp_check(fd, &u))
 		return gone_known(fd) ? sock_readv(fd, iov, n) : shim_next()->readv(fd, iov, n);
 	if (n < 0 || n > VLEN_MAX)
 		return shim_ret(-EINVAL);
-	return iov_len(iov, n) ? udp_recvmsg(&u, &m, 0) : 0;
+	r = iov_len(iov, n) ? udp_recvmsg(&u, &m, 0) : 0;
+	return udp_was_none(&u, r) ? shim_next()->readv(fd, iov, n) : r;
 }
 
 static __attribute__((noinline)) ssize_t slow_writev(int fd, const struct iovec *iov, int n)
 {
 	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
 	struct udp u;
+	ssize_t r;
 
 	if (!udp_check(fd, &u))
 		return gone_known(fd) ? sock_writev(fd, iov, n) : shim_next()->writev(fd, iov, n);
 	if (n < 0 || n > VLEN_MAX)
 		return shim_ret(-EINVAL);
-	return iov_len(iov, n) ? udp_sendmsg(&u, &m, 0) : 0;
+	r = iov_len(iov, n) ? udp_sendmsg(&u, &m, 0) : 0;
+	return udp_was_none(&u, r) ? shim_next()->writev(fd, iov, n) : r;
 }
 
 static __attribute__((noinline)) ssize_t slow_send(int fd, const void *buf, size_t len, int flags)
@@ -194,7 +202,9 @@ static __attribute__((noinline)) int slow_close(int fd)
 	bool had;
 	int r, saved;
 
-	if (!udp_check(fd, &u) || tag_get(fd, &t) < 0)
+	if (confined())
+		fdset_remove(fd, word);
+	if (confined() || !udp_check(fd, &u) || tag_get(fd, &t) < 0)
 		return shim_next()->close(fd);
 	had = sock_claim(u.s, fd, &t, &ref, &c) == 0;
 	r = shim_next()->close(fd); /* the bit stays: in a child of vfork() it is its parent's, too */
@@ -278,6 +288,8 @@ EXPORT(int, recvmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 
 	if (!udp_mine(fd, &u))
 		return stream_recvmmsg(fd, v, n, flags, timeout);
+	if (confined())
+		return (int)udp_plain(SYS_recvmmsg, fd, v, (long)n, flags, (long)timeout);
 	return recv_many(&u, v, n, flags, timeout);
 }
 
@@ -288,6 +300,8 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 
 	if (!udp_mine(fd, &u))
 		return stream_sendmmsg(fd, v, n, flags);
+	if (confined())
+		return (int)udp_plain(SYS_sendmmsg, fd, v, (long)n, flags, 0);
 	n = n < VLEN_MAX ? n : VLEN_MAX;
 	for (unsigned i = 0; i < n; i++) {
 		ssize_t r = udp_sendmsg(&u, &v[i].msg_hdr, flags);

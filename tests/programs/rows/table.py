@@ -305,7 +305,7 @@ pidfile {run}/chronyd.pid
 dumpdir {run}
 user {user}
 """)
-    t.up(SERVER, 123, "chronyd", "-d", "-x", "-f", conf, proto="udp")
+    t.up(SERVER, 123, "chronyd", "-d", "-x", "-F", "1", "-f", conf, proto="udp")
     yield
     t.has("ntpdig gets the time", rf"{SERVER}.*s7", t.run(CLIENT, "ntpdig", "-t", "5", SERVER, both=True))
     mine = t.write("client.conf", f"server {SERVER} iburst\npidfile {t.path('client.pid')}\nbindcmdaddress /\ncmdport 0\n")
