@@ -202,8 +202,6 @@ static __attribute__((noinline)) int slow_close(int fd)
 	bool had;
 	int r, saved;
 
-	if (confined())
-		fdset_remove(fd, word);
 	if (confined() || !udp_check(fd, &u) || tag_get(fd, &t) < 0)
 		return shim_next()->close(fd);
 	had = sock_claim(u.s, fd, &t, &ref, &c) == 0;
