@@ -43,7 +43,8 @@
 #define SETTLE_US 5000	/* so long we wait for an octet on its way: its sender may not be running */
 #define SETTLE_SPINS 100
 #define WATCH_PREEMPTED_NS 15000
-#define BELLS_MAX 8	   /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
+#define BELLS_MAX 8 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
+#define BELLS_QUEUE 16
 #define TRUESIZE_HEAD 256  /* struct sk_buff */
 #define TRUESIZE_SMALL 576 /* the least room for octets */
 #define TRUESIZE_OVER4 379 /* headers, and what an sk_buff keeps behind the octets */
@@ -458,11 +459,16 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 
 /* --- take --- */
 
-/* The mailbox is empty: take the octets. Return: one more is on its way. */
-static bool hush(struct box *b, int doorbell)
+/* The mailbox is empty: take the octets; with all, those that nobody counted, too. Return: one more is on its way. */
+static bool hush(struct box *b, int doorbell, bool all)
 {
 	bool coming = atomic_load(&b->ringing) != 0; /* asked first: what was rung before can be taken now */
-	uint32_t got = b->bells ? silence(doorbell, b->bells < BELLS_MAX ? b->bells : BELLS_MAX) : 0;
+	uint32_t most = b->bells < BELLS_MAX ? b->bells : BELLS_MAX, got;
+
+	/* An error that poll() is to show would be taken with them. */
+	if (all && b->state.n_errors == 0)
+		most = BELLS_QUEUE;
+	got = most ? silence(doorbell, most) : 0;
 
 	b->bells = coming && got < b->bells ? b->bells - got : 0;
 	return b->bells != 0;
@@ -484,12 +490,13 @@ static void settle(struct box_pin *p, int doorbell)
 			continue;
 		if (map_lock_take(&p->b->lock, p->me, NULL) < 0)
 			return;
-		more = p->b->n == 0 && p->b->bells != 0 && hush(p->b, doorbell);
+		more = p->b->n == 0 && p->b->bells != 0 && hush(p->b, doorbell, false);
 		if (more && i >= SETTLE_SPINS) {
 			uint64_t now = network_now_us();
 
 			end = end ? end : now + SETTLE_US;
-			if (now > end) { /* killed on its way, or not running: then the octet comes unannounced */
+			if (now >
+			    end) { /* killed on its way, or not running: who next finds the mailbox empty takes it */
 				atomic_store(&p->b->ringing, 0);
 				p->b->bells = 0;
 				more = false;
@@ -534,7 +541,7 @@ static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, bool peek, 
 	if (p->b->state.err != 0)
 		return -ECOMM;
 	if (g->n == 0 || !first_slip(g, &s)) {
-		*ret_late = hush(p->b, doorbell);
+		*ret_late = hush(p->b, doorbell, true);
 		return -EAGAIN;
 	}
 	at = g->at + (uint32_t)sizeof(s);
@@ -555,7 +562,7 @@ static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, bool peek, 
 		return done;
 	drop_first(g, &s);
 	if (g->n == 0)
-		*ret_late = hush(p->b, doorbell);
+		*ret_late = hush(p->b, doorbell, false);
 	return done;
 }
 

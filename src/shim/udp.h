@@ -141,6 +141,7 @@ ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags);
 ssize_t udp_recvmsg(const struct udp *u, struct msghdr *m, int flags);
 /* UDP_CORK was taken off: what was gathered is sent. */
 int udp_uncork(const struct udp *u);
+void udp_cork_closed(uint64_t cookie); /* what was gathered is thrown away */
 ssize_t udp_recv(const struct udp *u, void *buf, size_t len, int flags, struct sockaddr *sa, socklen_t *sa_len);
 ssize_t udp_send(const struct udp *u, const void *buf, size_t len, int flags, const struct sockaddr *sa,
 		 socklen_t sa_len);

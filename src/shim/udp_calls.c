@@ -208,6 +208,7 @@ static __attribute__((noinline)) int slow_close(int fd)
 	r = shim_next()->close(fd); /* the bit stays: in a child of vfork() it is its parent's, too */
 	saved = errno;
 	if (!mailbox_alive(&u.s->net, u.key)) {
+		udp_cork_closed(u.cookie);
 		if (had) {
 			(void)network_dead(&u.s->net, t.host, ref);
 			network_udp_changed(&u.s->net, t.host);

@@ -263,27 +263,33 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 {
 	struct cork *k = cork_of(u->cookie, true);
 	struct iovec whole;
+	uint32_t at, end;
 	int r;
 
 	if (!k)
 		return -ENOBUFS;
-	if (k->len == 0)
+	at = k->len; /* once: another thread may gather, too, and neither may pass the end */
+	end = at + len;
+	if (at == 0)
 		k->o = *o;
-	if (k->len + len > datagram_max(&k->o)) { /* all of it is thrown away */
+	if (end > datagram_max(&k->o)) { /* all of it is thrown away */
 		k->len = 0;
 		atomic_store(&k->cookie, 0);
 		return -EMSGSIZE;
 	}
-	for (size_t i = 0; i < n_iov; i++) {
-		if (iov[i].iov_len)
-			memcpy(k->octets + k->len, iov[i].iov_base, iov[i].iov_len);
-		k->len += (uint32_t)iov[i].iov_len;
+	for (size_t i = 0; i < n_iov && at < end; i++) {
+		uint32_t part = iov[i].iov_len < end - at ? (uint32_t)iov[i].iov_len : end - at;
+
+		if (part)
+			memcpy(k->octets + at, iov[i].iov_base, part);
+		at += part;
 	}
+	k->len = at;
 	if (more)
 		return 0;
-	whole = (struct iovec){k->octets, k->len};
+	whole = (struct iovec){k->octets, at};
 	*o = k->o;
-	r = send_whole(u, st, o, &whole, 1, k->len);
+	r = send_whole(u, st, o, &whole, 1, at);
 	k->len = 0;
 	atomic_store(&k->cookie, 0);
 	return r;
@@ -403,6 +409,16 @@ int udp_uncork(const struct udp *u)
 	k->len = 0;
 	atomic_store(&k->cookie, 0);
 	return r;
+}
+
+void udp_cork_closed(uint64_t cookie)
+{
+	struct cork *k = cork_of(cookie, false);
+
+	if (!k)
+		return;
+	k->len = 0;
+	atomic_store(&k->cookie, 0);
 }
 
 ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags)

@@ -942,6 +942,26 @@ static void devices_are_heard(void)
 	}
 }
 
+static void corked_sockets_that_are_closed(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7403);
+	int r = socket(AF_INET, SOCK_DGRAM, 0);
+	char buf[16];
+
+	WANT(bind(r, (struct sockaddr *)&a, sizeof(a)) == 0);
+	for (int i = 0; i < 40; i++) {
+		int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+		WANT(sendto(s, "lost", 4, MSG_MORE, (struct sockaddr *)&a, sizeof(a)) == 4);
+		if (i == 39)
+			WANT(sendto(s, "found", 5, 0, (struct sockaddr *)&a, sizeof(a)) == 5);
+		close(s);
+	}
+	WANT(recv(r, buf, sizeof(buf), MSG_DONTWAIT) == 9 && !memcmp(buf, "lostfound", 9));
+	WANT(recv(r, buf, sizeof(buf), MSG_DONTWAIT) == -1);
+	close(r);
+}
+
 /* A child that does it: its wait status. */
 static int in_child(int (*what)(void))
 {
@@ -1047,6 +1067,7 @@ static const struct check {
 	{"a listener on an interface hears that one", devices_are_heard},
 	{"values of many sockets, from many threads", values_of_many},
 	{"the file of values is cut short", values_cut_short},
+	{"corked datagrams of sockets that are closed", corked_sockets_that_are_closed},
 	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
 };
 

@@ -205,17 +205,33 @@ static void an_octet_that_was_stolen_is_rung_again(void **state)
 	assert_true(rings(fd));
 	assert_int_equal(take(key, fd), 1);
 	assert_false(rings(fd));
-	/* and one that nobody of us rang goes away with the next look */
-	struct sockaddr_un un;
-	socklen_t len = sizeof(un);
-	int s = socket(AF_UNIX, SOCK_DGRAM, 0);
+	close(fd);
+}
 
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&un, &len), 0);
-	assert_int_equal(put(key, "3", 1), 0);
-	assert_int_equal(sendto(s, "stranger", 8, 0, (struct sockaddr *)&un, len), 8);
-	assert_int_equal(take(key, fd), 1);
+/* Octets that nobody counted: rung by a sender who was stopped for so long that it was given up, or a scribbler's. */
+static void octets_nobody_counted_are_taken(void **state)
+{
+	struct sockaddr_un to;
+	uint64_t key;
+	int fd, from = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(to);
+
+	(void)state;
+	fixture_open("mail");
+	fixture_host("a");
+	fd = make(&key);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &len), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sendto(from, "x", 1, 0, (struct sockaddr *)&to, len), 1);
+	assert_true(rings(fd));
 	assert_int_equal(take(key, fd), -EAGAIN);
-	close(s);
+	assert_false(rings(fd));
+	assert_int_equal(put(key, "mail", 4), 0);
+	assert_int_equal(sendto(from, "x", 1, 0, (struct sockaddr *)&to, len), 1);
+	assert_int_equal(take(key, fd), 4);
+	assert_int_equal(take(key, fd), -EAGAIN); /* as every program does that reads until there is no more */
+	assert_false(rings(fd));
+	close(from);
 	close(fd);
 }
 
@@ -263,6 +279,24 @@ static void sleepers_are_woken_each_by_one(void **state)
 	assert_int_equal(mailbox_sleep(&net, key, &limit, futex_call), -ETIMEDOUT);
 	assert_int_equal(put(key, "x", 1), 0);
 	assert_int_equal(mailbox_sleep(&net, key, NULL, futex_call), 0); /* there is something in: no sleep */
+	assert_int_equal(take(key, fd), 1);
+	/* a sleeper that only looks at what woke it: others are to know that it is there */
+	pid[0] = fork();
+	if (pid[0] == 0) {
+		struct iovec iov = {buf, sizeof(buf)};
+		struct letter m;
+
+		if (mailbox_sleep(&net, key, NULL, futex_call) < 0)
+			_exit(2);
+		_exit(mailbox_take(&net, key, fd, MAILBOX_PEEK, &m, &iov, 1) != 1);
+	}
+	usleep(30000);
+	assert_int_equal(put(key, "x", 1), 0);
+	waitpid(pid[0], &st, 0);
+	assert_int_equal(st, 0);
+	assert_true(rings(fd));
+	assert_int_equal(take(key, fd), 1);
+	assert_false(rings(fd));
 	close(fd);
 	alarm(0);
 }
@@ -671,6 +705,7 @@ int main(void)
 		TEST(the_limit_drops_and_counts),
 		TEST(who_is_gone_refuses),
 		TEST(an_octet_that_was_stolen_is_rung_again),
+		TEST(octets_nobody_counted_are_taken),
 		TEST(sleepers_are_woken_each_by_one),
 		TEST(what_a_sleeper_leaves_behind_rings),
 		TEST(what_the_socket_is_changes_as_a_whole),
