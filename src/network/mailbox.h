@@ -178,6 +178,9 @@ void network_udp_changed(struct network *n, uint32_t host);
 /* The claim of the socket with this cookie, wherever in the table it is by now. Return: 0; -ESTALE. */
 MUST_CHECK int network_udp_claim(struct network *n, uint32_t host, uint16_t port, uint64_t cookie, struct port_ref *ret,
 				 struct port_claim *ret_claim);
+/* End some of the host's UDP claims whose sockets are gone, with their mailboxes. Called for one new claim in some thirty,
+ * at a different place each time, so that programs that end without close() leave a few dozen and not thousands. */
+void network_udp_tidy(struct network *n, uint32_t host, uint64_t where);
 /* UDP connect() to AF_UNSPEC: the claim gets its address back; one whose port was chosen is released. */
 MUST_CHECK int network_disconnect(struct network *n, uint32_t host, struct port_ref ref, const struct port_addr *bound);
 /* The network's broadcast address, 255.255.255.255, or the loopback's. */

@@ -17,6 +17,8 @@
 #define ROUTES 512
 #define RETRIES 16
 #define PORT_CLAIMS_SEEN 1024
+#define TIDY_CLAIMS 64u
+#define TIDY_SLOTS 1024u
 #define DEV_LOOP 1u
 
 struct route {
@@ -89,6 +91,36 @@ bool network_is_broadcast(const struct network *n, const struct port_addr *a)
 	for (uint32_t bit = n->prefix4_bits; bit < 128; bit++)
 		last.b[bit / 8] = (uint8_t)(last.b[bit / 8] | 0x80u >> bit % 8);
 	return memcmp(last.b, a->b, 16) == 0;
+}
+
+/* --- sockets that nobody saw closing --- */
+
+void network_udp_tidy(struct network *n, uint32_t host, uint64_t where)
+{
+	struct {
+		struct port_ref ref;
+		uint64_t key;
+	} some[TIDY_CLAIMS];
+	struct network_lock l;
+	uint32_t count = 0;
+	bool ended = false;
+
+	if (network_lock(n, host, &l) < 0)
+		return;
+	for (uint32_t i = 0; i < l.table.n_max && i < TIDY_SLOTS && count < TIDY_CLAIMS; i++) {
+		struct port_claim c;
+
+		if (port_table_get_slot(&l.table, (uint32_t)((where + i) % l.table.n_max), &some[count].ref, &c) < 0 ||
+		    c.proto != PORT_UDP)
+			continue;
+		some[count++].key = mailbox_key(n, c.owner.cookie);
+	}
+	network_unlock(&l);
+	for (uint32_t i = 0; i < count; i++)
+		if (!mailbox_alive(n, some[i].key) && network_dead(n, host, some[i].ref) == 0)
+			ended = true;
+	if (ended)
+		network_udp_changed(n, host);
 }
 
 /* --- one address --- */

@@ -15,6 +15,7 @@
 
 #include "shim/udp.h"
 
+#define TIDY_EVERY 32
 #define KNOWN 1024
 static _Atomic uint64_t known[KNOWN]; /* cookies of UDP sockets, so that the tag need not be read each time */
 
@@ -211,6 +212,8 @@ static int claim(const struct udp *u, struct tag *t, struct port_want *want, str
 	st->bound = st->local = want->addr;
 	st->port = c.port;
 	claimed(u, t, SOCK_BOUND, ref.slot);
+	if (u->key % TIDY_EVERY == 0)
+		network_udp_tidy(&u->s->net, t->host, u->key / TIDY_EVERY);
 	return 0;
 }
 
