@@ -422,11 +422,16 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	else
 		r = make_room(n, key, &p, &g, s.whole);
 	if (r < 0) {
+		int again;
+
 		p.b->drops++;
-		if (looks_dead(n, key, p.b, network_now_us()))
-			r = -ECONNREFUSED;
-		close_box(&p);
-		return r;
+		/* Full, and perhaps because he who was to ring was killed: nobody else would. */
+		again = was_empty ? -looks_dead(n, key, p.b, network_now_us()) : announce(n, key, p.b, false);
+		map_lock_give(&p.b->lock, p.me);
+		if (again == 1)
+			again = ring_free(n, key, &p, from);
+		box_unpin(&p);
+		return again < 0 ? -ECONNREFUSED : r;
 	}
 	s.m.drops = p.b->drops;
 	at = g.at + g.used;

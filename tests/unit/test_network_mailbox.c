@@ -208,6 +208,31 @@ static void an_octet_that_was_stolen_is_rung_again(void **state)
 	close(fd);
 }
 
+/* Its sender was killed before he rang, and others have filled it since: what they send is dropped, and it is rung. */
+static void a_full_mailbox_is_rung_again(void **state)
+{
+	char c;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fixture_open("mail");
+	fixture_host("a");
+	fd = make(&key);
+	assert_int_equal(put(key, "1", 1), 0);
+	assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), 1);
+	while (put(key, buf, 20000) == 0)
+		continue;
+	assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), -1);
+	usleep(30000);
+	assert_int_equal(put(key, buf, 20000), -ENOBUFS);
+	assert_true(rings(fd));
+	while (take(key, fd) >= 0)
+		continue;
+	assert_false(rings(fd));
+	close(fd);
+}
+
 /* Octets that nobody counted: rung by a sender who was stopped for so long that it was given up, or a scribbler's. */
 static void octets_nobody_counted_are_taken(void **state)
 {
@@ -731,6 +756,7 @@ int main(void)
 		TEST(the_limit_drops_and_counts),
 		TEST(who_is_gone_refuses),
 		TEST(an_octet_that_was_stolen_is_rung_again),
+		TEST(a_full_mailbox_is_rung_again),
 		TEST(octets_nobody_counted_are_taken),
 		TEST(sleepers_are_woken_each_by_one),
 		TEST(what_a_sleeper_leaves_behind_rings),
