@@ -152,8 +152,13 @@ static bool pump(struct box *b)
 			(void)udp_take_error(&u); /* nothing carries it to a program that reads */
 			continue;
 		}
-		if (len < 0)
+		if (len < 0) {
+			uint8_t octet;
+
+			if (len != -EAGAIN) /* scribbled over, or cut short: its octets are to wake nobody again */
+				(void)raw_call(SYS_recvfrom, b->bell, (long)&octet, 1, MSG_DONTWAIT, 0, 0);
 			break;
+		}
 		if (send(b->pair, letter, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 			if (errno == ECONNREFUSED || errno == ENOTCONN || errno == EPIPE) {
 				unmake(b);

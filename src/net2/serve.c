@@ -405,7 +405,8 @@ static struct reply serve_path(struct call *c, enum ask what)
 		return value(reach_unlink(n, p.leaf));
 	if (what == ASK_LINK)
 		return value(reach_link(n, p.leaf, p.leaf2));
-	r = reach_open(n, p.leaf, (int)p.flags, p.mode & 0600);
+	/* Whatever somebody has put there in the file's place (a FIFO): we do not wait for it. */
+	r = reach_open(n, p.leaf, (int)p.flags | O_NONBLOCK, p.mode & 0600);
 	return r < 0 ? value(r) : new_socket(r, true);
 }
 
