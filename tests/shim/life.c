@@ -577,8 +577,12 @@ static void daemons(void)
 		WANT(reap(pid) == 0);
 	}
 	close(l);
-	for (int i = 0; i < 100 && (l = dial(port)) >= 0; i++) { /* the last one needs a moment to end */
-		close(l);
+	for (int i = 0; i < 100; i++) { /* the last one needs a moment to end, and may reset who comes in that moment */
+		l = dial(port);
+		if (l < 0 && errno == ECONNREFUSED)
+			break;
+		if (l >= 0)
+			close(l);
 		usleep(10000);
 	}
 	WANT(l < 0 && errno == ECONNREFUSED);
