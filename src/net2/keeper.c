@@ -460,10 +460,24 @@ static void quiet(int sig)
 	(void)sig;
 }
 
-/* Standard streams are the command's alone: a pipe's reader waits for its end, not for ours. */
+/* Away from the standard streams' numbers, which may have been closed when we were started. */
+static int above(int fd)
+{
+	return fd < 0 || fd > 2 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* What we were given is the command's alone: a pipe's reader and a lock's waiter wait for its end, not for ours. */
 static void let_go(void)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int low = k.front < k.listener ? k.front : k.listener, high = k.front + k.listener - low;
+	int null;
+
+	if (low > 3)
+		(void)close_range(3, (unsigned)low - 1, 0);
+	if (high > (low > 2 ? low : 2) + 1)
+		(void)close_range((unsigned)(low > 2 ? low : 2) + 1, (unsigned)high - 1, 0);
+	(void)close_range((unsigned)(high > 2 ? high : 2) + 1, ~0u, 0);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		(void)dup2(null, fd);
@@ -599,7 +613,7 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 	int pass[2], tell_fd[2], killable = 0, e;
 	sigset_t heard;
 
-	k.front = front_fd;
+	k.front = above(front_fd);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	prctl(PR_SET_NAME, "berth-keeper");
 	if (o->inside)
@@ -620,7 +634,7 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 	}
 	prepare();
 	if (!o->inside && !o->without) {
-		k.listener = take_fd(pass[0], &killable);
+		k.listener = above(take_fd(pass[0], &killable));
 		k.killable = killable > 0;
 		if (k.listener < 0 || !prepare_listener()) {
 			tell(NET2_NO_NET, killable < 0 ? -killable : EINVAL, NULL);

@@ -126,6 +126,12 @@ daemons() {
 	echo "the keeper $keeper outlives its last program"
 	return 1
 }
+lets_go() { # the keeper of a daemon holds nothing that its starter waits for
+	mkfifo "$work/fifo" || return 1
+	( exec 7>"$work/fifo"; run -H dae -- sh -c '"$0" serve 81 x </dev/null >/dev/null 2>&1 7>&- & echo $!' "$raw" >"$work/pid" ) &
+	timeout 5 cat "$work/fifo" || { echo "somebody holds the pipe"; kill "$(cat "$work/pid")"; return 1; }
+	kill "$(cat "$work/pid")"
+}
 keeper_killed() {
 	cat >"$work/killed.sh" <<-END
 		"$raw" "SO_RCVTIMEO" || exit 1
@@ -238,6 +244,7 @@ case_ "who is served is said to who asks" says_so
 case_ "busybox httpd and wget" busybox_web
 case_ "a run inside a run has its own network" nested
 case_ "a command that leaves a daemon behind" daemons
+case_ "a daemon's keeper holds no pipe of its starter" lets_go
 case_ "the keeper is killed: calls fail, the command goes on" keeper_killed
 case_ "the keeper is killed while a call waits" waiting_when_killed
 case_ "a keeper with few descriptors serves many threads" few_descriptors
