@@ -36,6 +36,7 @@ struct run {
 	struct cli *cli;
 	uint32_t number;
 	uint64_t cursor;
+	const struct net2 *net2;
 	bool quiet, verbose;
 	struct told seen[SEEN_MAX];
 	uint32_t n_seen;
@@ -160,6 +161,15 @@ static void started(void *ctx, int32_t pid)
 		"the AppArmor profile '%s' holds the command: where it is refused a file that berth needs, it is not in "
 		"the network ('aa-complain %s' lets it, and writes down what it used)",
 		cli_clean(profile), profile);
+}
+
+static void no_net(void *ctx, int err)
+{
+	struct run *run = ctx;
+
+	if (!run->quiet && !run->net2->needed)
+		cli_warn(run->cli, "no second net (%s): what calls the kernel past libc uses the machine's own network",
+			 err == EBUSY ? "another supervisor watches this tree" : strerror(err));
 }
 
 /* --- the program's environment --- */
@@ -334,13 +344,14 @@ static int check_made_so(struct cli *cli, const struct network_options *o, bool 
 static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *net2, bool quiet, bool verbose)
 {
 	static struct run run; /* seen[] is big */
-	struct relay relay = {.news = news, .ctx = &run, .net2 = net2, .say = say_line, .started = started};
+	struct relay relay =
+		{.news = news, .ctx = &run, .net2 = net2, .no_net = no_net, .say = say_line, .started = started};
 	struct relay_end end;
 	int number = network_run_open(&cli->net), r;
 
 	if (number < 0 && number != -ENOSPC)
 		return cli_fail(cli, number, "no room for another run in network '%s'", cli->network_name);
-	run = (struct run){.cli = cli, .number = (uint32_t)number, .quiet = quiet, .verbose = verbose};
+	run = (struct run){.cli = cli, .number = (uint32_t)number, .net2 = net2, .quiet = quiet, .verbose = verbose};
 	net2->has_run = number >= 0;
 	net2->run = run.number;
 	relay.word = network_event_word(&cli->net, run.number);
@@ -355,6 +366,8 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 		network_run_close(&cli->net, run.number);
 		return cli_fail(cli, -ENOMEM, "cannot set the environment");
 	}
+	if (net2->without && !net2->needed)
+		no_net(&run, ENOSYS);
 	fflush(NULL);
 	r = relay_run(path, argv, &relay, &end);
 	/* What the command left goes with it, if it did not take long to look at everybody. */
@@ -367,11 +380,6 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 			cli, -end.net_errno,
 			"%s cannot be served: the second net cannot be put on (--allow-outside runs it without)",
 			argv[0]);
-	if (end.net_errno && !quiet)
-		cli_warn(
-			cli,
-			"ran without the second net (%s): what calls the kernel past libc was on the machine's own network",
-			end.net_errno == EBUSY ? "another supervisor watches this tree" : strerror(end.net_errno));
 	if (!end.executed) {
 		cli_warn(cli, "%s: %s", argv[0],
 			 end.exec_errno == ENOENT ? "its interpreter or loader does not exist"

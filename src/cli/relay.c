@@ -215,6 +215,7 @@ static void hear(struct watch *w)
 		break;
 	case NET2_NO_NET:
 		w->end->net_errno = n.value;
+		w->relay->no_net(w->relay->ctx, n.value);
 		break;
 	case NET2_STOPPED:
 		stop_with(w->child, n.value);

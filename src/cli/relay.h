@@ -12,6 +12,8 @@ struct relay {
 	void *ctx;
 	uint32_t *word; /* NULL: there will be no news */
 	const struct net2 *net2;
+	/* The second net could not be put on. Called before the program runs, or instead of that. */
+	void (*no_net)(void *ctx, int err);
 	/* A line for the person. always false: only for one who wants to know more. */
 	void (*say)(void *ctx, bool always, const char *text);
 	void (*started)(void *ctx, int32_t pid); /* the command has been executed */

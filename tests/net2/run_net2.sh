@@ -1,10 +1,10 @@
 #!/bin/bash
-# tests/net2/run_net2.sh BERTH RAW_STATIC RAW_INLINE COUNTS DROP [CASE]: whole programs that go past libc.
+# tests/net2/run_net2.sh BERTH RAW_STATIC RAW_INLINE COUNTS DROP NOSECCOMP [CASE]: whole programs that go past libc.
 #
 # Each case reports under its own name; a program that is not installed skips its case and is named.
 set -u
-berth=$(realpath "$1") raw=$(realpath "$2") raw_inline=$(realpath "$3") counts=$(realpath "$4") drop=$(realpath "$5")
-only=${6:-}
+berth=$(realpath "$1") raw=$(realpath "$2") raw_inline=$(realpath "$3") counts=$(realpath "$4") drop=$(realpath "$5") noseccomp=$(realpath "$6")
+only=${7:-}
 here=$(realpath "$(dirname "$0")")
 work=$(mktemp -d) || exit 1
 chmod 755 "$work"
@@ -231,6 +231,20 @@ plain_user() {
 	as_user "$berth" run -H u -- "$work/setuid" options 2>"$work/err" || { cat "$work/err"; return 1; }
 	grep -q "$work/setuid runs with more rights than you have.*no_new_privs" "$work/err"
 }
+no_net() { # a machine without: what needs it is refused, what does not runs, and each is said
+	local how what
+	for how in "" -l; do
+		"$noseccomp" $how "$berth" run -- /bin/echo out >"$work/out" 2>"$work/err" || return 1
+		grep -qx out "$work/out" && [ "$(wc -l <"$work/err")" = 1 ] || { cat "$work/err"; return 1; }
+		grep -q "no second net (.*): what calls the kernel past libc uses the machine's own network" "$work/err" || return 1
+		"$noseccomp" $how "$berth" run -- "$raw" options >"$work/out" 2>"$work/err"
+		[ $? = 125 ] && [ ! -s "$work/out" ] && [ "$(wc -l <"$work/err")" = 1 ] || { cat "$work/err"; return 1; }
+		grep -q "$raw.*(--allow-outside runs it" "$work/err" || { cat "$work/err"; return 1; }
+		"$noseccomp" $how "$berth" run -q --allow-outside -- "$raw" options >"$work/out" || return 1
+		"$noseccomp" $how "$berth" doctor >"$work/out"
+		[ $? = 1 ] || [ "$how" = -l ] || return 1
+	done
+}
 foreign() {
 	printf '\177ELF\001\001\001\000%.0s' 1 >"$work/i386"
 	printf '\0\0\0\0\0\0\0\0\002\0\003\0\001\0\0\0%0100d' 0 >>"$work/i386"
@@ -252,6 +266,7 @@ case_ "root becomes nobody, changes its root, executes" dropped
 case_ "nginx as root with workers as nobody" nginx_drops
 case_ "nginx and curl are never held up" never_held_up
 case_ "a user without privileges" plain_user
+case_ "a machine without a second net" no_net
 case_ "a program of another architecture is refused" foreign
 case_ "a Go web server and client" go_web
 exit $failed
