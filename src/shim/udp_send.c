@@ -207,7 +207,8 @@ static int deliver(const struct udp *u, const struct mailbox_state *st, struct o
 	}
 	if (r == -ETIMEDOUT || r == -EUCLEAN || r == -EHOSTUNREACH)
 		return 0; /* lost */
-	return r;
+	/* Its mailbox could not be mapped. No program expects this of a send. */
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM ? -ENOBUFS : r;
 }
 
 /* UDP_SEGMENT: as many datagrams as it takes, each from its own stretch of the octets. */

@@ -942,6 +942,37 @@ static void devices_are_heard(void)
 	}
 }
 
+/* A server with no descriptor left hears its clients, and cannot answer one that it never answered before. */
+static void no_descriptors_for_datagrams(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7405), from;
+	struct rlimit few = {24, 24};
+	int r = socket(AF_INET, SOCK_DGRAM, 0), p[2], st, e;
+	socklen_t len = sizeof(from);
+	char buf[16];
+	pid_t pid;
+
+	WANT(bind(r, (struct sockaddr *)&a, sizeof(a)) == 0 && pipe(p) == 0);
+	pid = fork();
+	if (pid == 0) {
+		setrlimit(RLIMIT_NOFILE, &few);
+		while (dup(0) >= 0)
+			continue;
+		if (write(p[1], "x", 1) != 1 || recvfrom(r, buf, 16, 0, (struct sockaddr *)&from, &len) != 2)
+			_exit(1);
+		e = sendto(r, buf, 2, 0, (struct sockaddr *)&from, len) < 0 ? errno : 0;
+		_exit(e != 0 && e != ENOBUFS);
+	}
+	WANT(read(p[0], buf, 1) == 1);
+	e = socket(AF_INET, SOCK_DGRAM, 0);
+	WANT(sendto(e, "hi", 2, 0, (struct sockaddr *)&a, sizeof(a)) == 2);
+	WANT(waitpid(pid, &st, 0) == pid && st == 0);
+	close(e);
+	close(r);
+	close(p[0]);
+	close(p[1]);
+}
+
 static void corked_sockets_that_are_closed(void)
 {
 	struct sockaddr_in a = at("127.0.0.1", 7403);
@@ -1067,6 +1098,7 @@ static const struct check {
 	{"a listener on an interface hears that one", devices_are_heard},
 	{"values of many sockets, from many threads", values_of_many},
 	{"the file of values is cut short", values_cut_short},
+	{"no descriptors left for datagrams", no_descriptors_for_datagrams},
 	{"corked datagrams of sockets that are closed", corked_sockets_that_are_closed},
 	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
 };
