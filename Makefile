@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-cpython test-suites test-programs san fuzz fuzz-smoke bench fmt tidy cross clang services install clean
+.PHONY: help build demo check test test-cpython test-suites test-programs san fuzz fuzz-smoke bench bench-programs fmt tidy cross clang services install clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -54,6 +54,11 @@ fuzz: deps-build ## each fuzz target for FUZZ_MINUTES (10) minutes; what it find
 
 bench: deps-build ## a release build, then every benchmark beside its rival, the kernel
 	@tools/bench.sh
+
+bench-programs: deps-build ## nginx, redis and PostgreSQL with their clients, beside the kernel's loopback
+	@BERTH_NO_INSTALL=$${BERTH_NO_INSTALL:-} tools/install-deps.sh bench || true
+	@tools/bench.sh --build-only
+	@bench/programs.py build-bench/src/cli/berth $(ARGS)
 
 fmt: ## lay out every C file (clang-format 14)
 	@tools/format.sh

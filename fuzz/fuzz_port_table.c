@@ -253,7 +253,7 @@ static void do_copy(struct input *in)
 	struct port_table bigger;
 	int other = t.base == memory[0] ? 1 : 0;
 
-	ASSERT(port_table_copy(&bigger, memory[other], sizeof(memory[other]), N_CLAIMS + take(in) % 64, &t) == 0 ||
+	ASSERT(port_table_copy(&bigger, memory[other], sizeof(memory[other]), N_CLAIMS + take(in), &t) == 0 ||
 	       t.n_max > N_CLAIMS);
 	if (t.n_max <= N_CLAIMS)
 		t = bigger;
@@ -272,7 +272,7 @@ static void set_up(void)
 	addrs6[1] = PORT_ADDR_LOOP6;
 	addrs6[2] = PORT_ADDR_LOOP6;
 	addrs6[2].b[0] = 0xfd;
-	ASSERT(port_table_size(N_CLAIMS + 64) <= sizeof(memory[0]));
+	ASSERT(port_table_size(N_CLAIMS + 256) <= sizeof(memory[0]));
 	ASSERT(port_table_init(&t, memory[0], sizeof(memory[0]), N_CLAIMS, secret) == 0);
 	ASSERT(port_table_add_local(&t, &addrs6[2], 128) == 0);
 	ASSERT(port_table_set_settings(&t, &s) == 0);

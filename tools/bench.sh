@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 build=build-bench
 [ -f $build/build.ninja ] || meson setup $build --buildtype=release -Dtests=false -Dbench=true >/dev/null
 ninja -C $build --quiet
+[ "${1:-}" != --build-only ] || exit 0
 BERTH_DIR=$(mktemp -d)
 export BERTH_DIR
 trap 'rm -rf "$BERTH_DIR"' EXIT

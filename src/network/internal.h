@@ -26,7 +26,7 @@
 #define MAP_RUN_EVENTS 16u
 #define MAP_LEN_MAX ((UINT64_C(1) << 40) - PAGE_BYTES)
 #define HOST_USED 0x74736f68u
-#define TABLE_CLAIMS_FIRST 64u
+#define TABLE_CLAIMS_FIRST 8u
 #define HOST_INDEX_BASE 2u /* host 0 has the subnet's address 2; 1 is the gateway */
 
 /* A lock in the map; see lock.c. */

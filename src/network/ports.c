@@ -19,6 +19,7 @@
 
 #define ROUNDS_MAX 64	       /* of trying again with one blocker gone; then a sweep does the rest */
 #define SWEEPS_MAX 3	       /* of a full range in one call: others take what a sweep frees */
+#define GROW_UNSWEPT 128u      /* a table smaller than this grows when it is full, and nobody is asked */
 #define SWEEP_CLAIMS_MIN 1024u /* a smaller table that is full grows even when a sweep helped */
 
 enum call { CALL_BIND, CALL_PROBE, CALL_LISTEN, CALL_CONNECT };
@@ -114,7 +115,25 @@ static int make_room(struct network *n, uint32_t host, bool grow)
 {
 	struct network_lock l;
 	uint32_t room = 0, sockets = 0;
-	int ended = sweep_room(n, host, &room, &sockets), r;
+	int ended = 0, r;
+
+	r = network_lock(n, host, &l);
+	if (r < 0)
+		return r;
+	room = host_claims_room(&l);
+	if (grow && (room < GROW_UNSWEPT || port_table_n_claims(&l.table) < room)) {
+		/* No room in a table that is not full? Somebody scribbled over its lists, or others made room. */
+		if (port_table_n_claims(&l.table) < room)
+			r = port_table_check(&l.table) ? 0 : host_mend(n, host, &l, false);
+		else
+			r = host_grow(n, host, &l, 2 * room); /* cheaper than asking who lives */
+		if (r == -EUCLEAN && host_mend(n, host, &l, false) == 0)
+			r = 0;
+		network_unlock(&l);
+		return r;
+	}
+	network_unlock(&l);
+	ended = sweep_room(n, host, &room, &sockets);
 
 	/* When nothing was left to end, another thread may have swept a moment ago: look again. */
 	if (!grow)

@@ -51,9 +51,14 @@ static int fresh(struct network *n, uint32_t host, uint64_t off, uint64_t len_by
 	struct port_settings s = host_settings(n);
 	struct port_addr a4 = host_addr(&n->net4, host), a6 = host_addr(&n->net6, host);
 	uint8_t secret[16];
+	uint64_t rnd;
 	int r;
 
 	host_secret(n, host, secret);
+	/* Another one each time it is made: then its refs are none of an earlier table's, either. */
+	if (raw_getrandom(&rnd, sizeof(rnd)) == (int)sizeof(rnd))
+		for (unsigned i = 0; i < sizeof(rnd); i++)
+			secret[i] = (uint8_t)(secret[i] ^ rnd >> 8 * i);
 	r = port_table_init(ret, region_mem(n, off), len_bytes - sizeof(struct map_region), n_claims, secret);
 	if (r < 0)
 		return r;

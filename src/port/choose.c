@@ -8,7 +8,8 @@
  * Finding it costs a scan of bitmaps, 64 ports a step: of ports that stand in the way whoever asks,
  * and the page of the group (this destination's ports, or this local address's). A group too small
  * to have a page is asked by hash, and at most as often as it has members. So 28,232 ports cost at
- * most 442 steps, and "full" is the answer of the same scan. (Linux walks buckets, and jumps from 3
+ * most 442 steps, and "full" is the answer of the same scan. (A table of a few claims has no bitmaps; its
+ * ports are asked for one by one, and no more of them can be taken than it has claims. Linux walks buckets, and jumps from 3
  * to 370 us when half are taken: docs/linux-bind.md, D5.)
  *
  * A port is given out only when no overlapping claim holds it, whatever the reuse flags; towards a
@@ -25,9 +26,9 @@ struct choice {
 	const struct port_want *w;
 	const struct port_addr *local, *peer;
 	uint16_t peer_port;
-	const uint64_t *maps[3]; /* always in the way; NULL: none */
-	const struct page *page; /* the group's */
-	bool ask_group;		 /* it has members and no page */
+	uint32_t which[2], n_which; /* maps whose ports are always in the way */
+	const struct page *page;    /* the group's */
+	bool ask_group;		    /* it has members and no page */
 };
 
 /* IP_LOCAL_PORT_RANGE narrows only; a bound outside the host's range has no effect. */
@@ -46,20 +47,17 @@ struct port_range choose_range(const struct port_table *t, const struct port_wan
 
 static void maps_for(struct choice *c)
 {
-	const struct header *h = hdr(c->t);
-	const uint64_t(*map)[PORT_WORDS] = h->map[c->w->proto];
 	struct parts p = rules_parts(c->w->family, &c->w->addr, c->w->flags);
-	int n = 0;
 
+	c->n_which = 0;
 	if (c->peer != NULL) {
-		c->maps[n++] = map[MAP_BOUND];
-	} else {
-		if (p.has4)
-			c->maps[n++] = map[p.any4 ? MAP_ANY4 : MAP_WILD4];
-		if (p.has6)
-			c->maps[n++] = map[p.any6 ? MAP_ANY6 : MAP_WILD6];
+		c->which[c->n_which++] = MAP_BOUND;
+		return;
 	}
-	c->maps[n++] = h->reserved;
+	if (p.has4)
+		c->which[c->n_which++] = p.any4 ? MAP_ANY4 : MAP_WILD4;
+	if (p.has6)
+		c->which[c->n_which++] = p.any6 ? MAP_ANY6 : MAP_WILD6;
 }
 
 static int group_for(struct choice *c)
@@ -85,9 +83,25 @@ static uint64_t taken_word(const struct choice *c, uint32_t w)
 {
 	uint64_t taken = c->page != NULL ? c->page->w[w] : 0;
 
-	for (int m = 0; m < 3 && c->maps[m] != NULL; m++)
-		taken |= c->maps[m][w];
-	return taken;
+	for (uint32_t m = 0; m < c->n_which; m++)
+		taken |= map_at(c->t, c->w->proto, c->which[m])[w];
+	return taken | table_reserved_word(c->t, w);
+}
+
+/* In a table without maps the port's bucket knows. 1 taken, 0 not. */
+static int bucket_taken(const struct choice *c, uint16_t port)
+{
+	uint32_t i;
+	int r = index_bucket(c->t, c->w->proto, port, &i);
+	const struct bucket *b;
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	b = bucket_at(c->t, i);
+	for (uint32_t m = 0; b != NULL && m < c->n_which; m++)
+		if (b->n_map[c->which[m]] != 0)
+			return 1;
+	return b != NULL ? 0 : -EUCLEAN;
 }
 
 static int place_taken(const struct choice *c, uint16_t port)
@@ -118,8 +132,26 @@ static int group_has(const struct choice *c, uint16_t port)
 	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
+/* Port by port: as many are taken as the small table has claims, at most. */
+static int scan_small(const struct choice *c, uint32_t first, uint32_t last, uint16_t *ret)
+{
+	for (uint32_t p = first ? first : 1; p <= last; p++) {
+		int r = table_is_reserved(c->t, (uint16_t)p) ? 1 : bucket_taken(c, (uint16_t)p);
+
+		if (r == 0)
+			r = group_has(c, (uint16_t)p);
+		if (r == 0)
+			*ret = (uint16_t)p;
+		if (r != 1)
+			return r;
+	}
+	return -EADDRINUSE;
+}
+
 static int scan(const struct choice *c, uint32_t first, uint32_t last, uint16_t *ret)
 {
+	if (map_at(c->t, 0, 0) == NULL)
+		return scan_small(c, first, last, ret);
 	for (uint32_t w = first / 64; first <= last && w <= last / 64; w++) {
 		uint64_t free = ~taken_word(c, w);
 
@@ -157,7 +189,7 @@ static int scan_exactly(const struct choice *c, struct port_range range, uint16_
 		return -EADDRINUSE;
 	for (uint32_t p = range.first; p <= range.last; p++) {
 		w.port = (uint16_t)p;
-		if (bit_get(hdr(c->t)->reserved, w.port))
+		if (table_is_reserved(c->t, w.port))
 			continue;
 		int r = conflict_find(c->t, &w, NIL, true, &hold, &rule);
 

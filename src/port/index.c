@@ -368,7 +368,10 @@ static void maps_count(struct port_table *t, struct bucket *b, const struct hold
 		if (!in[m])
 			continue;
 		b->n_map[m] += up ? 1 : UINT32_MAX;
-		bit_put(hdr(t)->map[b->proto & 1][m], b->port, b->n_map[m] != 0);
+		uint64_t *map = map_at(t, b->proto, (uint32_t)m);
+
+		if (map != NULL)
+			bit_put(map, b->port, b->n_map[m] != 0);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* src/port/internal.h: the shape of a port table in memory. Only the heart's own files include it.
  *
- *     header | slots | holds | buckets | groups | pages | four arrays of hash heads
+ *     header | slots | holds | buckets | groups | pages | maps | four arrays of hash heads
  *
  *     buckets[hash(proto, port)] -> bucket -> hold -> hold            what bind asks (rules.c)
  *                                               |
@@ -34,6 +34,8 @@
 #define GROUP_PAGE_DROP 32u /* and gives it back below this many */
 #define N_PERTURB 256u
 #define N_LOCALS 18u
+#define N_RESERVED 32u
+#define MAPS_CLAIMS_MIN 256u /* a smaller table has no maps and no pages: its ports are asked for one by one */
 #define TABLE_MAGIC UINT64_C(0x31656c6261747062) /* "bptable1" */
 
 enum section {
@@ -43,13 +45,15 @@ enum section {
 	SEC_BUCKETS,
 	SEC_GROUPS,
 	SEC_PAGES,
+	SEC_MAPS,
 	SEC_H_BUCKET,
 	SEC_H_FLOW,
 	SEC_H_GROUP,
 	SEC_H_LOOKUP
 };
 
-/* Ports by what holds them, one bitmap each. */
+/* Ports by what holds them, one bitmap each. The bitmaps are 80 KiB, most of a table for a few claims: below
+ * MAPS_CLAIMS_MIN they are left out, and a port's bucket says the same. */
 enum port_map {
 	MAP_ANY4,  /* some claim has a v4 part */
 	MAP_ANY6,  /* some claim has a v6 part */
@@ -134,8 +138,8 @@ struct header {
 	int64_t order;
 	uint64_t n_picks;
 	uint32_t perturb[N_PERTURB]; /* RFC 6056, 3.3.4: the table of the double hash */
-	uint64_t map[PORT_NPROTOS][N_MAPS][PORT_WORDS];
-	uint64_t reserved[PORT_WORDS];
+	uint32_t n_reserved;
+	struct port_range reserved[N_RESERVED];
 };
 
 struct page {
@@ -158,6 +162,14 @@ AT(bucket_at, bucket, SEC_BUCKETS, t->n_max)
 AT(group_at, group, SEC_GROUPS, 2 * t->n_max)
 AT(page_at, page, SEC_PAGES, t->n_pages)
 #undef AT
+
+/* Ports of a protocol by what holds them; NULL in a small table. */
+static inline uint64_t *map_at(const struct port_table *t, uint32_t proto, uint32_t m)
+{
+	uint64_t *maps = (uint64_t *)(void *)(t->base + t->off[SEC_MAPS]);
+
+	return t->n_max < MAPS_CLAIMS_MIN ? NULL : maps + ((size_t)(proto & 1) * N_MAPS + m) * PORT_WORDS;
+}
 
 static inline uint32_t *heads(const struct port_table *t, enum section sec)
 {
@@ -213,6 +225,10 @@ bool index_claim_sane(const struct port_claim *c);
 /* For the checker: which maps a hold counts in, and whether it is one such a claim belongs to. */
 void index_hold_maps(const struct hold *h, bool ret[N_MAPS]);
 bool index_hold_fits(const struct hold *h, const struct port_claim *c);
+
+/* ip_local_reserved_ports. */
+bool table_is_reserved(const struct port_table *t, uint16_t port);
+uint64_t table_reserved_word(const struct port_table *t, uint32_t w);
 
 /* --- conflict.c: the rules over the table --- */
 /* Who refuses w on w->port? own: the claim's own slot, not asked, or NIL. Exclusive: no sharing

@@ -44,10 +44,14 @@ void index_reset(struct port_table *t)
 	struct header *h = hdr(t);
 
 	empty_heads(t);
-	memset(h->map, 0, sizeof(h->map));
+	if (map_at(t, 0, 0) != NULL)
+		memset(map_at(t, 0, 0), 0, sizeof(uint64_t) * PORT_WORDS * N_MAPS * PORT_NPROTOS);
 	h->n_claims = h->n_dev = 0;
 	h->linger_first = h->linger_last = NIL;
 	h->free_slot = h->free_hold = h->free_bucket = h->free_group = h->free_page = NIL;
+	/* Not 1: a ref into a table that was lost and made again is to be a stale one. */
+	uint32_t first_generation = (uint32_t)siphash13(&h->key_hash, "generation", 10);
+
 	for (uint32_t i = t->n_max; i-- > 0;) {
 		struct slot *s = slot_at(t, i);
 
@@ -55,7 +59,7 @@ void index_reset(struct port_table *t)
 		*bucket_at(t, i) = (struct bucket){.h_next = h->free_bucket};
 		h->free_hold = h->free_bucket = i;
 		if (s->generation == 0)
-			s->generation = 1;
+			s->generation = (first_generation + i * UINT32_C(0x9e3779b2)) | 1;
 		if (s->c.state == CLAIM_FREE) {
 			s->m_next = h->free_slot;
 			h->free_slot = i;
@@ -176,6 +180,7 @@ int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes, 
 	to->order = from->order;
 	memcpy(to->perturb, from->perturb, sizeof(to->perturb));
 	memcpy(to->reserved, from->reserved, sizeof(to->reserved));
+	to->n_reserved = from->n_reserved;
 	for (uint32_t i = 0; i < t->n_max; i++) {
 		slot_at(ret_bigger, i)->c = slot_at(t, i)->c;
 		slot_at(ret_bigger, i)->generation = slot_at(t, i)->generation;
@@ -321,8 +326,8 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 
 	if (proto >= PORT_NPROTOS || index_bucket(t, proto, b->port, &found) < 0 || found != ib)
 		return false;
-	for (int m = 0; m < N_MAPS; m++)
-		if (bit_get(hdr(t)->map[proto][m], b->port) != (b->n_map[m] != 0) || b->n_map[m] > b->n_holds)
+	for (uint32_t m = 0; m < N_MAPS; m++)
+		if (map_at(t, proto, m) != NULL && bit_get(map_at(t, proto, m), b->port) != (b->n_map[m] != 0))
 			return false;
 	for (const struct hold *h; i != NIL; prev = i, i = h->b_next) {
 		uint32_t members = 0, s = 0;
@@ -353,13 +358,14 @@ static bool check_bucket(const struct port_table *t, uint32_t ib, uint32_t *n_ho
 
 static bool check_maps(const struct port_table *t)
 {
-	const struct header *h = hdr(t);
 	uint32_t n_bits[PORT_NPROTOS][N_MAPS] = {{0}}, n_buckets[PORT_NPROTOS][N_MAPS] = {{0}};
 
-	for (int p = 0; p < PORT_NPROTOS; p++)
-		for (int m = 0; m < N_MAPS; m++)
+	if (map_at(t, 0, 0) == NULL)
+		return true;
+	for (uint32_t p = 0; p < PORT_NPROTOS; p++)
+		for (uint32_t m = 0; m < N_MAPS; m++)
 			for (uint32_t w = 0; w < PORT_WORDS; w++)
-				n_bits[p][m] += (uint32_t)__builtin_popcountll(h->map[p][m][w]);
+				n_bits[p][m] += (uint32_t)__builtin_popcountll(map_at(t, p, m)[w]);
 	for (uint32_t i = 0; i < t->n_max; i++) {
 		const struct bucket *b = bucket_at(t, i);
 

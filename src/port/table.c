@@ -92,7 +92,7 @@ void table_layout(struct port_table *t, uint32_t n_max)
 	while (heads_n < n_max)
 		heads_n *= 2;
 	t->n_max = n_max;
-	t->n_pages = n_max / GROUP_PAGE_MIN;
+	t->n_pages = n_max < MAPS_CLAIMS_MIN ? 0 : n_max / GROUP_PAGE_MIN;
 	t->hash_mask = heads_n - 1;
 	at = lay(t, SEC_HEADER, 0, sizeof(struct header));
 	at = lay(t, SEC_SLOTS, at, sizeof(struct slot) * n_max);
@@ -100,6 +100,7 @@ void table_layout(struct port_table *t, uint32_t n_max)
 	at = lay(t, SEC_BUCKETS, at, sizeof(struct bucket) * n_max);
 	at = lay(t, SEC_GROUPS, at, sizeof(struct group) * 2 * n_max);
 	at = lay(t, SEC_PAGES, at, sizeof(struct page) * t->n_pages);
+	at = lay(t, SEC_MAPS, at, n_max < MAPS_CLAIMS_MIN ? 0 : sizeof(uint64_t) * PORT_WORDS * N_MAPS * PORT_NPROTOS);
 	for (enum section sec = SEC_H_BUCKET; sec <= SEC_H_LOOKUP; sec++)
 		at = lay(t, sec, at, sizeof(uint32_t) * heads_n);
 	t->len_bytes = at;
@@ -180,11 +181,60 @@ void port_table_get_settings(const struct port_table *t, struct port_settings *r
 
 int port_table_reserve(struct port_table *t, struct port_range r, bool reserved)
 {
+	struct header *h = hdr(t);
+	struct port_range left[2 * N_RESERVED + 1];
+	uint32_t n = 0, had = h->n_reserved < N_RESERVED ? h->n_reserved : N_RESERVED;
+
 	if (r.first == 0 || r.first > r.last)
 		return -EINVAL;
-	for (uint32_t p = r.first; p <= r.last; p++)
-		bit_put(hdr(t)->reserved, (uint16_t)p, reserved);
+	/* What the others are without r, and with it one more. */
+	for (uint32_t i = 0; i < had; i++) {
+		struct port_range o = h->reserved[i];
+
+		if (o.first < r.first && o.first <= o.last)
+			left[n++] = (struct port_range){o.first, o.last < r.first ? o.last : (uint16_t)(r.first - 1)};
+		if (o.last > r.last && o.first <= o.last)
+			left[n++] = (struct port_range){o.first > r.last ? o.first : (uint16_t)(r.last + 1), o.last};
+	}
+	for (uint32_t i = 0; reserved && i < n; i++) /* those that touch it become part of it */
+		if ((uint32_t)left[i].last + 1 == r.first || (uint32_t)r.last + 1 == left[i].first) {
+			r.first = left[i].first < r.first ? left[i].first : r.first;
+			r.last = left[i].last > r.last ? left[i].last : r.last;
+			left[i--] = left[--n];
+		}
+	if (reserved)
+		left[n++] = r;
+	if (n > N_RESERVED)
+		return -ENOSPC;
+	memcpy(h->reserved, left, n * sizeof(left[0]));
+	h->n_reserved = n;
 	return 0;
+}
+
+bool table_is_reserved(const struct port_table *t, uint16_t port)
+{
+	const struct header *h = hdr(t);
+
+	for (uint32_t i = 0; i < h->n_reserved && i < N_RESERVED; i++)
+		if (port >= h->reserved[i].first && port <= h->reserved[i].last)
+			return true;
+	return false;
+}
+
+uint64_t table_reserved_word(const struct port_table *t, uint32_t w)
+{
+	const struct header *h = hdr(t);
+	uint32_t low = w * 64, high = w * 64 + 63;
+	uint64_t bits = 0;
+
+	for (uint32_t i = 0; i < h->n_reserved && i < N_RESERVED; i++) {
+		struct port_range r = h->reserved[i];
+		uint32_t a = r.first > low ? r.first - low : 0, z = r.last < high ? r.last - low : 63;
+
+		if (r.first <= high && r.last >= low && r.first <= r.last)
+			bits |= UINT64_MAX << a & UINT64_MAX >> (63 - z);
+	}
+	return bits;
 }
 
 int port_table_add_local(struct port_table *t, const struct port_addr *net, unsigned prefix_bits)
@@ -789,7 +839,7 @@ static bool nice_port(const struct port_table *t, const struct port_want *w, uin
 	uint32_t hold;
 
 	at.port = port;
-	if (bit_get(hdr(t)->reserved, port) || (port < s->unprivileged_start && !(w->flags & PORT_PRIVILEGED)) ||
+	if (table_is_reserved(t, port) || (port < s->unprivileged_start && !(w->flags & PORT_PRIVILEGED)) ||
 	    (!ephemeral_too && port >= s->range.first && port <= s->range.last))
 		return false;
 	return conflict_find(t, &at, NIL, true, &hold, &rule) == 0;

@@ -130,7 +130,7 @@ struct port_table {
 	uint32_t n_max; /* claims the memory has room for */
 	uint32_t n_pages;
 	uint32_t hash_mask;
-	size_t off[12]; /* of each section, from base */
+	size_t off[13]; /* of each section, from base */
 };
 
 #define PORT_TABLE_CLAIMS_MAX (1u << 22)
@@ -156,7 +156,8 @@ MUST_CHECK int port_table_copy(struct port_table *ret_bigger, void *mem, size_t 
 
 MUST_CHECK int port_table_set_settings(struct port_table *t, const struct port_settings *s);
 void port_table_get_settings(const struct port_table *t, struct port_settings *ret);
-/* ip_local_reserved_ports: never chosen, still bindable. */
+/* ip_local_reserved_ports: never chosen, still bindable. At most 32 ranges with gaps between them.
+ * Return: 0; -EINVAL; -ENOSPC. */
 MUST_CHECK int port_table_reserve(struct port_table *t, struct port_range r, bool reserved);
 /* An address of this host's. At most 16 besides the loopbacks. Return: 0; -ENOSPC; -EEXIST. */
 MUST_CHECK int port_table_add_local(struct port_table *t, const struct port_addr *net, unsigned prefix_bits);
