@@ -234,9 +234,12 @@ int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *r
 
 /* --- path.c --- */
 #define PATH_LEAF_MAX 96
-void path_leaf(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[PATH_LEAF_MAX]);
+uint32_t path_tag(const struct network *n);
+void path_leaf(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c,
+	       char ret[PATH_LEAF_MAX]);
 /* What a file name of s/ says. False: not one of ours. */
-bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_ref, struct port_claim *ret);
+bool path_leaf_parse(const struct network *n, const char *leaf, uint32_t *ret_host, struct port_ref *ret_ref,
+		     struct port_claim *ret);
 /* Probe a listener's path: 1 alive, 0 looks dead, negative errno cannot tell. */
 int path_probe(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c);
 

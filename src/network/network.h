@@ -180,7 +180,7 @@ void network_path_unlink(const struct network *n, uint32_t host, struct port_ref
 
 /* What the name of a listening socket says, as getsockname(2) gives it (len_bytes of sun_path). The address, port,
  * protocol and family are set; the scope of a link-local address is not in it. Return: 0; -ENOENT, not such a name. */
-MUST_CHECK int network_path_parse(const char *path, size_t len_bytes, struct port_claim *ret);
+MUST_CHECK int network_path_parse(const struct network *n, const char *path, size_t len_bytes, struct port_claim *ret);
 
 /* What a client's abstract name says, and so both ends know (MECHANISMS, 1). */
 struct network_name {

@@ -1,7 +1,9 @@
 /* src/network/path.c: a listener's socket in the directory, under a name the table can be rebuilt from.
  *
- *     s/HOST-SLOT-GENERATION-PF[o]-ADDRESS-PORT-UID-DEV        all hexadecimal; P is t or u, F 4 or 6
+ *     s/HOST-SLOT-GENERATION-PF[o]-ADDRESS-PORT-UID-DEV-TAG    all hexadecimal; P is t or u, F 4 or 6
  *
+ * TAG is a hash of the network's key: programs of a network that was removed by force go on running, and what
+ * they do to their paths must not meet those of a new network of that name.
  * HOST to GENERATION make it unique; the rest says what the claim is. Flags that may change later
  * (SO_REUSEADDR, SO_REUSEPORT) are not in it, so the name stays computable from the claim. 'o' is V6ONLY.
  *
@@ -10,9 +12,18 @@
 #include <errno.h>
 #include <sys/un.h>
 
+#include "base/siphash.h"
 #include "network/internal.h"
 
-void path_leaf(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[PATH_LEAF_MAX])
+uint32_t path_tag(const struct network *n)
+{
+	struct siphash_key k = siphash_key_from(n->key);
+
+	return (uint32_t)siphash24(&k, "path", 4);
+}
+
+void path_leaf(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c,
+	       char ret[PATH_LEAF_MAX])
 {
 	struct text t = text_on(ret, PATH_LEAF_MAX);
 	bool v4 = port_addr_is4(&c->addr);
@@ -35,6 +46,8 @@ void path_leaf(uint32_t host, struct port_ref ref, const struct port_claim *c, c
 	text_hex(&t, c->uid, 1);
 	text_str(&t, "-");
 	text_hex(&t, c->dev, 1);
+	text_str(&t, "-");
+	text_hex(&t, path_tag(n), 8);
 	ASSERT(!t.full);
 }
 
@@ -67,10 +80,11 @@ static bool take_addr(const char **s, struct port_addr *ret)
 	return true;
 }
 
-bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_ref, struct port_claim *ret)
+bool path_leaf_parse(const struct network *n, const char *leaf, uint32_t *ret_host, struct port_ref *ret_ref,
+		     struct port_claim *ret)
 {
 	struct port_claim c = {.expires_us = NEVER_US, .state = CLAIM_LISTENING};
-	uint64_t host, slot, generation, port, uid, dev;
+	uint64_t host, slot, generation, port, uid, dev, tag;
 	const char *s = leaf;
 
 	if (!take_field(&s, NETWORK_HOSTS_MAX - 1, &host) || !text_take_char(&s, '-') ||
@@ -88,7 +102,8 @@ bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_
 		c.flags |= PORT_V6ONLY;
 	if (!text_take_char(&s, '-') || !take_addr(&s, &c.addr) || !text_take_char(&s, '-') ||
 	    !take_field(&s, UINT16_MAX, &port) || !text_take_char(&s, '-') || !take_field(&s, UINT32_MAX, &uid) ||
-	    !text_take_char(&s, '-') || !take_field(&s, UINT32_MAX, &dev) || *s)
+	    !text_take_char(&s, '-') || !take_field(&s, UINT32_MAX, &dev) || !text_take_char(&s, '-') ||
+	    !take_field(&s, UINT32_MAX, &tag) || tag != path_tag(n) || *s)
 		return false;
 	c.port = (uint16_t)port;
 	c.uid = (uint32_t)uid;
@@ -99,7 +114,7 @@ bool path_leaf_parse(const char *leaf, uint32_t *ret_host, struct port_ref *ret_
 	return true;
 }
 
-int network_path_parse(const char *path, size_t len_bytes, struct port_claim *ret)
+int network_path_parse(const struct network *n, const char *path, size_t len_bytes, struct port_claim *ret)
 {
 	char leaf[PATH_LEAF_MAX];
 	struct port_ref ref;
@@ -112,14 +127,15 @@ int network_path_parse(const char *path, size_t len_bytes, struct port_claim *re
 		return -ENOENT;
 	memcpy(leaf, path + from, len - from);
 	leaf[len - from] = '\0';
-	return path_leaf_parse(leaf, &host, &ref, ret) ? 0 : -ENOENT;
+	return path_leaf_parse(n, leaf, &host, &ref, ret) ? 0 : -ENOENT;
 }
 
-static void leaf_of(uint32_t host, struct port_ref ref, const struct port_claim *c, char ret[REACH_LEAF_MAX])
+static void leaf_of(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c,
+		    char ret[REACH_LEAF_MAX])
 {
 	char leaf[PATH_LEAF_MAX];
 
-	path_leaf(host, ref, c, leaf);
+	path_leaf(n, host, ref, c, leaf);
 	reach_in_s(leaf, ret);
 }
 
@@ -138,7 +154,7 @@ int network_path_bind(const struct network *n, int fd, uint32_t host, struct por
 	char leaf[REACH_LEAF_MAX];
 	int r;
 
-	leaf_of(host, ref, c, leaf);
+	leaf_of(n, host, ref, c, leaf);
 	r = reach_bind(n, fd, leaf);
 	if (r == -EADDRINUSE && has_path(fd))
 		return 0;
@@ -155,7 +171,7 @@ int network_path_connect(const struct network *n, int fd, uint32_t host, struct 
 {
 	char leaf[REACH_LEAF_MAX];
 
-	leaf_of(host, ref, c, leaf);
+	leaf_of(n, host, ref, c, leaf);
 	return reach_connect(n, fd, leaf);
 }
 
@@ -163,7 +179,7 @@ void network_path_unlink(const struct network *n, uint32_t host, struct port_ref
 {
 	char leaf[REACH_LEAF_MAX];
 
-	leaf_of(host, ref, c, leaf);
+	leaf_of(n, host, ref, c, leaf);
 	(void)reach_unlink(n, leaf);
 }
 

@@ -180,7 +180,7 @@ static void refill_listener(struct refill *f, const struct live_id *id, uint32_t
 	struct stat st;
 	int r = -EADDRINUSE;
 
-	if (!path_leaf_parse(leaf, &host, &old_ref, &c) || host != f->host || f->s_dir < 0 ||
+	if (!path_leaf_parse(f->n, leaf, &host, &old_ref, &c) || host != f->host || f->s_dir < 0 ||
 	    known(t, c.proto, c.port, id->cookie))
 		return;
 	if (raw_lstatat(f->s_dir, leaf, &st) < 0 || (uint32_t)st.st_ino != vfs_ino) {
@@ -219,7 +219,7 @@ static void refill_listener(struct refill *f, const struct live_id *id, uint32_t
 	if (port_table_set_flags(t, ref, PORT_LISTEN_READY, PORT_LISTEN_READY) == 0 &&
 	    port_table_get(t, ref, &c) == 0) {
 		/* The socket keeps its old name, and the file leads to the socket. */
-		path_leaf(host, ref, &c, new_leaf);
+		path_leaf(f->n, host, ref, &c, new_leaf);
 		(void)raw_renameat(f->s_dir, leaf, f->s_dir, new_leaf);
 	}
 }

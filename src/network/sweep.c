@@ -326,11 +326,11 @@ static void check_locked(struct network *n, uint32_t host, struct network_lock *
 }
 
 /* Does the path say what the claim says? */
-static bool bears(const struct port_claim *c, const struct tidy_path *p)
+static bool bears(const struct network *n, const struct port_claim *c, const struct tidy_path *p)
 {
 	char leaf[PATH_LEAF_MAX];
 
-	path_leaf(p->host, p->ref, c, leaf);
+	path_leaf(n, p->host, p->ref, c, leaf);
 	return strcmp(leaf, p->leaf) == 0;
 }
 
@@ -347,7 +347,7 @@ static void look_up(struct tidy *y, uint32_t first, uint32_t end)
 		p->answer = r < 0 ? r : port_table_get(&l.table, p->ref, &c);
 		if (p->answer == 0 && c.state != CLAIM_LISTENING)
 			p->answer = -ENOENT;
-		else if (p->answer == 0 && !bears(&c, p))
+		else if (p->answer == 0 && !bears(y->n, &c, p))
 			p->answer = -EUCLEAN;
 	}
 	if (r == 0)
@@ -367,7 +367,7 @@ static void tidy_one(struct tidy *y, int dir, const struct tidy_path *p)
 	int answer;
 
 	if ((p->answer != -ESTALE && p->answer != -ENOENT && p->answer != -EUCLEAN) ||
-	    !path_leaf_parse(p->leaf, &host, &ref, &named))
+	    !path_leaf_parse(y->n, p->leaf, &host, &ref, &named))
 		return;
 	answer = path_probe(y->n, host, ref, &named);
 	if (answer == 0) {
@@ -377,7 +377,8 @@ static void tidy_one(struct tidy *y, int dir, const struct tidy_path *p)
 		   network_lock(y->n, host, &l) == 0) {
 		y->mended_host = host; /* once in a row: not every such path is a listener's */
 		if (port_table_get_slot(&l.table, ref.slot, &in, &c) == 0 && c.state == CLAIM_LISTENING &&
-		    (p->answer == -EUCLEAN ? !bears(&c, p) : in.generation != ref.generation && c.port == named.port))
+		    (p->answer == -EUCLEAN ? !bears(y->n, &c, p)
+					   : in.generation != ref.generation && c.port == named.port))
 			(void)!port_table_release(&l.table, in);
 		check_locked(y->n, host, &l, true);
 		network_unlock(&l);
@@ -404,7 +405,7 @@ static int tidy_path(void *ctx, int dir, const char *leaf)
 	struct port_claim named;
 
 	if (mailbox_tidy(y->n, dir, leaf) || strlen(leaf) >= sizeof(p->leaf) ||
-	    !path_leaf_parse(leaf, &p->host, &p->ref, &named))
+	    !path_leaf_parse(y->n, leaf, &p->host, &p->ref, &named))
 		return 0;
 	memcpy(p->leaf, leaf, strlen(leaf) + 1);
 	if (++y->n_paths == TIDY_BATCH)

@@ -334,14 +334,14 @@ static struct port_addr late_addr(const struct shim *s, const struct tag *t)
 
 /* A listener's address, from its own name: no lock and no table, so that a program that is in a sandbox, or out of
  * reach of the network's folder, hears it as well. */
-static int listener_name(int fd, struct port_addr *ret, uint16_t *ret_port)
+static int listener_name(struct shim *s, int fd, struct port_addr *ret, uint16_t *ret_port)
 {
 	struct sockaddr_un un;
 	socklen_t len = sizeof(un);
 	struct port_claim c;
 
 	if (sys_getsockname(fd, &un, &len) < 0 || len <= offsetof(struct sockaddr_un, sun_path) || len > sizeof(un) ||
-	    network_path_parse(un.sun_path, len - offsetof(struct sockaddr_un, sun_path), &c) < 0 ||
+	    network_path_parse(&s->net, un.sun_path, len - offsetof(struct sockaddr_un, sun_path), &c) < 0 ||
 	    port_addr_is_linklocal6(&c.addr))
 		return -ENOENT;
 	*ret = c.addr;
@@ -367,7 +367,7 @@ int sock_name(struct shim *s, int fd, const struct tag *t, bool peer, struct por
 	}
 	if (peer)
 		return -ENOTCONN;
-	if (t->state == SOCK_LISTENING && listener_name(fd, ret, ret_port) == 0)
+	if (t->state == SOCK_LISTENING && listener_name(s, fd, ret, ret_port) == 0)
 		return 0;
 	if (sock_claim(s, fd, t, &ref, &c) == 0) {
 		*ret = c.addr;

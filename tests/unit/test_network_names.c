@@ -33,13 +33,13 @@ static void paths_come_back(void **state)
 
 		c.family = rng_u64(&r) & 1 ? PORT_FAMILY_6 : PORT_FAMILY_4;
 		c.flags = c.family == PORT_FAMILY_6 && rng_u64(&r) & 1 ? PORT_V6ONLY : 0;
-		path_leaf(host, ref, &c, leaf);
-		assert_true(path_leaf_parse(leaf, &got_host, &got_ref, &got));
+		path_leaf(&net, host, ref, &c, leaf);
+		assert_true(path_leaf_parse(&net, leaf, &got_host, &got_ref, &got));
 		assert_true(got_host == host && got_ref.slot == ref.slot && got_ref.generation == ref.generation);
 		assert_true(port_addr_equal(&got.addr, &c.addr) && got.port == c.port && got.uid == c.uid &&
 			    got.dev == c.dev && got.family == c.family && got.flags == c.flags);
 		leaf[rng_range(&r, 0, strlen(leaf) - 1)] = (char)rng_u64(&r);
-		(void)path_leaf_parse(leaf, &got_host, &got_ref, &got); /* says yes or no, and reads no further */
+		(void)path_leaf_parse(&net, leaf, &got_host, &got_ref, &got); /* says yes or no, and reads no further */
 	}
 }
 
@@ -63,9 +63,31 @@ static void other_files_are_not_ours(void **state)
 	uint32_t host;
 
 	(void)state;
-	for (size_t i = 0; i < COUNT_OF(not_leaves); i++)
-		if (path_leaf_parse(not_leaves[i], &host, &ref, &c))
-			fail_msg("'%s'", not_leaves[i]);
+	for (size_t i = 0; i < COUNT_OF(not_leaves); i++) {
+		char leaf[PATH_LEAF_MAX];
+
+		snprintf(leaf, sizeof(leaf), "%s-%08x", not_leaves[i], path_tag(&net));
+		if (path_leaf_parse(&net, leaf, &host, &ref, &c))
+			fail_msg("'%s'", leaf);
+	}
+}
+
+static void a_path_of_an_earlier_network_of_the_name_is_not_ours(void **state)
+{
+	struct network before;
+	struct port_claim c = {.family = PORT_FAMILY_4, .addr = PORT_ADDR_LOOP4, .port = 80}, got;
+	struct port_ref ref = {1, 1};
+	char leaf[PATH_LEAF_MAX], theirs[PATH_LEAF_MAX];
+	uint32_t host;
+
+	(void)state;
+	before = net;
+	before.key[3] ^= 1;
+	path_leaf(&before, 0, ref, &c, theirs);
+	path_leaf(&net, 0, ref, &c, leaf);
+	assert_string_not_equal(leaf, theirs);
+	assert_true(path_leaf_parse(&net, leaf, &host, &ref, &got));
+	assert_false(path_leaf_parse(&net, theirs, &host, &ref, &got));
 }
 
 static void flow_names_come_back(void **state)
@@ -139,6 +161,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(paths_come_back),
 		TEST(other_files_are_not_ours),
+		TEST(a_path_of_an_earlier_network_of_the_name_is_not_ours),
 		TEST(flow_names_come_back),
 		TEST(a_deep_directory_is_reached_all_the_same),
 	};

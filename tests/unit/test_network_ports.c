@@ -213,7 +213,7 @@ static void a_sweep_leaves_no_path(void **state)
 	fixture_open("net");
 	fixture_host("a");
 	fd = fixture_listen(0, 80, &ref, &c);
-	path_leaf(0, ref, &c, leaf);
+	path_leaf(&net, 0, ref, &c, leaf);
 	snprintf(path, sizeof(path), "%s/s/%s", net.dir, leaf);
 	assert_int_equal(network_sweep(&net, NETWORK_HOSTS_MAX), 0);
 	assert_int_equal(stat(path, &st), 0);
