@@ -460,12 +460,19 @@ static void run_flows(int flows)
 	stop(&p);
 }
 
+static double seconds(const struct rusage *r)
+{
+	return (double)(r->ru_utime.tv_sec + r->ru_stime.tv_sec) +
+	       (double)(r->ru_utime.tv_usec + r->ru_stime.tv_usec) / 1e6;
+}
+
 static int drive(int hosts, int listeners, int flows, int rounds)
 {
 	static double got[2][N_FIGURES][ROUNDS_MAX];
 	static const char *const ls[] = {"ls", "--json", NULL};
 	struct program *holders = calloc((size_t)hosts, sizeof(*holders));
-	double t, ls_s[5];
+	double t, ls_s[5], ls_cpu_s;
+	struct rusage before, after;
 	size_t rows = 0;
 	uint64_t table0;
 	int next[2] = {2, hosts};
@@ -503,12 +510,16 @@ static int drive(int hosts, int listeners, int flows, int rounds)
 		}
 	if (!checking)
 		print_figures(got, rounds);
+	getrusage(RUSAGE_CHILDREN, &before);
 	for (int i = 0; i < (int)COUNT_OF(ls_s); i++)
 		ls_s[i] = berth_takes(&full, NULL, ls, "\"listening\"", &rows);
+	getrusage(RUSAGE_CHILDREN, &after);
+	ls_cpu_s = (seconds(&after) - seconds(&before)) / COUNT_OF(ls_s);
 	say_wrong("rows of ls --json", (long)rows, (long)hosts * listeners);
 	t = median(ls_s, COUNT_OF(ls_s));
 	if (!checking) {
-		printf("berth ls --json of %zu rows: %.2f s (under 2 s: %s)\n", rows, t, t < 2 ? "ok" : "NOT MET");
+		printf("berth ls --json of %zu rows: %.2f s (under 2 s: %s), of a processor's time %.2f s\n", rows, t,
+		       t < 2 ? "ok" : "NOT MET", ls_cpu_s);
 		print_sizes(hosts, listeners, &holders[0], table0);
 	}
 	run_flows(flows);
