@@ -401,6 +401,34 @@ static int nobody_woke(const struct network *n, uint64_t key, struct box_pin *p,
 	return r;
 }
 
+/* Who floods a mailbox that is full would fight with its reader for the lock, only to be told so again. After a
+ * drop it looks first, without the lock; what it reads is perhaps old by a moment, as is what it would have been
+ * told. Now and then the long way is gone, which finds out the dead. A hint by key: a wrong one costs a look. */
+#define HABITS 256
+static _Atomic uint8_t habit_full[HABITS];
+
+static bool still_full(const struct network *n, uint64_t key, uint32_t charge)
+{
+	volatile struct box *b;
+	struct mailbox_state s;
+	struct box_pin p;
+	uint64_t now;
+	bool full;
+
+	if (!atomic_load_explicit(&habit_full[key % HABITS], memory_order_relaxed) || box_hold(n, key, &p) < 0)
+		return false;
+	b = p.b;
+	s.opts_known = b->state.opts_known;
+	s.opts[MAILBOX_OPT_RCVBUF] = b->state.opts[MAILBOX_OPT_RCVBUF];
+	now = network_now_us();
+	full = b->n != 0 && b->bells != 0 && (uint64_t)b->charge + charge > limit_of(&s) &&
+	       now - b->sign_us < SIGN_US && now - b->rang_us < RERING_US;
+	if (full)
+		atomic_fetch_add(&p.b->drops, 1);
+	box_drop(&p);
+	return full;
+}
+
 int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 		size_t n_iov)
 {
@@ -413,6 +441,8 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 
 	if (left > UINT16_MAX)
 		return -EMSGSIZE;
+	if (still_full(n, key, s.charge))
+		return -ENOBUFS;
 	r = open_box(n, key, &p, &g);
 	if (r < 0)
 		return r;
@@ -421,10 +451,11 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 		r = -ENOBUFS;
 	else
 		r = make_room(n, key, &p, &g, s.whole);
+	atomic_store_explicit(&habit_full[key % HABITS], r < 0, memory_order_relaxed);
 	if (r < 0) {
 		int again;
 
-		p.b->drops++;
+		atomic_fetch_add(&p.b->drops, 1);
 		/* Full, and perhaps because he who was to ring was killed: nobody else would. */
 		again = was_empty ? -looks_dead(n, key, p.b, network_now_us()) : announce(n, key, p.b, false);
 		map_lock_give(&p.b->lock, p.me);
@@ -593,7 +624,7 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox
 	return r;
 }
 
-int mailbox_sleep(struct network *n, uint64_t key, const struct timespec *limit, mailbox_wait_call *wait)
+int mailbox_sleep(struct network *n, uint64_t key, mailbox_wait_call *wait, void *ctx)
 {
 	struct box_pin p;
 	uint32_t word, v;
@@ -609,7 +640,7 @@ int mailbox_sleep(struct network *n, uint64_t key, const struct timespec *limit,
 	else if (*(volatile uint8_t *)&p.b->state.shut & 1 << SHUT_RD)
 		r = -ESHUTDOWN;
 	else
-		r = (int)wait(&p.b->word, FUTEX_WAIT, word, limit);
+		r = (int)wait(ctx, &p.b->word, word);
 	v = atomic_load(&p.b->sleepers);
 	while (v != 0 && !atomic_compare_exchange_weak(&p.b->sleepers, &v, v - 1))
 		continue;

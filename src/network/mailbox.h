@@ -148,15 +148,14 @@ MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, e
 				const struct iovec *iov, size_t n_iov);
 /**
  * mailbox_sleep() - sleep until there may be something to take, or an error
- * @limit: NULL: without end
- * @wait:  makes the system call futex(word, op, value, limit) and returns what the kernel says: the shim's is a
- *	   cancellation point
+ * @wait: called when there is nothing: makes the system call futex(word, FUTEX_WAIT, value) and returns what the
+ *	  kernel says, or why it does not want to sleep. The shim's is a cancellation point
  *
  * A datagram that wakes a sleeper rings no bell: who sleeps here must look into the mailbox afterwards.
- * Return: 0, look; -EINTR; -ETIMEDOUT; -ESHUTDOWN, nothing is in and SHUT_RD was said; -ENOENT; -EUCLEAN.
+ * Return: 0, look; what wait() said; -ESHUTDOWN, nothing is in and SHUT_RD was said; -ENOENT; -EUCLEAN.
  */
-typedef long mailbox_wait_call(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *limit);
-int mailbox_sleep(struct network *n, uint64_t key, const struct timespec *limit, mailbox_wait_call *wait);
+typedef long mailbox_wait_call(void *ctx, _Atomic uint32_t *word, uint32_t value);
+int mailbox_sleep(struct network *n, uint64_t key, mailbox_wait_call *wait, void *ctx);
 /* Look whether a datagram comes, for so long at most, without a system call. */
 bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns);
 /* Have poll() show ERR on the doorbell, and its SO_ERROR say ECONNRESET, until that is asked. For use inside

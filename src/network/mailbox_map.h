@@ -20,7 +20,7 @@ struct box {
 	uint32_t cap;	      /* octets of the ring, a power of two */
 	uint32_t at, used;    /* where the oldest begins, and how many octets are taken */
 	uint32_t n, charge;   /* datagrams, and what they count against SO_RCVBUF */
-	uint32_t drops;
+	_Atomic uint32_t drops;
 	uint32_t bells;		  /* octets rung, or about to be, that nobody has taken */
 	_Atomic uint32_t ringing; /* by so many, just now */
 	uint32_t pad0;

@@ -5,6 +5,7 @@
  * EINTR with SO_RCVTIMEO), and is a cancellation point. Awake, it looks into the mailbox again; another may have
  * been faster.
  */
+#include <linux/futex.h>
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -143,29 +144,33 @@ static void fill_control(const struct udp *u, struct msghdr *m, const struct let
 
 /* --- waiting --- */
 
-static long futex_call(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *limit)
+/* There is nothing: as recv(2) would, wait. Asked only now: may we, and for how long? */
+static long futex_call(void *ctx, _Atomic uint32_t *word, uint32_t value)
 {
-	return sys_wait(SYS_futex, (long)word, op, (long)value, (long)limit, 0);
+	const struct udp *u = ctx;
+	struct timeval tv = {0};
+	socklen_t len = sizeof(tv);
+	struct timespec limit;
+
+	if (sock_nonblocking(u->fd))
+		return -ENODATA;
+	(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
+	limit = (struct timespec){.tv_sec = tv.tv_sec, .tv_nsec = tv.tv_usec * 1000};
+	return sys_wait(SYS_futex, (long)word, FUTEX_WAIT, (long)value, tv.tv_sec || tv.tv_usec ? (long)&limit : 0, 0);
 }
 
 /* Return: 0, look again; 1, it was shut down: nothing more comes; negative errno. */
 static int wait_for_mail(const struct udp *u)
 {
-	struct timeval tv = {0};
-	socklen_t len = sizeof(tv);
-	struct timespec limit;
-	int r;
+	int r = mailbox_sleep(&u->s->net, u->key, futex_call, (void *)(uintptr_t)u);
 
-	(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
-	limit = (struct timespec){.tv_sec = tv.tv_sec, .tv_nsec = tv.tv_usec * 1000};
-	r = mailbox_sleep(&u->s->net, u->key, tv.tv_sec || tv.tv_usec ? &limit : NULL, futex_call);
 	if (r == -ENOENT) { /* no mailbox: it is not bound; whoever binds it does not know of us */
 		uint8_t octet;
 
 		r = shim_next()->recv(u->fd, &octet, 1, MSG_PEEK) < 0 ? -errno : 0;
 		return r == -ECONNRESET ? 0 : r;
 	}
-	return r == -ESHUTDOWN ? 1 : r == -ETIMEDOUT ? -EAGAIN : r == -EUCLEAN ? -ENETDOWN : r;
+	return r == -ESHUTDOWN ? 1 : r == -ETIMEDOUT || r == -ENODATA ? -EAGAIN : r == -EUCLEAN ? -ENETDOWN : r;
 }
 
 /* Look for a while before sleeping, where that has paid: the policy is spin.c's, for streams. */
@@ -192,13 +197,22 @@ static bool look(const struct udp *u)
 	return false;
 }
 
+/* Did the last receive on this mailbox have to sleep? Then the next one probably does, and looking under the lock first
+ * is for nothing. A hint: sockets that share a place mislead each other harmlessly. */
+#define HABITS 256
+static _Atomic uint8_t habit_sleeps[HABITS];
+
 static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *iov, size_t n_iov, int flags)
 {
 	enum mailbox_how how = flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE;
+	_Atomic uint8_t *habit = &habit_sleeps[u->key % HABITS];
+	bool first_sleep = !(flags & MSG_DONTWAIT) && atomic_load_explicit(habit, memory_order_relaxed);
 
 	for (int i = 0; i < WAKES_MAX; i++) {
-		ssize_t n = mailbox_take(&u->s->net, u->key, u->fd, how, l, iov, n_iov);
+		ssize_t n = -EAGAIN;
 
+		if (i > 0 || !first_sleep)
+			n = mailbox_take(&u->s->net, u->key, u->fd, how, l, iov, n_iov);
 		if (n == -ECOMM) {
 			int e = udp_take_error(u);
 
@@ -208,19 +222,25 @@ static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *i
 		}
 		if (n == -ETIMEDOUT)
 			n = -EAGAIN;
-		if (n != -EAGAIN && n != -ENOENT)
+		if (n != -EAGAIN && n != -ENOENT) {
+			if (i == 0)
+				atomic_store_explicit(habit, 0, memory_order_relaxed);
 			return n;
-		if (flags & MSG_DONTWAIT || (i == 0 && sock_nonblocking(u->fd)))
+		}
+		if (flags & MSG_DONTWAIT)
 			return -EAGAIN;
-		if (i == 0 && look(u))
+		if (i == 0 && (first_sleep || !sock_nonblocking(u->fd)) && look(u))
 			continue;
 		n = wait_for_mail(u);
-		if (n < 0)
+		if (n < 0) {
+			atomic_store_explicit(habit, 0, memory_order_relaxed);
 			return n;
+		}
 		if (n == 1) {
 			l->len_bytes = UINT32_MAX;
 			return 0;
 		}
+		atomic_store_explicit(habit, 1, memory_order_relaxed);
 	}
 	return -EINTR;
 }

@@ -1,6 +1,7 @@
 /* tests/unit/test_network_mailbox.c: mailboxes: datagrams in order, the doorbell exact, and a world that scribbles. */
 #include "network_fixture.h"
 
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -260,9 +261,9 @@ static void octets_nobody_counted_are_taken(void **state)
 	close(fd);
 }
 
-static long futex_call(_Atomic uint32_t *word, int op, uint32_t value, const struct timespec *limit)
+static long futex_call(void *ctx, _Atomic uint32_t *word, uint32_t value)
 {
-	return raw_call(SYS_futex, (long)word, op, (long)value, (long)limit, 0, 0);
+	return raw_call(SYS_futex, (long)word, FUTEX_WAIT, (long)value, (long)ctx, 0, 0);
 }
 
 static void sleepers_are_woken_each_by_one(void **state)
@@ -281,7 +282,7 @@ static void sleepers_are_woken_each_by_one(void **state)
 		pid[i] = fork();
 		if (pid[i] == 0) {
 			while (take(key, fd) != 1)
-				if (mailbox_sleep(&net, key, NULL, futex_call) < 0)
+				if (mailbox_sleep(&net, key, futex_call, NULL) < 0)
 					_exit(2);
 			_exit(0);
 		}
@@ -301,9 +302,9 @@ static void sleepers_are_woken_each_by_one(void **state)
 	assert_int_equal(take(key, fd), 1);
 	struct timespec limit = {.tv_nsec = 1000000};
 
-	assert_int_equal(mailbox_sleep(&net, key, &limit, futex_call), -ETIMEDOUT);
+	assert_int_equal(mailbox_sleep(&net, key, futex_call, &limit), -ETIMEDOUT);
 	assert_int_equal(put(key, "x", 1), 0);
-	assert_int_equal(mailbox_sleep(&net, key, NULL, futex_call), 0); /* there is something in: no sleep */
+	assert_int_equal(mailbox_sleep(&net, key, futex_call, NULL), 0); /* there is something in: no sleep */
 	assert_int_equal(take(key, fd), 1);
 	/* a sleeper that only looks at what woke it: others are to know that it is there */
 	pid[0] = fork();
@@ -311,7 +312,7 @@ static void sleepers_are_woken_each_by_one(void **state)
 		struct iovec iov = {buf, sizeof(buf)};
 		struct letter m;
 
-		if (mailbox_sleep(&net, key, NULL, futex_call) < 0)
+		if (mailbox_sleep(&net, key, futex_call, NULL) < 0)
 			_exit(2);
 		_exit(mailbox_take(&net, key, fd, MAILBOX_PEEK, &m, &iov, 1) != 1);
 	}
@@ -342,7 +343,7 @@ static void what_a_sleeper_leaves_behind_rings(void **state)
 	fd = make(&key);
 	pid = fork();
 	if (pid == 0) {
-		if (mailbox_sleep(&net, key, NULL, futex_call) < 0)
+		if (mailbox_sleep(&net, key, futex_call, NULL) < 0)
 			_exit(2);
 		_exit(mailbox_take(&net, key, fd, MAILBOX_PEEK, &m, &iov, 1) == 1 ? 0 : 3);
 	}
