@@ -736,7 +736,7 @@ static void what_the_ended_leave_is_removed_bit_by_bit(void **state)
 	fixture_open("mail");
 	a = fixture_host("a");
 	fd = udp_on(a.index, PORT_ADDR_ANY4, 5000, 0, &kept);
-	for (uint16_t i = 1; i <= 150; i++)
+	for (uint16_t i = 1; i <= 220; i++)
 		close(udp_on(a.index, PORT_ADDR_ANY4, (uint16_t)(5000 + i), 0, &key));
 	left = n_leaves(); /* less than all: a table that is full is swept before it grows */
 	assert_true(left > 100);
