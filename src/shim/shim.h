@@ -59,6 +59,8 @@ struct addrinfo;
 struct hostent;
 struct msghdr;
 struct mmsghdr;
+struct epoll_event;
+struct pollfd;
 struct iovec;
 struct timespec;
 struct ifaddrs;
@@ -108,6 +110,10 @@ struct if_nameindex;
 	X(int, dup3, (int, int, int))                                                                             \
 	X(int, fcntl, (int, int, ...))                                                                            \
 	X(int, fcntl64, (int, int, ...))                                                                          \
+	X(int, epoll_wait, (int, struct epoll_event *, int, int))                                                 \
+	X(int, epoll_pwait, (int, struct epoll_event *, int, int, const void *))                                  \
+	X(int, poll, (struct pollfd *, unsigned long, int))                                                       \
+	X(int, __poll_chk, (struct pollfd *, unsigned long, int, size_t))                                         \
 	X(int, execve, (const char *, char *const *, char *const *))                                              \
 	X(int, execvpe, (const char *, char *const *, char *const *))                                             \
 	X(int, system, (const char *))                                                                            \

@@ -12,7 +12,7 @@
  * are a failure each time, so they cost one look in a thousand receives. When the kernel takes the
  * processor from us in the middle, somebody else needs it: also a failure.
  *
- * No lock, no order between threads: the two words below are hints. A signal handler that runs while
+ * No lock, no order between threads: the words of a spinner are hints. Waits in poll and epoll: wait.c. A signal handler that runs while
  * we look is as one that ran just before the call. Only receives that ask for nothing special come
  * here (spin_may()); descriptors that were never a stream of ours pay one bit test, and one that turns out
  * not to wait is forgotten.
@@ -21,16 +21,17 @@
 
 #include "shim/spin.h"
 
-#define SPIN_START_NS 20000u
 #define SPIN_MAX_NS 50000u
 #define SKIP_MAX 1024u
 #define PREEMPTED_NS 15000u /* between two looks that take half a microsecond */
 
 _Atomic uint64_t spin_words[SPIN_FDS_MAX / 64];
-static _Atomic uint32_t look_ns = SPIN_START_NS, skip, backoff = 1;
+_Atomic bool spin_streams;
+static struct spinner receives = SPINNER_INIT;
 
 void spin_mark(int fd)
 {
+	atomic_store_explicit(&spin_streams, true, memory_order_relaxed);
 	if (fd >= 0 && fd < SPIN_FDS_MAX)
 		atomic_fetch_or_explicit(&spin_words[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
 }
@@ -58,46 +59,67 @@ static inline void relax(void)
 #endif
 }
 
-static void failed(void)
+static void failed(struct spinner *s)
 {
-	uint32_t b = atomic_load_explicit(&backoff, memory_order_relaxed);
+	uint32_t b = atomic_load_explicit(&s->backoff, memory_order_relaxed);
 
 	b = b * 2 < SKIP_MAX ? b * 2 : SKIP_MAX;
-	atomic_store_explicit(&backoff, b, memory_order_relaxed);
-	atomic_store_explicit(&skip, b, memory_order_relaxed);
-	atomic_store_explicit(&look_ns, SPIN_START_NS, memory_order_relaxed);
+	atomic_store_explicit(&s->backoff, b, memory_order_relaxed);
+	atomic_store_explicit(&s->skip, b, memory_order_relaxed);
+	atomic_store_explicit(&s->look_ns, SPIN_START_NS, memory_order_relaxed);
 }
 
-static void helped(uint32_t limit)
+static void helped(struct spinner *s, uint32_t limit)
 {
-	atomic_store_explicit(&backoff, 1, memory_order_relaxed);
+	atomic_store_explicit(&s->backoff, 1, memory_order_relaxed);
 	if (limit < SPIN_MAX_NS)
-		atomic_store_explicit(&look_ns, limit * 2 < SPIN_MAX_NS ? limit * 2 : SPIN_MAX_NS,
+		atomic_store_explicit(&s->look_ns, limit * 2 < SPIN_MAX_NS ? limit * 2 : SPIN_MAX_NS,
 				      memory_order_relaxed);
 }
 
-/* Return: what recv(2) said; -EAGAIN, nothing came. */
-static ssize_t look(int fd, void *buf, size_t len, int flags)
+bool spin_skips(struct spinner *s)
 {
-	uint32_t limit = atomic_load_explicit(&look_ns, memory_order_relaxed);
+	uint32_t left = atomic_load_explicit(&s->skip, memory_order_relaxed);
+
+	if (left)
+		atomic_store_explicit(&s->skip, left - 1, memory_order_relaxed);
+	return left != 0;
+}
+
+long spin_look(struct spinner *s, long nothing, long (*ask)(const void *what), const void *what)
+{
+	uint32_t limit = atomic_load_explicit(&s->look_ns, memory_order_relaxed);
 	uint64_t start = now_ns(), last = start;
 
 	for (;;) {
-		ssize_t n = sys_call(SYS_recvfrom, fd, (long)buf, (long)len, flags | MSG_DONTWAIT, 0);
+		long n = ask(what);
 		uint64_t now;
 
-		if (n != -EAGAIN) {
-			helped(limit);
+		if (n != nothing) {
+			helped(s, limit);
 			return n;
 		}
 		now = now_ns();
 		if (now - start > limit || now - last > PREEMPTED_NS) {
-			failed();
-			return -EAGAIN;
+			failed(s);
+			return nothing;
 		}
 		last = now;
 		relax();
 	}
+}
+
+struct receive {
+	int fd, flags;
+	void *buf;
+	size_t len;
+};
+
+static long receive_now(const void *what)
+{
+	const struct receive *r = what;
+
+	return sys_call(SYS_recvfrom, r->fd, (long)r->buf, (long)r->len, r->flags | MSG_DONTWAIT, 0);
 }
 
 /* Nothing is there now. Does the descriptor wait, and is it a stream of ours? */
@@ -120,7 +142,7 @@ static bool looked(int fd, void *buf, size_t len, int flags, int saved, ssize_t 
 		errno = answer ? EAGAIN : saved;
 		return answer;
 	}
-	*n = look(fd, buf, len, flags);
+	*n = spin_look(&receives, -EAGAIN, receive_now, &(struct receive){fd, flags, buf, len});
 	errno = saved;
 	if (*n == -EAGAIN)
 		return false;
@@ -129,15 +151,6 @@ static bool looked(int fd, void *buf, size_t len, int flags, int saved, ssize_t 
 		*n = -1;
 	}
 	return true;
-}
-
-static bool skipping(void)
-{
-	uint32_t left = atomic_load_explicit(&skip, memory_order_relaxed);
-
-	if (left)
-		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
-	return left != 0;
 }
 
 /* --- shutdown(SHUT_RD) ---
@@ -182,7 +195,7 @@ ssize_t spin_recv(int fd, void *buf, size_t len, int flags)
 
 	if (spin_ended(fd))
 		return recv_ended(fd, buf, len, flags);
-	if (skipping())
+	if (spin_skips(&receives))
 		return shim_next()->recv(fd, buf, len, flags);
 	n = shim_next()->recv(fd, buf, len, flags | MSG_DONTWAIT);
 	if ((n < 0 && errno == EAGAIN) ? looked(fd, buf, len, flags, saved, &n) : true)
@@ -197,7 +210,7 @@ ssize_t spin_read(int fd, void *buf, size_t len)
 
 	if (spin_ended(fd))
 		return recv_ended(fd, buf, len, 0);
-	if (!len || skipping())
+	if (!len || spin_skips(&receives))
 		return shim_next()->read(fd, buf, len);
 	n = shim_next()->recv(fd, buf, len, MSG_DONTWAIT);
 	if (n >= 0 || (errno != EAGAIN && errno != ENOTSOCK))

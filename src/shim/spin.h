@@ -7,6 +7,20 @@
 #include "shim/shim.h"
 
 #define SPIN_FDS_MAX 4096
+#define SPIN_START_NS 20000u
+/* What the process has learned about one kind of waiting. */
+struct spinner {
+	_Atomic uint32_t look_ns, skip, backoff;
+};
+#define SPINNER_INIT                \
+	{                           \
+		SPIN_START_NS, 0, 1 \
+	}
+/* Is this one of those that sleep at once, because looking did not help lately? */
+bool spin_skips(struct spinner *s);
+/* Ask again and again, for some microseconds, while the answer is `nothing`. Return: the last answer. */
+long spin_look(struct spinner *s, long nothing, long (*ask)(const void *what), const void *what);
+extern _Atomic bool spin_streams;		       /* this process had a connected stream of ours */
 extern _Atomic uint64_t spin_words[SPIN_FDS_MAX / 64]; /* a hint: became a connected stream of ours */
 void spin_mark(int fd);
 /* May this receive look before it sleeps? */

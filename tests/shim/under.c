@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -580,6 +581,70 @@ static void fast_open(void)
 }
 
 /* More may be unread than AF_UNIX gives by default: a program that writes before it reads must not hang. */
+/* wait.c looks before it sleeps: what poll and epoll say must not hang on when something comes. */
+static void *answer_later(void *arg)
+{
+	const int *fd = arg;
+
+	for (int i = 0; i < 60; i++) {
+		struct timespec pause = {.tv_nsec = (i % 6) * 20000};
+
+		nanosleep(&pause, NULL);
+		if (write(*fd, "x", 1) != 1)
+			break;
+	}
+	return NULL;
+}
+
+static void waiting_for_events(void)
+{
+	int l = listener("127.0.0.1", 4301, 0), c = dial("127.0.0.1", 4301), a = accept(l, NULL, NULL);
+	int level = epoll_create1(EPOLL_CLOEXEC), edge = epoll_create1(EPOLL_CLOEXEC), got = 0;
+	struct epoll_event in = {.events = EPOLLIN}, on_edge = {.events = EPOLLIN | EPOLLET}, e;
+	struct pollfd p = {.fd = c, .events = POLLIN};
+	pthread_t t;
+	char b[64];
+
+	WANT(l >= 0 && c >= 0 && a >= 0);
+	WANT(epoll_ctl(level, EPOLL_CTL_ADD, c, &in) == 0 && epoll_ctl(edge, EPOLL_CTL_ADD, c, &on_edge) == 0);
+	for (int i = 0; i < 3; i++) {
+		errno = 0;
+		WANT(poll(&p, 1, 5) == 0 && epoll_wait(level, &e, 1, 5) == 0 && errno == 0);
+		WANT(epoll_pwait(edge, &e, 1, 5, NULL) == 0 && poll(NULL, 0, 1) == 0);
+	}
+	WANT(epoll_wait(-1, &e, 1, 5) == -1 && errno == EBADF);
+	WANT(epoll_wait(level, &e, 0, 5) == -1 && errno == EINVAL);
+	WANT(pthread_create(&t, NULL, answer_later, &a) == 0);
+	errno = 0;
+	for (int i = 0; got < 60; i++) {
+		ssize_t n;
+
+		switch (i % 3) { /* whoever waits on the edge has emptied the stream before */
+		case 0:
+			WANT(epoll_wait(edge, &e, 1, 5000) == 1 && e.events & EPOLLIN);
+			break;
+		case 1:
+			WANT(poll(&p, 1, 5000) == 1 && p.revents & POLLIN);
+			break;
+		default:
+			WANT(epoll_wait(level, &e, 1, 5000) == 1 && e.events & EPOLLIN);
+		}
+		while ((n = recv(c, b, sizeof(b), MSG_DONTWAIT)) > 0)
+			got += (int)n;
+		if (i % 3 != 0) /* takes an edge that was seen otherwise */
+			WANT(epoll_wait(edge, &e, 1, 0) >= 0);
+		while ((n = recv(c, b, sizeof(b), MSG_DONTWAIT)) > 0)
+			got += (int)n;
+	}
+	WANT(got == 60);
+	pthread_join(t, NULL);
+	close(level);
+	close(edge);
+	close(a);
+	close(c);
+	close(l);
+}
+
 static void *answer_late(void *arg)
 {
 	const int *fd = arg;
@@ -1092,6 +1157,7 @@ static const struct check {
 	{"MSG_FASTOPEN connects", fast_open},
 	{"hundreds of kilobytes unread, both ways", much_unread},
 	{"a receive that waits, however long", waiting_receives},
+	{"poll and epoll that wait, level and edge", waiting_for_events},
 	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
 	{"addresses on sockets that are not ours", addresses_on_other_sockets},
 	{"the interfaces are the host's own two", interfaces_are_the_hosts},
