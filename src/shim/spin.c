@@ -12,11 +12,12 @@
  * are a failure each time, so they cost one look in a thousand receives. When the kernel takes the
  * processor from us in the middle, somebody else needs it: also a failure.
  *
- * No lock, no order between threads: the words of a spinner are hints. Waits in poll and epoll: wait.c. A signal handler that runs while
- * we look is as one that ran just before the call. Only receives that ask for nothing special come
+ * No lock, no order between threads: the words of a spinner are hints. Waits in poll and epoll: wait.c. Signals wait while
+ * we look; one with a handler that came then ends the call with EINTR, as it would have ended the sleep. Only receives that ask for nothing special come
  * here (spin_may()); descriptors that were never a stream of ours pay one bit test, and one that turns out
  * not to wait is forgotten.
  */
+#include <signal.h>
 #include <time.h>
 
 #include "shim/spin.h"
@@ -86,27 +87,65 @@ bool spin_skips(struct spinner *s)
 	return left != 0;
 }
 
-long spin_look(struct spinner *s, long nothing, long (*ask)(const void *what), const void *what)
+/* Which signals came while all were blocked, that the program has a handler for: 1, and it wants the call to go on
+ * (SA_RESTART); -EINTR, it does not; 0, none. 32 and 33 are libc's own. */
+static int interrupted(uint64_t before)
+{
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		uint64_t mask;
+	} act;
+	uint64_t pending = 0;
+	int ret = 0;
+
+	if (sys_call(SYS_rt_sigpending, (long)&pending, sizeof(pending), 0, 0, 0) < 0)
+		return 0;
+	pending &= ~before & ~(UINT64_C(3) << 31);
+	for (int sig = 1; sig <= 64 && pending; sig++) {
+		if (!(pending >> (sig - 1) & 1))
+			continue;
+		pending &= ~(UINT64_C(1) << (sig - 1));
+		if (sys_call(SYS_rt_sigaction, sig, 0, (long)&act, sizeof(uint64_t), 0) < 0 || act.handler == SIG_DFL ||
+		    act.handler == SIG_IGN)
+			continue;
+		if (!(act.flags & SA_RESTART))
+			return -EINTR;
+		ret = 1;
+	}
+	return ret;
+}
+
+long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const void *what), const void *what)
 {
 	uint32_t limit = atomic_load_explicit(&s->look_ns, memory_order_relaxed);
-	uint64_t start = now_ns(), last = start;
+	uint64_t all = UINT64_MAX, before = 0, start, last;
+	long n;
+	int r = 0;
 
+	/* A handler that ran while we look would not end the sleep that follows, as it would have done. */
+	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0);
+	start = last = now_ns();
 	for (;;) {
-		long n = ask(what);
 		uint64_t now;
 
+		n = ask(what);
 		if (n != nothing) {
 			helped(s, limit);
-			return n;
+			break;
 		}
 		now = now_ns();
 		if (now - start > limit || now - last > PREEMPTED_NS) {
 			failed(s);
-			return nothing;
+			r = interrupted(before);
+			break;
 		}
 		last = now;
 		relax();
 	}
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before), 0);
+	return r < 0 || (r && !restarts) ? -EINTR : n;
 }
 
 struct receive {
@@ -142,7 +181,7 @@ static bool looked(int fd, void *buf, size_t len, int flags, int saved, ssize_t 
 		errno = answer ? EAGAIN : saved;
 		return answer;
 	}
-	*n = spin_look(&receives, -EAGAIN, receive_now, &(struct receive){fd, flags, buf, len});
+	*n = spin_look(&receives, -EAGAIN, true, receive_now, &(struct receive){fd, flags, buf, len});
 	errno = saved;
 	if (*n == -EAGAIN)
 		return false;

@@ -18,8 +18,9 @@ struct spinner {
 	}
 /* Is this one of those that sleep at once, because looking did not help lately? */
 bool spin_skips(struct spinner *s);
-/* Ask again and again, for some microseconds, while the answer is `nothing`. Return: the last answer. */
-long spin_look(struct spinner *s, long nothing, long (*ask)(const void *what), const void *what);
+/* Ask again and again, for some microseconds, while the answer is `nothing`. restarts: the call goes on after a handler
+ * with SA_RESTART. Return: the last answer; -EINTR, a handler ran. */
+long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const void *what), const void *what);
 extern _Atomic bool spin_streams;		       /* this process had a connected stream of ours */
 extern _Atomic uint64_t spin_words[SPIN_FDS_MAX / 64]; /* a hint: became a connected stream of ours */
 void spin_mark(int fd);

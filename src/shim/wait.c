@@ -49,14 +49,24 @@ static long ask_poll(const void *what)
 	return sys_call(SYS_ppoll, (long)q->fds, (long)q->n, (long)&now, 0, 0);
 }
 
+/* An error is asked for again, and is then the kernel's answer to the program; but a signal is gone. */
+static bool answered(int *ret)
+{
+	if (*ret != -EINTR)
+		return *ret > 0;
+	*ret = -1;
+	errno = EINTR;
+	return true;
+}
+
 static bool epoll_looked(int fd, struct epoll_event *events, int max, bool waits_at_all, int *ret)
 {
 	struct epoll_question q = {fd, max, events};
 
 	if (!may_look(waits_at_all))
 		return false;
-	*ret = (int)spin_look(&waits, 0, ask_epoll, &q);
-	return *ret > 0; /* an error is asked for again, and is then the kernel's answer to the program */
+	*ret = (int)spin_look(&waits, 0, false, ask_epoll, &q);
+	return answered(ret);
 }
 
 static bool poll_looked(struct pollfd *fds, nfds_t n, bool waits_at_all, int *ret)
@@ -65,8 +75,8 @@ static bool poll_looked(struct pollfd *fds, nfds_t n, bool waits_at_all, int *re
 
 	if (!may_look(waits_at_all))
 		return false;
-	*ret = (int)spin_look(&waits, 0, ask_poll, &q);
-	return *ret > 0;
+	*ret = (int)spin_look(&waits, 0, false, ask_poll, &q);
+	return answered(ret);
 }
 
 EXPORT(int, epoll_wait, (int fd, struct epoll_event *events, int max, int timeout_ms))

@@ -25,6 +25,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -645,6 +646,49 @@ static void waiting_for_events(void)
 	close(l);
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* A signal that comes while poll, epoll_wait or recv looks must end the call, as it ends a sleep: else a server
+ * that was told to stop waits for its next client. A few may come before the call is entered. */
+static void signals_while_looking(void)
+{
+	struct sigaction sa = {.sa_handler = on_alarm}, old;
+	int l = listener("127.0.0.1", 4302, 0), c = dial("127.0.0.1", 4302), a = accept(l, NULL, NULL), lost = 0;
+	int level = epoll_create1(EPOLL_CLOEXEC);
+	struct epoll_event in = {.events = EPOLLIN}, e;
+	struct pollfd p = {.fd = c, .events = POLLIN};
+	struct timeval limit = {.tv_usec = 100000};
+	char b[4];
+
+	WANT(c >= 0 && a >= 0 && epoll_ctl(level, EPOLL_CTL_ADD, c, &in) == 0);
+	WANT(setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0);
+	WANT(sigaction(SIGALRM, &sa, &old) == 0);
+	for (int i = 0; i < 90; i++) {
+		struct itimerval soon = {.it_value.tv_usec = 15 + i % 10};
+		int n;
+
+		WANT(write(a, "x", 1) == 1);
+		for (int k = 0; k < 6; k++) /* these are answered at once: the next one looks */
+			WANT(poll(&p, 1, 100) == 1 && epoll_wait(level, &e, 1, 100) == 1 &&
+			     recv(c, b, 1, MSG_PEEK) == 1);
+		WANT(recv(c, b, 1, 0) == 1);
+		setitimer(ITIMER_REAL, &soon, NULL);
+		n = i % 3 == 0 ? poll(&p, 1, 100) : i % 3 == 1 ? epoll_wait(level, &e, 1, 100) : (int)recv(c, b, 1, 0);
+		lost += !(n < 0 && errno == EINTR);
+	}
+	sigaction(SIGALRM, &old, NULL);
+	if (lost > 30)
+		printf("    %d of 90 signals ended no call\n", lost);
+	WANT(lost <= 30);
+	close(level);
+	close(a);
+	close(c);
+	close(l);
+}
+
 static void *answer_late(void *arg)
 {
 	const int *fd = arg;
@@ -1158,6 +1202,7 @@ static const struct check {
 	{"hundreds of kilobytes unread, both ways", much_unread},
 	{"a receive that waits, however long", waiting_receives},
 	{"poll and epoll that wait, level and edge", waiting_for_events},
+	{"a signal ends a call that looks before it sleeps", signals_while_looking},
 	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
 	{"addresses on sockets that are not ours", addresses_on_other_sockets},
 	{"the interfaces are the host's own two", interfaces_are_the_hosts},
