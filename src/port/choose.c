@@ -79,15 +79,6 @@ static int group_for(struct choice *c)
 	return 0;
 }
 
-static uint64_t taken_word(const struct choice *c, uint32_t w)
-{
-	uint64_t taken = c->page != NULL ? c->page->w[w] : 0;
-
-	for (uint32_t m = 0; m < c->n_which; m++)
-		taken |= map_at(c->t, c->w->proto, c->which[m])[w];
-	return taken | table_reserved_word(c->t, w);
-}
-
 /* In a table without maps the port's bucket knows. 1 taken, 0 not. */
 static int bucket_taken(const struct choice *c, uint16_t port)
 {
@@ -150,11 +141,18 @@ static int scan_small(const struct choice *c, uint32_t first, uint32_t last, uin
 
 static int scan(const struct choice *c, uint32_t first, uint32_t last, uint16_t *ret)
 {
-	if (map_at(c->t, 0, 0) == NULL)
+	static const uint64_t none[PORT_WORDS];
+	const uint64_t *one = map_at(c->t, c->w->proto, c->which[0]), *page = c->page != NULL ? c->page->w : none;
+	const uint64_t *other = c->n_which > 1 ? map_at(c->t, c->w->proto, c->which[1]) : none;
+
+	if (one == NULL)
 		return scan_small(c, first, last, ret);
 	for (uint32_t w = first / 64; first <= last && w <= last / 64; w++) {
-		uint64_t free = ~taken_word(c, w);
+		uint64_t free = ~(one[w] | other[w] | page[w]);
 
+		if (free == 0)
+			continue;
+		free &= ~table_reserved_word(c->t, w);
 		if (w == first / 64)
 			free &= UINT64_MAX << (first % 64);
 		if (w == last / 64)
