@@ -22,6 +22,9 @@
  * Nobody tells that a socket was closed. Ringing tells (ECONNREFUSED); while the mailbox is not empty and
  * nobody takes anything out, senders look now and then (a probe of the path with the wrong socket type).
  *
+ * Elsewhere: what the socket is (mailbox_state.c), its beginning and end (mailbox_make.c), the mapping
+ * (mailbox_map.c), who gets a datagram (udp.c).
+ *
  * All numbers in the file are checked when they are read; a ring that makes no sense is emptied.
  *
  * Always true while the lock is free, in a file nobody scribbled on
@@ -34,8 +37,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#include "base/siphash.h"
-#include "network/mailbox_map.h"
+#include "network/mailbox_ring.h"
 
 #define SLIP_ALIGN 8u
 #define SIGN_US 1000	/* so long a mailbox that is not emptied is believed to have a socket */
@@ -43,7 +45,6 @@
 #define SETTLE_US 5000	/* so long we wait for an octet on its way: its sender may not be running */
 #define SETTLE_SPINS 100
 #define WATCH_PREEMPTED_NS 15000
-#define BELLS_MAX 8 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
 #define BELLS_QUEUE 16
 #define TRUESIZE_HEAD 256  /* struct sk_buff */
 #define TRUESIZE_SMALL 576 /* the least room for octets */
@@ -78,14 +79,6 @@ static uint32_t charge_of(const struct letter *m)
 	return TRUESIZE_HEAD + room;
 }
 
-uint64_t mailbox_key(const struct network *n, uint64_t cookie)
-{
-	struct siphash_key k = siphash_key_from(n->key);
-	uint64_t m[2] = {cookie, UINT64_C(0x786f626c69616d)}, h = siphash13(&k, m, sizeof(m));
-
-	return h ? h : 1;
-}
-
 /* --- the doorbell --- */
 
 static int new_socket(int type)
@@ -117,8 +110,7 @@ static int ring(const struct network *n, uint64_t key, int from)
 	return r == -EAGAIN || r == -EPIPE || r == -EPERM ? 0 : r;
 }
 
-/* Is the doorbell's socket there? 1; 0, no; negative: cannot tell. */
-static int probe(const struct network *n, uint64_t key)
+int box_probe(const struct network *n, uint64_t key)
 {
 	char leaf[REACH_LEAF_MAX];
 	int fd = new_socket(SOCK_STREAM), r;
@@ -129,11 +121,6 @@ static int probe(const struct network *n, uint64_t key)
 	r = reach_connect(n, fd, leaf);
 	raw_close(fd);
 	return r == -EPROTOTYPE ? 1 : r == -ECONNREFUSED || r == -ENOENT ? 0 : r < 0 ? r : 1;
-}
-
-bool mailbox_alive(const struct network *n, uint64_t key)
-{
-	return probe(n, key) != 0;
 }
 
 /* Take up to `most` octets out of our own doorbell. Return: how many there were. */
@@ -172,12 +159,6 @@ void mailbox_mark(const struct network *n, uint64_t key, int doorbell)
 }
 
 /* --- the lock --- */
-
-struct ring {
-	struct box *b;
-	uint8_t *mem;
-	uint32_t cap, at, used, n, charge;
-};
 
 static uint32_t limit_of(const struct mailbox_state *s)
 {
@@ -225,8 +206,7 @@ static void attach(struct box_pin *p, const struct network *n, struct ring *ret)
 	write_back(ret);
 }
 
-/* Return: 0, locked and attached; negative errno, unpinned. */
-static int open_box(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
+int box_open(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
 {
 	int r = box_pin(n, key, p);
 
@@ -250,7 +230,7 @@ static int open_box(struct network *n, uint64_t key, struct box_pin *p, struct r
 	return 0;
 }
 
-static void close_box(struct box_pin *p)
+void box_close(struct box_pin *p)
 {
 	map_lock_give(&p->b->lock, p->me);
 	box_unpin(p);
@@ -280,7 +260,7 @@ static void ring_read(const struct ring *g, uint32_t at, void *dst, uint32_t len
 
 /* --- growing --- */
 
-static int reserve_fd(int fd, uint32_t cap)
+int box_reserve(int fd, uint32_t cap)
 {
 	static const uint8_t ones[BOX_TAIL_BYTES] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	uint64_t len = (uint64_t)BOX_HEAD_BYTES + cap;
@@ -300,7 +280,7 @@ static int reserve(const struct network *n, uint64_t key, uint32_t cap)
 	fd = reach_open(n, leaf, O_RDWR, 0);
 	if (fd < 0)
 		return fd;
-	r = reserve_fd(fd, cap);
+	r = box_reserve(fd, cap);
 	raw_close(fd);
 	return r;
 }
@@ -342,11 +322,10 @@ static bool looks_dead(const struct network *n, uint64_t key, struct box *b, uin
 	if (now_us - b->sign_us < SIGN_US)
 		return false;
 	b->sign_us = now_us;
-	return probe(n, key) == 0;
+	return box_probe(n, key) == 0;
 }
 
-/* Those who sleep look again. Return: how many. */
-static int wake(struct box *b, int most)
+int box_wake(struct box *b, int most)
 {
 	return (int)raw_call(SYS_futex, (long)&b->word, FUTEX_WAKE, most, 0, 0, 0);
 }
@@ -376,8 +355,7 @@ static void rang(struct box *b)
 		continue;
 }
 
-/* Ring, without the lock. Return: 0; -ECONNREFUSED; -EACCES and others, it cannot be reached. */
-static int ring_free(struct network *n, uint64_t key, struct box_pin *p, int from)
+int box_ring(struct network *n, uint64_t key, struct box_pin *p, int from)
 {
 	int r = ring(n, key, from);
 
@@ -443,7 +421,7 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 		return -EMSGSIZE;
 	if (still_full(n, key, s.charge))
 		return -ENOBUFS;
-	r = open_box(n, key, &p, &g);
+	r = box_open(n, key, &p, &g);
 	if (r < 0)
 		return r;
 	was_empty = g.n == 0;
@@ -460,7 +438,7 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 		again = was_empty ? -looks_dead(n, key, p.b, network_now_us()) : announce(n, key, p.b, false);
 		map_lock_give(&p.b->lock, p.me);
 		if (again == 1)
-			again = ring_free(n, key, &p, from);
+			again = box_ring(n, key, &p, from);
 		box_unpin(&p);
 		return again < 0 ? -ECONNREFUSED : r;
 	}
@@ -485,10 +463,10 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	sleepers = atomic_load(&p.b->sleepers) != 0;
 	r = sleepers && p.b->bells == 0 ? 0 : announce(n, key, p.b, was_empty);
 	map_lock_give(&p.b->lock, p.me);
-	if (sleepers && wake(p.b, 1) < 1 && r == 0)
+	if (sleepers && box_wake(p.b, 1) < 1 && r == 0)
 		r = nobody_woke(n, key, &p, was_empty);
 	if (r == 1)
-		r = ring_free(n, key, &p, from);
+		r = box_ring(n, key, &p, from);
 	box_unpin(&p);
 	return r;
 }
@@ -608,7 +586,7 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox
 	struct box_pin p;
 	struct ring g;
 	bool late = false, unrung;
-	ssize_t r = open_box(n, key, &p, &g);
+	ssize_t r = box_open(n, key, &p, &g);
 
 	if (r < 0)
 		return r;
@@ -617,7 +595,7 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox
 	unrung = r >= 0 && p.b->n != 0 && p.b->bells == 0 && announce(n, key, p.b, true) == 1;
 	map_lock_give(&p.b->lock, p.me);
 	if (unrung)
-		(void)ring_free(n, key, &p, doorbell);
+		(void)box_ring(n, key, &p, doorbell);
 	if (late)
 		settle(&p, doorbell);
 	box_unpin(&p);
@@ -680,269 +658,13 @@ int mailbox_count(struct network *n, uint64_t key, uint32_t *ret_drops, uint32_t
 	struct box_pin p;
 	struct ring g;
 	struct slip s;
-	int r = open_box(n, key, &p, &g);
+	int r = box_open(n, key, &p, &g);
 
 	if (r < 0)
 		return r;
 	*ret_drops = p.b->drops;
 	*ret_next_len = g.n != 0 && first_slip(&g, &s) ? s.m.len_bytes : 0;
 	*ret_letters = g.n;
-	close_box(&p);
+	box_close(&p);
 	return 0;
-}
-
-/* --- what the socket is --- */
-
-static bool sane(const struct mailbox_state *s)
-{
-	return s->host < NETWORK_HOSTS_MAX && (s->family == PORT_FAMILY_4 || s->family == PORT_FAMILY_6) &&
-	       s->n_errors <= MAILBOX_ERRORS;
-}
-
-int mailbox_load(struct network *n, uint64_t key, struct mailbox_state *ret)
-{
-	struct box_pin p;
-	struct ring g;
-	int r = box_hold(n, key, &p);
-
-	if (r < 0)
-		return r;
-	for (int i = 0; i < 8; i++) {
-		uint32_t seq = atomic_load_explicit(&p.b->seq, memory_order_acquire);
-
-		if (seq & 1)
-			continue;
-		memcpy(ret, &p.b->state, sizeof(*ret));
-		atomic_thread_fence(memory_order_acquire);
-		if (atomic_load_explicit(&p.b->seq, memory_order_relaxed) != seq)
-			continue;
-		box_drop(&p);
-		return sane(ret) ? 0 : -EUCLEAN;
-	}
-	box_drop(&p);
-	r = open_box(n, key, &p, &g); /* somebody changes it just now, or died over it */
-	if (r < 0)
-		return r;
-	memcpy(ret, &p.b->state, sizeof(*ret));
-	close_box(&p);
-	return sane(ret) ? 0 : -EUCLEAN;
-}
-
-static void wake_all(struct box *b)
-{
-	atomic_fetch_add(&b->word, 1);
-	if (atomic_load(&b->sleepers))
-		(void)wake(b, INT32_MAX);
-}
-
-static void store_state(struct box *b, const struct mailbox_state *s)
-{
-	atomic_fetch_add(&b->seq, 1);
-	memcpy(&b->state, s, sizeof(*s));
-	atomic_fetch_add(&b->seq, 1);
-}
-
-int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, struct mailbox_state *s), void *ctx)
-{
-	struct mailbox_state s;
-	struct box_pin p;
-	struct ring g;
-	int r = open_box(n, key, &p, &g);
-
-	if (r < 0)
-		return r;
-	memcpy(&s, &p.b->state, sizeof(s));
-	r = sane(&s) ? change(ctx, &s) : -EUCLEAN;
-	if (r >= 0)
-		store_state(p.b, &s);
-	map_lock_give(&p.b->lock, p.me);
-	wake_all(p.b);
-	box_unpin(&p);
-	return r;
-}
-
-int mailbox_change_errors(struct network *n, uint64_t key,
-			  int (*change)(void *ctx, struct mailbox_state *s, struct mailbox_error e[MAILBOX_ERRORS]),
-			  void *ctx)
-{
-	struct mailbox_state s;
-	struct box_pin p;
-	struct ring g;
-	int r = open_box(n, key, &p, &g);
-
-	if (r < 0)
-		return r;
-	memcpy(&s, &p.b->state, sizeof(s));
-	r = sane(&s) ? change(ctx, &s, p.b->errors) : -EUCLEAN;
-	if (r >= 0)
-		store_state(p.b, &s);
-	/* Marking an error emptied the doorbell: the octet belongs there again. */
-	p.b->bells = g.n ? BELLS_MAX : 0; /* more than there are; all are taken in the end */
-	if (g.n)
-		atomic_fetch_add(&p.b->ringing, 1);
-	map_lock_give(&p.b->lock, p.me);
-	if (g.n)
-		(void)ring_free(n, key, &p, -1);
-	wake_all(p.b);
-	box_unpin(&p);
-	return r;
-}
-
-int mailbox_change_members(struct network *n, uint64_t key,
-			   int (*change)(void *ctx, struct mailbox_member m[MAILBOX_MEMBERS], uint32_t *n_members),
-			   void *ctx)
-{
-	struct mailbox_member m[MAILBOX_MEMBERS];
-	uint32_t count;
-	struct box_pin p;
-	struct ring g;
-	int r = open_box(n, key, &p, &g);
-
-	if (r < 0)
-		return r;
-	count = p.b->n_members;
-	if (count > MAILBOX_MEMBERS)
-		count = 0;
-	memcpy(m, p.b->members, sizeof(m));
-	for (uint32_t i = 0; i < count; i++)
-		if (m[i].n_sources > MAILBOX_SOURCES)
-			m[i].n_sources = 0;
-	r = change(ctx, m, &count);
-	if (r >= 0) {
-		memcpy(p.b->members, m, sizeof(m));
-		p.b->n_members = count;
-	}
-	close_box(&p);
-	return r;
-}
-
-struct wish {
-	const struct port_addr *group, *src;
-};
-
-static int wants(void *ctx, struct mailbox_member m[MAILBOX_MEMBERS], uint32_t *n_members)
-{
-	const struct wish *w = ctx;
-
-	for (uint32_t i = 0; i < *n_members; i++) {
-		bool listed = false;
-
-		if (memcmp(m[i].group.b, w->group->b, 16) != 0)
-			continue;
-		for (uint32_t s = 0; s < m[i].n_sources; s++)
-			listed = listed || memcmp(m[i].sources[s].b, w->src->b, 16) == 0;
-		return m[i].include ? listed : !listed;
-	}
-	return 2;
-}
-
-int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group, const struct port_addr *src)
-{
-	struct wish w = {group, src};
-	int r = mailbox_change_members(n, key, wants, &w);
-
-	return r == 2 ? -1 : r < 0 ? 0 : r;
-}
-
-/* --- making and unmaking --- */
-
-void mailbox_unlink(const struct network *n, uint64_t key)
-{
-	char leaf[REACH_LEAF_MAX];
-
-	box_path(key, ".box", leaf);
-	(void)reach_unlink(n, leaf);
-	box_path(key, "", leaf);
-	(void)reach_unlink(n, leaf);
-	box_forget(key);
-}
-
-/* A whole new file under a name of its own, then linked: nobody sees half of it. */
-static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint32_t host, enum port_family family)
-{
-	char tail[32], temp[REACH_LEAF_MAX], path[REACH_LEAF_MAX];
-	struct text t = text_on(tail, sizeof(tail));
-	bool six = family == PORT_FAMILY_6;
-	struct box b = {.magic = BOX_MAGIC,
-			.key = key,
-			.inode = inode,
-			.made_ns = boot_ns(),
-			.cap = BOX_RING_FIRST,
-			.state = {.host = host,
-				  .family = (uint8_t)family,
-				  .bound = six ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4,
-				  .local = six ? PORT_ADDR_ANY6 : PORT_ADDR_ANY4}};
-	int fd, r;
-
-	text_str(&t, ".");
-	text_u64(&t, (uint32_t)raw_gettid());
-	box_path(key, tail, temp);
-	box_path(key, ".box", path);
-	(void)reach_unlink(n, temp);
-	fd = reach_open(n, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
-	if (fd < 0)
-		return fd;
-	r = reserve_fd(fd, BOX_RING_FIRST);
-	if (r == 0)
-		r = write_all(fd, (const char *)&b, sizeof(b) - sizeof(b.members) - sizeof(b.errors));
-	raw_close(fd);
-	if (r == 0)
-		r = reach_link(n, temp, path);
-	(void)reach_unlink(n, temp);
-	return r;
-}
-
-/* Is what is there this socket's? A machine that started anew counts cookies anew. */
-static int is_ours(const struct network *n, uint64_t key, uint64_t inode)
-{
-	struct box_pin p;
-	int r = box_hold(n, key, &p);
-
-	if (r < 0)
-		return r;
-	r = p.b->inode == inode && p.b->made_ns <= boot_ns();
-	box_drop(&p);
-	return r;
-}
-
-int mailbox_make(struct network *n, uint64_t key, int doorbell, uint64_t inode, uint32_t host, enum port_family family)
-{
-	char leaf[REACH_LEAF_MAX];
-	int r = is_ours(n, key, inode);
-
-	if (r == 1)
-		return 0;
-	if (r == 0 || r == -EUCLEAN)
-		mailbox_unlink(n, key);
-	/* The doorbell first: a mailbox without one is a leftover, and may be removed by anybody. */
-	box_path(key, "", leaf);
-	r = reach_bind(n, doorbell, leaf);
-	if (r == -EADDRINUSE && probe(n, key) == 0) {
-		mailbox_unlink(n, key);
-		r = reach_bind(n, doorbell, leaf);
-	}
-	if (r < 0 && r != -EINVAL && r != -EADDRINUSE) /* another thread was faster */
-		return r;
-	r = make_file(n, key, inode, host, family);
-	return r == -EEXIST ? 0 : r;
-}
-
-bool mailbox_leaf_parse(const char *leaf, uint64_t *ret_key)
-{
-	const char *s = leaf + 1;
-
-	return leaf[0] == 'u' && text_take_u64(&s, 16, ret_key) && s == leaf + 17 && (*s == '\0' || *s == '.');
-}
-
-bool mailbox_tidy(const struct network *n, int dir, const char *leaf)
-{
-	uint64_t key;
-
-	if (!mailbox_leaf_parse(leaf, &key))
-		return false;
-	if (probe(n, key) == 0) {
-		(void)raw_unlinkat(dir, leaf, 0);
-		box_forget(key);
-	}
-	return true;
 }
