@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define RAW_INLINE
 #include "../tests/net2/calls.h"
+#include "measure.h"
 
 #define ROUNDS 7
 #define CHEAP 300000
@@ -28,16 +28,7 @@ static const char *const names[N] = {"getpid",	    "read of 1 octet",	   "socket
 
 static double now_ns(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
+	return now_s() * 1e9;
 }
 
 static int measure(double ret[N])
@@ -124,13 +115,6 @@ static void child(const char *berth, const char *self, double ret[N])
 	}
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 int main(int argc, char **argv)
 {
 	static double v[2][N][ROUNDS];
@@ -158,10 +142,10 @@ int main(int argc, char **argv)
 		}
 	printf("%-24s %10s %10s %8s   %10s %10s\n", "past libc, median ns", "kernel", "berth", "ratio", "best", "best");
 	for (int i = 0; i < N; i++) {
-		qsort(v[0][i], ROUNDS, sizeof(double), by_value);
-		qsort(v[1][i], ROUNDS, sizeof(double), by_value);
-		printf("%-24s %10.0f %10.0f %8.2f   %10.0f %10.0f\n", names[i], v[0][i][ROUNDS / 2],
-		       v[1][i][ROUNDS / 2], v[1][i][ROUNDS / 2] / v[0][i][ROUNDS / 2], v[0][i][0], v[1][i][0]);
+		double kernel = median(v[0][i], ROUNDS), berth = median(v[1][i], ROUNDS); /* sorted: [0] is the best */
+
+		printf("%-24s %10.0f %10.0f %8.2f   %10.0f %10.0f\n", names[i], kernel, berth, berth / kernel,
+		       v[0][i][0], v[1][i][0]);
 	}
 	snprintf(rm, sizeof(rm), "rm -rf %s", dir);
 	return system(rm) != 0;
