@@ -6,7 +6,7 @@ PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
 
 help: ## what each word does
-	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
 build: deps-build ## build/src/cli/berth and the library it preloads
 	@tools/setup.sh build

@@ -12,7 +12,9 @@ tests=true
 pkg-config --exists cmocka 2>/dev/null || tests=false
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-echo "setting up $1 (tests: $tests)"
+what="without the tests: there is no libcmocka-dev"
+[ $tests = false ] || what="with the tests"
+echo "setting up $1, $what; then compiling, about half a minute"
 if ! meson setup "$1" -Dtests=$tests -Dbench=$tests >"$log" 2>&1; then
 	cat "$log" >&2
 	exit 1

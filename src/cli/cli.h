@@ -121,8 +121,6 @@ int cli_usage(struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int cli_usage_at(struct cli *cli, const char *text, const struct port_parse_error *e);
 /* Print root, two spaces' indent, and give it back. Returns CLI_OK, or CLI_FAILED out of memory. */
 int cli_json(struct cli *cli, json_t *root);
-/* Where somebody asks about UDP: it is not berth's yet (SETTLED 16), and saying nothing would mislead. */
-void cli_udp_note(struct cli *cli, bool udp);
 /* A JSON string whatever the octets are. */
 json_t *cli_json_text(const char *s);
 /* Control characters become '?', in place. Returns s. */

@@ -176,7 +176,6 @@ static int run(struct cli *cli)
 			return r;
 		f.has_ports = true;
 		f.ports = e.ports;
-		cli_udp_note(cli, e.has_proto && e.proto == PORT_UDP);
 		f.has_proto = e.has_proto;
 		f.proto = e.proto;
 		f.has_addr = e.has_addr;

@@ -67,7 +67,6 @@ static int say_free(struct cli *cli, const struct port_endpoint *e, const struct
 	else
 		cli_say(cli, "%s is free on host %s\n",
 			cli_port(e->ports.first, e->has_proto ? e->proto : PORT_TCP, port), cli->host_name);
-	cli_udp_note(cli, e->has_proto && e->proto == PORT_UDP);
 	if (!missing && !cli->host_given)
 		hint_other_hosts(cli, *f);
 	return CLI_NO;

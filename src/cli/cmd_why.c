@@ -158,7 +158,6 @@ static int run(struct cli *cli)
 		return r;
 	if (listen && want.proto == PORT_UDP)
 		return cli_usage(cli, "UDP does not listen: leave --listen out");
-	cli_udp_note(cli, want.proto == PORT_UDP);
 	if (!port_addr_is4(&want.addr) || (want.flags & PORT_V6ONLY))
 		want.family = PORT_FAMILY_6;
 	if (want.family == PORT_FAMILY_6 && !address && !e.has_addr)

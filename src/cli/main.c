@@ -25,7 +25,7 @@ static void general_help(FILE *out)
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
 		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n"
-	      "A network has hosts; a host has an address and all 65,536 TCP ports. Without -n and -H\n"
+	      "A network has hosts; a host has an address and all 65,536 TCP and UDP ports. Without -n and -H\n"
 	      "the network is 'default' and the host 'local'. Nothing outside berth is touched.\n"
 	      "\n"
 	      "Examples:\n"

@@ -160,14 +160,6 @@ char *cli_clean(char *s)
 	return s;
 }
 
-void cli_udp_note(struct cli *cli, bool udp)
-{
-	if (udp)
-		cli_warn(
-			cli,
-			"berth does not carry UDP yet: programs use the machine's own UDP ports, which are not shown here");
-}
-
 const char *cli_port(uint16_t port, enum port_proto proto, char s[16])
 {
 	snprintf(s, 16, "%u/%s", port, proto == PORT_UDP ? "udp" : "tcp");

@@ -118,6 +118,7 @@ expect "a signal sent to berth reaches the program" "'$berth' run -- sh -c 'trap
 hold web 0.0.0.0 80 listen
 hold web :: 8080 listen
 hold web ::1 8081 v6only listen
+hold web 0.0.0.0 53 udp
 hold db 127.0.0.1 5432 reuseaddr listen
 golden ls ls
 golden ls-host ls -H db
@@ -134,6 +135,11 @@ golden why-json why web:80 --json
 golden why-dual why 0.0.0.0:8080 -H web --listen
 golden why-free why 81 -H web
 golden why-flags why 5432 -H db --address 127.0.0.1 --reuseaddr --listen
+golden ls-udp ls 53/udp
+golden who-udp who 53/udp -H web
+golden why-udp why 53 --udp -H web
+golden why-udp-free why 54/udp -H web
+golden refused-udp run -H web -- "$holder" 0.0.0.0 53 udp
 golden why-not-local why 80 -H web --address 10.1.1.1
 golden refused run -H web -- "$holder" 0.0.0.0 80
 golden refused-quiet run -q -H web -- "$holder" 0.0.0.0 80
@@ -156,7 +162,7 @@ golden net-ls net ls
 golden net-busy net rm default
 # The columns stand under their titles.
 "$berth" ls >"$work/table"
-expect "columns are aligned" "awk 'NR==1{p=index(\$0,\"STATE\")} NR>1&&substr(\$0,p,9)!=\"listening\"{exit 1}' '$work/table'"
+expect "columns are aligned" "awk 'NR==1{p=index(\$0,\"STATE\")} NR>1&&substr(\$0,p)!~/^(listening|bound) /{exit 1}' '$work/table'"
 expect "no colour when not a terminal" "! grep -q \"\$(printf '\\033')\" '$work/table'"
 
 # --- and afterwards nothing is left ---

@@ -1,6 +1,6 @@
 /* tests/cli/holder.c: a program that takes a port and keeps it: holder ADDRESS PORT [OPTION...]
  *
- * Options: reuseaddr, reuseport, v6only, listen. Prints "ready" when it has the port, or the name of
+ * Options: udp, reuseaddr, reuseport, v6only, listen. Prints "ready" when it has the port, or the name of
  * the error and exits 3. Ends when its standard input does, so that no test has to kill it by name.
  */
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 {
 	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6};
 	struct sockaddr_in a4 = {.sin_family = AF_INET};
-	int one = 1, listens = 0, fd, six, r;
+	int one = 1, listens = 0, type = SOCK_STREAM, fd, six, r;
 	char c;
 
 	if (argc < 3)
@@ -30,7 +30,10 @@ int main(int argc, char **argv)
 	if (inet_pton(six ? AF_INET6 : AF_INET, argv[1], six ? (void *)&a6.sin6_addr : (void *)&a4.sin_addr) != 1)
 		return 2;
 	a4.sin_port = a6.sin6_port = htons((uint16_t)atoi(argv[2]));
-	fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM, 0);
+	for (int i = 3; i < argc; i++)
+		if (strcmp(argv[i], "udp") == 0)
+			type = SOCK_DGRAM;
+	fd = socket(six ? AF_INET6 : AF_INET, type, 0);
 	if (fd < 0)
 		return refused("socket");
 	for (int i = 3; i < argc; i++) {
