@@ -81,12 +81,33 @@ static void kernel(struct doctor *d)
 		found(d, "kernel", OK, "Linux %s", u.release);
 }
 
+/* May every user read the file? Programs that root starts and that give their rights away load it, too. */
+static bool for_everybody(const char *file)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (stat(file, &st) < 0 || !(st.st_mode & S_IROTH))
+		return false;
+	snprintf(path, sizeof(path), "%s", file);
+	for (char *slash = strrchr(path, '/'); slash && slash != path; slash = strrchr(path, '/')) {
+		*slash = '\0';
+		if (stat(path, &st) < 0 || !(st.st_mode & S_IXOTH))
+			return false;
+	}
+	return true;
+}
+
 static void library(struct doctor *d)
 {
 	char shim[PATH_MAX], what[PATH_MAX + 128] = "";
 
 	if (shim_file_find(shim, sizeof(shim), what, sizeof(what)) < 0)
 		found(d, "library", BAD, "%s", what);
+	else if (geteuid() == 0 && !for_everybody(shim))
+		found(d, "library", NOTE,
+		      "%s: other users cannot read it; what a server executes after it became another user goes past it",
+		      shim);
 	else
 		found(d, "library", OK, "%s", shim);
 }

@@ -346,9 +346,9 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 	case PORT_REASON_ALREADY_BOUND:
 		return "a socket is bound once, and keeps that port until it is closed [C3, 7]";
 	case PORT_REASON_NO_SUCH_HOST:
-		return "berth does not yet carry connections out of its network [S16]";
+		return "berth does not yet carry connections out of its network";
 	case PORT_REASON_LOCK_STOPPED:
-		return "a process was stopped (SIGSTOP, a debugger) while it changed the table, and it must finish first [S5]";
+		return "a process was stopped (SIGSTOP, a debugger) while it changed the table, and it must finish first";
 	default:
 		break;
 	}

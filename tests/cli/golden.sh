@@ -96,6 +96,12 @@ golden missing-network ls -n nosuch
 expect 'doctor says the same in JSON' '[ "$("$berth" doctor | wc -l)" = "$("$berth" doctor --json | grep -c "\"result\": ")" ]'
 expect 'doctor finds nothing bad where these tests pass' '! "$berth" doctor | grep "^bad"'
 expect 'doctor looks at what berth stands on' '[ "$("$berth" doctor | awk "{print \$2}" | tr "\n" " ")" = "kernel library folder second-net pidfd-getfd memory ptrace setuid liveness wmem-max somaxconn user-namespaces descriptors " ]'
+if [ "$(id -u)" = 0 ]; then
+	mkdir -p "$work/hidden/src/cli" "$work/hidden/src/shim"
+	cp "$berth" "$work/hidden/src/cli/" && cp "$(dirname "$berth")/../shim/libberth.so" "$work/hidden/src/shim/"
+	chmod 700 "$work/hidden"
+	expect 'doctor notes a library that other users cannot read' '"$work/hidden/src/cli/berth" doctor | grep -q "^note  library .*other users cannot read it"'
+fi
 golden version version
 
 # --- networks ---

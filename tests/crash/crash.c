@@ -674,6 +674,7 @@ int main(int argc, char **argv)
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", base);
 	if (system(cmd) != 0)
 		fprintf(stderr, "could not remove %s\n", base);
-	printf("%s\n", r == 0 ? "ok" : r == 77 ? "skipped" : "FAILED");
+	if (r != 77) /* the last line of a skipped test says why */
+		printf("%s\n", r == 0 ? "ok" : "FAILED");
 	return r;
 }
