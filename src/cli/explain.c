@@ -19,11 +19,12 @@ void explain_refusal(struct cli *cli, uint32_t host, const struct port_want *wan
 		     struct port_explanation *ret, struct port_holder *ret_holder, uint16_t *ret_near)
 {
 	struct network_lock lock;
+	int32_t pids[PROC_PIDS_MAX];
 	uint16_t near = 0;
 
 	*ret_holder = (struct port_holder){.age_us = NEVER_US};
 	if (r->by_valid)
-		proc_holder(NULL, &r->by, network_now_us(), ret_holder);
+		(void)proc_holder(NULL, NULL, &r->by, network_now_us(), ret_holder, pids);
 	if ((r->err == -EADDRINUSE || r->err == -EACCES) && network_lock(&cli->net, host, &lock) == 0) {
 		if (port_table_nearest_free(&lock.table, want, &near) < 0)
 			near = 0;

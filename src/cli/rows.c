@@ -189,8 +189,7 @@ void rows_get(struct rows *rows, size_t i, struct row *ret)
 	if (rows->now_us == 0)
 		read_sockets(rows);
 	*ret = (struct row){.host = c->host, .host_index = c->host_index, .claim = c->claim};
-	proc_holder(&rows->sockets, &c->claim, rows->now_us, &ret->holder);
-	ret->n_pids = proc_claim_pids(&rows->sockets, &c->claim, ret->pids);
+	ret->n_pids = proc_holder(&rows->sockets, &rows->known, &c->claim, rows->now_us, &ret->holder, ret->pids);
 	if (port_service_name(c->claim.port, (enum port_proto)c->claim.proto, rows->names, &s) == 0)
 		snprintf(ret->service, sizeof(ret->service), "%s", s.name);
 	cli_clean(ret->service);
