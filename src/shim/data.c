@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
+#include "shim/deaf.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
 #include "shim/gone.h"
@@ -37,7 +38,7 @@ static ssize_t unconnected(int fd, ssize_t n, size_t len)
 	struct tag t;
 	int e = errno;
 
-	if (n < 0 && e == EAGAIN && spin_ended(fd))
+	if (n < 0 && e == EAGAIN && deaf(fd))
 		return 0;
 	if (n == 0 && len)
 		return gone_read(fd);
@@ -134,6 +135,7 @@ EXPORT(ssize_t, recv, (int fd, void *buf, size_t len, int flags))
 
 	if (udp_mine(fd, &u))
 		return udp_recv(&u, buf, len, flags, NULL, NULL);
+	flags |= deaf(fd) ? MSG_DONTWAIT : 0;
 	if (spin_may(fd, flags))
 		return unconnected(fd, spin_recv(fd, buf, len, flags), len);
 	if (!odd(flags) || !ours(fd, &s, &t))
@@ -150,6 +152,7 @@ EXPORT(ssize_t, recvfrom, (int fd, void *buf, size_t len, int flags, struct sock
 
 	if (udp_mine(fd, &u))
 		return udp_recv(&u, buf, len, flags, sa, sa_len);
+	flags |= deaf(fd) ? MSG_DONTWAIT : 0;
 	if (!sa && spin_may(fd, flags))
 		return unconnected(fd, spin_recv(fd, buf, len, flags), len);
 	if ((!odd(flags) && !sa) || !ours(fd, &s, &t))
@@ -189,6 +192,7 @@ EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 
 	if (udp_mine(fd, &u))
 		return m ? udp_recvmsg(&u, m, flags) : shim_ret(-EFAULT);
+	flags |= deaf(fd) ? MSG_DONTWAIT : 0;
 	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t)) {
 		n = unconnected_msg(fd, shim_next()->recvmsg(fd, m, flags), m);
 		if (n >= 0 && m && m->msg_controllen)
@@ -275,15 +279,19 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int n)
 
 ssize_t sock_read(int fd, void *buf, size_t len)
 {
-	ssize_t n = spin_may(fd, 0) ? spin_read(fd, buf, len) : shim_next()->read(fd, buf, len);
+	ssize_t n;
 
+	if (deaf(fd))
+		n = shim_next()->recv(fd, buf, len, MSG_DONTWAIT);
+	else
+		n = spin_may(fd, 0) ? spin_read(fd, buf, len) : shim_next()->read(fd, buf, len);
 	return n > 0 ? n : unconnected(fd, n, len);
 }
 
 ssize_t sock_readv(int fd, const struct iovec *iov, int n)
 {
 	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)n};
-	ssize_t r = shim_next()->readv(fd, iov, n);
+	ssize_t r = deaf(fd) && n >= 0 ? shim_next()->recvmsg(fd, &m, MSG_DONTWAIT) : shim_next()->readv(fd, iov, n);
 
 	return r > 0 ? r : unconnected_msg(fd, r, &m);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <wordexp.h>
 
+#include "shim/deaf.h"
 #include "shim/resolve.h"
 
 #define ENV_ENTRIES_MAX 16384 /* 128 KiB of pointers */
@@ -66,6 +67,7 @@ static bool needs(char *const *env)
 {
 	const char *const *ours = shim_get() ? shim_env() : NULL;
 
+	deaf_share(); /* a flag, also in a child of vfork(): the new program has our sockets */
 	if (!ours || !ours[0] || strncmp(ours[0], preload_name, sizeof(preload_name) - 1))
 		return false;
 	if (count(env) > ENV_ENTRIES_MAX || merged_size(env) > PRELOAD_MAX)

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "shim/deaf.h"
 #include "shim/gone.h"
 #include "shim/udp.h"
 
@@ -61,8 +62,10 @@ static void look(int fd)
 		return;
 	if (t.flags & TAG_UDP)
 		fdset_add(fd);
-	else
+	else {
 		gone_mark(fd);
+		deaf_share(); /* whoever started us may read from it, too */
+	}
 }
 
 struct entry { /* struct linux_dirent64 */
@@ -85,8 +88,10 @@ void fdset_probe(void)
 	_Alignas(8) char buf[4096];
 	int dir = raw_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
-	if (__register_atfork && __register_atfork(NULL, NULL, forked, NULL) == 0)
+	if (__register_atfork && __register_atfork(deaf_share, NULL, forked, NULL) == 0)
 		forked();
+	else
+		deaf_share();
 	if (dir < 0) { /* no /proc: the first ones, then */
 		for (int fd = 0; fd < 256; fd++)
 			look(fd);

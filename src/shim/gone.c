@@ -6,6 +6,7 @@
  *
  *     peer closed, all was read   first write: taken (and lost, as on TCP); then EPIPE and SIGPIPE
  *     peer closed, unread data    ECONNRESET once, without a signal; then EPIPE and SIGPIPE
+ *     peer reads no more          taken (and lost), as long as it is there: deaf.c
  *     we shut writing             EPIPE and SIGPIPE
  *     connect() was refused       ECONNREFUSED once, without a signal; then EPIPE and SIGPIPE
  *     never connected             EPIPE and SIGPIPE (AF_UNIX: ENOTCONN)
@@ -44,6 +45,7 @@ void gone_forget(int fd)
 }
 
 static bool was_reset(struct shim *s, int fd, const struct tag *t);
+static short look(int fd);
 
 static void sigpipe(void)
 {
@@ -97,7 +99,8 @@ static ssize_t peer_gone(struct shim *s, int fd, struct tag *t, size_t len, bool
 		return broken(false); /* the signal is on its way: it has to be an error */
 	if (!len)
 		return 0;
-	cannot_send(fd, t);
+	if (look(fd) & POLLHUP)
+		cannot_send(fd, t);
 	if (t->flags & TAG_EXTRA && !extra_get(sock_cookie(fd), EXTRA_SNDBUF, &room))
 		room = SNDBUF_ESTABLISHED;
 	return room > 0 && len > (size_t)room ? room : (ssize_t)len;

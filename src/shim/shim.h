@@ -63,6 +63,7 @@ struct epoll_event;
 struct pollfd;
 struct iovec;
 struct timespec;
+struct timeval;
 struct ifaddrs;
 struct if_nameindex;
 #define SHIM_NEXT_LIST(X)                                                                                         \
@@ -114,6 +115,10 @@ struct if_nameindex;
 	X(int, epoll_pwait, (int, struct epoll_event *, int, int, const void *))                                  \
 	X(int, poll, (struct pollfd *, unsigned long, int))                                                       \
 	X(int, __poll_chk, (struct pollfd *, unsigned long, int, size_t))                                         \
+	X(int, ppoll, (struct pollfd *, unsigned long, const struct timespec *, const void *))                    \
+	X(int, __ppoll_chk, (struct pollfd *, unsigned long, const struct timespec *, const void *, size_t))      \
+	X(int, select, (int, void *, void *, void *, struct timeval *))                                           \
+	X(int, pselect, (int, void *, void *, void *, const struct timespec *, const void *))                     \
 	X(int, execve, (const char *, char *const *, char *const *))                                              \
 	X(int, execvpe, (const char *, char *const *, char *const *))                                             \
 	X(int, system, (const char *))                                                                            \

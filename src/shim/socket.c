@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "shim/deaf.h"
 #include "shim/gone.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
@@ -471,11 +472,10 @@ static int sock_shutdown(struct shim *s, int fd, struct tag *t, int how)
 	case SOCK_ACCEPTED:
 		if (gone_closed(s, fd, t))
 			return -ENOTCONN;
-		/* Not SHUT_RD alone: AF_UNIX would fail the peer's writes, where TCP says nothing on the wire. */
-		if (how == SHUT_RD) {
-			spin_end(fd);
-			break;
-		}
+		if (how == SHUT_RD)
+			return deaf_shut(fd, t);
+		if (deaf(fd))
+			how = SHUT_RDWR;
 		t->flags |= how == SHUT_RDWR ? TAG_SHUT_RD | TAG_SHUT_WR : TAG_SHUT_WR;
 		tag_set(fd, t);
 		if (!confined() && network_resets(&s->net))

@@ -192,48 +192,11 @@ static bool looked(int fd, void *buf, size_t len, int flags, int saved, ssize_t 
 	return true;
 }
 
-/* --- shutdown(SHUT_RD) ---
- * AF_UNIX's would fail the peer's writes, so it is not made; a receive that finds nothing is told of the end here.
- * By cookie, as the number may be another's by now; few sockets at a time, and only in this process. */
-#define ENDED_MAX 64
-static _Atomic uint64_t ended[ENDED_MAX];
-static _Atomic bool any_ended;
-
-void spin_end(int fd)
-{
-	atomic_store(&ended[(unsigned)fd % ENDED_MAX], sock_cookie(fd));
-	atomic_store(&any_ended, true);
-	spin_mark(fd);
-}
-
-bool spin_ended(int fd)
-{
-	uint64_t cookie;
-
-	if (!atomic_load_explicit(&any_ended, memory_order_relaxed))
-		return false;
-	cookie = atomic_load(&ended[(unsigned)fd % ENDED_MAX]);
-	return cookie && cookie == sock_cookie(fd);
-}
-
-static ssize_t recv_ended(int fd, void *buf, size_t len, int flags)
-{
-	int saved = errno;
-	ssize_t n = shim_next()->recv(fd, buf, len, flags | MSG_DONTWAIT);
-
-	if (n >= 0 || errno != EAGAIN)
-		return n;
-	errno = saved;
-	return 0;
-}
-
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags)
 {
 	int saved = errno;
 	ssize_t n;
 
-	if (spin_ended(fd))
-		return recv_ended(fd, buf, len, flags);
 	if (spin_skips(&receives))
 		return shim_next()->recv(fd, buf, len, flags);
 	n = shim_next()->recv(fd, buf, len, flags | MSG_DONTWAIT);
@@ -247,8 +210,6 @@ ssize_t spin_read(int fd, void *buf, size_t len)
 	int saved = errno;
 	ssize_t n;
 
-	if (spin_ended(fd))
-		return recv_ended(fd, buf, len, 0);
 	if (!len || spin_skips(&receives))
 		return shim_next()->read(fd, buf, len);
 	n = shim_next()->recv(fd, buf, len, MSG_DONTWAIT);

@@ -31,9 +31,6 @@ static inline bool spin_may(int fd, int flags)
 	       atomic_load_explicit(&spin_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1 &&
 	       !confined();
 }
-/* shutdown(SHUT_RD) was called on it: what is not there already will not be waited for. */
-void spin_end(int fd);
-bool spin_ended(int fd);
 /* As recv(2) and read(2). */
 ssize_t spin_recv(int fd, void *buf, size_t len, int flags);
 ssize_t spin_read(int fd, void *buf, size_t len);

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "shim/deaf.h"
 #include "shim/gone.h"
 #include "shim/spin.h"
 #include "shim/udp.h"
@@ -324,9 +325,10 @@ static int copied(int from, int to)
 		return to;
 	if (__builtin_expect(fdset_maybe(from), 0))
 		fdset_add(to);
-	if (gone_known(from))
+	if (gone_known(from)) {
 		gone_mark(to);
-	else if (gone_known(to))
+		deaf_share();
+	} else if (gone_known(to))
 		gone_forget(to);
 	return to;
 }
@@ -392,8 +394,10 @@ void udp_passed(const struct msghdr *m)
 					continue;
 				if (t.flags & TAG_UDP)
 					fdset_add(fd);
-				else
+				else {
 					gone_mark(fd);
+					deaf_share();
+				}
 			}
 		at += CMSG_ALIGN(c->cmsg_len);
 	}

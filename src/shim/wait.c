@@ -12,11 +12,21 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/select.h>
 #include <time.h>
 
+#include "shim/deaf.h"
 #include "shim/spin.h"
 
 static struct spinner waits = SPINNER_INIT;
+
+/* Of one that is shut for reading the kernel has to know, before it is asked. */
+static void tell_polled(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; deaf_any() && i < n; i++)
+		if (fds[i].events & (POLLIN | POLLRDNORM | POLLRDHUP))
+			deaf_tell(fds[i].fd);
+}
 
 static bool may_look(bool waits_at_all)
 {
@@ -83,6 +93,7 @@ EXPORT(int, epoll_wait, (int fd, struct epoll_event *events, int max, int timeou
 {
 	int n;
 
+	deaf_tell_all();
 	if (epoll_looked(fd, events, max, timeout_ms != 0, &n))
 		return n;
 	return shim_next()->epoll_wait(fd, events, max, timeout_ms);
@@ -92,6 +103,7 @@ EXPORT(int, epoll_pwait, (int fd, struct epoll_event *events, int max, int timeo
 {
 	int n;
 
+	deaf_tell_all();
 	if (!mask && epoll_looked(fd, events, max, timeout_ms != 0, &n))
 		return n;
 	return shim_next()->epoll_pwait(fd, events, max, timeout_ms, mask);
@@ -101,6 +113,7 @@ EXPORT(int, poll, (struct pollfd * fds, nfds_t n, int timeout_ms))
 {
 	int ready;
 
+	tell_polled(fds, n);
 	if (poll_looked(fds, n, timeout_ms != 0, &ready))
 		return ready;
 	return shim_next()->poll(fds, n, timeout_ms);
@@ -116,4 +129,31 @@ EXPORT(int, __poll_chk, (struct pollfd * fds, nfds_t n, int timeout_ms, size_t f
 	if (fds_octets / sizeof(*fds) < n)
 		return shim_next()->__poll_chk(fds, n, timeout_ms, fds_octets);
 	return shim_poll(fds, n, timeout_ms);
+}
+
+/* The others sleep at once: asked for shutdown(SHUT_RD) alone. */
+EXPORT(int, ppoll, (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask))
+{
+	tell_polled(fds, n);
+	return shim_next()->ppoll(fds, n, timeout, mask);
+}
+
+EXPORT(int, __ppoll_chk,
+       (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask, size_t fds_octets))
+{
+	tell_polled(fds, fds_octets / sizeof(*fds) < n ? 0 : n);
+	return shim_next()->__ppoll_chk(fds, n, timeout, mask, fds_octets);
+}
+
+EXPORT(int, select, (int n, fd_set *in, fd_set *out, fd_set *odd, struct timeval *timeout))
+{
+	deaf_tell_all();
+	return shim_next()->select(n, in, out, odd, timeout);
+}
+
+EXPORT(int, pselect,
+       (int n, fd_set *in, fd_set *out, fd_set *odd, const struct timespec *timeout, const sigset_t *mask))
+{
+	deaf_tell_all();
+	return shim_next()->pselect(n, in, out, odd, timeout, mask);
 }
