@@ -336,9 +336,11 @@ static int announce(const struct network *n, uint64_t key, struct box *b, bool w
 	uint64_t now = network_now_us();
 
 	if (b->bells != 0) {
+		bool sure = b->bells > atomic_load(&b->ringing); /* who is on its way may be killed there */
+
 		if (!was_empty && looks_dead(n, key, b, now))
 			return -ECONNREFUSED;
-		if (b->bells >= BELLS_MAX || now - b->rang_us < RERING_US)
+		if (b->bells >= BELLS_MAX || (sure && now - b->rang_us < RERING_US))
 			return 0;
 	}
 	b->bells++;

@@ -390,6 +390,7 @@ static void eight_senders(void)
 static void killed_senders(void)
 {
 	int fd = bound("127.0.0.1", 7200), c;
+	ssize_t last;
 
 	for (int i = 0; i < 40; i++) {
 		pid_t pid = fork();
@@ -415,7 +416,10 @@ static void killed_senders(void)
 	while (get(fd, 0) >= 0)
 		continue;
 	c = dial("127.0.0.1", 7200);
-	WANT(send(c, "after", 5, 0) == 5 && get(fd, 1000) == 5 && get(fd, 0) == -2);
+	WANT(send(c, "after", 5, 0) == 5);
+	/* The last one's datagram may be in, its sender killed before anybody was told of it. */
+	last = get(fd, 1000);
+	WANT((last == 5 || (last == 300 && get(fd, 1000) == 5)) && get(fd, 0) == -2);
 	close(c);
 	close(fd);
 }
