@@ -144,6 +144,8 @@ static void do_connect_bound(struct input *in)
 			want = -EADDRNOTAVAIL;
 	}
 	ASSERT(port_table_connect(&t, &c->ref, &c->w, &local, &peer, peer_port, 0, NULL) == want);
+	if (want == -EADDRNOTAVAIL && c->w.family == PORT_FAMILY_6 && port_addr_is4(&c->w.addr))
+		c->w.addr = local; /* one bound to ::ffff:0.0.0.0 keeps what it tried */
 	if (want < 0)
 		return;
 	c->w.addr = local;

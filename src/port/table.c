@@ -2,7 +2,7 @@
  *
  * Each call checks its arguments in the kernel's order (C3), asks the rules (conflict.c) or the
  * chooser (choose.c), and only then changes the structure (index.c). A call that fails has changed
- * nothing, but for -EUCLEAN, after which the caller repairs.
+ * nothing, but for -EUCLEAN, after which the caller repairs, and for keeps_what_it_tried().
  *
  * Always true of a table nobody scribbled on (port_table_check() verifies each)
  *   T1  a claim in use is a member of exactly one hold, its own place's, and a flow is in exactly one
@@ -530,23 +530,45 @@ static int tuple_free(struct port_table *t, const struct port_claim *c, struct p
 	return r == -ENOENT || r == 0 ? 0 : refuse(t, reterr, r, PORT_RULE_NONE, NIL);
 }
 
+/* A TCP socket of IPv6's that was bound to ::ffff:0.0.0.0: to Linux that was an address, so when connect()
+ * comes to nothing it does not take away again what connect() put in its place. */
+static bool keeps_what_it_tried(const struct port_claim *c)
+{
+	return c->proto == PORT_TCP && c->family == PORT_FAMILY_6 && port_addr_is4(&c->addr) &&
+	       port_addr_is_any(&c->addr);
+}
+
+static int keep_tried(struct port_table *t, uint32_t i, const struct port_addr *local)
+{
+	struct port_claim c = slot_at(t, i)->c;
+
+	c.addr = *local;
+	return index_change(t, i, &c);
+}
+
 static int connect_bound(struct port_table *t, uint32_t i, const struct port_addr *local, const struct port_addr *peer,
 			 uint16_t peer_port, struct port_refusal *reterr)
 {
 	struct port_claim c = slot_at(t, i)->c;
+	bool keeps = keeps_what_it_tried(&c);
 	int r;
 
 	if (c.proto == PORT_TCP && c.state != CLAIM_HELD)
 		return refuse(t, reterr, -EISCONN, PORT_RULE_ARGUMENT, i);
 	if (port_addr_is_any(&c.addr)) { /* R2: the wildcard becomes the address in use */
 		c.addr = *local;
-		c.flags |= c.proto == PORT_TCP ? PORT_COLLAPSED : 0;
+		c.flags |= c.proto == PORT_TCP && !keeps ? PORT_COLLAPSED : 0;
 	}
 	if (port_addr_is4(&c.addr) != port_addr_is4(peer))
 		return refuse(t, reterr, -EINVAL, PORT_RULE_ARGUMENT, NIL);
 	c.peer = *peer;
 	c.peer_port = peer_port;
 	r = tuple_free(t, &c, reterr);
+	if (r == -EADDRNOTAVAIL && keeps) {
+		int moved = keep_tried(t, i, local);
+
+		return moved < 0 ? refuse(t, reterr, moved, PORT_RULE_NONE, NIL) : r;
+	}
 	if (r < 0)
 		return r;
 	c.state = CLAIM_CONNECTED;

@@ -203,7 +203,9 @@ MUST_CHECK int port_table_unlisten(struct port_table *t, struct port_ref ref);
  * @local: the source address the flow uses (a wildcard collapses to it, R2); never a wildcard
  * @peer, @peer_port: port 0 is -ECONNREFUSED for TCP
  *
- * A bound claim takes over its four-tuple from a lingering claim (RFC 9293, MAY-2), as Linux does.
+ * A bound claim takes over its four-tuple from a lingering claim (RFC 9293, MAY-2), as Linux does. One of family 6
+ * that is bound to ::ffff:0.0.0.0 has @local as its address from then on, also when its four-tuple is in use. A
+ * caller that gives up then calls port_table_undo(), which gives back a port that bind() chose.
  *
  * Return: 0; -EADDRNOTAVAIL, four-tuple in use or (TCP) range full; -EAGAIN, (UDP) range full;
  * -EISCONN, TCP and connected already; -EINVAL; -ESTALE; -ENOBUFS; -EUCLEAN. UDP may connect again.

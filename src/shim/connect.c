@@ -220,6 +220,8 @@ static int claim_flow(struct shim *s, int fd, struct attempt *a, bool bound_befo
 		if (!bound_before)
 			a->ref = PORT_REF_NONE;
 		r = claim_port(s, a, &c);
+		if (r == -EADDRNOTAVAIL && bound_before)
+			give_up_claim(s, fd, a); /* a port that bind() chose is given back */
 		if (r < 0)
 			return r;
 		flow.tuple = (struct port_tuple){.proto = PORT_TCP, .local = a->source, .remote = a->peer};
@@ -290,6 +292,12 @@ static int refused(struct shim *s, int fd, struct attempt *a, bool bound, bool c
 	bool nonblocking = sock_nonblocking(fd);
 
 	if (bound) {
+		/* To Linux ::ffff:0.0.0.0 was an address: what connect() puts in its place stays. */
+		if (!claimed && t->family == PORT_FAMILY_6 && port_addr_is4(&a->want.addr) &&
+		    port_addr_is_any(&a->want.addr)) {
+			a->peer_port = a->peer_port ? a->peer_port : 1;
+			(void)!claim_port(s, a, &c);
+		}
 		give_up_claim(s, fd, a);
 	} else {
 		bool kept = (a->late & LATE_CODE) != LATE_NONE && !(a->late & LATE_PASSING);

@@ -56,7 +56,7 @@ struct sock {
 static struct sock socks[N_SOCKS];
 static struct port_table table;
 static struct rng rng;
-static uint64_t seed, n_ops, n_compared, n_linger, n_forgotten;
+static uint64_t seed, n_ops, n_compared, n_linger, n_forgotten, n_kept, n_given_back;
 static bool sequence_over, may_forget[N_PORTS];
 static uint16_t base;
 static bool trace;
@@ -196,6 +196,10 @@ static bool may_bind(const struct sock *s)
 {
 	return s->fd >= 0 && !s->connected; /* a bound one too: EINVAL is an answer */
 }
+static bool is_new(const struct sock *s)
+{
+	return s->fd >= 0 && s->proto == PORT_TCP && s->ref.generation == 0;
+}
 static bool may_listen(const struct sock *s)
 {
 	return s->fd >= 0 && s->proto == PORT_TCP && !s->connected;
@@ -207,6 +211,12 @@ static bool is_listener(const struct sock *s)
 static bool may_connect(const struct sock *s)
 {
 	return s->fd >= 0 && s->proto == PORT_TCP && !s->listening && !s->connected;
+}
+static bool has_chosen(const struct sock *s)
+{
+	struct port_claim c;
+
+	return may_connect(s) && port_table_get(&table, s->ref, &c) == 0 && c.flags & PORT_CHOSEN;
 }
 static bool is_udp(const struct sock *s)
 {
@@ -256,6 +266,35 @@ static void op_open(void)
 	    s->dev);
 }
 
+/* Linux 6.18 may forget that a port was bound by hand, when a socket comes to an address by connect() or
+ * accept() where another is that had the port by connect() alone: when one of them leaves. */
+static void note_forgotten(uint16_t port, const struct port_addr *a)
+{
+	struct port_claim c;
+	struct port_ref ref;
+	uint32_t i = 0;
+
+	if (port < base || port >= base + N_PORTS)
+		return;
+	while (port_table_next(&table, &i, &ref, &c))
+		if (c.proto == PORT_TCP && c.port == port && c.flags & PORT_AUTOBOUND && port_addr_equal(&c.addr, a))
+			may_forget[port - base] = true;
+}
+
+/* The two answers of a kernel that forgot: a port bound by hand is chosen by connect(); a socket with SO_REUSEPORT is
+ * refused that the port's memory would let in (D3). They do not have the same sockets any more. */
+static bool has_forgotten(const struct sock *s, uint16_t port, int kernel, int heart)
+{
+	bool chosen = kernel == 0 && heart == -EADDRNOTAVAIL && s->ref.generation == 0;
+	bool refused = kernel == EADDRINUSE && heart == 0 && s->flags & PORT_REUSEPORT;
+
+	if (s->proto != PORT_TCP || !(chosen || refused) || port < base || port >= base + N_PORTS ||
+	    !may_forget[port - base])
+		return false;
+	n_forgotten++;
+	return sequence_over = true;
+}
+
 /* The kernel chose; would the heart have? */
 static int same_choice(struct sock *s, struct port_want *w, int kernel, struct port_refusal *why)
 {
@@ -275,18 +314,17 @@ static int same_choice(struct sock *s, struct port_want *w, int kernel, struct p
 	return r;
 }
 
-static void op_bind(void)
+static void bind_to(int i, struct port_addr a, uint16_t port)
 {
-	int i = pick(may_bind), kernel, heart;
+	int kernel, heart;
 	struct sock *s = &socks[i];
 	struct sockaddr_storage ss;
 	struct port_refusal why = {0};
 
-	if (i < 0)
+	/* An address that was bound and whose port was given back locks the socket's next one, too. */
+	if (s->proto == PORT_TCP && s->has_bound && s->ref.generation == 0 && !port_addr_is_any(&s->bound) &&
+	    port_addr_is_any(&a))
 		return;
-	struct port_addr a = draw_addr(s->family);
-	uint64_t k = rng_range(&rng, 0, 19);
-	uint16_t port = k == 0 ? 0 : (uint16_t)(base + (k < 15 ? k % 4 : k % N_PORTS));
 	struct port_want w = want_of(s, &a, port);
 	socklen_t len = to_sockaddr(s->family, &a, port, &ss);
 	char text[PORT_ENDPOINT_STR_MAX];
@@ -299,6 +337,8 @@ static void op_bind(void)
 		name_of(s->fd, &port);
 		say("  got port %u\n", port);
 	}
+	if (has_forgotten(s, port, kernel, heart))
+		return;
 	compare("bind", i, kernel, heart, &why);
 	if (kernel == 0 && s->fd >= 0) {
 		s->has_bound = true;
@@ -306,6 +346,18 @@ static void op_bind(void)
 		if (!port_addr_is4(&a) && !port_addr_is_any(&a))
 			s->flags |= PORT_V6ONLY; /* Linux sets it, and it stays */
 	}
+}
+
+static void op_bind(void)
+{
+	int i = pick(may_bind);
+
+	if (i < 0)
+		return;
+	struct port_addr a = draw_addr(socks[i].family);
+	uint64_t k = rng_range(&rng, 0, 19);
+
+	bind_to(i, a, k == 0 ? 0 : (uint16_t)(base + (k < 15 ? k % 4 : k % N_PORTS)));
 }
 
 static void op_flags(void)
@@ -338,6 +390,7 @@ static void op_listen(void)
 		return;
 	struct port_addr any = s->family == PORT_FAMILY_4 ? PORT_ADDR_ANY4 : PORT_ADDR_ANY6;
 	struct port_want w = want_of(s, s->has_bound ? &s->bound : &any, 0);
+	struct port_claim c;
 	uint16_t port;
 
 	say("listen(%d)\n", i);
@@ -348,6 +401,8 @@ static void op_listen(void)
 		say("  got port %u\n", port);
 	}
 	heart = port_table_listen(&table, &s->ref, &w, 0, &why);
+	if (port_table_get(&table, s->ref, &c) == 0 && has_forgotten(s, c.port, kernel, heart))
+		return;
 	compare("listen", i, kernel, heart, &why);
 	if (kernel == 0)
 		s->listening = true;
@@ -360,32 +415,44 @@ static struct port_addr source_for(const struct port_addr *to)
 	return *to;
 }
 
-/* A client to a listener, and the child at once accepted. */
-/* Linux 6.18 may forget that a port was bound by hand, when a socket that comes to an address by connect() or
- * accept() finds there another that had the port by connect() alone: when one of them leaves, its choice
- * of a port for a connect() may fall on this one. Which ports that may have happened to: */
-static void note_forgotten(void)
+static bool is_mapped_wildcard(const struct sock *s)
 {
-	struct port_claim c, d;
-	struct port_ref ref;
-	uint32_t i = 0;
-
-	while (port_table_next(&table, &i, &ref, &c)) {
-		uint32_t j = 0;
-
-		if (c.proto != PORT_TCP || c.flags & PORT_AUTOBOUND || c.port < base || c.port >= base + N_PORTS ||
-		    !(c.flags & PORT_COLLAPSED || c.state == CLAIM_ACCEPTED))
-			continue;
-		while (port_table_next(&table, &j, &ref, &d))
-			if (d.proto == PORT_TCP && d.port == c.port && d.flags & PORT_AUTOBOUND &&
-			    port_addr_equal(&c.addr, &d.addr))
-				may_forget[c.port - base] = true;
-	}
+	return s->family == PORT_FAMILY_6 && s->has_bound && port_addr_is4(&s->bound) && port_addr_is_any(&s->bound);
 }
 
-static void op_connect(void)
+/* A connect() that was refused its four-tuple. */
+static void after_refusal(struct sock *s, const struct port_addr *local)
 {
-	int i = pick(may_connect), l = pick(is_listener), child = pick(is_free), kernel, heart;
+	struct port_owner nobody = {0};
+	int r;
+
+	if (is_mapped_wildcard(s)) { /* it keeps the address it tried */
+		s->bound = *local;
+		n_kept++;
+	}
+	if (s->ref.generation == 0)
+		return;
+	r = port_table_undo(&table, s->ref, false, &nobody, 0);
+	if (r < 0)
+		die("undo");
+	if (r == 0)
+		return;
+	s->ref = PORT_REF_NONE; /* bind() had chosen the port: Linux gives it back */
+	n_given_back++;
+}
+
+static bool is_flowing(const struct port_tuple *tuple)
+{
+	struct port_claim c;
+	struct port_ref ref;
+
+	return port_demux_flow(&table, tuple, &ref) == 0 && port_table_get(&table, ref, &c) == 0 &&
+	       c.state != CLAIM_LINGER;
+}
+
+static void connect_to(int i, int l)
+{
+	int child = pick(is_free), kernel, heart;
 	struct sock *s = &socks[i], *srv = &socks[l];
 	struct sockaddr_storage ss;
 	struct port_refusal why = {0};
@@ -417,11 +484,10 @@ static void op_connect(void)
 	if (port_table_get(&table, s->ref, &lc) == 0 && lc.port == port && port_addr_equal(&local, &to))
 		return; /* it would connect to itself */
 	if (port_table_get(&table, s->ref, &lc) == 0) {
+		struct port_tuple ours = {PORT_TCP, local, to, lc.port, port};
 		struct port_tuple theirs = {PORT_TCP, to, local, port, lc.port};
-		struct port_ref old;
 
-		if (port_demux_flow(&table, &theirs, &old) == 0 && port_table_get(&table, old, &lc) == 0 &&
-		    lc.state != CLAIM_LINGER)
+		if (is_flowing(&theirs) && !is_flowing(&ours))
 			return; /* the old child would answer the SYN: the wire's business, not the ports' */
 	}
 	say("connect(%d) to %d at %s\n", i, l, port_endpoint_print(&to, port, text));
@@ -444,24 +510,16 @@ static void op_connect(void)
 		say("  from port %u\n", my_port);
 		w.range = (struct port_range){my_port, my_port};
 	}
+	if (port_table_get(&table, s->ref, &lc) == 0)
+		note_forgotten(lc.port, &local);
 	heart = port_table_connect(&table, &s->ref, &w, &local, &to, port, 0, &why);
-	if (kernel == 0 && heart == -EADDRNOTAVAIL && s->ref.generation == 0 && my_port >= base &&
-	    my_port < base + N_PORTS && may_forget[my_port - base]) {
-		n_forgotten++;
-		sequence_over = true;
+	if (kernel == 0 && has_forgotten(s, my_port, kernel, heart))
 		return;
-	}
 	compare("connect", i, kernel, heart, &why);
-	/* Linux leaves the address it tried on a socket that was bound to ::ffff:0.0.0.0 (docs/known-gaps.md): it goes. */
-	if (kernel != 0 && s->family == PORT_FAMILY_6 && s->has_bound && port_addr_is4(&s->bound) &&
-	    port_addr_is_any(&s->bound)) {
-		if (s->ref.generation != 0 && port_table_release(&table, s->ref) < 0)
-			die("release");
-		close(s->fd);
-		s->fd = -1;
-	}
-	if (kernel != 0)
+	if (kernel != 0) {
+		after_refusal(s, &local);
 		return;
+	}
 	/* The connection may have gone to a sibling of srv (SO_REUSEPORT, or a more specific listener). */
 	for (l = 0; l < N_SOCKS; l++) {
 		struct sock *c = &socks[child];
@@ -485,10 +543,72 @@ static void op_connect(void)
 		heart = port_table_accept(&table, socks[l].ref, &to, &local, my_port, &nobody, 0, &c->ref);
 		say("  accepted by %d as %d\n", l, child);
 		compare("accept", l, 0, heart, NULL);
-		note_forgotten();
+		note_forgotten(port, &to);
 		return;
 	}
 	die("nobody could accept");
+}
+
+static void op_connect(void)
+{
+	int i = pick(may_connect);
+
+	connect_to(i, pick(is_listener));
+}
+
+/* Another address of that port: free, unless somebody holds the wildcard. */
+static void bind_beside(const struct port_claim *flow)
+{
+	int i = pick(is_new);
+
+	if (i >= 0 && (socks[i].family == PORT_FAMILY_6 || port_addr_is4(&flow->addr)))
+		bind_to(i, port_addr_is4(&flow->addr) ? v4b : v6b, flow->port);
+}
+
+/* From a port that has a flow to where that goes: a four-tuple in use. */
+static void op_connect_again(void)
+{
+	int i = pick(may_connect), l = pick(is_listener);
+	struct port_claim mine, flow, lc;
+	struct port_ref ref;
+	uint32_t at = 0;
+
+	if (i < 0)
+		return;
+	while (port_table_next(&table, &at, &ref, &flow)) {
+		if (flow.proto != PORT_TCP || flow.state != CLAIM_CONNECTED ||
+		    (socks[i].family == PORT_FAMILY_4 && !port_addr_is4(&flow.addr)))
+			continue;
+		if (socks[i].ref.generation == 0) /* the wildcard; of an IPv6 socket ::ffff:0.0.0.0 */
+			bind_to(i, port_addr_is4(&flow.addr) ? PORT_ADDR_ANY4 : PORT_ADDR_ANY6, flow.port);
+		if (sequence_over)
+			return;
+		if (port_table_get(&table, socks[i].ref, &mine) < 0 || mine.port != flow.port)
+			continue;
+		for (int k = 0; k < N_SOCKS; k++, l = (l + 1) % N_SOCKS)
+			if (l >= 0 && is_listener(&socks[l]) && port_table_get(&table, socks[l].ref, &lc) == 0 &&
+			    lc.port == flow.peer_port) {
+				connect_to(i, l);
+				bind_beside(&flow);
+				return;
+			}
+	}
+}
+
+/* A port that bind() chose, shared, and the same four-tuple from both who have it. */
+static void op_connect_chosen(void)
+{
+	int i = pick(has_chosen), j = pick(is_new), l = pick(is_listener);
+	struct port_claim c;
+
+	if (i < 0 || j < 0 || l < 0 || socks[j].family != socks[i].family ||
+	    port_table_get(&table, socks[i].ref, &c) < 0)
+		return;
+	bind_to(j, c.addr, c.port);
+	if (!sequence_over)
+		connect_to(j, l);
+	if (!sequence_over)
+		connect_to(i, l);
 }
 
 static void op_udp(void)
@@ -658,8 +778,10 @@ static void new_sequence(void)
 
 static void run(uint64_t ops)
 {
-	static void (*const op[])(void) = {op_open,    op_open,	   op_bind,    op_bind,	 op_bind,  op_listen, op_listen,
-					   op_connect, op_connect, op_connect, op_flags, op_close, op_close,  op_udp};
+	static void (*const op[])(void) = {op_open,    op_open,	   op_bind,	     op_bind,
+					   op_bind,    op_listen,  op_listen,	     op_connect,
+					   op_connect, op_connect, op_connect_again, op_connect_chosen,
+					   op_flags,   op_close,   op_close,	     op_udp};
 
 	for (n_ops = 0; n_ops < ops; n_ops++) {
 		if (n_ops % OPS_PER_SEQUENCE == 0)
@@ -706,8 +828,9 @@ int main(int argc, char **argv)
 		die("memory");
 	new_namespace();
 	run(ops);
-	printf("diff_kernel: %llu answers compared, 0 differences, %llu connections left in TIME_WAIT, %llu ports Linux forgot\n",
-	       (unsigned long long)n_compared, (unsigned long long)n_linger, (unsigned long long)n_forgotten);
+	printf("diff_kernel: %llu answers compared, 0 differences, %llu connections left in TIME_WAIT, %llu addresses kept, %llu ports given back, %llu Linux forgot\n",
+	       (unsigned long long)n_compared, (unsigned long long)n_linger, (unsigned long long)n_kept,
+	       (unsigned long long)n_given_back, (unsigned long long)n_forgotten);
 	free(memory);
 	return 0;
 }

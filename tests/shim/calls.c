@@ -1195,6 +1195,62 @@ static void ports_given_back(void)
 	close(l);
 }
 
+/* To Linux ::ffff:0.0.0.0 is an address: the one that a failed connect() put in its place stays. */
+static void addresses_kept(void)
+{
+	int l = listener4("127.0.0.1", 7986), a = tcp6(), b = tcp4();
+	union addr un = {.sa = {.sa_family = AF_UNSPEC}};
+
+	section("kept");
+	say("bind to a mapped wildcard", do_bind(a, "::ffff:0.0.0.0", 7987));
+	say("it holds all", do_bind(b, "127.0.0.2", 7987));
+	say("refused", do_connect(a, "::ffff:127.0.0.1", 7989));
+	names("refused", a);
+	say("it holds one", do_bind(b, "127.0.0.2", 7987));
+	say("connects", do_connect(a, "::ffff:127.0.0.1", 7986));
+	names("connected", a);
+	say("AF_UNSPEC", connect(a, &un.sa, sizeof(un.in)));
+	names("undone", a);
+	close(a);
+	close(b);
+	a = tcp6();
+	nonblock(a);
+	do_bind(a, "::ffff:0.0.0.0", 7987);
+	say("non-blocking, refused", do_connect(a, "::ffff:127.0.0.1", 7989));
+	names("not told yet", a);
+	say("connect tells", do_connect(a, "::ffff:127.0.0.1", 7989));
+	names("told", a);
+	close(a);
+	a = tcp6();
+	b = tcp4();
+	set(a, SOL_SOCKET, SO_REUSEADDR, 1);
+	set(b, SOL_SOCKET, SO_REUSEADDR, 1);
+	do_bind(b, "127.0.0.1", 7988);
+	do_connect(b, "127.0.0.1", 7986);
+	say("bind beside a flow", do_bind(a, "::ffff:0.0.0.0", 7988));
+	say("its four", do_connect(a, "::ffff:127.0.0.1", 7986));
+	names("refused its four", a);
+	close(b);
+	b = tcp4();
+	say("it holds one", do_bind(b, "127.0.0.2", 7988));
+	close(a);
+	close(b);
+	a = tcp4();
+	b = tcp4();
+	set(a, SOL_SOCKET, SO_REUSEADDR, 1);
+	set(b, SOL_SOCKET, SO_REUSEADDR, 1);
+	do_bind(a, "127.0.0.1", 0);
+	say("share a chosen port", do_bind(b, "127.0.0.1", port_of(a)));
+	say("and connect", do_connect(b, "127.0.0.1", 7986));
+	say("its four", do_connect(a, "127.0.0.1", 7986));
+	names("refused its four", a);
+	say("the chosen port is given back", do_bind(a, "127.0.0.1", 7987));
+	names("bound again", a);
+	close(a);
+	close(b);
+	close(l);
+}
+
 /* A listener that was shut down is a socket like any other. */
 static void listening_again(void)
 {
@@ -1262,6 +1318,7 @@ int main(int argc, char **argv)
 	inheritance();
 	disconnects();
 	ports_given_back();
+	addresses_kept();
 	listening_again();
 	self_connect();
 	return 0;

@@ -351,6 +351,45 @@ static void tcp_goes_back_to_what_bind_left(void **state)
 	assert_true(port_table_check(&t));
 }
 
+/* To Linux ::ffff:0.0.0.0 was an address and no wildcard: what connect() put in its place stays there. */
+static void a_mapped_wildcard_keeps_the_address_it_was_used_on(void **state)
+{
+	struct port_want w = want("10.0.0.1", 5000, A), mapped = six(want("0.0.0.0", 5000, A)),
+			 v4 = want("0.0.0.0", 5001, A);
+	struct port_addr local = addr("10.0.0.1"), peer = addr("10.0.0.9");
+	struct port_owner o = {.inode = 77, .cookie = 78};
+	struct port_table t;
+	struct port_claim c;
+	struct port_ref first, ref, other;
+
+	(void)state;
+	fresh(&t);
+	/* refused for its four-tuple */
+	assert_int_equal(bind_(&t, w, &first), 0);
+	assert_int_equal(port_table_connect(&t, &first, &w, &local, &peer, 80, 0, NULL), 0);
+	assert_int_equal(bind_(&t, mapped, &ref), 0);
+	assert_int_equal(bind_(&t, want("10.0.0.2", 5000, 0), NULL), -EADDRINUSE);
+	assert_int_equal(port_table_connect(&t, &ref, &mapped, &local, &peer, 80, 0, NULL), -EADDRNOTAVAIL);
+	assert_true(port_table_check(&t));
+	assert_int_equal(port_table_get(&t, ref, &c), 0);
+	assert_true(port_addr_equal(&c.addr, &local) && c.state == CLAIM_HELD && c.peer_port == 0);
+	assert_int_equal(bind_(&t, want("10.0.0.2", 5000, 0), &other), 0);
+	assert_int_equal(port_table_connect(&t, &ref, &mapped, &local, &peer, 81, 0, NULL), 0);
+	/* given up */
+	assert_int_equal(port_table_undo(&t, ref, false, &o, 9), 0);
+	assert_int_equal(port_table_get(&t, ref, &c), 0);
+	assert_true(port_addr_equal(&c.addr, &local) && c.state == CLAIM_HELD);
+	assert_int_equal(bind_(&t, six(want("::", 5000, PORT_V6ONLY)), NULL), 0);
+	/* an AF_INET socket has its wildcard again */
+	w.port = 5001;
+	assert_int_equal(bind_(&t, w, &first), 0);
+	assert_int_equal(port_table_connect(&t, &first, &w, &local, &peer, 80, 0, NULL), 0);
+	assert_int_equal(bind_(&t, v4, &ref), 0);
+	assert_int_equal(port_table_connect(&t, &ref, &v4, &local, &peer, 80, 0, NULL), -EADDRNOTAVAIL);
+	assert_int_equal(bind_(&t, want("10.0.0.2", 5001, 0), NULL), -EADDRINUSE);
+	assert_true(port_table_check(&t));
+}
+
 static void port_0_is_no_place(void **state)
 {
 	struct port_want w = want("0.0.0.0", 0, 0);
@@ -649,6 +688,7 @@ int main(void)
 		cmocka_unit_test(lingering_ends_in_its_own_order),
 		cmocka_unit_test(udp_connects_again_and_not_at_all),
 		cmocka_unit_test(tcp_goes_back_to_what_bind_left),
+		cmocka_unit_test(a_mapped_wildcard_keeps_the_address_it_was_used_on),
 		cmocka_unit_test(port_0_is_no_place),
 		cmocka_unit_test(every_port_of_a_range_is_found_and_then_it_is_full),
 		cmocka_unit_test(flows_share_a_port_between_destinations_only),
