@@ -1,6 +1,6 @@
 /* src/shim/data.c: the few calls of the data path that AF_UNIX would answer wrongly.
  *
- * read, write, send, recv, poll and epoll are the kernel's own. Only a flag or an address that means
+ * A stream's data is the kernel's own (read and write: udp_calls.c; before a sleep: spin.c, wait.c). Only a flag or an address that means
  * something on TCP and something else, or harm, on AF_UNIX brings a call here past its first line:
  *
  *     MSG_ERRQUEUE   AF_UNIX ignores it and returns data: EAGAIN, as there is never an error queued

@@ -4,8 +4,8 @@
  * also what programs do most, to files and streams, and to those it must cost nothing: one bit is tested.
  *
  * The bit is a hint. It is set where a descriptor can become a UDP socket: socket(), dup() and its
- * kin, a message with descriptors, the start of a program. It is never cleared by close(), which we do not
- * see; who finds it set asks the kernel (udp_check()), and clears it when the answer is no.
+ * kin, a message with descriptors, the start of a program. close() does not clear it, as not every
+ * close is seen; who finds it set asks the kernel (udp_check()), and clears it when the answer is no.
  *
  * A child of vfork() shares our memory and not our descriptors: what it finds out about its own says nothing of ours,
  * so only the process itself clears bits (fork()'s children are told apart by a handler, vfork()'s have none).

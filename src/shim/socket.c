@@ -9,7 +9,7 @@
  *     listen()   the claim listens; the socket is bound to the claim's path; listen(2); ready
  *     shutdown() of a listener: the claim stays held and no longer listens, as TCP's does
  *
- * close() is not ours: a claim whose socket is gone is found dead by the next who wants the port.
+ * close() does nothing for TCP: a claim whose socket is gone is found dead by the next who wants the port.
  */
 #include <string.h>
 #include <sys/un.h>
