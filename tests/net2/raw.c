@@ -26,27 +26,12 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#include "../checks.h"
 #include "calls.h"
 
-static int failures;
+_Atomic int failures;
 
-#define WANT(e)                                                                                \
-	do {                                                                                   \
-		if (!(e)) {                                                                    \
-			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno)); \
-			failures++;                                                            \
-			return;                                                                \
-		}                                                                              \
-	} while (0)
 #define FAILS(e, n) ((e) == -1 && errno == (n))
-
-static struct sockaddr_in at(const char *text, int port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-
-	inet_pton(AF_INET, text, &a.sin_addr);
-	return a;
-}
 
 static struct sockaddr *sa(struct sockaddr_in *a)
 {
@@ -756,10 +741,7 @@ static int crowd(int n)
 	return bad != 0;
 }
 
-static const struct check {
-	const char *name;
-	void (*run)(void);
-} checks[] = {
+static const struct check checks[] = {
 	{"a connection, both ends' addresses, flags", a_connection},
 	{"what is refused, and with which error", refusals},
 	{"pointers that lead nowhere", bad_pointers},
@@ -786,7 +768,7 @@ static const struct check {
 
 int main(int argc, char **argv)
 {
-	int ran = 0;
+	int ran;
 
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -796,14 +778,6 @@ int main(int argc, char **argv)
 		return crowd(atoi(argv[2]));
 	if (argc == 4 && !strcmp(argv[1], "fetch"))
 		return fetch(argv[2], atoi(argv[3]));
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int before = failures;
-
-		if (argc > 1 && !strstr(checks[i].name, argv[1]))
-			continue;
-		checks[i].run();
-		printf("%s: %s\n", failures == before ? "ok" : "FAIL", checks[i].name);
-		ran++;
-	}
+	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), argc > 1 ? argv[1] : NULL);
 	return ran == 0 || failures ? 1 : 0;
 }

@@ -2,29 +2,14 @@
 #ifndef BERTH_TESTS_LIFE_H
 #define BERTH_TESTS_LIFE_H
 
-#include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 
-extern _Atomic int life_failures;
+#include "../checks.h"
+
 extern bool life_under; /* under berth, and not natively */
 
-#define WANT(e)                                                                                \
-	do {                                                                                   \
-		if (!(e)) {                                                                    \
-			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno)); \
-			life_failures++;                                                       \
-			return;                                                                \
-		}                                                                              \
-	} while (0)
-
-struct check {
-	const char *name;
-	void (*run)(void);
-	bool under_only; /* has no native meaning */
-};
 extern const struct check life_limits[];
+extern const size_t n_life_limits;
 
 /* A listener on 127.0.0.1; port 0: any. Return: fd, -1. */
 int listener(int port);
@@ -33,7 +18,6 @@ int dial(int port);
 /* socket, bind, listen, getsockname, connect, accept, getpeername, send, recv, shutdown, close: what a pair of
  * programs does. Safe in signal handlers. Return: 0; the step that failed, and errno. */
 int cycle(void);
-int n_descriptors(void);
 /* Wait for a child. Return: its exit status, 128 + signal. */
 int reap(int pid);
 

@@ -523,15 +523,15 @@ static void sandboxes(void)
 }
 
 const struct check life_limits[] = {
-	{"few descriptors, little memory, no file may grow", limits, false},
-	{"a thread with 16 KiB of stack", small_stack, false},
-	{"a signal handler on a small stack of its own", small_signal_stack, false},
-	{"signal handlers that make the calls they interrupt", signal_handlers, false},
-	{"a signal interrupts accept and recv", interrupted, false},
-	{"threads, one socket in all hands, fork and vfork in between", threads, false},
-	{"a thread is cancelled in accept, in recv", cancelled, false},
-	{"exit while threads wait", exits, false},
-	{"handlers of fork and exit use sockets", fork_handlers, false},
-	{"seccomp sandboxes: the calls on data are libc's own", sandboxes, false},
-	{NULL, NULL, false},
+	{"few descriptors, little memory, no file may grow", limits},
+	{"a thread with 16 KiB of stack", small_stack},
+	{"a signal handler on a small stack of its own", small_signal_stack},
+	{"signal handlers that make the calls they interrupt", signal_handlers},
+	{"a signal interrupts accept and recv", interrupted},
+	{"threads, one socket in all hands, fork and vfork in between", threads},
+	{"a thread is cancelled in accept, in recv", cancelled},
+	{"exit while threads wait", exits},
+	{"handlers of fork and exit use sockets", fork_handlers},
+	{"seccomp sandboxes: the calls on data are libc's own", sandboxes},
 };
+const size_t n_life_limits = sizeof(life_limits) / sizeof(life_limits[0]);

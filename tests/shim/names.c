@@ -2,12 +2,10 @@
  *
  * Run by run_names.sh; the network also has a host "two", and a file `services` with the line
  * "berthly 7777/tcp". Each check reports under its own name; the first argument, when there is one, picks
- * the checks whose name contains it. --no-services: the machine has no /etc/services. --quiet: only failures
- * (a thread test runs the others with it).
+ * the checks whose name contains it. --no-services: the machine has no /etc/services.
  */
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
-#include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -22,16 +20,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static _Atomic int failures;
+#include "../checks.h"
 
-#define WANT(e)                                                                                \
-	do {                                                                                   \
-		if (!(e)) {                                                                    \
-			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno)); \
-			failures++;                                                            \
-			return;                                                                \
-		}                                                                              \
-	} while (0)
+_Atomic int failures;
 
 /* "4s:127.0.0.1:80 6d:::1:53": family, kind, address, port of each; "error N" when there is none. */
 static const char *list(const char *node, const char *service, int family, int type, int flags, char out[1024])
@@ -496,37 +487,19 @@ static void garbage(void)
 	WANT(ours > 10000);
 }
 
-/* --- afterwards --- */
-
-static int n_descriptors(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
-}
-
-static const struct check {
-	const char *name;
-	void (*run)(void);
-	bool alone; /* uses state that libc shares between threads, or ports */
-} checks[] = {
-	{"localhost and what ends in it", localhost_names, true},
-	{"the machine's own name leads to this host", machine_name, true},
-	{"names in .berth that nobody has do not exist", berth_does_not_leak, true},
-	{"getaddrinfo with every flag", every_flag, false},
-	{"addresses to names", reverse, true},
-	{"the list of hosts", list_of_hosts, true},
-	{"getaddrinfo_a", asynchronous, true},
-	{"names of ports", services, true},
-	{"names of ports without /etc/services", registry, true},
-	{"DNS messages", dns, false},
-	{"SRV: who listens on a service", srv, true},
-	{"DNS messages that were scribbled on", garbage, false},
+static const struct check checks[] = {
+	{"localhost and what ends in it", localhost_names},
+	{"the machine's own name leads to this host", machine_name},
+	{"names in .berth that nobody has do not exist", berth_does_not_leak},
+	{"getaddrinfo with every flag", every_flag},
+	{"addresses to names", reverse},
+	{"the list of hosts", list_of_hosts},
+	{"getaddrinfo_a", asynchronous},
+	{"names of ports", services},
+	{"names of ports without /etc/services", registry},
+	{"DNS messages", dns},
+	{"SRV: who listens on a service", srv},
+	{"DNS messages that were scribbled on", garbage},
 };
 
 static void *again(void *arg)
@@ -557,7 +530,7 @@ int main(int argc, char **argv)
 {
 	enum { N = 4 };
 	pthread_t th[N];
-	int ran = 0, before;
+	int ran, before;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 1 && !strcmp(argv[1], "--no-services")) {
@@ -567,15 +540,7 @@ int main(int argc, char **argv)
 	}
 	own_addresses();
 	before = n_descriptors();
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int failed = failures;
-
-		if (argc > 1 && !strstr(checks[i].name, argv[1]))
-			continue;
-		checks[i].run();
-		printf("%s: %s\n", failures == failed ? "ok" : "FAIL", checks[i].name);
-		ran++;
-	}
+	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), argc > 1 ? argv[1] : NULL);
 	if (argc == 1) {
 		int failed = failures;
 

@@ -30,26 +30,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "under.h"
+
 extern char **environ;
-static char network_dir[4096];
-static int failures;
-
-#define WANT(e)                                                                                \
-	do {                                                                                   \
-		if (!(e)) {                                                                    \
-			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno)); \
-			failures++;                                                            \
-			return;                                                                \
-		}                                                                              \
-	} while (0)
-
-static struct sockaddr_in at(const char *text, int port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-
-	inet_pton(AF_INET, text, &a.sin_addr);
-	return a;
-}
+_Atomic int failures;
+static const char *network_dir;
 
 static int listener(const char *text, int port, int option)
 {
@@ -77,18 +62,6 @@ static int dial(const char *text, int port)
 		return fd;
 	close(fd);
 	return -1;
-}
-
-static bool address_of(const char *name, char text[64], int family)
-{
-	struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM}, *ai;
-	bool ok;
-
-	if (getaddrinfo(name, NULL, &hints, &ai) != 0)
-		return false;
-	ok = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, 64, NULL, 0, NI_NUMERICHOST) == 0;
-	freeaddrinfo(ai);
-	return ok;
 }
 
 /* --- names --- */
@@ -1178,10 +1151,7 @@ static void files_cut_short_or_limited(void)
 	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
 }
 
-static const struct check {
-	const char *name;
-	void (*run)(void);
-} checks[] = {
+static const struct check checks[] = {
 	{"getaddrinfo finds the network's hosts", getaddrinfo_finds_hosts},
 	{"getaddrinfo leaves every other name to libc", getaddrinfo_leaves_the_rest},
 	{"gethostbyname, gethostbyaddr and their kin", gethostby_family},
@@ -1216,7 +1186,7 @@ static const struct check {
 
 int main(int argc, char **argv)
 {
-	int ran = 0;
+	int ran;
 
 	if (argc > 1 && !strcmp(argv[1], "--am-i-under"))
 		return am_i_under();
@@ -1224,17 +1194,9 @@ int main(int argc, char **argv)
 		return reach(argv[2], atoi(argv[3]));
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!getenv("BERTH_NETWORK_DIR"))
+	network_dir = getenv("BERTH_NETWORK_DIR");
+	if (!network_dir)
 		return 2;
-	snprintf(network_dir, sizeof(network_dir), "%s", getenv("BERTH_NETWORK_DIR"));
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int before = failures;
-
-		if (argc > 1 && !strstr(checks[i].name, argv[1]))
-			continue;
-		checks[i].run();
-		printf("%s: %s\n", failures == before ? "ok" : "FAIL", checks[i].name);
-		ran++;
-	}
+	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), argc > 1 ? argv[1] : NULL);
 	return ran == 0 || failures ? 1 : 0;
 }

@@ -28,39 +28,12 @@
 #include <time.h>
 #include <unistd.h>
 
-static char network_dir[4096], one4[64], two4[64], one6[64], two6[64];
-static int failures;
+#include "under.h"
+
+static char one4[64], two4[64], one6[64], two6[64];
+_Atomic int failures;
+static const char *network_dir;
 static char buf[70000];
-
-#define WANT(e)                                                                                \
-	do {                                                                                   \
-		if (!(e)) {                                                                    \
-			printf("    line %d: %s (errno %s)\n", __LINE__, #e, strerror(errno)); \
-			failures++;                                                            \
-			return;                                                                \
-		}                                                                              \
-	} while (0)
-
-union addr {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-};
-
-static socklen_t at(union addr *a, const char *text, int port)
-{
-	memset(a, 0, sizeof(*a));
-	if (strchr(text, ':')) {
-		a->in6.sin6_family = AF_INET6;
-		a->in6.sin6_port = htons((uint16_t)port);
-		inet_pton(AF_INET6, text, &a->in6.sin6_addr);
-		return sizeof(a->in6);
-	}
-	a->in.sin_family = AF_INET;
-	a->in.sin_port = htons((uint16_t)port);
-	inet_pton(AF_INET, text, &a->in.sin_addr);
-	return sizeof(a->in);
-}
 
 static int udp(int family)
 {
@@ -70,7 +43,7 @@ static int udp(int family)
 static int bound(const char *text, int port)
 {
 	union addr a;
-	socklen_t len = at(&a, text, port);
+	socklen_t len = addr(&a, text, port);
 	int fd = udp(a.sa.sa_family);
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){1 << 20}, sizeof(int));
@@ -83,7 +56,7 @@ static int bound(const char *text, int port)
 static int dial(const char *text, int port)
 {
 	union addr a;
-	socklen_t len = at(&a, text, port);
+	socklen_t len = addr(&a, text, port);
 	int fd = udp(a.sa.sa_family);
 
 	if (connect(fd, &a.sa, len) == 0)
@@ -95,7 +68,7 @@ static int dial(const char *text, int port)
 static ssize_t to(int fd, const void *octets, size_t n, const char *text, int port)
 {
 	union addr a;
-	socklen_t len = at(&a, text, port);
+	socklen_t len = addr(&a, text, port);
 
 	return sendto(fd, octets, n, 0, &a.sa, len);
 }
@@ -107,18 +80,6 @@ static ssize_t get(int fd, int wait_ms)
 	if (poll(&p, 1, wait_ms) != 1)
 		return -2;
 	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-}
-
-static bool address_of(const char *name, char text[64], int family)
-{
-	struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_DGRAM}, *ai;
-	bool ok;
-
-	if (getaddrinfo(name, NULL, &hints, &ai) != 0)
-		return false;
-	ok = getnameinfo(ai->ai_addr, ai->ai_addrlen, text, 64, NULL, 0, NI_NUMERICHOST) == 0;
-	freeaddrinfo(ai);
-	return ok;
 }
 
 /* --- what runs on the other host --- */
@@ -630,10 +591,7 @@ static void children_close_their_copies(void)
 	close(fd);
 }
 
-static const struct check {
-	const char *name;
-	void (*run)(void);
-} checks[] = {
+static const struct check checks[] = {
 	{"two hosts talk, over IPv4 and IPv6", hosts_talk},
 	{"an address that is no host's, and a port that is nobody's", nowhere_and_nobody},
 	{"a broadcast reaches every host", broadcast_reaches_all},
@@ -649,7 +607,7 @@ static const struct check {
 
 int main(int argc, char **argv)
 {
-	int ran = 0;
+	int ran;
 
 	if (argc > 2 && !strcmp(argv[1], "--on-two"))
 		return serve(argv[2]);
@@ -663,20 +621,12 @@ int main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (!getenv("BERTH_NETWORK_DIR"))
+	network_dir = getenv("BERTH_NETWORK_DIR");
+	if (!network_dir)
 		return 2;
-	snprintf(network_dir, sizeof(network_dir), "%s", getenv("BERTH_NETWORK_DIR"));
 	if (!address_of("one", one4, AF_INET) || !address_of("two", two4, AF_INET) ||
 	    !address_of("one", one6, AF_INET6) || !address_of("two", two6, AF_INET6))
 		return 3;
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int before = failures;
-
-		if (argc > 1 && !strstr(checks[i].name, argv[1]))
-			continue;
-		checks[i].run();
-		printf("%s: %s\n", failures == before ? "ok" : "FAIL", checks[i].name);
-		ran++;
-	}
+	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), argc > 1 ? argv[1] : NULL);
 	return ran == 0 || failures ? 1 : 0;
 }
