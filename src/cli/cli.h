@@ -121,6 +121,8 @@ int cli_usage(struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int cli_usage_at(struct cli *cli, const char *text, const struct port_parse_error *e);
 /* Print root, two spaces' indent, and give it back. Returns CLI_OK, or CLI_FAILED out of memory. */
 int cli_json(struct cli *cli, json_t *root);
+/* Octets of the well-formed UTF-8 character at s; 0 when it is none (RFC 3629). */
+size_t cli_utf8_len(const unsigned char *s);
 /* A JSON string whatever the octets are. */
 json_t *cli_json_text(const char *s);
 /* Control characters become '?', in place. Returns s. */

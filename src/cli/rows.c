@@ -203,42 +203,6 @@ void rows_free(struct rows *rows)
 	*rows = (struct rows){0};
 }
 
-/* Two spaces more at the beginning of each line: it is an element of an array. */
-static int put_indented(const char *s, size_t n, void *ctx)
-{
-	const char *end;
-
-	(void)ctx;
-	for (; n > 0 && (end = memchr(s, '\n', n)) != NULL; n -= (size_t)(end + 1 - s), s = end + 1) {
-		fwrite(s, 1, (size_t)(end + 1 - s), stdout);
-		fputs("  ", stdout);
-	}
-	return fwrite(s, 1, n, stdout) == n ? 0 : -1;
-}
-
-int rows_print_json(struct cli *cli, struct rows *rows)
-{
-	fputs("[", stdout);
-	for (size_t i = 0; i < rows->n; i++) {
-		struct row row;
-		json_t *j;
-
-		rows_get(rows, i, &row);
-		j = rows_json(&row);
-		if (!j)
-			return cli_fail(cli, -ENOMEM, "cannot make the JSON");
-		fputs(i ? ",\n  " : "\n  ", stdout);
-		if (json_dump_callback(j, put_indented, NULL,
-				       JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12)) < 0) {
-			json_decref(j);
-			return CLI_FAILED;
-		}
-		json_decref(j);
-	}
-	fputs(rows->n ? "\n]\n" : "]\n", stdout);
-	return CLI_OK;
-}
-
 char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX])
 {
 	char a[PORT_ADDR_STR_MAX], peer[PORT_ENDPOINT_STR_MAX];
@@ -271,29 +235,4 @@ const char *rows_state(const struct port_claim *c)
 	default:
 		return "?";
 	}
-}
-
-json_t *rows_json(const struct row *row)
-{
-	const struct port_claim *c = &row->claim;
-	const struct port_holder *h = &row->holder;
-	json_t *addrs = json_array(), *pids = json_array(), *peer = json_null();
-	char a[PORT_ENDPOINT_STR_MAX];
-
-	if (rows_is_dual(c))
-		json_array_append_new(addrs, json_string("0.0.0.0"));
-	json_array_append_new(addrs, json_string(port_addr_print(&c->addr, a)));
-	for (uint32_t i = 0; i < row->n_pids && i < PROC_PIDS_MAX; i++)
-		json_array_append_new(pids, json_integer(row->pids[i]));
-	if (c->peer_port != 0)
-		peer = json_string(port_endpoint_print(&c->peer, c->peer_port, a));
-	return json_pack("{s:i, s:o, s:s, s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:b, s:b, s:b}",
-			 "port", (int)c->port, "service", row->service[0] ? cli_json_text(row->service) : json_null(),
-			 "proto", port_proto_name[c->proto], "addresses", addrs, "state", rows_state(c), "peer", peer,
-			 "host", row->host, "program", cli_json_text(h->program), "pid",
-			 h->pid > 0 ? json_integer(h->pid) : json_null(), "pids", pids, "command",
-			 cli_json_text(h->command), "user", cli_json_text(h->user), "uid", (json_int_t)c->uid, "age_s",
-			 h->age_us == NEVER_US ? json_null() : json_real((double)(h->age_us / 1000) / 1000.0),
-			 "reuseaddr", !!(c->flags & PORT_REUSEADDR), "reuseport", !!(c->flags & PORT_REUSEPORT),
-			 "v6only", !!(c->flags & PORT_V6ONLY));
 }

@@ -51,7 +51,7 @@ struct rows_filter {
 MUST_CHECK int rows_read(struct cli *cli, const struct rows_filter *f, struct rows *ret);
 void rows_free(struct rows *rows);
 void rows_get(struct rows *rows, size_t i, struct row *ret);
-/* An array of all of them on standard output, one at a time: there may be very many. Returns an exit code. */
+/* An array of all of them on standard output, with the keys of docs/json.md (rows_json.c). Returns an exit code. */
 MUST_CHECK int rows_print_json(struct cli *cli, struct rows *rows);
 
 /* "0.0.0.0 [::]", "127.0.0.1", "[::1]"; a flow adds " -> peer:port". Returns s. */
@@ -59,8 +59,6 @@ MUST_CHECK int rows_print_json(struct cli *cli, struct rows *rows);
 char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX]);
 /* "listening", "bound", "connected", "accepted", "time-wait" */
 const char *rows_state(const struct port_claim *c);
-/* One row with the keys of docs/json.md. */
-json_t *rows_json(const struct row *row);
 /* Is it [::] for both families? */
 bool rows_is_dual(const struct port_claim *c);
 

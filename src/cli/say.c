@@ -91,8 +91,7 @@ int cli_json(struct cli *cli, json_t *root)
 	return r == 0 ? CLI_OK : CLI_FAILED;
 }
 
-/* Octets of the well-formed UTF-8 character at s; 0 when it is none (RFC 3629). */
-static size_t utf8_len(const unsigned char *s)
+size_t cli_utf8_len(const unsigned char *s)
 {
 	static const struct {
 		unsigned char first_lo, first_hi, second_lo, second_hi, len;
@@ -125,7 +124,7 @@ json_t *cli_json_text(const char *s)
 	if (!out)
 		return NULL;
 	while (*p) {
-		size_t len = utf8_len(p);
+		size_t len = cli_utf8_len(p);
 
 		if (len == 0) { /* U+FFFD, the replacement character */
 			memcpy(out + n, "\xef\xbf\xbd", 3);
@@ -148,7 +147,7 @@ char *cli_clean(char *s)
 	unsigned char *p = (unsigned char *)s;
 
 	while (*p) {
-		size_t len = utf8_len(p);
+		size_t len = cli_utf8_len(p);
 		bool c1 = len == 2 && p[0] == 0xc2 && p[1] < 0xa0;
 
 		if (len == 0 || (len == 1 && (*p < ' ' || *p == 0x7f)))
