@@ -1,4 +1,4 @@
-/* tests/shim/life2.c: life.c, second half: limits, signals, threads, sandboxes. */
+/* tests/shim/life_limits.c: life.c: limits, signals, threads, sandboxes. */
 #include "life.h"
 
 #include <arpa/inet.h>
@@ -22,21 +22,6 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static void in_child(int (*work)(void))
-{
-	pid_t pid;
-	int got;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0)
-		_exit(work());
-	got = reap(pid);
-	if (got != 0)
-		printf("    the child ended with %d\n", got);
-	WANT(got == 0);
-}
 
 /* --- limits --- */
 
