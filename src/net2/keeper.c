@@ -41,6 +41,7 @@
 
 #include "net2/filter.h"
 #include "net2/letters.h"
+#include "net2/owed.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -56,7 +57,7 @@
 #define SWEEP_US 2000000 /* while there are UDP sockets of programs past libc */
 #define KERNEL_ERESTARTSYS 512
 
-enum { EV_LISTENER, EV_CHILDREN, EV_FRONT, EV_TIMER, EV_SWEEP, EV_PARKED };
+enum { EV_LISTENER, EV_CHILDREN, EV_FRONT, EV_TIMER, EV_SWEEP, EV_OWED, EV_PARKED };
 
 struct parked {
 	struct parked *next;
@@ -135,17 +136,32 @@ static void answer(uint64_t id, int64_t value, uint32_t flags)
 	(void)ioctl(k.listener, SECCOMP_IOCTL_NOTIF_SEND, k.resp); /* ENOENT: nobody waits any more */
 }
 
-static void answer_socket(uint64_t id, const struct reply *r)
+static void add(int fd, uint64_t key)
 {
-	struct seccomp_notif_addfd a = {.id = id,
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = key};
+
+	if (fd >= 0)
+		(void)epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+static void answer_socket(const struct call *c, const struct reply *r)
+{
+	struct seccomp_notif_addfd a = {.id = c->n.id,
 					.flags = SECCOMP_ADDFD_FLAG_SEND,
 					.srcfd = (uint32_t)r->fd,
 					.newfd_flags = r->fd_flags};
 
 	/* Installed and answered in one step: there is no moment in which it could be interrupted between. */
-	if (ioctl(k.listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 && errno != ENOENT)
-		answer(id, -errno, 0);
-	close(r->fd);
+	int err = ioctl(k.listener, SECCOMP_IOCTL_NOTIF_ADDFD, &a) < 0 ? errno : 0, ticket;
+
+	if (err && r->accepted) {
+		owed_put(c, r->fd, &ticket); /* before the answer, after which the listener must show it */
+		add(ticket, EV_OWED);
+	} else {
+		close(r->fd);
+	}
+	if (err && err != ENOENT)
+		answer(c->n.id, -err, 0);
 }
 
 /* --- calls that wait --- */
@@ -240,7 +256,7 @@ static bool handle(struct parked *p)
 		answer(id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 		break;
 	case REPLY_SOCKET:
-		answer_socket(id, &r);
+		answer_socket(&p->call, &r);
 		break;
 	case REPLY_NONE:
 		break;
@@ -505,14 +521,6 @@ static void prepare(void)
 	}
 }
 
-static void add(int fd, uint64_t key)
-{
-	struct epoll_event e = {.events = EPOLLIN, .data.u64 = key};
-
-	if (fd >= 0)
-		(void)epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e);
-}
-
 static bool prepare_listener(void)
 {
 	uint64_t flags = SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP;
@@ -565,6 +573,9 @@ static bool on_event(const struct epoll_event *e)
 		k.sweeping = letters_sweep();
 		if (k.sweeping)
 			set_timer(k.sweep, SWEEP_US);
+		break;
+	case EV_OWED:
+		owed_sweep();
 		break;
 	default:
 		if (e->data.u64 >> 62)

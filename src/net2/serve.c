@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "net2/letters.h"
+#include "net2/owed.h"
 #include "net2/shim_calls.h"
 #include "network/reach.h"
 
@@ -228,42 +229,72 @@ static struct reply serve_name(struct call *c, int (*call)(int, struct sockaddr 
 	return give_back(c, octets, room < len ? room : len, to, len, len_at, 0);
 }
 
+/* A connection that an earlier accept() had no descriptor for (owed.c). Return: as shim_accept4(); -EAGAIN: none. */
+static int accept_owed(struct call *c, struct sockaddr *sa, socklen_t *len, int flags)
+{
+	struct port_addr peer;
+	uint16_t port;
+	struct tag t;
+	int fd;
+
+	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) || !serve_is_wanted(c->n.id))
+		return -EAGAIN;
+	fd = owed_take(c->fd);
+	if (fd < 0)
+		return -EAGAIN;
+	(void)fcntl(fd, F_SETFL, O_RDWR | (flags & SOCK_NONBLOCK ? O_NONBLOCK : 0));
+	if (sa && (tag_get(fd, &t) < 0 || sock_name(shim_get(), fd, &t, true, &peer, &port) < 0 ||
+		   addr_write(t.family, &peer, port, sa, len) < 0))
+		*len = 0;
+	return fd;
+}
+
+static struct reply accepted(struct call *c, int fd, int flags, const uint8_t *name, socklen_t room, socklen_t len)
+{
+	struct reply r = new_socket(fd, flags & SOCK_CLOEXEC);
+
+	if (c->n.data.args[1]) {
+		struct reply w =
+			give_back(c, name, room < len ? room : len, c->n.data.args[1], len, c->n.data.args[2], 0);
+		if (w.value < 0) {
+			close(fd);
+			return w;
+		}
+	}
+	r.accepted = true;
+	return r;
+}
+
 static struct reply serve_accept(struct call *c, int flags)
 {
 	_Alignas(8) uint8_t octets[ADDR_MAX];
-	uint64_t to = c->n.data.args[1], len_at = c->n.data.args[2];
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
-	bool wants_name = to != 0, may_block = !nonblocking(c->fd);
+	bool wants_name = c->n.data.args[1] != 0, may_block = !nonblocking(c->fd);
+	struct sockaddr *sa = wants_name ? (struct sockaddr *)(void *)octets : NULL;
 	socklen_t len = 0, room;
 	struct tag t;
 	int fd;
 
 	if (tag_get(c->fd, &t) < 0)
 		return plain(REPLY_KERNEL);
-	if (wants_name && target_read(c->t, len_at, &len, sizeof(len)) < 0)
+	if (wants_name && target_read(c->t, c->n.data.args[2], &len, sizeof(len)) < 0)
 		return value(-EFAULT);
+	room = len;
+	fd = owed_any() && t.state == SOCK_LISTENING ? accept_owed(c, sa, &len, flags) : -EAGAIN;
+	if (fd >= 0)
+		return accepted(c, fd, flags, octets, room, len);
 	if (t.state == SOCK_LISTENING && may_block && poll(&p, 1, 0) == 0)
 		return serve_wait(c, POLLIN, SO_RCVTIMEO);
 	if (!serve_is_wanted(c->n.id))
 		return plain(REPLY_NONE);
-	room = len;
 	if (may_block)
 		guard(true);
-	fd = shim_accept4(c->fd, wants_name ? (struct sockaddr *)(void *)octets : NULL, wants_name ? &len : NULL,
-			  flags | SOCK_CLOEXEC);
+	fd = shim_accept4(c->fd, sa, sa ? &len : NULL, flags | SOCK_CLOEXEC);
 	if (may_block)
 		guard(false);
 	if (fd < 0)
 		return errno == EINTR && may_block ? serve_wait(c, POLLIN, SO_RCVTIMEO) : of(fd);
-	if (wants_name) {
-		struct reply r = give_back(c, octets, room < len ? room : len, to, len, len_at, 0);
-
-		if (r.value < 0) {
-			close(fd);
-			return r;
-		}
-	}
-	return new_socket(fd, flags & SOCK_CLOEXEC);
+	return accepted(c, fd, flags, octets, room, len);
 }
 
 static struct reply serve_getsockopt(struct call *c)

@@ -29,6 +29,7 @@ struct reply {
 	int64_t value;
 	int fd;
 	uint32_t fd_flags, events;
+	bool accepted; /* a connection: must not be lost when the program has no descriptor left */
 };
 
 /* Serve it. Never waits. */

@@ -623,6 +623,65 @@ static void descriptors_run_out(void)
 	close(l);
 }
 
+/* accept() that has no number for the new socket: the connection stays, and the listener shows it. */
+static void no_descriptor_to_accept_with(void)
+{
+	struct rlimit before, few = {32, 0};
+	struct sockaddr_in a = {0};
+	socklen_t len = sizeof(a);
+	struct pollfd p = {.events = POLLIN};
+	int c, d, l = listener(7021), e, s, n = 0, filler[64], errors = 0;
+	char b;
+
+	WANT(l >= 0 && getrlimit(RLIMIT_NOFILE, &before) == 0);
+	c = dial("127.0.0.1", 7021);
+	WANT(c >= 0 && write(c, "c", 1) == 1);
+	few.rlim_max = before.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &few);
+	while (n < 64 && (s = dup(0)) >= 0)
+		filler[n++] = s;
+	p.fd = l;
+	for (int i = 0; i < 3; i++)
+		errors += FAILS(x_accept4(l, NULL, NULL, 0), EMFILE) && poll(&p, 1, 0) == 1;
+	fcntl(l, F_SETFL, O_RDWR | O_NONBLOCK);
+	errors += FAILS(x_accept4(l, NULL, NULL, 0), EMFILE);
+	while (n > 0)
+		close(filler[--n]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	WANT(errors == 4);
+	d = dial("127.0.0.1", 7021);
+	WANT(d >= 0 && write(d, "d", 1) == 1);
+	fcntl(l, F_SETFL, O_RDWR);
+	s = x_accept4(l, sa(&a), &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	WANT(s >= 0 && a.sin_family == AF_INET && a.sin_addr.s_addr == htonl(INADDR_LOOPBACK) && len == sizeof(a));
+	WANT(says(s, "c") && FAILS(recv(s, &b, 1, 0), EAGAIN) && fcntl(s, F_GETFD) == FD_CLOEXEC);
+	close(s);
+	WANT(read(c, &b, 1) == 0);
+	s = x_accept4(l, NULL, NULL, 0);
+	WANT(s >= 0 && says(s, "d") && fcntl(s, F_GETFD) == 0);
+	close(s);
+	fcntl(l, F_SETFL, O_RDWR | O_NONBLOCK);
+	WANT(FAILS(x_accept4(l, NULL, NULL, 0), EAGAIN) && poll(&p, 1, 0) == 0);
+	close(c);
+	close(d);
+
+	c = dial("127.0.0.1", 7021); /* and when the listener goes, so does it */
+	WANT(c >= 0);
+	setrlimit(RLIMIT_NOFILE, &few);
+	while (n < 64 && (s = dup(0)) >= 0)
+		filler[n++] = s;
+	s = x_accept4(l, NULL, NULL, 0);
+	e = errno;
+	close(l);
+	while (n > 0)
+		close(filler[--n]);
+	setrlimit(RLIMIT_NOFILE, &before);
+	WANT(s == -1 && e == EMFILE);
+	p.fd = c;
+	WANT(poll(&p, 1, 3000) == 1 && read(c, &b, 1) <= 0);
+	close(c);
+}
+
 static void large_numbers(void)
 {
 	struct sockaddr_in a = at("127.0.0.1", 7019);
@@ -762,6 +821,7 @@ static const struct check checks[] = {
 	{"sockets of other families are the kernel's", other_families},
 	{"io_uring is not there", no_io_uring},
 	{"no descriptors left", descriptors_run_out},
+	{"no descriptor to accept with", no_descriptor_to_accept_with},
 	{"large descriptor numbers", large_numbers},
 	{"another architecture's calls", other_architectures},
 };
