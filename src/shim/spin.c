@@ -10,7 +10,8 @@
  *
  * A peer that shares our processor cannot answer while we look; one that thinks for long will not. Both
  * are a failure each time, so they cost one look in a thousand receives. When the kernel takes the
- * processor from us in the middle, somebody else needs it: also a failure.
+ * processor from us in the middle, somebody else needs it: also a failure. A look that helped us may have hurt others
+ * that had work for the processor: that is crowd.c's to find out, and then nobody looks.
  *
  * No lock, no order between threads: the words of a spinner are hints. Waits in poll and epoll: wait.c. Signals wait while
  * we look; one with a handler that came then ends the call with EINTR, as it would have ended the sleep. Only receives that ask for nothing special come
@@ -18,8 +19,8 @@
  * not to wait is forgotten.
  */
 #include <signal.h>
-#include <time.h>
 
+#include "shim/crowd.h"
 #include "shim/spin.h"
 
 #define SPIN_MAX_NS 50000u
@@ -41,14 +42,6 @@ void spin_mark(int fd)
 static void unmark(int fd)
 {
 	atomic_fetch_and_explicit(&spin_words[fd / 64], ~(UINT64_C(1) << (fd % 64)), memory_order_relaxed);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
 static inline void relax(void)
@@ -84,7 +77,7 @@ bool spin_skips(struct spinner *s)
 
 	if (left)
 		atomic_store_explicit(&s->skip, left - 1, memory_order_relaxed);
-	return left != 0;
+	return left != 0 || !crowd_lets();
 }
 
 /* Which signals came while all were blocked, that the program has a handler for: 1, and it wants the call to go on
@@ -126,7 +119,8 @@ long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const
 
 	/* A handler that ran while we look would not end the sleep that follows, as it would have done. */
 	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0);
-	start = last = now_ns();
+	crowd_ask(crowd_clock_ns());
+	start = last = crowd_clock_ns();
 	for (;;) {
 		uint64_t now;
 
@@ -135,7 +129,7 @@ long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const
 			helped(s, limit);
 			break;
 		}
-		now = now_ns();
+		now = crowd_clock_ns();
 		if (now - start > limit || now - last > PREEMPTED_NS) {
 			failed(s);
 			r = interrupted(before);

@@ -1,0 +1,116 @@
+/* src/shim/crowd.c: a look before a sleep is free only while nobody else wants the processor.
+ *
+ * Ten servers on one processor each get their next request some 20 us after the last answer, if they look for it.
+ * So every look of spin.c helps, by its own measure, and all of them together are slow: for those 20 us the nine others, who
+ * have work, wait. Who looks cannot see that. Who was made to wait can: the kernel counts for each thread how long
+ * it ran and how long it wanted to run and another did (/proc/thread-self/schedstat). Since those who look and those who
+ * wait are the same threads by turns, each needs to mind its own two numbers only:
+ *
+ *     window      some milliseconds; at its end the kernel is asked, three system calls of 5 us together
+ *     crowded     it waited more than a quarter of what it ran, and more than a 32nd of the window:
+ *                 no looks for 4 ms, then a window with looks again; each crowded window after that doubles the pause,
+ *                 up to a second. So a crowd that lasts pays for one window in a hundred
+ *     not         looks go on, and the pause begins at 4 ms again
+ *
+ * A short first pause matters where two programs that talk to each other happen to be on one processor while another is
+ * idle: as soon as one of them sleeps, the kernel wakes it on the idle one, and looking pays again.
+ *
+ * Not sched_yield(), which tells at once whether somebody waits: since Linux 6.18 it gives up a whole turn, and beside a compiler
+ * one call took 69 ms. Not a count of who looks: it knows nothing of programs that are not ours.
+ *
+ * No lock: a thread's numbers are its own. After fork() a child has its parent's for one window. A kernel
+ * that does not count, no /proc, or no descriptor left: never crowded, and spin.c's own backing off is all there is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+
+#include "shim/crowd.h"
+#include "shim/sys.h"
+
+static _Thread_local struct crowd mine;
+
+static bool take_number(const char *text, size_t len, size_t *at, uint64_t *ret)
+{
+	size_t begin = *at;
+	uint64_t v = 0;
+
+	for (; *at < len && text[*at] >= '0' && text[*at] <= '9'; ++*at)
+		v = v * 10 + (uint64_t)(text[*at] - '0');
+	*ret = v;
+	return *at > begin && *at < len && text[(*at)++] == ' ';
+}
+
+bool crowd_parse(const char *text, size_t len, uint64_t *ret_ran_ns, uint64_t *ret_waited_ns)
+{
+	uint64_t ran, waited;
+	size_t at = 0;
+
+	if (!take_number(text, len, &at, &ran) || !take_number(text, len, &at, &waited) || !ran)
+		return false; /* a kernel that does not count says 0 0 0 */
+	*ret_ran_ns = ran;
+	*ret_waited_ns = waited;
+	return true;
+}
+
+/* The last window was too long ago, or another thread's. */
+static bool usable(const struct crowd *c, uint64_t now_ns, uint64_t ran_ns, uint64_t waited_ns)
+{
+	return c->began_ns && now_ns - c->began_ns < CROWD_OLD_NS && ran_ns >= c->ran_ns && waited_ns >= c->waited_ns;
+}
+
+void crowd_judge(struct crowd *c, uint64_t now_ns, uint64_t ran_ns, uint64_t waited_ns)
+{
+	uint64_t window = now_ns - c->began_ns, ran = ran_ns - c->ran_ns, waited = waited_ns - c->waited_ns;
+	bool known = usable(c, now_ns, ran_ns, waited_ns);
+
+	c->began_ns = now_ns;
+	c->ran_ns = ran_ns;
+	c->waited_ns = waited_ns;
+	if (!known)
+		return;
+	if (waited <= ran / 4 || waited <= window / 32) {
+		c->shut_ns = 0;
+		return;
+	}
+	c->shut_ns = c->shut_ns ? c->shut_ns * 2 : CROWD_SHUT_MIN_NS;
+	if (c->shut_ns > CROWD_SHUT_MAX_NS)
+		c->shut_ns = CROWD_SHUT_MAX_NS;
+	c->until_ns = now_ns + c->shut_ns;
+	c->began_ns = 0; /* the next window has looks in it */
+}
+
+bool crowd_open(const struct crowd *c, uint64_t now_ns)
+{
+	return now_ns >= c->until_ns;
+}
+
+bool crowd_lets(void)
+{
+	if (__builtin_expect(!mine.until_ns, 1))
+		return true;
+	if (!crowd_open(&mine, crowd_clock_ns()))
+		return false;
+	mine.until_ns = 0;
+	return true;
+}
+
+void crowd_ask(uint64_t now_ns)
+{
+	static const char path[] = "/proc/thread-self/schedstat";
+	uint64_t ran_ns, waited_ns;
+	char text[96];
+	long n = -ENOENT;
+	int fd;
+
+	if (mine.began_ns && now_ns - mine.began_ns < CROWD_WINDOW_NS)
+		return;
+	fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+	if (fd >= 0) {
+		n = sys_call(SYS_read, fd, (long)text, sizeof(text), 0, 0);
+		sys_close(fd);
+	}
+	if (n > 0 && crowd_parse(text, (size_t)n, &ran_ns, &waited_ns))
+		crowd_judge(&mine, now_ns, ran_ns, waited_ns);
+	else
+		mine.began_ns = now_ns; /* not to be asked at each look */
+}
