@@ -18,16 +18,34 @@
  * Not sched_yield(), which tells at once whether somebody waits: since Linux 6.18 it gives up a whole turn, and beside a compiler
  * one call took 69 ms. Not a count of who looks: it knows nothing of programs that are not ours.
  *
- * No lock: a thread's numbers are its own. After fork() a child has its parent's for one window. A kernel
+ * No lock, no order: a thread finds its numbers by its own name among 64 places. Two that share one pause together, and
+ * judge in turns; what a race garbles is a window's verdict. After fork() a child has its parent's for one window. A kernel
  * that does not count, no /proc, or no descriptor left: never crowded, and spin.c's own backing off is all there is.
  */
-#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "shim/crowd.h"
 #include "shim/sys.h"
 
-static _Thread_local struct crowd mine;
+#define PLACES 64
+
+/* What threads know. Not thread-local memory: a preloaded library has none that is sure to be there. */
+static struct place {
+	_Atomic uintptr_t owner; /* whose counters they are */
+	_Atomic uint64_t began_ns, ran_ns, waited_ns, until_ns, shut_ns;
+} places[PLACES];
+
+static uintptr_t self(void)
+{
+	return (uintptr_t)pthread_self();
+}
+
+static struct place *place_of(uintptr_t thread)
+{
+	return &places[(thread * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
+}
 
 static bool take_number(const char *text, size_t len, size_t *at, uint64_t *ret)
 {
@@ -86,31 +104,60 @@ bool crowd_open(const struct crowd *c, uint64_t now_ns)
 
 bool crowd_lets(void)
 {
-	if (__builtin_expect(!mine.until_ns, 1))
+	struct place *p = place_of(self());
+	uint64_t until_ns = atomic_load_explicit(&p->until_ns, memory_order_relaxed);
+
+	if (__builtin_expect(!until_ns, 1))
 		return true;
-	if (!crowd_open(&mine, crowd_clock_ns()))
+	if (crowd_clock_ns() < until_ns)
 		return false;
-	mine.until_ns = 0;
+	atomic_store_explicit(&p->until_ns, 0, memory_order_relaxed);
 	return true;
+}
+
+static bool read_counters(uint64_t *ret_ran_ns, uint64_t *ret_waited_ns)
+{
+	static const char path[] = "/proc/thread-self/schedstat";
+	int fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+	char text[96];
+	long n;
+
+	if (fd < 0)
+		return false;
+	n = sys_call(SYS_read, fd, (long)text, sizeof(text), 0, 0);
+	sys_close(fd);
+	return n > 0 && crowd_parse(text, (size_t)n, ret_ran_ns, ret_waited_ns);
+}
+
+/* The thread's counters, read at now_ns, into the place; another's are replaced by them. */
+static void note(struct place *p, uintptr_t me, uint64_t now_ns, uint64_t ran_ns, uint64_t waited_ns)
+{
+	struct crowd c = {0};
+
+	if (atomic_exchange_explicit(&p->owner, me, memory_order_relaxed) == me)
+		c = (struct crowd){.began_ns = atomic_load_explicit(&p->began_ns, memory_order_relaxed),
+				   .ran_ns = atomic_load_explicit(&p->ran_ns, memory_order_relaxed),
+				   .waited_ns = atomic_load_explicit(&p->waited_ns, memory_order_relaxed),
+				   .shut_ns = atomic_load_explicit(&p->shut_ns, memory_order_relaxed)};
+	crowd_judge(&c, now_ns, ran_ns, waited_ns);
+	atomic_store_explicit(&p->began_ns, c.began_ns, memory_order_relaxed);
+	atomic_store_explicit(&p->ran_ns, c.ran_ns, memory_order_relaxed);
+	atomic_store_explicit(&p->waited_ns, c.waited_ns, memory_order_relaxed);
+	atomic_store_explicit(&p->shut_ns, c.shut_ns, memory_order_relaxed);
+	if (c.until_ns)
+		atomic_store_explicit(&p->until_ns, c.until_ns, memory_order_relaxed);
 }
 
 void crowd_ask(uint64_t now_ns)
 {
-	static const char path[] = "/proc/thread-self/schedstat";
-	uint64_t ran_ns, waited_ns;
-	char text[96];
-	long n = -ENOENT;
-	int fd;
+	uintptr_t me = self();
+	struct place *p = place_of(me);
+	uint64_t began_ns = atomic_load_explicit(&p->began_ns, memory_order_relaxed), ran_ns, waited_ns;
 
-	if (mine.began_ns && now_ns - mine.began_ns < CROWD_WINDOW_NS)
+	if (began_ns && now_ns - began_ns < CROWD_WINDOW_NS)
 		return;
-	fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
-	if (fd >= 0) {
-		n = sys_call(SYS_read, fd, (long)text, sizeof(text), 0, 0);
-		sys_close(fd);
-	}
-	if (n > 0 && crowd_parse(text, (size_t)n, &ran_ns, &waited_ns))
-		crowd_judge(&mine, now_ns, ran_ns, waited_ns);
+	if (read_counters(&ran_ns, &waited_ns))
+		note(p, me, now_ns, ran_ns, waited_ns);
 	else
-		mine.began_ns = now_ns; /* not to be asked at each look */
+		atomic_store_explicit(&p->began_ns, now_ns, memory_order_relaxed); /* not to be asked at each look */
 }
