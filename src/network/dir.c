@@ -28,6 +28,41 @@ int error_say(struct network_error *e, int err, const char *a, const char *b, co
 	return err;
 }
 
+int error_because(struct network_error *e, int err, const char *a, const char *b)
+{
+	static const struct {
+		int err;
+		const char *text;
+	} reasons[] = {
+		{-ENOSPC, ": no space left on the device"},
+		{-EDQUOT, ": the disk quota is used up"},
+		{-EROFS, ": the file system is read-only"},
+		{-EFBIG, ": the limit on the size of files is too low (ulimit -f)"},
+		{-EMFILE, ": no descriptors left (ulimit -n)"},
+		{-ENFILE, ": no descriptors left on this machine"},
+		{-EACCES, ": no permission"},
+		{-EPERM, ": no permission"},
+		{-ENOENT, ": there is no such file"},
+		{-ENOMEM, ": no memory left (ulimit -v)"},
+	};
+	const char *reason = "";
+	struct text t;
+
+	for (size_t i = 0; i < COUNT_OF(reasons); i++)
+		if (reasons[i].err == err)
+			reason = reasons[i].text;
+	(void)error_say(e, err, a, b, reason);
+	if (e && !*reason) {
+		t = text_on(e->what, sizeof(e->what));
+		text_str(&t, a);
+		text_str(&t, b);
+		text_str(&t, " (error ");
+		text_u64(&t, (uint64_t)-err);
+		text_str(&t, ")");
+	}
+	return err;
+}
+
 int raw_fstat(int fd, struct stat *ret)
 {
 	int keep = errno, r = fstat(fd, ret) < 0 ? -errno : 0;
@@ -46,6 +81,8 @@ int raw_lstatat(int dir, const char *path, struct stat *ret)
 
 int write_all(int fd, const char *s, size_t len_bytes)
 {
+	if (file_too_long(len_bytes))
+		return -EFBIG;
 	for (size_t at = 0; at < len_bytes;) {
 		long r = raw_pwrite(fd, s + at, len_bytes - at, at);
 
@@ -66,7 +103,7 @@ static int check_fd(int fd, const char *shown, struct network_error *reterr)
 	int r = raw_fstat(fd, &st);
 
 	if (r < 0)
-		return error_say(reterr, r, shown, " cannot be looked at", NULL);
+		return error_because(reterr, r, shown, " cannot be looked at");
 	if (st.st_uid != raw_geteuid()) {
 		text_str(&t, " belongs to user ");
 		text_u64(&t, st.st_uid);
@@ -96,12 +133,10 @@ int dir_open_checked(int at, const char *path, const char *shown, struct network
 		return error_say(reterr, -ELOOP, shown, " is a symbolic link, which is refused here", NULL);
 	if (fd == -ENOTDIR)
 		return error_say(reterr, fd, shown, " is not a directory", NULL);
-	if (fd == -EMFILE || fd == -ENFILE)
-		return error_say(reterr, fd, shown, ": no descriptors left to open it", NULL);
 	if (fd < 0) {
 		if (raw_lstatat(at, path, &st) == 0 && st.st_uid != raw_geteuid())
 			return error_say(reterr, -EPERM, shown, " belongs to another user", NULL);
-		return error_say(reterr, fd, shown, " cannot be opened", NULL);
+		return error_because(reterr, fd, shown, " cannot be opened");
 	}
 	r = check_fd(fd, shown, reterr);
 	if (r < 0) {
@@ -160,11 +195,9 @@ int network_base_dir(bool make, char ret[NETWORK_PATH_MAX], struct network_error
 	if (make) {
 		r = raw_mkdirat(AT_FDCWD, ret, 0700);
 		if (r < 0 && r != -EEXIST)
-			return error_say(reterr, r, ret,
-					 r == -ENOENT	? " cannot be made: the directory above it does not exist"
-					 : r == -ENOSPC ? " cannot be made: no space left on the device"
-							: " cannot be made",
-					 NULL);
+			return r == -ENOENT ? error_say(reterr, r, ret,
+							" cannot be made: the directory above it does not exist", NULL)
+					    : error_because(reterr, r, ret, " cannot be made");
 	}
 	r = dir_open_checked(AT_FDCWD, ret, ret, reterr);
 	if (r < 0)

@@ -11,7 +11,7 @@
 #include "network/internal.h"
 
 /* Past RLIMIT_FSIZE the kernel would send the program a SIGXFSZ. */
-static bool is_too_long(uint64_t len_bytes)
+bool file_too_long(uint64_t len_bytes)
 {
 	struct {
 		uint64_t cur, max;
@@ -25,7 +25,7 @@ int file_reserve(int fd, uint64_t len_bytes)
 {
 	int r;
 
-	if (is_too_long(len_bytes))
+	if (file_too_long(len_bytes))
 		return -EFBIG;
 	r = raw_fallocate(fd, 0, 0, len_bytes);
 	if (r == -EOPNOTSUPP || r == -ENOSYS)
@@ -43,7 +43,7 @@ uint8_t *network_file_map(const struct network *n, const char *leaf, size_t len_
 		return NULL;
 	size = raw_pass(SYS_lseek, fd, 0, SEEK_END, 0, 0);
 	if (size >= 0 && (size_t)size < len_bytes)
-		size = is_too_long(len_bytes)					   ? -EFBIG
+		size = file_too_long(len_bytes)					   ? -EFBIG
 		       : raw_pass(SYS_ftruncate, fd, (long)len_bytes, 0, 0, 0) < 0 ? -1
 										   : (long)len_bytes;
 	if (size >= (long)len_bytes)

@@ -373,7 +373,7 @@ int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr)
 	int fd = raw_openat(dir, "hosts", O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
 
 	if (fd < 0)
-		return error_say(reterr, fd, "the network's hosts file is missing or cannot be read", NULL, NULL);
+		return error_because(reterr, fd, "the network's hosts file", " cannot be read");
 	buf = raw_mmap(HOSTS_FILE_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	if (!buf) {
 		raw_close(fd);
@@ -397,7 +397,7 @@ int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr)
 	}
 	raw_munmap(buf, HOSTS_FILE_MAX);
 	if (r < 0)
-		return error_say(reterr, (int)r, "the network's hosts file cannot be read", NULL, NULL);
+		return error_because(reterr, (int)r, "the network's hosts file", " cannot be read");
 	if (seen & 1 && ret->fixed.version != NETWORK_FORMAT_VERSION)
 		return error_say(reterr, -EPROTO, "the network was made by another version of berth", NULL, NULL);
 	if (seen != 15)

@@ -108,6 +108,8 @@ static_assert(sizeof(struct map_host) == 128, "host records do not straddle cach
 /* --- dir.c --- */
 /* Fill e and return err. The text is a, then b, then c; NULL ends it early. */
 int error_say(struct network_error *e, int err, const char *a, const char *b, const char *c);
+/* The same, and after a and b the reason that err is. */
+int error_because(struct network_error *e, int err, const char *a, const char *b);
 /* Open a directory that must be ours and 0700. */
 MUST_CHECK int dir_open_checked(int at, const char *path, const char *shown, struct network_error *reterr);
 /* Call each() for every entry but dots. Stops when it returns non-zero, and returns that. */
@@ -117,6 +119,7 @@ MUST_CHECK int dir_reopen(const struct network *n);
 /* Remove what is in the directory `name` of dir (one level and s/ below), and it. */
 int dir_remove_tree(int dir, const char *name);
 /* Make the file at least so long, all of it real (file.c). Return: 0; -ENOSPC; -EFBIG; others. */
+bool file_too_long(uint64_t len_bytes); /* for RLIMIT_FSIZE: the kernel would send the program a SIGXFSZ */
 MUST_CHECK int file_reserve(int fd, uint64_t len_bytes);
 MUST_CHECK int write_all(int fd, const char *s, size_t len_bytes);
 

@@ -20,7 +20,6 @@
  * A view's last page is real from the beginning: touching it tells that the file was not cut short.
  */
 #include <sys/file.h>
-#include <sys/resource.h>
 
 #include "base/siphash.h"
 #include "network/internal.h"
@@ -301,12 +300,8 @@ static int regions_end(struct network *n, uint64_t *ret)
 static void make_sparse(int fd, uint64_t real)
 {
 	uint64_t end = real < MAP_LEN_SPARSE ? MAP_LEN_SPARSE : view_len(real);
-	struct {
-		uint64_t cur, max;
-	} limit = {UINT64_MAX, UINT64_MAX};
 
-	(void)raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0, 0);
-	if (limit.cur < end || end > MAP_LEN_MAX)
+	if (file_too_long(end) || end > MAP_LEN_MAX)
 		return;
 	for (uint64_t len = MAP_VIEW_FIRST; len <= end; len *= 2)
 		if (len > real && raw_fallocate(fd, 0, len - PAGE_BYTES, PAGE_BYTES) < 0)
@@ -479,15 +474,12 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 			r = file_reserve(fd, map_len(n));
 	}
 	if (r < 0)
-		return error_say(reterr, r, n->dir,
-				 r == -ENOSPC ? "/table: no space left on the device"
-					      : "/table cannot be given its space",
-				 NULL);
+		return error_because(reterr, r, n->dir, "/table cannot be given its space");
 	if (raw_pread(fd, &had, sizeof(had), 0) != (long)sizeof(had) || memcmp(&had, &f->fixed, sizeof(had)) != 0) {
 		long w = raw_pwrite(fd, &f->fixed, sizeof(f->fixed), 0);
 
 		if (w != (long)sizeof(f->fixed))
-			return error_say(reterr, w < 0 ? (int)w : -EIO, n->dir, "/table cannot be written", NULL);
+			return error_because(reterr, w < 0 ? (int)w : -EIO, n->dir, "/table cannot be written");
 	}
 	if (!same_file(n, fd)) {
 		uint64_t len;
@@ -496,7 +488,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 		r = raw_fstat(fd, &st);
 		map = r < 0 ? NULL : map_file(fd, (uint64_t)st.st_size, real, &len);
 		if (!map)
-			return error_say(reterr, -ENOMEM, n->dir, "/table cannot be mapped", NULL);
+			return error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
 		publish(n, map, len);
 	}
 	atomic_store(&n->real_bytes, 0);
@@ -534,7 +526,7 @@ int map_mend(struct network *n, struct network_error *reterr)
 	if (r < 0)
 		goto out;
 	fd = raw_openat(dir, "table", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-	r = fd < 0 ? error_say(reterr, fd, n->dir, "/table cannot be opened", NULL) : mend_file(n, dir, fd, &f, reterr);
+	r = fd < 0 ? error_because(reterr, fd, n->dir, "/table cannot be opened") : mend_file(n, dir, fd, &f, reterr);
 	if (fd >= 0)
 		raw_close(fd);
 	if (r == 0) {
@@ -607,10 +599,7 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 		return map_mend(n, reterr);
 	}
 	if (fd < 0)
-		return error_say(reterr, fd, n->dir,
-				 fd == -EMFILE || fd == -ENFILE ? "/table: no descriptors left to open it"
-								: "/table cannot be opened",
-				 NULL);
+		return error_because(reterr, fd, n->dir, "/table cannot be opened");
 	r = raw_fstat(fd, &st);
 	if (r < 0)
 		goto out;
@@ -644,7 +633,7 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 		used = MAP_LEN_FIRST;
 	map = map_file(fd, (uint64_t)st.st_size, used, &len);
 	if (!map) {
-		r = error_say(reterr, -ENOMEM, n->dir, "/table cannot be mapped", NULL);
+		r = error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
 		goto out;
 	}
 	take_fixed(n, &fixed);
@@ -712,9 +701,7 @@ static int build(struct network *n, int base, const char *temp, const struct net
 		return r;
 	r = raw_mkdirat(base, temp, 0700);
 	if (r < 0)
-		return error_say(reterr, r, n->dir,
-				 r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
-				 NULL);
+		return error_because(reterr, r, n->dir, " cannot be made");
 	dir = dir_open_checked(base, temp, n->dir, reterr);
 	if (dir < 0)
 		return dir;
@@ -739,9 +726,7 @@ static int build(struct network *n, int base, const char *temp, const struct net
 	}
 	raw_close(dir);
 	if (r < 0)
-		return error_say(reterr, r, n->dir,
-				 r == -ENOSPC ? " cannot be made: no space left on the device" : " cannot be made",
-				 NULL);
+		return error_because(reterr, r, n->dir, " cannot be made");
 	return 0;
 }
 
@@ -832,7 +817,7 @@ int network_list(char (*names)[NETWORK_NAME_MAX], uint32_t max, struct network_e
 		return fd;
 	r = dir_each(fd, list_one, &l);
 	raw_close(fd);
-	return r < 0 ? error_say(reterr, r, base, " cannot be listed", NULL) : (int)l.n;
+	return r < 0 ? error_because(reterr, r, base, " cannot be listed") : (int)l.n;
 }
 
 int network_remove(const char *name, bool force, struct network_error *reterr)
@@ -875,7 +860,7 @@ int network_remove(const char *name, bool force, struct network_error *reterr)
 	if (r == 0)
 		r = dir_remove_tree(fd, temp);
 	raw_close(fd);
-	return r < 0 ? error_say(reterr, r, n.dir, " cannot be removed", NULL) : 0;
+	return r < 0 ? error_because(reterr, r, n.dir, " cannot be removed") : 0;
 }
 
 void network_get_info(struct network *n, struct network_info *ret)

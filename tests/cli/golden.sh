@@ -191,6 +191,9 @@ expect "and explained" "grep -q 'was refused 80/tcp on host local: EACCES' '$wor
 $drop "$berth" why 80 -n strict >"$work/out"
 expect "why agrees" "[ $? = 1 ] && grep -q EACCES '$work/out'"
 expect "a full disk is told" "'$berth' name 80 >/dev/full 2>'$work/err'; [ \$? = 125 ] && grep -q 'cannot write' '$work/err'"
+expect "a limit on the size of files is told, and is no signal" \
+	"said=\$( (ulimit -f 0; '$berth' run -n limit -- true 2>&1; echo \$?) | tr '\\n' ' '); case \$said in *'cannot be made: the limit on the size of files is too low (ulimit -f) 125 ') ;; *) false ;; esac"
+expect "and leaves nothing" "! ls -A '$BERTH_DIR' | grep -q limit"
 mkdir -m 755 "$work/open"
 BERTH_DIR="$work/open" golden too-open ls
 
