@@ -2,8 +2,7 @@
  *
  * An ordinary program that knows nothing of berth. run_calls.sh runs it natively (in a network
  * namespace of its own) and under the shim, and compares the two outputs line by line; the lines that
- * may differ are in differences.txt. So a line names what was asked and shows result, errno and
- * values, and nothing that changes from run to run: ports that were chosen are shown as P.
+ * may differ are in differences.txt. What a line looks like: script.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,156 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "script.h"
+
 static const char *self;
-static int line_in_section;
-static const char *section_name = "";
-
-static void section(const char *name)
-{
-	section_name = name;
-	line_in_section = 0;
-}
-
-static const char *errno_name(int e)
-{
-#define E(x)          \
-	{             \
-		x, #x \
-	}
-	static const struct {
-		int value;
-		const char *name;
-	} names[] = {E(EACCES),	      E(EADDRINUSE),  E(EADDRNOTAVAIL), E(EAFNOSUPPORT), E(EAGAIN),
-		     E(EALREADY),     E(EBADF),	      E(ECONNABORTED),	E(ECONNREFUSED), E(ECONNRESET),
-		     E(EDESTADDRREQ), E(EFAULT),      E(EINPROGRESS),	E(EINTR),	 E(EINVAL),
-		     E(EISCONN),      E(ENETUNREACH), E(ENODEV),	E(ENOENT),	 E(ENOPROTOOPT),
-		     E(ENOTCONN),     E(ENOTSOCK),    E(EOPNOTSUPP),	E(EPIPE),	 E(EPROTONOSUPPORT),
-		     E(ETIMEDOUT),    E(ENODATA),     E(EDOM),		E(EPERM),	 E(EHOSTUNREACH)};
-	static char other[32];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (names[i].value == e)
-			return names[i].name;
-	snprintf(other, sizeof(other), "errno %d", e);
-	return other;
-}
-
-/* One line: section, number, what was asked, and the answer. */
-static int say(const char *what, int r)
-{
-	int e = errno;
-
-	printf("%s %02d %s: ", section_name, ++line_in_section, what);
-	if (r < 0)
-		printf("-1 %s\n", errno_name(e));
-	else
-		printf("ok\n");
-	fflush(stdout);
-	errno = e;
-	return r;
-}
-
-static void say_num(const char *what, long v)
-{
-	printf("%s %02d %s: %ld\n", section_name, ++line_in_section, what, v);
-	fflush(stdout);
-}
-
-static void say_text(const char *what, const char *v)
-{
-	printf("%s %02d %s: %s\n", section_name, ++line_in_section, what, v);
-	fflush(stdout);
-}
-
-union addr {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-	struct sockaddr_storage ss;
-};
-
-static socklen_t addr(union addr *a, const char *text, int port)
-{
-	memset(a, 0, sizeof(*a));
-	if (strchr(text, ':')) {
-		a->in6.sin6_family = AF_INET6;
-		a->in6.sin6_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
-			abort();
-		return sizeof(a->in6);
-	}
-	a->in.sin_family = AF_INET;
-	a->in.sin_port = htons((uint16_t)port);
-	if (inet_pton(AF_INET, text, &a->in.sin_addr) != 1)
-		abort();
-	return sizeof(a->in);
-}
-
-static int do_bind(int fd, const char *text, int port)
-{
-	union addr a;
-	socklen_t len = addr(&a, text, port);
-
-	return bind(fd, &a.sa, len);
-}
-
-static int do_connect(int fd, const char *text, int port)
-{
-	union addr a;
-	socklen_t len = addr(&a, text, port);
-
-	return connect(fd, &a.sa, len);
-}
-
-/* Ports of 32768 and above were chosen by the machine. */
-static void print_addr(const char *what, int r, const union addr *a, socklen_t len)
-{
-	char text[INET6_ADDRSTRLEN] = "?", port[16];
-	int p = 0, e = errno;
-
-	if (r < 0) {
-		errno = e;
-		say(what, r);
-		return;
-	}
-	if (a->sa.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a->in.sin_addr, text, sizeof(text));
-		p = ntohs(a->in.sin_port);
-	} else if (a->sa.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &a->in6.sin6_addr, text, sizeof(text));
-		p = ntohs(a->in6.sin6_port);
-	}
-	snprintf(port, sizeof(port), p >= 32768 ? "P" : "%d", p);
-	printf("%s %02d %s: family %d len %u %s %s\n", section_name, ++line_in_section, what, a->sa.sa_family,
-	       (unsigned)len, text, port);
-	fflush(stdout);
-}
-
-static void names(const char *who, int fd)
-{
-	union addr a = {0};
-	socklen_t len = sizeof(a);
-	char what[100];
-	int r = getsockname(fd, &a.sa, &len);
-
-	snprintf(what, sizeof(what), "%s getsockname", who);
-	print_addr(what, r, &a, len);
-	memset(&a, 0, sizeof(a));
-	len = sizeof(a);
-	r = getpeername(fd, &a.sa, &len);
-	snprintf(what, sizeof(what), "%s getpeername", who);
-	print_addr(what, r, &a, len);
-}
-
-static int port_of(int fd)
-{
-	union addr a = {0};
-	socklen_t len = sizeof(a);
-
-	if (getsockname(fd, &a.sa, &len) < 0)
-		return -1;
-	return ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port);
-}
 
 static int tcp4(void)
 {
@@ -183,27 +35,6 @@ static int tcp4(void)
 static int tcp6(void)
 {
 	return socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
-}
-
-static int set(int fd, int level, int name, int v)
-{
-	return setsockopt(fd, level, name, &v, sizeof(v));
-}
-
-static void get(const char *what, int fd, int level, int name)
-{
-	int v = -12345;
-	socklen_t len = sizeof(v);
-
-	if (getsockopt(fd, level, name, &v, &len) < 0)
-		say(what, -1);
-	else
-		say_num(what, v);
-}
-
-static void nonblock(int fd)
-{
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 static int listener4(const char *text, int port)
@@ -226,28 +57,28 @@ static void sockets(void)
 	fd = say("inet stream", socket(AF_INET, SOCK_STREAM, 0));
 	say_num("cloexec off", fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	say_num("nonblock off", fcntl(fd, F_GETFL) & O_NONBLOCK);
-	get("SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
-	get("SO_TYPE", fd, SOL_SOCKET, SO_TYPE);
-	get("SO_PROTOCOL", fd, SOL_SOCKET, SO_PROTOCOL);
-	get("SO_ACCEPTCONN", fd, SOL_SOCKET, SO_ACCEPTCONN);
-	get("SO_ERROR", fd, SOL_SOCKET, SO_ERROR);
+	say_option("SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	say_option("SO_TYPE", fd, SOL_SOCKET, SO_TYPE);
+	say_option("SO_PROTOCOL", fd, SOL_SOCKET, SO_PROTOCOL);
+	say_option("SO_ACCEPTCONN", fd, SOL_SOCKET, SO_ACCEPTCONN);
+	say_option("SO_ERROR", fd, SOL_SOCKET, SO_ERROR);
 	names("fresh", fd);
 	close(fd);
 	fd = say("inet6 stream tcp", socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
 	say_num("cloexec on", (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 	say_num("nonblock on", (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
-	get("SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
-	get("IPV6_V6ONLY", fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	say_option("SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	say_option("IPV6_V6ONLY", fd, IPPROTO_IPV6, IPV6_V6ONLY);
 	names("fresh", fd);
 	close(fd);
 	say("stream with udp", socket(AF_INET, SOCK_STREAM, IPPROTO_UDP));
 	say("unknown type", socket(AF_INET, 9, 0));
 	fd = say("unix stream is left alone", socket(AF_UNIX, SOCK_STREAM, 0));
-	get("its SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	say_option("its SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
 	close(fd);
 	fd = say("udp is left alone", socket(AF_INET, SOCK_DGRAM, 0));
-	get("its SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
-	get("its SO_PROTOCOL", fd, SOL_SOCKET, SO_PROTOCOL);
+	say_option("its SO_DOMAIN", fd, SOL_SOCKET, SO_DOMAIN);
+	say_option("its SO_PROTOCOL", fd, SOL_SOCKET, SO_PROTOCOL);
 	close(fd);
 }
 
@@ -449,14 +280,14 @@ static void one_flow(const char *what, int l, int c, const char *to, int port)
 	names("listener", l);
 	say("connect", do_connect(c, to, port));
 	s = accept(l, &a.sa, &len);
-	print_addr("accept", s, &a, len);
+	say_addr("accept", s, &a, len);
 	say_num("accept names the client",
 		port_of(c) == ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port));
 	names("client", c);
 	names("server", s);
-	get("client SO_ERROR", c, SOL_SOCKET, SO_ERROR);
-	get("server SO_DOMAIN", s, SOL_SOCKET, SO_DOMAIN);
-	get("server SO_PROTOCOL", s, SOL_SOCKET, SO_PROTOCOL);
+	say_option("client SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("server SO_DOMAIN", s, SOL_SOCKET, SO_DOMAIN);
+	say_option("server SO_PROTOCOL", s, SOL_SOCKET, SO_PROTOCOL);
 	say_num("write", write(c, "ping", 4));
 	say_num("read", read(s, buf, sizeof(buf)));
 	say_text("data", buf);
@@ -610,7 +441,7 @@ static void nonblocking(void)
 	say_num("epoll wakes", epoll_wait(ep, &e, 1, 1000));
 	say_num("with OUT", (e.events & EPOLLOUT) != 0);
 	say_num("without ERR", (e.events & EPOLLERR) == 0);
-	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
 	names("client", c);
 	say("connect, second", do_connect(c, "127.0.0.1", 7500));
 	say("connect, third", do_connect(c, "127.0.0.1", 7500));
@@ -642,12 +473,12 @@ static void nonblocking(void)
 	say_num("epoll wakes", epoll_wait(ep, &e, 1, 1000));
 	say_num("with OUT", (e.events & EPOLLOUT) != 0);
 	say_num("with HUP", (e.events & EPOLLHUP) != 0);
-	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
-	get("SO_ERROR again", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR again", c, SOL_SOCKET, SO_ERROR);
 	say("connect after SO_ERROR", do_connect(c, "127.0.0.1", 7501));
 	say("and again", do_connect(c, "127.0.0.1", 7501));
 	say("and without SO_ERROR", do_connect(c, "127.0.0.1", 7501));
-	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
 	close(c);
 	close(ep);
 }
@@ -684,7 +515,7 @@ static void listening(void)
 	say("connect to a bound one", do_connect(c, "127.0.0.1", 7600));
 	say("listen", listen(l, 1));
 	say("listen twice", listen(l, 100));
-	get("SO_ACCEPTCONN", l, SOL_SOCKET, SO_ACCEPTCONN);
+	say_option("SO_ACCEPTCONN", l, SOL_SOCKET, SO_ACCEPTCONN);
 	say("bind a listener", do_bind(l, "127.0.0.1", 7601));
 	names("listener", l);
 	pthread_create(&th, NULL, late_connect, NULL);
@@ -707,7 +538,7 @@ static void listening(void)
 	c = tcp4();
 	say("connect after shutdown", do_connect(c, "127.0.0.1", 7603));
 	close(c);
-	get("SO_ACCEPTCONN", l, SOL_SOCKET, SO_ACCEPTCONN);
+	say_option("SO_ACCEPTCONN", l, SOL_SOCKET, SO_ACCEPTCONN);
 	names("after shutdown", l);
 	l2 = tcp4();
 	say("the port is still held", do_bind(l2, "127.0.0.1", 7603));
@@ -809,15 +640,15 @@ static void options(void)
 		for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
 			fd = socket(fam[f], SOCK_STREAM, 0);
 			snprintf(what, sizeof(what), "%s default", ints[i].name);
-			get(what, fd, ints[i].level, ints[i].opt);
+			say_option(what, fd, ints[i].level, ints[i].opt);
 			snprintf(what, sizeof(what), "%s set 1", ints[i].name);
 			say(what, set(fd, ints[i].level, ints[i].opt, 1));
 			snprintf(what, sizeof(what), "%s after 1", ints[i].name);
-			get(what, fd, ints[i].level, ints[i].opt);
+			say_option(what, fd, ints[i].level, ints[i].opt);
 			snprintf(what, sizeof(what), "%s set 100", ints[i].name);
 			say(what, set(fd, ints[i].level, ints[i].opt, 100));
 			snprintf(what, sizeof(what), "%s after 100", ints[i].name);
-			get(what, fd, ints[i].level, ints[i].opt);
+			say_option(what, fd, ints[i].level, ints[i].opt);
 			if (ints[i].bad) {
 				snprintf(what, sizeof(what), "%s set %d", ints[i].name, ints[i].bad);
 				say(what, set(fd, ints[i].level, ints[i].opt, ints[i].bad));
@@ -836,16 +667,16 @@ static void options(void)
 	c = tcp4();
 	do_connect(c, "127.0.0.1", 7800);
 	s = accept(l, NULL, NULL);
-	get("child TCP_NODELAY", s, IPPROTO_TCP, TCP_NODELAY);
-	get("child SO_REUSEADDR", s, SOL_SOCKET, SO_REUSEADDR);
-	get("child SO_KEEPALIVE", s, SOL_SOCKET, SO_KEEPALIVE);
-	get("child TCP_KEEPIDLE", s, IPPROTO_TCP, TCP_KEEPIDLE);
-	get("child SO_ACCEPTCONN", s, SOL_SOCKET, SO_ACCEPTCONN);
+	say_option("child TCP_NODELAY", s, IPPROTO_TCP, TCP_NODELAY);
+	say_option("child SO_REUSEADDR", s, SOL_SOCKET, SO_REUSEADDR);
+	say_option("child SO_KEEPALIVE", s, SOL_SOCKET, SO_KEEPALIVE);
+	say_option("child TCP_KEEPIDLE", s, IPPROTO_TCP, TCP_KEEPIDLE);
+	say_option("child SO_ACCEPTCONN", s, SOL_SOCKET, SO_ACCEPTCONN);
 	len = sizeof(lin);
 	memset(&lin, 0, sizeof(lin));
 	say("child SO_LINGER", getsockopt(s, SOL_SOCKET, SO_LINGER, &lin, &len));
 	say_num("child linger seconds", lin.l_linger);
-	get("TCP_MAXSEG connected", c, IPPROTO_TCP, TCP_MAXSEG);
+	say_option("TCP_MAXSEG connected", c, IPPROTO_TCP, TCP_MAXSEG);
 	len = sizeof(cred);
 	memset(&cred, 1, sizeof(cred));
 	say("SO_PEERCRED", getsockopt(c, SOL_SOCKET, SO_PEERCRED, &cred, &len));
@@ -881,12 +712,12 @@ static void options(void)
 	say_num("its length", len);
 	say("SO_BINDTODEVICE none", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0));
 	say("SO_BINDTODEVICE unknown", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "nosuch0", 8));
-	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE);
+	say_option("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE);
 	say("SO_MAX_PACING_RATE set", set(fd, SOL_SOCKET, SO_MAX_PACING_RATE, 1000000));
-	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE);
+	say_option("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE);
 	say("still a TCP socket", do_bind(fd, "127.0.0.1", 7801));
 	names("after pacing", fd);
-	get("IP_MTU unconnected", fd, IPPROTO_IP, IP_MTU);
+	say_option("IP_MTU unconnected", fd, IPPROTO_IP, IP_MTU);
 	len = sizeof(text);
 	say("IP_OPTIONS", getsockopt(fd, IPPROTO_IP, IP_OPTIONS, text, &len));
 	say_num("IP_OPTIONS length", len);
@@ -1079,8 +910,8 @@ static int after_exec(char **argv)
 	names("client", c);
 	names("server", s);
 	names("listener", l);
-	get("SO_DOMAIN", c, SOL_SOCKET, SO_DOMAIN);
-	get("SO_REUSEADDR", l, SOL_SOCKET, SO_REUSEADDR);
+	say_option("SO_DOMAIN", c, SOL_SOCKET, SO_DOMAIN);
+	say_option("SO_REUSEADDR", l, SOL_SOCKET, SO_REUSEADDR);
 	say("listen again", listen(l, 5));
 	n = tcp4();
 	say("connect", do_connect(n, "127.0.0.1", port_of(l)));

@@ -1,6 +1,6 @@
 /* tests/shim/calls_udp.c: a long script of UDP calls that says what each one answered.
  *
- * As calls.c, which see: run natively and under berth, compared line by line. Ports that were chosen are shown as P.
+ * As calls.c, which see: run natively and under berth, compared line by line.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,102 +28,7 @@
 #include <linux/errqueue.h>
 #include <linux/sockios.h>
 
-static int line_in_section;
-static const char *section_name = "";
-
-static void section(const char *name)
-{
-	section_name = name;
-	line_in_section = 0;
-}
-
-static const char *errno_name(int e)
-{
-#define E(x)          \
-	{             \
-		x, #x \
-	}
-	static const struct {
-		int value;
-		const char *name;
-	} names[] = {E(EACCES),	      E(EADDRINUSE),   E(EADDRNOTAVAIL), E(EAFNOSUPPORT), E(EAGAIN), E(EBADF),
-		     E(ECONNABORTED), E(ECONNREFUSED), E(ECONNRESET),	 E(EDESTADDRREQ), E(EFAULT), E(EINTR),
-		     E(EINVAL),	      E(EISCONN),      E(EMSGSIZE),	 E(ENETUNREACH),  E(ENODEV), E(ENOENT),
-		     E(ENOPROTOOPT),  E(ENOTCONN),     E(ENOTSOCK),	 E(EOPNOTSUPP),	  E(EPIPE),  E(EPERM),
-		     E(ENOBUFS),      E(EHOSTUNREACH), E(ENOTTY),	 E(ESPIPE)};
-	static char other[32];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (names[i].value == e)
-			return names[i].name;
-	snprintf(other, sizeof(other), "errno %d", e);
-	return other;
-}
-
-static long say(const char *what, long r)
-{
-	int e = errno;
-
-	printf("%s %02d %s: ", section_name, ++line_in_section, what);
-	if (r < 0)
-		printf("-1 %s\n", errno_name(e));
-	else
-		printf("%ld\n", r);
-	fflush(stdout);
-	errno = e;
-	return r;
-}
-
-static void say_text(const char *what, const char *v)
-{
-	printf("%s %02d %s: %s\n", section_name, ++line_in_section, what, v);
-	fflush(stdout);
-}
-
-union addr {
-	struct sockaddr sa;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-	struct sockaddr_storage ss;
-};
-
-static socklen_t addr(union addr *a, const char *text, int port)
-{
-	memset(a, 0, sizeof(*a));
-	if (strchr(text, ':')) {
-		a->in6.sin6_family = AF_INET6;
-		a->in6.sin6_port = htons((uint16_t)port);
-		if (inet_pton(AF_INET6, text, &a->in6.sin6_addr) != 1)
-			abort();
-		return sizeof(a->in6);
-	}
-	a->in.sin_family = AF_INET;
-	a->in.sin_port = htons((uint16_t)port);
-	if (inet_pton(AF_INET, text, &a->in.sin_addr) != 1)
-		abort();
-	return sizeof(a->in);
-}
-
-static void say_addr(const char *what, long r, const union addr *a, socklen_t len)
-{
-	char text[INET6_ADDRSTRLEN] = "?", port[16], line[128];
-	int p = 0;
-
-	if (r < 0) {
-		say(what, r);
-		return;
-	}
-	if (a->sa.sa_family == AF_INET) {
-		inet_ntop(AF_INET, &a->in.sin_addr, text, sizeof(text));
-		p = ntohs(a->in.sin_port);
-	} else if (a->sa.sa_family == AF_INET6) {
-		inet_ntop(AF_INET6, &a->in6.sin6_addr, text, sizeof(text));
-		p = ntohs(a->in6.sin6_port);
-	}
-	snprintf(port, sizeof(port), p >= 32768 ? "P" : "%d", p);
-	snprintf(line, sizeof(line), "%ld family %d len %u %s %s", r, a->sa.sa_family, (unsigned)len, text, port);
-	say_text(what, line);
-}
+#include "script.h"
 
 static int udp4(void)
 {
@@ -133,22 +38,6 @@ static int udp4(void)
 static int udp6(void)
 {
 	return socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
-}
-
-static int do_bind(int fd, const char *text, int port)
-{
-	union addr a;
-	socklen_t len = addr(&a, text, port);
-
-	return bind(fd, &a.sa, len);
-}
-
-static int do_connect(int fd, const char *text, int port)
-{
-	union addr a;
-	socklen_t len = addr(&a, text, port);
-
-	return connect(fd, &a.sa, len);
 }
 
 static int disconnect(int fd)
@@ -183,48 +72,12 @@ static ssize_t get(int fd)
 	return recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
 }
 
-static void names(const char *who, int fd)
-{
-	union addr a = {0};
-	socklen_t len = sizeof(a);
-	char what[100];
-	int r = getsockname(fd, &a.sa, &len);
-
-	snprintf(what, sizeof(what), "%s getsockname", who);
-	say_addr(what, r, &a, len);
-	memset(&a, 0, sizeof(a));
-	len = sizeof(a);
-	r = getpeername(fd, &a.sa, &len);
-	snprintf(what, sizeof(what), "%s getpeername", who);
-	say_addr(what, r, &a, len);
-}
-
-static int port_of(int fd)
-{
-	union addr a = {0};
-	socklen_t len = sizeof(a);
-
-	if (getsockname(fd, &a.sa, &len) < 0)
-		return -1;
-	return ntohs(a.sa.sa_family == AF_INET6 ? a.in6.sin6_port : a.in.sin_port);
-}
-
-static int set(int fd, int level, int name, int v)
-{
-	return setsockopt(fd, level, name, &v, sizeof(v));
-}
-
 static int opt(int fd, int level, int name)
 {
 	int v = -12345;
 	socklen_t len = sizeof(v);
 
 	return getsockopt(fd, level, name, &v, &len) < 0 ? -1 : v;
-}
-
-static void nonblock(int fd)
-{
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 static int mask(int fd)
@@ -1493,6 +1346,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "--reader"))
 		return read(200, buf, 100) == 4 ? 0 : 1;
 	signal(SIGPIPE, SIG_IGN);
+	script_style("-1 ", true);
 	first_things();
 	order_of_errors();
 	large6();

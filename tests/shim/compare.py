@@ -6,17 +6,20 @@ machine's kernel, when it could be asked; - when not), except where differences.
 and every difference it wants must be there, so that the list cannot rot. Where this machine's kernel
 itself answers otherwise than 6.18 is reported apart and is no failure.
 """
+import errno
+import re
 import sys
 
 
 def answers(path):
-    """Each line is 'section NN what: answer'."""
+    """Each line is 'section NN what: answer'. An errno by its number and by its name is one answer."""
     found = []
     with open(path, encoding="utf-8", errors="replace") as lines:
         for line in lines:
             what, _, answer = line.rstrip("\n").partition(": ")
             section, _, rest = what.partition(" ")
             number, _, asked = rest.partition(" ")
+            answer = re.sub(r"\berrno (\d+)$", lambda m: errno.errorcode.get(int(m[1]), m[0]), answer)
             found.append((section, number, asked, answer))
     return found
 

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../address.h"
+
 #define PAUSE_US 2000
 
 static int line;
@@ -49,17 +51,9 @@ static void say(const char *section, const char *how, const char *what, ssize_t 
 	n_pipe = 0;
 }
 
-static struct sockaddr_in loop(int port)
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return in;
-}
-
 static int listener(int *ret_port)
 {
-	struct sockaddr_in in = loop(0);
+	struct sockaddr_in in = at("127.0.0.1", 0);
 	socklen_t len = sizeof(in);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -73,7 +67,7 @@ static int listener(int *ret_port)
 static void pair(int *ret_us, int *ret_peer)
 {
 	int port, l = listener(&port);
-	struct sockaddr_in in = loop(port);
+	struct sockaddr_in in = at("127.0.0.1", port);
 
 	*ret_us = socket(AF_INET, SOCK_STREAM, 0);
 	if (connect(*ret_us, (struct sockaddr *)&in, sizeof(in)) < 0)
@@ -222,7 +216,7 @@ static int reset_after_shutdown(int *ret_other)
 static int reset_by_inheritance(int *ret_other, bool by_client)
 {
 	int port, l = listener(&port), us = socket(AF_INET, SOCK_STREAM, 0), peer;
-	struct sockaddr_in in = loop(port);
+	struct sockaddr_in in = at("127.0.0.1", port);
 
 	linger0(by_client ? us : l, 1);
 	if (connect(us, (struct sockaddr *)&in, sizeof(in)) < 0)
@@ -306,7 +300,7 @@ static int listening(int *ret_other)
 static int refused(int *ret_other)
 {
 	int port, l = listener(&port), us = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	struct sockaddr_in in = loop(port);
+	struct sockaddr_in in = at("127.0.0.1", port);
 
 	close(l);
 	if (connect(us, (struct sockaddr *)&in, sizeof(in)) >= 0)
@@ -366,7 +360,7 @@ static ssize_t by_sendto(int fd)
 
 static ssize_t by_sendto_addr(int fd)
 {
-	struct sockaddr_in in = loop(9);
+	struct sockaddr_in in = at("127.0.0.1", 9);
 
 	return sendto(fd, "hello", 5, 0, (struct sockaddr *)&in, sizeof(in));
 }
@@ -550,7 +544,7 @@ static void fill_inherited(void)
 {
 	static char block[16384];
 	int port, size = 4096, l = listener(&port), us = socket(AF_INET, SOCK_STREAM, 0), peer;
-	struct sockaddr_in in = loop(port);
+	struct sockaddr_in in = at("127.0.0.1", port);
 	size_t sum = 0;
 	ssize_t n;
 
@@ -599,7 +593,7 @@ static void listen_together(void)
 	int good = 0, reached = 0;
 
 	for (int i = 0; i < 200; i++) {
-		struct sockaddr_in in = loop(0);
+		struct sockaddr_in in = at("127.0.0.1", 0);
 		socklen_t len = sizeof(in);
 		int go[2], fd = socket(AF_INET, SOCK_STREAM, 0), c, status = -1;
 		pid_t child;

@@ -31,63 +31,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "script.h"
+
 int bindresvport(int fd, struct sockaddr_in *sin);
 int rresvport_af(int *port, sa_family_t family);
 int isfdtype(int fd, int type);
 
-static const char *section_name;
-static int line_in_section;
-
-static void section(const char *name)
-{
-	section_name = name;
-	line_in_section = 0;
-}
-
-static void say_num(const char *what, long v)
-{
-	printf("%s %02d %s: %ld\n", section_name, ++line_in_section, what, v);
-	fflush(stdout);
-}
-
-static void say_text(const char *what, const char *v)
-{
-	printf("%s %02d %s: %s\n", section_name, ++line_in_section, what, v);
-	fflush(stdout);
-}
-
-/* A count or a descriptor that was asked for, or the errno. */
-static long say(const char *what, long r)
-{
-	int e = errno;
-
-	if (r < 0)
-		say_text(what, strerrorname_np(e) ? strerrorname_np(e) : "E?");
-	else
-		say_text(what, "ok");
-	errno = e;
-	return r;
-}
-
-static long say_count(const char *what, long r)
-{
-	if (r < 0)
-		return say(what, r);
-	say_num(what, r);
-	return r;
-}
-
-static struct sockaddr_in in4(const char *text, int port)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-
-	inet_pton(AF_INET, text, &a.sin_addr);
-	return a;
-}
-
 static int listener(int port)
 {
-	struct sockaddr_in a = in4("127.0.0.1", port);
+	struct sockaddr_in a = at("127.0.0.1", port);
 	int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -98,7 +50,7 @@ static int listener(int port)
 
 static int client(int port)
 {
-	struct sockaddr_in a = in4("127.0.0.1", port);
+	struct sockaddr_in a = at("127.0.0.1", port);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
@@ -144,17 +96,6 @@ static void show_name(const char *what, int fd, bool peer)
 	say_text(what, line);
 }
 
-static void get(const char *what, int fd, int level, int opt)
-{
-	int v = -12345;
-	socklen_t len = sizeof(v);
-
-	if (getsockopt(fd, level, opt, &v, &len) < 0)
-		say(what, -1);
-	else
-		say_num(what, v);
-}
-
 static void one_ioctl(const char *what, int fd, unsigned long request)
 {
 	int v = -12345;
@@ -182,7 +123,7 @@ static void ioctls_of(const char *who, int fd)
 
 static int client_udp(int server)
 {
-	struct sockaddr_in a = in4("127.0.0.1", 0);
+	struct sockaddr_in a = at("127.0.0.1", 0);
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
 
@@ -486,7 +427,7 @@ static void descriptors(void)
 	close(d);
 }
 
-static void set(int fd, int level, int opt, int v)
+static void set_or_say(int fd, int level, int opt, int v)
 {
 	if (setsockopt(fd, level, opt, &v, sizeof(v)) < 0)
 		say("setsockopt", -1);
@@ -494,15 +435,15 @@ static void set(int fd, int level, int opt, int v)
 
 static void dress(int fd)
 {
-	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 77);
-	set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 5000);
-	set(fd, IPPROTO_IP, IP_TOS, 0x10);
-	set(fd, IPPROTO_IP, IP_MTU_DISCOVER, 2);
-	set(fd, IPPROTO_IP, IP_RECVTTL, 1);
-	set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-	set(fd, SOL_SOCKET, SO_RCVBUF, 100000);
-	set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4321);
+	set_or_say(fd, IPPROTO_TCP, TCP_KEEPIDLE, 77);
+	set_or_say(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_or_say(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 5000);
+	set_or_say(fd, IPPROTO_IP, IP_TOS, 0x10);
+	set_or_say(fd, IPPROTO_IP, IP_MTU_DISCOVER, 2);
+	set_or_say(fd, IPPROTO_IP, IP_RECVTTL, 1);
+	set_or_say(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_or_say(fd, SOL_SOCKET, SO_RCVBUF, 100000);
+	set_or_say(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 4321);
 	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
@@ -521,7 +462,7 @@ static void undress(const char *who, int fd)
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		snprintf(what, sizeof(what), "%s %s", who, all[i].name);
-		get(what, fd, all[i].level, all[i].opt);
+		say_option(what, fd, all[i].level, all[i].opt);
 	}
 	snprintf(what, sizeof(what), "%s TCP_CONGESTION", who);
 	getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, text, &len);
@@ -655,7 +596,7 @@ static void passed(bool inherit)
 
 static void by_number(void)
 {
-	struct sockaddr_in a = in4("127.0.0.1", 8160), b;
+	struct sockaddr_in a = at("127.0.0.1", 8160), b;
 	int one = 1, v = 0, l = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0), c, s;
 	socklen_t len = sizeof(v);
 	char buf[16] = "";
@@ -665,7 +606,7 @@ static void by_number(void)
 	say("setsockopt", syscall(SYS_setsockopt, l, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
 	say("getsockopt", syscall(SYS_getsockopt, l, SOL_SOCKET, SO_REUSEADDR, &v, &len));
 	say_num("value", v);
-	get("SO_DOMAIN", l, SOL_SOCKET, SO_DOMAIN);
+	say_option("SO_DOMAIN", l, SOL_SOCKET, SO_DOMAIN);
 	say("bind", syscall(SYS_bind, l, &a, sizeof(a)));
 	say("listen", syscall(SYS_listen, l, 5));
 	c = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
@@ -694,7 +635,7 @@ static void by_number(void)
 static void reserved(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0), fd2, port = 1023;
-	struct sockaddr_in a = in4("127.0.0.1", 0);
+	struct sockaddr_in a = at("127.0.0.1", 0);
 	socklen_t len = sizeof(a);
 
 	section("reserved");
@@ -1009,7 +950,7 @@ static void waiting(void)
 
 static void devices(void)
 {
-	struct sockaddr_in a = in4("127.0.0.1", 8190);
+	struct sockaddr_in a = at("127.0.0.1", 8190);
 	int l = socket(AF_INET, SOCK_STREAM, 0), c = socket(AF_INET, SOCK_STREAM, 0);
 
 	section("device");
@@ -1027,6 +968,7 @@ static void devices(void)
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
+	script_style("", false);
 	if (argc == 2)
 		return in_the_other_program();
 	if (argc == 5) {
