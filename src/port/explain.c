@@ -377,7 +377,7 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 	case PORT_RULE_TUPLE:
 		return "a connection is known by its two addresses and two ports, and no two may be the same [RFC 9293, 3.3]";
 	case PORT_RULE_TABLE_FULL:
-		return "every place for a claim in this host's table is taken";
+		return "every place for a claim in this host's table is taken, and the table cannot grow";
 	case PORT_RULE_NONE:
 		break;
 	}
@@ -505,6 +505,7 @@ static void say_try(const struct port_want *w, const struct port_refusal *r, con
 		try_next(e, "connect from another local port, or do not bind before connect(): one is then chosen");
 		return;
 	case PORT_REASON_TABLE_FULL:
+		try_next(e, "look whether the disk with the network's folder is full, or 'ulimit -f' too low");
 		try_next(e, "close sockets that are no longer needed");
 		return;
 	case PORT_REASON_ALREADY_BOUND:

@@ -284,7 +284,7 @@ static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockadd
 		return -EINVAL;
 	r = network_bind(&s->net, t->host, have, &want, &ref, &refusal);
 	if (r < 0) {
-		if (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL || r == -ETIMEDOUT)
+		if (r == -EADDRINUSE || r == -EACCES || r == -EADDRNOTAVAIL || r == -ENOBUFS || r == -ETIMEDOUT)
 			shim_event(s, r == -ETIMEDOUT ? 'k' : 'b', &want, &refusal);
 		return r;
 	}
@@ -406,7 +406,7 @@ static int sock_listen(struct shim *s, int fd, struct tag *t)
 	}
 	r = network_listen(&s->net, t->host, &ref, &want, &refusal);
 	if (r < 0) {
-		if (r == -EADDRINUSE || r == -ETIMEDOUT)
+		if (r == -EADDRINUSE || r == -ENOBUFS || r == -ETIMEDOUT)
 			shim_event(s, r == -ETIMEDOUT ? 'k' : 'l', &want, &refusal);
 		return r;
 	}

@@ -28,7 +28,7 @@ normal() {
 		-e 's/"pid": [0-9]+/"pid": PID/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
 		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
-		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' \
+		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' -e 's/\b1[0-9]{3}(\/tcp on host full)/PORT\1/' \
 		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's#"library": ".*"#"library": "PATH"#'
 }
 
@@ -193,6 +193,7 @@ expect "why agrees" "[ $? = 1 ] && grep -q EACCES '$work/out'"
 expect "a full disk is told" "'$berth' name 80 >/dev/full 2>'$work/err'; [ \$? = 125 ] && grep -q 'cannot write' '$work/err'"
 expect "a limit on the size of files is told, and is no signal" \
 	"said=\$( (ulimit -f 0; '$berth' run -n limit -- true 2>&1; echo \$?) | tr '\\n' ' '); case \$said in *'cannot be made: the limit on the size of files is too low (ulimit -f) 125 ') ;; *) false ;; esac"
+(ulimit -f 3000 && golden refused-full run -n small -H full -- "$holder" 127.0.0.1 1000 all && [ $failed = 0 ]) || failed=$((failed + 1))
 expect "and leaves nothing" "! ls -A '$BERTH_DIR' | grep -q limit"
 mkdir -m 755 "$work/open"
 BERTH_DIR="$work/open" golden too-open ls

@@ -1,6 +1,6 @@
 /* tests/cli/holder.c: a program that takes a port and keeps it: holder ADDRESS PORT [OPTION...]
  *
- * Options: udp, reuseaddr, reuseport, v6only, listen. Prints "ready" when it has the port, or the name of
+ * Options: udp, reuseaddr, reuseport, v6only, listen, all (the ports after it, too, until one is refused). Prints "ready" when it has the port, or the name of
  * the error and exits 3. Ends when its standard input does, so that no test has to kill it by name.
  */
 #include <arpa/inet.h>
@@ -17,11 +17,25 @@ static int refused(const char *call)
 	return 3;
 }
 
+static int take_all(struct sockaddr_in a4)
+{
+	for (int port = ntohs(a4.sin_port) + 1; port < 65536; port++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		if (fd < 0)
+			return refused("socket");
+		a4.sin_port = htons((uint16_t)port);
+		if (bind(fd, (struct sockaddr *)&a4, sizeof(a4)) < 0)
+			return refused("bind");
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6};
 	struct sockaddr_in a4 = {.sin_family = AF_INET};
-	int one = 1, listens = 0, type = SOCK_STREAM, fd, six, r;
+	int one = 1, listens = 0, all = 0, type = SOCK_STREAM, fd, six, r;
 	char c;
 
 	if (argc < 3)
@@ -39,6 +53,8 @@ int main(int argc, char **argv)
 	for (int i = 3; i < argc; i++) {
 		if (strcmp(argv[i], "listen") == 0)
 			listens = 1;
+		else if (strcmp(argv[i], "all") == 0)
+			all = 1;
 		else if (strcmp(argv[i], "reuseaddr") == 0)
 			setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 		else if (strcmp(argv[i], "reuseport") == 0)
@@ -51,6 +67,8 @@ int main(int argc, char **argv)
 		return refused("bind");
 	if (listens && listen(fd, 5) < 0)
 		return refused("listen");
+	if (all)
+		return take_all(a4);
 	puts("ready");
 	fflush(stdout);
 	while (read(0, &c, 1) > 0)
