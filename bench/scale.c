@@ -36,7 +36,7 @@
 #include <unistd.h>
 
 #include "measure.h"
-#include "network/network.h"
+#include "network/internal.h"
 
 #define FIRST_PORT 1000
 #define SAMPLES 200
@@ -412,6 +412,27 @@ static long count_paths(void)
 	return n;
 }
 
+/* Who asks about a port waits for no long sweep, and is told the truth all the same; others' dead go later. */
+static void ask_among_dead(struct program *holder, const char *host, long all, int listeners)
+{
+	static const char *const who[] = {"who", "1000", NULL}, *const ls[] = {"ls", "--json", NULL};
+	struct map_header *hd = map_header(&full);
+	size_t held, free_port, rows;
+
+	berth_takes(&full, host, who, "is held by", &held);
+	say_wrong("a living listener is held", (long)held, 1);
+	kill(holder->pid, SIGKILL);
+	stop(holder);
+	atomic_store(&hd->sweep_cost_ns, UINT64_C(1000000000)); /* a long one, and due */
+	atomic_store(&hd->swept_ns, 0);
+	berth_takes(&full, host, who, "is free", &free_port);
+	say_wrong("a killed listener's port is free", (long)free_port, 1);
+	say_wrong("paths: the others' that were killed stay", count_paths(), all - 1);
+	berth_takes(&full, NULL, ls, "\"listening\"", &rows);
+	say_wrong("rows of ls --json after one was killed", (long)rows, all - listeners);
+	say_wrong("paths after ls", count_paths(), all - listeners);
+}
+
 static void run_flows(int flows)
 {
 	struct program p = start(&full, "h1", "--flows", flows);
@@ -495,11 +516,13 @@ static int drive(int hosts, int listeners, int flows, int rounds)
 		       t < 2 ? "ok" : "NOT MET", ls_cpu_s);
 		print_sizes(hosts, listeners, &holders[0], table0);
 	}
+	snprintf(host, sizeof(host), "h%d", hosts - 1);
+	ask_among_dead(&holders[hosts - 1], host, (long)hosts * listeners, listeners);
 	run_flows(flows);
 
-	for (int i = 0; i < hosts; i++)
+	for (int i = 0; i < hosts - 1; i++)
 		kill(holders[i].pid, SIGKILL);
-	for (int i = 0; i < hosts; i++)
+	for (int i = 0; i < hosts - 1; i++)
 		stop(&holders[i]);
 	t = now_s();
 	if (network_sweep(&full, NETWORK_HOSTS_MAX) < 0)

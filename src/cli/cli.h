@@ -53,6 +53,7 @@ enum {
 	CMD_HOST = 1 << 1,    /* -H, --host NAME */
 	CMD_JSON = 1 << 2,    /* --json */
 	CMD_STOP = 1 << 3,    /* the first argument ends the options (run's COMMAND) */
+	CMD_ASKS = 1 << 4,    /* asks about one port, and leaves a long sweep of everybody to others */
 };
 
 struct cli_option {

@@ -145,7 +145,7 @@ const struct cmd cmd_who = {
 	"  berth who web:http             on host 'web', by the port's name\n"
 	"  berth who 53/udp -H dns\n"
 	"  berth who 8080 --json\n",
-	CMD_NETWORK | CMD_HOST | CMD_JSON,
+	CMD_NETWORK | CMD_HOST | CMD_JSON | CMD_ASKS,
 	NULL,
 	run,
 };

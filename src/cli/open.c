@@ -2,7 +2,7 @@
  *
  * Every command that opens a network sweeps it: what a killed program left behind is gone before
  * anybody is told about it (SETTLED 13). Where there is so much that a sweep is long, one is made now and then, and
- * a command sweeps only the hosts it speaks of. The default network and host need not exist: nobody has run
+ * a command sweeps only the hosts it speaks of; who asks about a port never waits for one. The default network and host need not exist: nobody has run
  * anything yet, and then every port is free, which is an answer and not a failure.
  */
 #include <errno.h>
@@ -47,7 +47,7 @@ int cli_network(struct cli *cli, const struct network_options *o, bool *ret_miss
 	if (r < 0)
 		return e.what[0] ? cli_fail(cli, 0, "%s", e.what)
 				 : cli_fail(cli, r, "cannot open the network '%s'", cli->network_name);
-	if (network_sweep_due(&cli->net))
+	if (network_sweep_due(&cli->net) && !(cli->cmd->accepts & CMD_ASKS && network_sweep_is_long(&cli->net)))
 		cli_sweep(cli, NETWORK_HOSTS_MAX);
 	return 0;
 }

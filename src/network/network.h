@@ -160,6 +160,8 @@ MUST_CHECK int network_get_slot(struct network *n, uint32_t host, uint32_t slot,
 int network_sweep(struct network *n, uint32_t host);
 /* Is a sweep of all hosts due? Always, where it costs little; else when it was long ago for what it costs. */
 bool network_sweep_due(struct network *n);
+/* Did the last one take so long that somebody with a small question would notice? */
+bool network_sweep_is_long(struct network *n);
 
 /* --- liveness (live.c) --- */
 enum network_alive { NETWORK_DEAD, NETWORK_ALIVE, NETWORK_UNKNOWN /* counts as alive */ };

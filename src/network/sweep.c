@@ -17,7 +17,8 @@
 #include "network/internal.h"
 #include "network/mailbox.h"
 
-#define TIDY_BATCH 256u	   /* paths looked up at a time */
+#define TIDY_BATCH 256u /* paths looked up at a time */
+#define NOT_ASKED 1
 #define FEW_LISTENERS 256u /* so few claims, and of them so few that do not listen, are not worth a dump */
 #define FEW_OTHERS 8u
 #define EXACT_MAX 64u		   /* asked for by number in one sweep */
@@ -306,7 +307,7 @@ int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *r
 struct tidy_path {
 	uint32_t host;
 	struct port_ref ref;
-	int answer; /* the table's */
+	int answer; /* the table's; NOT_ASKED */
 	char leaf[PATH_LEAF_MAX];
 };
 
@@ -334,16 +335,20 @@ static bool bears(const struct network *n, const struct port_claim *c, const str
 	return strcmp(leaf, p->leaf) == 0;
 }
 
-/* Which of the paths of one host have no claim? One lock for all of them. */
-static void look_up(struct tidy *y, uint32_t first, uint32_t end)
+/* Which of the batch's paths of one host, that of `first` and others behind it, have no claim? One lock for all of
+ * them: listeners of many hosts lie in the folder in the order in which they were made. */
+static void look_up(struct tidy *y, uint32_t first)
 {
+	uint32_t host = y->p[first].host;
 	struct network_lock l;
 	struct port_claim c;
-	int r = network_lock(y->n, y->p[first].host, &l);
+	int r = network_lock(y->n, host, &l);
 
-	for (uint32_t i = first; i < end; i++) {
+	for (uint32_t i = first; i < y->n_paths; i++) {
 		struct tidy_path *p = &y->p[i];
 
+		if (p->host != host)
+			continue;
 		p->answer = r < 0 ? r : port_table_get(&l.table, p->ref, &c);
 		if (p->answer == 0 && c.state != CLAIM_LISTENING)
 			p->answer = -ENOENT;
@@ -388,11 +393,9 @@ static void tidy_one(struct tidy *y, int dir, const struct tidy_path *p)
 
 static void tidy_batch(struct tidy *y, int dir)
 {
-	for (uint32_t i = 0, end; i < y->n_paths; i = end) {
-		for (end = i + 1; end < y->n_paths && y->p[end].host == y->p[i].host; end++)
-			continue;
-		look_up(y, i, end);
-	}
+	for (uint32_t i = 0; i < y->n_paths; i++)
+		if (y->p[i].answer == NOT_ASKED)
+			look_up(y, i);
 	for (uint32_t i = 0; i < y->n_paths; i++)
 		tidy_one(y, dir, &y->p[i]);
 	y->n_paths = 0;
@@ -408,6 +411,7 @@ static int tidy_path(void *ctx, int dir, const char *leaf)
 	    !path_leaf_parse(y->n, leaf, &p->host, &p->ref, &named))
 		return 0;
 	memcpy(p->leaf, leaf, strlen(leaf) + 1);
+	p->answer = NOT_ASKED;
 	if (++y->n_paths == TIDY_BATCH)
 		tidy_batch(y, dir);
 	return 0;
@@ -522,6 +526,13 @@ int network_sweep(struct network *n, uint32_t host)
 		}
 	}
 	return r < 0 ? r : failed < 0 ? failed : r;
+}
+
+bool network_sweep_is_long(struct network *n)
+{
+	struct map_header *hd = map_header(n);
+
+	return hd && atomic_load(&hd->sweep_cost_ns) > CHEAP_NS;
 }
 
 bool network_sweep_due(struct network *n)
