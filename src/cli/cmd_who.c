@@ -22,6 +22,8 @@ static void print_story(struct cli *cli, const struct row *row)
 	if (h->age_us != NEVER_US)
 		cli_say(cli, ", since %s", port_age_print(h->age_us, age));
 	cli_say(cli, "\n  address  %s, %s\n", rows_address(c, address), rows_state(c));
+	if (c->flags & PORT_PUMPED)
+		cli_say(cli, "  delivery by its berth-keeper, as it goes past libc: the second net\n");
 	if (h->command[0])
 		cli_say(cli, "  command  %s\n", h->command);
 	if (h->pid > 0 && proc_cwd(h->pid, cwd, sizeof(cwd))[0])

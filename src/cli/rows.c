@@ -236,3 +236,18 @@ const char *rows_state(const struct port_claim *c)
 		return "?";
 	}
 }
+
+const char *rows_delivery(const struct port_claim *c)
+{
+	if (c->proto == PORT_UDP)
+		return c->flags & PORT_PUMPED ? "pumped" : "mailbox";
+	switch (c->state) {
+	case CLAIM_LISTENING:
+		return "path";
+	case CLAIM_CONNECTED:
+	case CLAIM_ACCEPTED:
+		return "stream";
+	default:
+		return NULL;
+	}
+}

@@ -59,6 +59,8 @@ MUST_CHECK int rows_print_json(struct cli *cli, struct rows *rows);
 char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX]);
 /* "listening", "bound", "connected", "accepted", "time-wait" */
 const char *rows_state(const struct port_claim *c);
+/* How what comes for it gets there: "path", "mailbox", "pumped", "stream"; NULL: nothing comes. */
+const char *rows_delivery(const struct port_claim *c);
 /* Is it [::] for both families? */
 bool rows_is_dual(const struct port_claim *c);
 

@@ -182,6 +182,8 @@ static void put_row(struct out *o, const struct row *row)
 	put_addresses(o, c);
 	put(o, ",\n    \"state\": ");
 	put_text(o, rows_state(c));
+	put(o, ",\n    \"delivery\": ");
+	put_text_or_null(o, rows_delivery(c));
 	put(o, ",\n    \"peer\": ");
 	put_text_or_null(o, c->peer_port ? port_endpoint_print(&c->peer, c->peer_port, peer) : NULL);
 	put(o, ",\n    \"host\": ");

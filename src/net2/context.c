@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net2/letters.h"
 #include "net2/target.h"
 
 static struct context *first, *current;
@@ -182,6 +183,11 @@ uint32_t shim_euid(const struct shim *s)
 bool shim_privileged(const struct shim *s)
 {
 	return !s->privileged_deny || look()->cap_effective & (UINT64_C(1) << CAP_NET_BIND_SERVICE);
+}
+
+bool shim_pumped(int fd)
+{
+	return letters_pumps(fd);
 }
 
 void shim_event(struct shim *s, char call, const struct port_want *want, const struct port_refusal *r)

@@ -282,6 +282,16 @@ bool letters_paired(const struct call *c)
 	return find(sock_cookie(c->fd)) != NULL;
 }
 
+bool letters_pumps(int fd)
+{
+	uint64_t cookie = sock_cookie(fd);
+
+	for (const struct box *b = boxes; b; b = b->next)
+		if (b->bell == fd || b->cookie == cookie)
+			return true;
+	return false;
+}
+
 int64_t letters_send(const struct call *c, const void *octets, size_t len_bytes, int flags, const struct sockaddr *sa,
 		     socklen_t sa_len)
 {

@@ -23,6 +23,7 @@ int64_t letters_receive(const struct call *c, void *octets, size_t room, int fla
 
 /* Is it one of those? Else: one that a program with the library has made. */
 bool letters_paired(const struct call *c);
+bool letters_pumps(int fd); /* of its own descriptor, or of its doorbell */
 
 /* Something happened to one of the descriptors that letters_watch() was told about. */
 void letters_event(uint64_t key);

@@ -161,6 +161,7 @@ extern const struct shim_next shim_inline_calls; /* those that there are; NULL e
 MUST_CHECK int shim_owner(const struct shim *s, int fd, struct port_owner *ret);
 uint32_t shim_euid(const struct shim *s);
 bool shim_privileged(const struct shim *s); /* to ports below 1024 */
+bool shim_pumped(int fd);		    /* a UDP socket that the supervisor delivers to (net2/letters.c) */
 
 /* --- a program in a sandbox of its own (confine.c): no system call that it does not ask for --- */
 extern _Atomic bool confine_filter;

@@ -119,6 +119,7 @@ int sock_want(struct shim *s, int fd, const struct tag *t, struct port_want *ret
 	ret->flags |= t->flags & TAG_REUSEPORT ? PORT_REUSEPORT : 0;
 	ret->flags |= t->family == PORT_FAMILY_6 && t->flags & TAG_V6ONLY ? PORT_V6ONLY : 0;
 	ret->flags |= t->flags & TAG_FREEBIND ? PORT_FREEBIND : 0;
+	ret->flags |= t->flags & TAG_UDP && shim_pumped(fd) ? PORT_PUMPED : 0;
 	if (t->flags & TAG_EXTRA) {
 		uint64_t cookie = sock_cookie(fd);
 

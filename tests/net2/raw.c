@@ -2,7 +2,7 @@
  *
  * Built static by glibc and by musl, and dynamic with raw system calls (calls.h). Each check reports under its own
  * name; an argument picks the checks whose name contains it. "serve PORT TEXT" is a little server that blocks in
- * accept, "fetch ADDRESS PORT" its client, "crowd N" many threads; they are used by run_net2.sh.
+ * accept, "fetch ADDRESS PORT" its client, "crowd N" many threads, "hold PORT" has a UDP port; they are used by run_net2.sh.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* musl's test has no build system */
@@ -746,6 +746,19 @@ static int serve(int port, const char *text)
 	}
 }
 
+/* A UDP port and a TCP listener, held until somebody connects. */
+static int hold(int port)
+{
+	struct sockaddr_in a = at("0.0.0.0", port);
+	int u = x_socket(AF_INET, SOCK_DGRAM, 0), l = listener(port);
+
+	if (l < 0 || x_bind(u, sa(&a), sizeof(a)) < 0) {
+		printf("hold: %s\n", strerror(errno));
+		return 1;
+	}
+	return x_accept4(l, NULL, NULL, 0) >= 0 ? 0 : 1;
+}
+
 static int fetch(const char *address, int port)
 {
 	int c = dial(address, port);
@@ -836,6 +849,8 @@ int main(int argc, char **argv)
 		return serve(atoi(argv[2]), argv[3]);
 	if (argc == 3 && !strcmp(argv[1], "crowd"))
 		return crowd(atoi(argv[2]));
+	if (argc == 3 && !strcmp(argv[1], "hold"))
+		return hold(atoi(argv[2]));
 	if (argc == 4 && !strcmp(argv[1], "fetch"))
 		return fetch(argv[2], atoi(argv[3]));
 	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), argc > 1 ? argv[1] : NULL);

@@ -262,8 +262,22 @@ foreign() {
 	[ $? = 125 ] && grep -q "$work/i386 is for another architecture; it would use the machine's own network" "$work/err"
 }
 
+delivery() { # a claim says how what comes gets to it
+	start -q -H deliver -- "$raw" hold 53
+	local held=$last
+	up deliver 53/udp || return 1
+	"$berth" who -H deliver 53/tcp --json >"$work/out" && grep -q '"delivery": "path"' "$work/out" || return 1
+	"$berth" who -H deliver 53/udp --json >"$work/out" && grep -q '"delivery": "pumped"' "$work/out" || { cat "$work/out"; return 1; }
+	"$berth" ls -H deliver --json >"$work/out" && [ "$(grep -c '"delivery": "p' "$work/out")" = 2 ] || return 1
+	"$berth" who -H deliver 53/udp | grep -q 'delivery by its berth-keeper' || return 1
+	"$berth" who -H deliver 53/tcp | grep -q 'delivery' && return 1
+	run -H deliver -- bash -c 'exec 5<>/dev/udp/127.0.0.1/9; "$0" ls -a -H deliver --json; exec 6<>/dev/tcp/127.0.0.1/53' "$berth" >"$work/out"
+	ends_with "$held" 0 && grep -q '"delivery": "mailbox"' "$work/out"
+}
+
 case_ "a static server, a client with the library, and one without" static_server
 case_ "who is served is said to who asks" says_so
+case_ "a claim says how it is delivered" delivery
 case_ "busybox httpd and wget" busybox_web
 case_ "a run inside a run has its own network" nested
 case_ "a command that leaves a daemon behind" daemons

@@ -34,6 +34,11 @@ const char *rows_state(const struct port_claim *c)
 	return c->peer_port ? "connected" : "listening";
 }
 
+const char *rows_delivery(const struct port_claim *c)
+{
+	return c->peer_port ? NULL : "path";
+}
+
 static char *written(const struct row *r, size_t n)
 {
 	struct rows rows = {.n = n};
@@ -139,7 +144,9 @@ static void every_key_of_a_row(void **state)
 	assert_true(json_is_true(json_object_get(a, "reuseaddr")));
 	assert_true(json_is_false(json_object_get(a, "reuseport")));
 	assert_true(json_is_false(json_object_get(a, "v6only")));
-	assert_int_equal(json_object_size(a), 17);
+	assert_int_equal(json_object_size(a), 18);
+	assert_string_equal(text_of(a, "delivery"), "path");
+	assert_true(json_is_null(json_object_get(b, "delivery")));
 
 	assert_true(json_is_null(json_object_get(b, "service")));
 	assert_string_equal(text_of(b, "proto"), "udp");
