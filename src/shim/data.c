@@ -183,15 +183,12 @@ EXPORT(ssize_t, __recvfrom_chk,
 	return shim_recvfrom(fd, buf, len, flags, sa, sa_len);
 }
 
-EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
+ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags)
 {
 	struct shim *s;
 	struct tag t;
 	ssize_t n;
-	struct udp u;
 
-	if (udp_mine(fd, &u))
-		return m ? udp_recvmsg(&u, m, flags) : shim_ret(-EFAULT);
 	flags |= deaf(fd) ? MSG_DONTWAIT : 0;
 	if (!m || (!odd(flags) && !m->msg_name) || !ours(fd, &s, &t)) {
 		n = unconnected_msg(fd, shim_next()->recvmsg(fd, m, flags), m);
@@ -218,6 +215,15 @@ EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
 	if (m->msg_name)
 		m->msg_namelen = 0;
 	return n;
+}
+
+EXPORT(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags))
+{
+	struct udp u;
+
+	if (udp_mine(fd, &u))
+		return m ? udp_recvmsg(&u, m, flags) : shim_ret(-EFAULT);
+	return sock_recvmsg(fd, m, flags);
 }
 
 /* Return: 0; -1 and errno, the connect of MSG_FASTOPEN failed. */
@@ -340,68 +346,4 @@ EXPORT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags))
 	if (udp_mine(fd, &u))
 		return m ? udp_sendmsg(&u, m, flags) : shim_ret(-EFAULT);
 	return sock_sendmsg(fd, m, flags);
-}
-
-/* --- several at once, on a stream --- */
-#define MANY_MAX 1024u /* UIO_MAXIOV: the kernel's limit, too */
-
-/* MSG_WAITFORONE: the first waits, the others take what is there. The time limit is looked at after each. */
-static int receive_many(int fd, struct mmsghdr *v, unsigned n, int flags, const struct timespec *timeout)
-{
-	uint64_t end_us = 0;
-	int saved = errno;
-
-	if (timeout && (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999))
-		return shim_ret(-EINVAL);
-	if (timeout)
-		end_us = network_now_us() + (uint64_t)timeout->tv_sec * 1000000u + (uint64_t)timeout->tv_nsec / 1000u;
-	for (unsigned i = 0; i < n; i++) {
-		ssize_t r = shim_recvmsg(fd, &v[i].msg_hdr, flags & ~MSG_WAITFORONE);
-
-		if (r < 0) {
-			if (i == 0)
-				return -1;
-			errno = saved;
-			return (int)i;
-		}
-		v[i].msg_len = (unsigned)r;
-		if (flags & MSG_WAITFORONE)
-			flags |= MSG_DONTWAIT;
-		if ((timeout && network_now_us() >= end_us) || v[i].msg_hdr.msg_flags & MSG_OOB)
-			return (int)i + 1;
-	}
-	return (int)n;
-}
-
-int stream_recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
-{
-	struct shim *s;
-	struct tag t;
-
-	if (!ours(fd, &s, &t))
-		return shim_next()->recvmmsg(fd, v, n, flags, timeout);
-	return receive_many(fd, v, n < MANY_MAX ? n : MANY_MAX, flags, timeout);
-}
-
-int stream_sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
-{
-	int saved = errno;
-	struct shim *s;
-	struct tag t;
-
-	if (!ours(fd, &s, &t))
-		return shim_next()->sendmmsg(fd, v, n, flags);
-	n = n < MANY_MAX ? n : MANY_MAX;
-	for (unsigned i = 0; i < n; i++) {
-		ssize_t r = shim_sendmsg(fd, &v[i].msg_hdr, flags);
-
-		if (r < 0 && i == 0)
-			return -1;
-		if (r < 0) {
-			errno = saved;
-			return (int)i;
-		}
-		v[i].msg_len = (unsigned)r;
-	}
-	return (int)n;
 }

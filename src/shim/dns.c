@@ -235,6 +235,11 @@ static void put_offers(struct shim *s, struct message *m, const struct network_h
 	}
 }
 
+static int rcode_of(enum found f)
+{
+	return f == FOUND ? RCODE_OK : f == NO_SUCH ? RCODE_NXDOMAIN : -ENOENT;
+}
+
 /* "_http._tcp.web". Return: RCODE; -ENOENT, not such a name, or not of ours. */
 static int answer_service(struct shim *s, struct message *m, const struct question *q)
 {
@@ -243,6 +248,7 @@ static int answer_service(struct shim *s, struct message *m, const struct questi
 	enum port_proto proto = PORT_TCP;
 	struct network_host h;
 	struct resolved found;
+	int r;
 
 	if (q->name[0] != '_' || !dot || dot[1] != '_' || dot - q->name > 63)
 		return -ENOENT;
@@ -260,14 +266,9 @@ static int answer_service(struct shim *s, struct message *m, const struct questi
 				put_offers(s, m, &h, proto, service);
 		return RCODE_OK;
 	}
-	switch (resolve_name(s, of, &found)) {
-	case NOT_OURS:
-		return -ENOENT;
-	case NO_SUCH:
-		return RCODE_NXDOMAIN;
-	case FOUND:
-		break;
-	}
+	r = rcode_of(resolve_name(s, of, &found));
+	if (r != RCODE_OK)
+		return r;
 	if ((q->type == TYPE_SRV || q->type == TYPE_ANY) && network_host_at(&s->net, found.host, &h) == 0)
 		put_offers(s, m, &h, proto, service);
 	return RCODE_OK;
@@ -279,15 +280,10 @@ static int answer_address(struct shim *s, struct message *m, const struct questi
 {
 	struct resolved found;
 	uint8_t data[NAME_TEXT_MAX];
+	int r = rcode_of(resolve_addr(s, a, &found));
 
-	switch (resolve_addr(s, a, &found)) {
-	case NOT_OURS:
-		return -ENOENT;
-	case NO_SUCH:
-		return RCODE_NXDOMAIN;
-	case FOUND:
-		break;
-	}
+	if (r != RCODE_OK)
+		return r;
 	if (q->type == TYPE_PTR || q->type == TYPE_ANY)
 		put_record(m, TYPE_PTR, data, pack_name(found.alias[0] ? found.alias : found.name, data));
 	return RCODE_OK;

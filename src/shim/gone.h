@@ -32,9 +32,10 @@ bool gone_closed(struct shim *s, int fd, const struct tag *t);
 /* SO_ERROR of a socket that AF_UNIX says has none. */
 int gone_error(struct shim *s, int fd, const struct tag *t);
 
-/* send() and sendmsg() of whatever is no UDP socket of ours (data.c). */
+/* send(), sendmsg() and recvmsg() of whatever is no UDP socket of ours (data.c). */
 ssize_t sock_send(int fd, const void *buf, size_t len, int flags);
 ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags);
+ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags);
 /* The same of a descriptor that gone_known() knows. */
 struct iovec;
 ssize_t sock_read(int fd, void *buf, size_t len);

@@ -111,14 +111,4 @@ static inline long sys_recvmsg(int fd, struct msghdr *m, int flags)
 	return sys_wait(SYS_recvmsg, fd, (long)m, flags, 0, 0);
 }
 
-static inline int sys_sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
-{
-	return (int)sys_wait(SYS_sendmmsg, fd, (long)m, (long)n, flags, 0);
-}
-
-static inline int sys_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *timeout)
-{
-	return (int)sys_wait(SYS_recvmmsg, fd, (long)m, (long)n, flags, (long)timeout);
-}
-
 #endif

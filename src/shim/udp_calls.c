@@ -7,7 +7,6 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include "shim/deaf.h"
 #include "shim/gone.h"
@@ -230,91 +229,6 @@ EXPORT(int, close, (int fd))
 EXPORT(int, __close, (int fd))
 {
 	return shim_close(fd);
-}
-
-/* --- several at once --- */
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
-
-/* As Linux: the time limit is looked at after each datagram, not while it waits for one. An error after the
- * first datagram is kept for the next call there; here it comes again by itself or is lost (EINTR). */
-static int recv_many(const struct udp *u, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout)
-{
-	uint64_t end = 0;
-	int saved = errno;
-	unsigned i;
-
-	if (timeout) {
-		if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
-			return shim_ret(-EINVAL);
-		end = now_ns() + (uint64_t)timeout->tv_sec * UINT64_C(1000000000) + (uint64_t)timeout->tv_nsec;
-	}
-	n = n < VLEN_MAX ? n : VLEN_MAX;
-	for (i = 0; i < n; i++) {
-		ssize_t r = udp_recvmsg(u, &v[i].msg_hdr, flags & ~MSG_WAITFORONE);
-
-		if (r < 0) {
-			if (i == 0)
-				return -1;
-			errno = saved;
-			break;
-		}
-		v[i].msg_len = (unsigned)r;
-		if (flags & MSG_WAITFORONE)
-			flags |= MSG_DONTWAIT;
-		if (timeout && now_ns() >= end) {
-			i++;
-			break;
-		}
-	}
-	if (timeout) {
-		uint64_t now = now_ns(), left = now < end ? end - now : 0;
-
-		timeout->tv_sec = (time_t)(left / UINT64_C(1000000000));
-		timeout->tv_nsec = (long)(left % UINT64_C(1000000000));
-	}
-	return (int)i;
-}
-
-EXPORT(int, recvmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *timeout))
-{
-	struct udp u;
-
-	if (!udp_mine(fd, &u))
-		return stream_recvmmsg(fd, v, n, flags, timeout);
-	if (confined())
-		return (int)udp_plain(SYS_recvmmsg, fd, v, (long)n, flags, (long)timeout);
-	return recv_many(&u, v, n, flags, timeout);
-}
-
-EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
-{
-	int saved = errno;
-	struct udp u;
-
-	if (!udp_mine(fd, &u))
-		return stream_sendmmsg(fd, v, n, flags);
-	if (confined())
-		return (int)udp_plain(SYS_sendmmsg, fd, v, (long)n, flags, 0);
-	n = n < VLEN_MAX ? n : VLEN_MAX;
-	for (unsigned i = 0; i < n; i++) {
-		ssize_t r = udp_sendmsg(&u, &v[i].msg_hdr, flags);
-
-		if (r < 0) {
-			if (i == 0)
-				return -1;
-			errno = saved;
-			return (int)i;
-		}
-		v[i].msg_len = (unsigned)r;
-	}
-	return (int)n;
 }
 
 /* --- copies of descriptors --- */

@@ -1151,6 +1151,25 @@ static void files_cut_short_or_limited(void)
 	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
 }
 
+/* As natively: what is left of the limit is written back, when something came. */
+static void time_left_of_recvmmsg(void)
+{
+	int l = listener("127.0.0.1", 7410, 0), c = dial("127.0.0.1", 7410), s = accept(l, NULL, NULL);
+	struct timespec limit = {.tv_sec = 10};
+	struct iovec iov = {(char[]){"x"}, 1};
+	struct mmsghdr m = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
+
+	WANT(s >= 0 && send(c, "ab", 2, 0) == 2);
+	WANT(recvmmsg(s, &m, 1, 0, &limit) == 1 && m.msg_len == 1);
+	WANT(limit.tv_sec < 10 && (limit.tv_sec || limit.tv_nsec));
+	WANT(recv(s, iov.iov_base, 1, 0) == 1);
+	limit = (struct timespec){.tv_sec = 10};
+	WANT(recvmmsg(s, &m, 1, MSG_DONTWAIT, &limit) == -1 && limit.tv_sec == 10);
+	close(c);
+	close(s);
+	close(l);
+}
+
 static const struct check checks[] = {
 	{"getaddrinfo finds the network's hosts", getaddrinfo_finds_hosts},
 	{"getaddrinfo leaves every other name to libc", getaddrinfo_leaves_the_rest},
@@ -1171,6 +1190,7 @@ static const struct check checks[] = {
 	{"MSG_FASTOPEN connects", fast_open},
 	{"hundreds of kilobytes unread, both ways", much_unread},
 	{"a receive that waits, however long", waiting_receives},
+	{"what is left of recvmmsg's time limit", time_left_of_recvmmsg},
 	{"poll and epoll that wait, level and edge", waiting_for_events},
 	{"a signal ends a call that looks before it sleeps", signals_while_looking},
 	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
