@@ -448,6 +448,11 @@ static void lower(const char *from, size_t len, char ret[NETWORK_NAME_MAX])
 		ret[i] = (char)(from[i] >= 'A' && from[i] <= 'Z' ? from[i] + 32 : from[i]);
 }
 
+static bool is_sound(const struct network *n, uint32_t index, const struct map_host *h)
+{
+	return h->used == HOST_USED && h->sum == host_sum(n, index, h) && h->name[NETWORK_NAME_MAX - 1] == '\0';
+}
+
 /* A used record whose sum is right. A wrong sum has the records restored, once. */
 static int record(struct network *n, uint32_t index, struct map_host **ret)
 {
@@ -459,7 +464,7 @@ static int record(struct network *n, uint32_t index, struct map_host **ret)
 			return -EUCLEAN;
 		if (h->used == 0)
 			return -ENOENT;
-		if (h->used == HOST_USED && h->sum == host_sum(n, index, h) && h->name[NETWORK_NAME_MAX - 1] == '\0') {
+		if (is_sound(n, index, h)) {
 			*ret = h;
 			return 0;
 		}
@@ -469,22 +474,46 @@ static int record(struct network *n, uint32_t index, struct map_host **ret)
 	return -EUCLEAN;
 }
 
-static int find(struct network *n, const char *name, uint32_t *ret_index)
+/* Look through the records, LOOK at a time with one look at the map's end, which is a system call: a name is looked
+ * up for every connection by name, among a thousand hosts. Sums are checked of records that bear the name or, to be
+ * thorough, of all: what is wrong is restored as record() does it. Return: 0; -ENOENT. */
+static int find_by(struct network *n, const char *name, bool thorough, uint32_t *ret_index)
 {
-	uint32_t left = network_n_hosts(n);
+	enum { LOOK = 64 };
+	uint32_t max = capacity(n->prefix4_bits), left = network_n_hosts(n);
+	const struct map_host *first = NULL, *h;
 
-	for (uint32_t i = 0; i < capacity(n->prefix4_bits) && left > 0; i++) {
-		struct map_host *h;
+	for (uint32_t i = 0; i < max && left > 0; i++) {
+		struct map_host *whole;
 
-		if (record(n, i, &h) < 0)
+		if (i % LOOK == 0 || !first)
+			first = map_host(n, i - i % LOOK);
+		if (!first)
+			return -ENOENT;
+		h = first + i % LOOK;
+		if (h->used == 0)
 			continue;
+		if (thorough && !is_sound(n, i, h)) {
+			first = NULL; /* the map may be another now */
+			if (record(n, i, &whole) < 0)
+				continue;
+			h = whole;
+		}
 		left--;
-		if (strncmp(h->name, name, NETWORK_NAME_MAX) == 0) {
+		if (strncmp(h->name, name, NETWORK_NAME_MAX) == 0 && record(n, i, &whole) == 0 &&
+		    strncmp(whole->name, name, NETWORK_NAME_MAX) == 0) {
 			*ret_index = i;
 			return 0;
 		}
 	}
 	return -ENOENT;
+}
+
+static int find(struct network *n, const char *name, uint32_t *ret_index)
+{
+	int r = find_by(n, name, false, ret_index);
+
+	return r == -ENOENT ? find_by(n, name, true, ret_index) : r;
 }
 
 /* Write the new host into the file, then into the map: a killed maker leaves the file right. */

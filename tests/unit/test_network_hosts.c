@@ -121,12 +121,47 @@ static void a_scribbled_record_is_restored(void **state)
 	assert_string_equal(h.name, "web");
 }
 
+/* Many, so that they are looked at in several goes. */
+static void a_scribbled_record_is_found_by_its_name(void **state)
+{
+	struct network_host h;
+	char name[16];
+
+	(void)state;
+	fixture_open("net");
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "h%d", i);
+		fixture_host(name);
+	}
+	for (int i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "h%d", i);
+		assert_int_equal(network_host_get(&net, name, false, &h), 0);
+		assert_int_equal(h.index, i);
+	}
+	strcpy(map_host(&net, 150)->name, "other");
+	assert_int_equal(network_host_get(&net, "other", false, &h), -ENOENT);
+	assert_int_equal(network_host_get(&net, "h150", false, &h), 0);
+	assert_int_equal(h.index, 150);
+	strcpy(map_host(&net, 70)->name, "other");
+	map_host(&net, 0)->used = 7;
+	assert_int_equal(network_host_get(&net, "h70", false, &h), 0);
+	assert_int_equal(h.index, 70);
+	assert_int_equal(network_host_get(&net, "h0", true, &h), 0);
+	assert_int_equal(h.index, 0);
+	assert_int_equal(network_host_get(&net, "h199", false, &h), 0);
+	assert_int_equal(network_host_get(&net, "h200", false, &h), -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_host_keeps_its_address),	  TEST(names_are_found_as_people_write_them),
-		TEST(addresses_lead_to_hosts),	  TEST(a_subnet_runs_out),
-		TEST(the_file_reads_as_hosts_do), TEST(a_scribbled_record_is_restored),
+		TEST(a_host_keeps_its_address),
+		TEST(names_are_found_as_people_write_them),
+		TEST(addresses_lead_to_hosts),
+		TEST(a_subnet_runs_out),
+		TEST(the_file_reads_as_hosts_do),
+		TEST(a_scribbled_record_is_restored),
+		TEST(a_scribbled_record_is_found_by_its_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
