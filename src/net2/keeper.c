@@ -39,6 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "net2/echo.h"
 #include "net2/filter.h"
 #include "net2/letters.h"
 #include "net2/owed.h"
@@ -213,6 +214,14 @@ void letters_watch(int fd, uint64_t key, bool readable, bool room)
 	if (!k.sweeping)
 		set_timer(k.sweep, SWEEP_US);
 	k.sweeping = true;
+}
+
+void echo_watch(int fd, uint64_t key, bool readable, bool room)
+{
+	struct epoll_event e = {.events = (readable ? EPOLLIN : 0) | (room ? EPOLLOUT : 0), .data.u64 = key};
+
+	if (epoll_ctl(k.epoll, EPOLL_CTL_MOD, fd, &e) < 0)
+		(void)epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
 /* At the end: who waits longest is served first. */
@@ -578,7 +587,9 @@ static bool on_event(const struct epoll_event *e)
 		owed_sweep();
 		break;
 	default:
-		if (e->data.u64 >> 62)
+		if (e->data.u64 >> 62 == ECHO_KEYS)
+			echo_event(e->data.u64);
+		else if (e->data.u64 >> 62)
 			letters_event(e->data.u64);
 		else
 			ready(e->data.u64 - EV_PARKED);

@@ -23,6 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "net2/echo.h"
 #include "net2/letters.h"
 #include "net2/owed.h"
 #include "net2/shim_calls.h"
@@ -441,6 +442,31 @@ static struct reply serve_path(struct call *c, enum ask what)
 	return r < 0 ? value(r) : new_socket(r, true);
 }
 
+static struct reply serve_echo(struct call *c)
+{
+	struct ask_path p;
+	struct tag t;
+	bool may_block;
+	int r;
+
+	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
+		return value(-EFAULT);
+	c->fd = target_fd(c->t, p.fd);
+	if (c->fd < 0)
+		return value(c->fd);
+	if (!serve_is_wanted(c->n.id))
+		return plain(REPLY_NONE);
+	if (tag_get(c->fd, &t) < 0 || t.flags & TAG_UDP)
+		return value(-EINVAL);
+	may_block = !nonblocking(c->fd);
+	if (may_block)
+		guard(true);
+	r = echo_connect(&c->t->context->shim.net, c->fd);
+	if (may_block)
+		guard(false);
+	return value(r);
+}
+
 static struct reply serve_ask(struct call *c)
 {
 	serve_counts.n_asked += !c->again;
@@ -461,6 +487,8 @@ static struct reply serve_ask(struct call *c)
 	case ASK_UNLINK:
 	case ASK_LINK:
 		return serve_path(c, (enum ask)c->n.data.args[2]);
+	case ASK_ECHO:
+		return serve_echo(c);
 	}
 	return value(-ENOSYS);
 }

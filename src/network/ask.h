@@ -27,6 +27,7 @@ enum ask {
 	ASK_RING,    /* struct ask_path: send one octet to one, from the descriptor */
 	ASK_UNLINK,  /* struct ask_path: remove a file */
 	ASK_LINK,    /* struct ask_path: leaf gets the name leaf2, too */
+	ASK_ECHO,    /* struct ask_path: connect(2) the descriptor to somebody who sends back what it sends */
 };
 
 struct ask_join {
@@ -36,7 +37,7 @@ struct ask_join {
 };
 
 struct ask_path {
-	int32_t fd;		    /* BIND, CONNECT, RING */
+	int32_t fd;		    /* BIND, CONNECT, RING, ECHO */
 	uint32_t mode;		    /* OPEN */
 	int64_t flags;		    /* OPEN */
 	char leaf[112], leaf2[112]; /* "table", "s/..." */

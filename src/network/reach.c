@@ -162,6 +162,18 @@ static int by_address(const struct network *n, enum ask what, int fd, const char
 	return (int)r;
 }
 
+bool reach_has_echo(void)
+{
+	return ask(ASK_HELLO, NULL, 0) == 0;
+}
+
+int reach_echo(int fd)
+{
+	struct ask_path p = {.fd = fd};
+
+	return (int)ask_for(ASK_ECHO, &p, "", "", -ECONNREFUSED);
+}
+
 void reach_in_s(const char *leaf, char ret[REACH_LEAF_MAX])
 {
 	struct text t = text_on(ret, REACH_LEAF_MAX);

@@ -22,6 +22,9 @@ MUST_CHECK int reach_link(const struct network *n, const char *from, const char 
 MUST_CHECK int reach_bind(const struct network *n, int fd, const char *leaf);
 MUST_CHECK int reach_connect(const struct network *n, int fd, const char *leaf); /* may block, as fd does */
 MUST_CHECK int reach_ring(const struct network *n, int fd, const char *leaf);	 /* one octet, without waiting */
+/* By the supervisor only: the stream socket fd is connected to one that sends back what it is sent. */
+bool reach_has_echo(void);
+MUST_CHECK int reach_echo(int fd);
 /* "s/" and the leaf of a listener's path or a mailbox. */
 void reach_in_s(const char *leaf, char ret[REACH_LEAF_MAX]);
 /* To a socket that is not in the folder. */

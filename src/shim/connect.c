@@ -7,6 +7,8 @@
  *   5. the socket is bound to the flow's name, which tells both ends the four-tuple
  *   6. connect(2) to the listener's path. It may wait for room in the backlog, as TCP's may
  *
+ * A bound socket that connects to its own address and port asks no listener: the supervisor's socket is its peer.
+ *
  * AF_UNIX binds a socket once. So 3 comes before 5, and when the listener dies between them and
  * another one serves the port, 6 is tried again under the same name. A socket whose flow has to
  * change its name (an interrupted connect() followed by one to somebody else; AF_UNSPEC) is replaced
@@ -331,13 +333,33 @@ static bool same_flow(struct shim *s, int fd, const struct attempt *a)
 	       flow.tuple.remote_port == a->peer_port;
 }
 
+/* The kernel finds the socket itself before any listener of its port: a simultaneous open, of one. */
+static bool is_to_itself(const struct attempt *a, bool bound)
+{
+	return bound && a->port == a->peer_port && port_addr_equal(&a->source, &a->peer) && shim_has_echo();
+}
+
+/* Steps 4 to 6 of such a one. No AF_UNIX stream is its own peer: the supervisor's is (net2/echo.c). */
+static int open_to_itself(struct shim *s, int fd, struct attempt *a)
+{
+	struct port_claim itself = {.family = (uint8_t)a->t->family};
+	int r = claim_flow(s, fd, a, true, &itself);
+
+	if (r < 0)
+		return r;
+	if (shim_echo(s, fd) == 0)
+		return established(s, fd, a->t, sock_nonblocking(fd));
+	a->t->flags |= TAG_SHUT_RD; /* it has a name: sock_revive() */
+	return refused(s, fd, a, true, true);
+}
+
 static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
 {
 	struct port_claim before = {.addr = addr_any(t->family)}, listener;
 	struct attempt a = {.t = t};
 	struct port_ref lref;
 	uint16_t unused_port;
-	bool bound, loop;
+	bool bound, loop, itself;
 	int r = sock_revive(s, fd, t);
 
 	if (r < 0)
@@ -364,8 +386,12 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	if (bound)
 		a.port = before.port;
 	a.want.addr = before.addr;
-	r = a.peer_port ? find_listener(s, &a, &lref, &listener) : -ECONNREFUSED;
-	if (t->state == SOCK_CONNECTING && (r < 0 || !same_flow(s, fd, &a))) {
+	itself = is_to_itself(&a, bound);
+	if (itself)
+		r = 0;
+	else
+		r = a.peer_port ? find_listener(s, &a, &lref, &listener) : -ECONNREFUSED;
+	if (t->state == SOCK_CONNECTING && (r < 0 || itself || !same_flow(s, fd, &a))) {
 		int again = rename_socket(s, fd, t);
 
 		if (again < 0)
@@ -380,7 +406,9 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 		a.want.addr = before.addr;
 	}
 	a.late = t->flags & TAG_CLAIM ? LATE_NONE : t->slot;
-	if (r == -ECONNREFUSED)
+	if (r == 0 && itself && bound)
+		return open_to_itself(s, fd, &a);
+	if (r == -ECONNREFUSED || itself)
 		return refused(s, fd, &a, bound, false);
 	if (r < 0)
 		return r;

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "network/reach.h"
 #include "shim/shim.h"
 #include "shim/udp.h"
 
@@ -230,6 +231,17 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 int shim_owner(const struct shim *s, int fd, struct port_owner *ret)
 {
 	return network_owner_of(&s->net, fd, ret);
+}
+
+bool shim_has_echo(void)
+{
+	return reach_has_echo();
+}
+
+int shim_echo(struct shim *s, int fd)
+{
+	(void)s;
+	return reach_echo(fd);
 }
 
 uint32_t shim_euid(const struct shim *s)

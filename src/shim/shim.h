@@ -163,6 +163,10 @@ uint32_t shim_euid(const struct shim *s);
 bool shim_privileged(const struct shim *s); /* to ports below 1024 */
 bool shim_pumped(int fd);		    /* a UDP socket that the supervisor delivers to (net2/letters.c) */
 
+/* Connected to itself (env.c, net2/echo.c): is there somebody who can do that? Then: 0; negative errno. */
+bool shim_has_echo(void);
+MUST_CHECK int shim_echo(struct shim *s, int fd);
+
 /* --- a program in a sandbox of its own (confine.c): no system call that it does not ask for --- */
 extern _Atomic bool confine_filter;
 extern _Atomic bool confine_served; /* and the second net is there: calls about sockets are left to it */

@@ -116,6 +116,29 @@ static void a_connection(void)
 	close(l);
 }
 
+static void to_itself(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7090), b = {0};
+	int c = x_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), n = 0;
+	socklen_t len = sizeof(b);
+	char octets[8];
+
+	WANT(x_bind(c, sa(&a), sizeof(a)) == 0 && x_connect(c, sa(&a), sizeof(a)) == 0);
+	WANT(x_getpeername(c, sa(&b), &len) == 0 && b.sin_port == a.sin_port && b.sin_addr.s_addr == a.sin_addr.s_addr);
+	for (int i = 0; i < 100; i++)
+		n += write(c, "to oneself", 10) == 10 && says(c, "to oneself");
+	WANT(n == 100);
+	WANT(write(c, "end", 3) == 3 && x_shutdown(c, SHUT_WR) == 0);
+	WANT(says(c, "end") && read(c, octets, sizeof(octets)) == 0);
+	close(c);
+	c = x_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	a.sin_addr.s_addr = INADDR_ANY;
+	WANT(x_bind(c, sa(&a), sizeof(a)) == 0 && FAILS(x_connect(c, sa(&a), sizeof(a)), EINPROGRESS));
+	WANT(poll(&(struct pollfd){c, POLLOUT, 0}, 1, 1000) == 1 && write(c, "x", 1) == 1);
+	WANT(poll(&(struct pollfd){c, POLLIN, 0}, 1, 1000) == 1 && says(c, "x"));
+	close(c);
+}
+
 static void refusals(void)
 {
 	struct sockaddr_in a = at("127.0.0.1", 7002);
@@ -815,6 +838,7 @@ static int crowd(int n)
 
 static const struct check checks[] = {
 	{"a connection, both ends' addresses, flags", a_connection},
+	{"connected to itself", to_itself},
 	{"what is refused, and with which error", refusals},
 	{"pointers that lead nowhere", bad_pointers},
 	{"options", options},

@@ -155,6 +155,14 @@ keeper_killed() {
 	run -H kil -- sh "$work/killed.sh"
 	[ $? = 9 ]
 }
+itself() { # a folder of its own: its keeper is killed in the end, and what it leaves is not another's
+	needs python3 python3 || return 77
+	(export BERTH_DIR=$work/i && run -q -H me -- python3 "$here/itself.py" "$work/i/default")
+}
+itself_elsewhere() { # in another network namespace an abstract name would not be found
+	unshare -rn true 2>/dev/null || { echo "no right to make a network namespace"; return 77; }
+	run -q -H me -- unshare -rn "$raw" "connected to itself"
+}
 waiting_when_killed() { # a call that waits in a keeper that dies fails; it does not hang
 	cat >"$work/killed.sh" <<-END
 		"$raw" serve 80 x & s=\$!
@@ -284,6 +292,8 @@ case_ "a command that leaves a daemon behind" daemons
 case_ "a daemon's keeper holds no pipe of its starter" lets_go
 case_ "the keeper is killed: calls fail, the command goes on" keeper_killed
 case_ "the keeper is killed while a call waits" waiting_when_killed
+case_ "sockets connected to themselves: none is lost or leaked" itself
+case_ "a socket connected to itself in another network namespace" itself_elsewhere
 case_ "a keeper with few descriptors serves many threads" few_descriptors
 case_ "root becomes nobody, changes its root, executes" dropped
 case_ "nginx as root with workers as nobody" nginx_drops

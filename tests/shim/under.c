@@ -319,6 +319,26 @@ static void errno_is_kept(void)
 	close(s);
 }
 
+/* A socket is connected to itself by the supervisor of a run; here is none. The socket is as good as before. */
+static void to_itself_without_a_supervisor(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7452), b = {0};
+	int c = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), l = listener("127.0.0.1", 7453, SO_REUSEADDR), s;
+	socklen_t len = sizeof(b);
+	char octet = 'x';
+
+	WANT(bind(c, (struct sockaddr *)&a, sizeof(a)) == 0);
+	WANT(connect(c, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ECONNREFUSED);
+	WANT(getsockname(c, (struct sockaddr *)&b, &len) == 0 && b.sin_port == a.sin_port);
+	a.sin_port = htons(7453);
+	WANT(connect(c, (struct sockaddr *)&a, sizeof(a)) == 0);
+	s = accept(l, NULL, NULL);
+	WANT(write(c, &octet, 1) == 1 && read(s, &octet, 1) == 1);
+	close(c);
+	close(s);
+	close(l);
+}
+
 /* --- processes --- */
 
 static bool child_says_ours(char *const *env, bool spawn)
@@ -1200,6 +1220,7 @@ static const struct check checks[] = {
 	{"a killed server frees its port at once", killed_server_frees_its_port},
 	{"a connection from outside the network is not shown", strangers_are_not_shown},
 	{"no descriptors left", no_descriptors_left},
+	{"connected to itself: not without a supervisor", to_itself_without_a_supervisor},
 	{"errno is kept by calls that succeed", errno_is_kept},
 	{"exec and spawn keep the network, whatever the environment", exec_keeps_the_network},
 	{"threads, signal handlers and forks", threads_signals_and_forks},
