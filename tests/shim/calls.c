@@ -1199,7 +1199,7 @@ static void self_names(void)
 	say("bind", do_bind(c, "127.0.0.1", 8171));
 	say("listen", listen(c, 1));
 	say("accept", accept(c, NULL, NULL));
-	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
 	b = tcp4();
 	say("the port is held", do_bind(b, "127.0.0.1", 8170));
 	set(b, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -1277,7 +1277,7 @@ static void self_data(void)
 	say_num("poll", wait_for(c, POLLHUP));
 	names("both ended", c);
 	say("shut writing again", shutdown(c, SHUT_WR));
-	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
 	close(c);
 	c = to_itself("127.0.0.1", "127.0.0.1", 8181);
 	say("shut both", shutdown(c, SHUT_RDWR));
@@ -1340,7 +1340,7 @@ static void self_events(void)
 	say_num("epoll wakes", epoll_wait(ep, &e, 1, 1000));
 	say_num("with OUT", (e.events & EPOLLOUT) != 0);
 	say_num("without ERR and HUP", (e.events & (EPOLLERR | EPOLLHUP)) == 0);
-	get("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
+	say_option("SO_ERROR", c, SOL_SOCKET, SO_ERROR);
 	say("connect, second", do_connect(c, "127.0.0.1", 8190));
 	say("connect, third", do_connect(c, "127.0.0.1", 8190));
 	names("connected", c);
