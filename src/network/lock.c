@@ -17,7 +17,9 @@
  *       own thread's lock taken;
  *   L2  a wake-up may be lost with a killed waiter; sleeps are bounded, so that costs time only.
  *
- * Cost: uncontended, four small system calls, no more than 0.5 us.
+ * A child of vfork() takes it in its parent's name, who does nothing meanwhile.
+ *
+ * Cost: uncontended, three small system calls, no more than 0.4 us.
  */
 #include <errno.h>
 #include <linux/futex.h>
@@ -77,11 +79,46 @@ uint32_t lock_pidns(void)
 	return pidns_of((uint32_t)raw_gettid());
 }
 
+/* A word that is zero again in a child of fork(), so that what a thread remembers of itself is known to be its
+ * parent's: the life's number, which no other process of the line has. NULL: nothing is remembered. */
+static _Atomic uint64_t *life(void)
+{
+	static _Atomic(_Atomic uint64_t *) word;
+	static _Atomic bool without;
+	_Atomic uint64_t *p = atomic_load_explicit(&word, memory_order_acquire), *none = NULL;
+	uint64_t unborn = 0;
+
+	if (!p && !atomic_load_explicit(&without, memory_order_relaxed)) {
+		p = raw_mmap(PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		if (p && raw_call(SYS_madvise, (long)p, PAGE_BYTES, MADV_WIPEONFORK, 0, 0, 0) < 0) {
+			raw_munmap(p, PAGE_BYTES);
+			p = NULL;
+		}
+		atomic_store(&without, p == NULL);
+		if (p && !atomic_compare_exchange_strong(&word, &none, p)) {
+			raw_munmap(p, PAGE_BYTES);
+			p = none;
+		}
+	}
+	if (p && atomic_load_explicit(p, memory_order_relaxed) == 0)
+		(void)atomic_compare_exchange_strong(p, &unborn, boot_ns());
+	return p;
+}
+
 uint64_t lock_me(void)
 {
-	uint32_t tid = (uint32_t)raw_gettid();
+	static __thread __attribute__((tls_model("initial-exec"))) uint64_t me, my_life;
+	_Atomic uint64_t *p = life();
+	uint64_t now = p ? atomic_load_explicit(p, memory_order_relaxed) : 0;
+	uint32_t tid;
 
-	return (uint64_t)pidns_of(tid) << 32 | tid;
+	if (now && my_life == now)
+		return me;
+	tid = (uint32_t)raw_gettid();
+	me = (uint64_t)pidns_of(tid) << 32 | tid;
+	atomic_signal_fence(memory_order_seq_cst); /* a signal handler finds both or neither */
+	my_life = now;
+	return me;
 }
 
 /* The state letter and start time out of /proc/TID/stat. Return: 0; -ENOENT, no such task; others. */

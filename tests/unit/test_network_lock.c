@@ -185,12 +185,47 @@ static void threads_exclude_each_other(void **state)
 	assert_int_equal(counter, 80000);
 }
 
+static void *name_of(void *arg)
+{
+	(void)arg;
+	return (uint32_t)lock_me() == (uint32_t)gettid() ? NULL : (void *)1;
+}
+
+/* Who takes the lock is remembered by each thread; children and other threads are not their parents. */
+static void each_task_has_its_own_name(void **state)
+{
+	uint64_t me = lock_me();
+
+	(void)state;
+	assert_int_equal((uint32_t)me, gettid());
+	for (int i = 0; i < 3; i++) {
+		pthread_t t;
+		void *r;
+		int st;
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			if (fork() == 0)
+				_exit(name_of(NULL) != NULL);
+			wait(&st);
+			_exit(st != 0 || name_of(NULL) != NULL || lock_me() == me || name_of(NULL) != NULL);
+		}
+		assert_int_equal(waitpid(pid, &st, 0), pid);
+		assert_int_equal(st, 0);
+		pthread_create(&t, NULL, name_of, NULL);
+		pthread_join(t, &r);
+		assert_null(r);
+	}
+	assert_int_equal(lock_me(), me);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(signals_wait_while_it_is_held),	  TEST(a_dead_owners_lock_is_taken_over),
 		TEST(a_stopped_owner_is_named),		  TEST(a_reused_tid_is_no_owner),
 		TEST(rubbish_in_the_word_is_passed_over), TEST(threads_exclude_each_other),
+		TEST(each_task_has_its_own_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
