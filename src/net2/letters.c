@@ -145,7 +145,7 @@ static bool pump(struct box *b)
 			watch(b, true);
 			return true;
 		}
-		len = mailbox_take(n, b->key, b->bell, MAILBOX_TAKE, &m, &iov, 1);
+		len = mailbox_take(n, b->key, b->bell, MAILBOX_TAKE, NULL, &m, &iov, 1);
 		if (len == -ECOMM) {
 			struct udp u = by_bell(b);
 
@@ -325,7 +325,8 @@ static int64_t receive_directly(const struct call *c, void *octets, size_t room,
 	struct udp u = udp_of(shim_get(), c->fd);
 	struct iovec iov = {octets, room};
 	struct letter m;
-	ssize_t n = mailbox_take(&u.s->net, u.key, u.fd, flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE, &m, &iov, 1);
+	ssize_t n =
+		mailbox_take(&u.s->net, u.key, u.fd, flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE, NULL, &m, &iov, 1);
 
 	if (n == -ECOMM)
 		return -udp_take_error(&u);

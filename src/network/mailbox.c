@@ -12,8 +12,10 @@
  * the mailbox empty again before the octet came. It waits for it (settle()), as the socket would look readable
  * else; `ringing` says that one is on its way. A ringer that was killed there is found out by time.
  *
- * Who waits in a receive sleeps on a word of the mailbox. A datagram that wakes such a sleeper is his, and is not
- * rung: nobody else needs to know. If nobody was woken after all, it is rung.
+ * Who waits in a receive looks for a while and then sleeps, both on a word of the mailbox. A datagram that comes
+ * while somebody looks, or wakes a sleeper, is his, and is not rung: nobody else needs to know. What he leaves in
+ * he rings for; if nobody was woken after all, the sender does. Who looks says until when, so that one who was
+ * killed there keeps no bell from ringing for longer than that.
  *
  * SO_RCVBUF counts as Linux counts: each datagram as the memory its sk_buff would take. What is over
  * the limit is dropped and counted. The ring starts small and doubles up to what the limit can need;
@@ -31,7 +33,7 @@
  *   M1  cap is a power of two, at < cap, used <= cap, n == 0 exactly if used == 0;
  *   M2  the octets of at .. at + used are n slips with their datagrams, one after the other;
  *   M3  bells octets are in the doorbell, or on their way from one of `ringing`; at least one exactly
- *       if n > 0, but for a datagram whose sleeper is just waking. What he leaves he rings for himself.
+ *       if n > 0, but for a datagram that one who looks, or a sleeper just waking, is going to take.
  */
 #include <linux/futex.h>
 #include <string.h>
@@ -46,6 +48,7 @@
 #define SETTLE_SPINS 100
 #define WATCH_PREEMPTED_NS 15000
 #define BELLS_QUEUE 16
+#define WATCH_MAX_US 1000  /* nobody looks for longer: a scribble, or another time namespace */
 #define TRUESIZE_HEAD 256  /* struct sk_buff */
 #define TRUESIZE_SMALL 576 /* the least room for octets */
 #define TRUESIZE_OVER4 379 /* headers, and what an sk_buff keeps behind the octets */
@@ -206,13 +209,11 @@ static void attach(struct box_pin *p, const struct network *n, struct ring *ret)
 	write_back(ret);
 }
 
-int box_open(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
+/* Of a mailbox that is pinned. Return: 0, locked and attached; negative errno, unpinned. */
+static int box_lock(const struct network *n, struct box_pin *p, struct ring *g)
 {
-	int r = box_pin(n, key, p);
+	int r = map_lock_take(&p->b->lock, p->me, NULL);
 
-	if (r < 0)
-		return r;
-	r = map_lock_take(&p->b->lock, p->me, NULL);
 	if (r < 0) {
 		box_unpin(p);
 		return r;
@@ -228,6 +229,13 @@ int box_open(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
 			b->bells++; /* or rung and not counted */
 	}
 	return 0;
+}
+
+int box_open(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
+{
+	int r = box_pin(n, key, p);
+
+	return r < 0 ? r : box_lock(n, p, g);
 }
 
 void box_close(struct box_pin *p)
@@ -387,26 +395,31 @@ static int nobody_woke(const struct network *n, uint64_t key, struct box_pin *p,
 #define HABITS 256
 static _Atomic uint8_t habit_full[HABITS];
 
-static bool still_full(const struct network *n, uint64_t key, uint32_t charge)
+static bool still_full(struct box_pin *p, uint64_t key, uint32_t charge)
 {
-	volatile struct box *b;
+	volatile struct box *b = p->b;
 	struct mailbox_state s;
-	struct box_pin p;
 	uint64_t now;
 	bool full;
 
-	if (!atomic_load_explicit(&habit_full[key % HABITS], memory_order_relaxed) || box_hold(n, key, &p) < 0)
+	if (!atomic_load_explicit(&habit_full[key % HABITS], memory_order_relaxed))
 		return false;
-	b = p.b;
 	s.opts_known = b->state.opts_known;
 	s.opts[MAILBOX_OPT_RCVBUF] = b->state.opts[MAILBOX_OPT_RCVBUF];
 	now = network_now_us();
 	full = b->n != 0 && b->bells != 0 && (uint64_t)b->charge + charge > limit_of(&s) &&
 	       now - b->sign_us < SIGN_US && now - b->rang_us < RERING_US;
 	if (full)
-		atomic_fetch_add(&p.b->drops, 1);
-	box_drop(&p);
+		atomic_fetch_add(&p->b->drops, 1);
 	return full;
+}
+
+/* Is somebody looking, who will come for what is put in? */
+static bool watched(const struct box *b)
+{
+	uint64_t until = atomic_load(&b->watch_us);
+
+	return until != 0 && until - network_now_us() < WATCH_MAX_US;
 }
 
 int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
@@ -421,9 +434,14 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 
 	if (left > UINT16_MAX)
 		return -EMSGSIZE;
-	if (still_full(n, key, s.charge))
+	r = box_pin(n, key, &p);
+	if (r < 0)
+		return r;
+	if (still_full(&p, key, s.charge)) {
+		box_unpin(&p);
 		return -ENOBUFS;
-	r = box_open(n, key, &p, &g);
+	}
+	r = box_lock(n, &p, &g);
 	if (r < 0)
 		return r;
 	was_empty = g.n == 0;
@@ -461,10 +479,11 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	g.charge += s.charge;
 	g.n++;
 	write_back(&g);
-	atomic_fetch_add(&p.b->word, 1);
+	atomic_thread_fence(memory_order_seq_cst); /* n first, then who waits for it */
 	sleepers = atomic_load(&p.b->sleepers) != 0;
-	r = sleepers && p.b->bells == 0 ? 0 : announce(n, key, p.b, was_empty);
+	r = p.b->bells == 0 && (sleepers || watched(p.b)) ? 0 : announce(n, key, p.b, was_empty);
 	map_lock_give(&p.b->lock, p.me);
+	atomic_fetch_add(&p.b->word, 1);
 	if (sleepers && box_wake(p.b, 1) < 1 && r == 0)
 		r = nobody_woke(n, key, &p, was_empty);
 	if (r == 1)
@@ -582,16 +601,68 @@ static ssize_t take(struct box_pin *p, struct ring *g, int doorbell, bool peek, 
 	return done;
 }
 
-ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
-		     const struct iovec *iov, size_t n_iov)
+static uint64_t now_ns(void)
+{
+	struct timespec t = {0};
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* Wait for the word to change, awake. When the processor was taken from us meanwhile, somebody else needs it. */
+static bool watch(struct box *b, uint32_t limit_ns)
+{
+	uint32_t word = atomic_load(&b->word);
+	uint64_t start = now_ns(), last = start, now;
+
+	atomic_store(&b->watch_us, start / 1000 + limit_ns / 1000 + 1);
+	if (*(volatile uint32_t *)&b->n != 0)
+		return true;
+	for (;;) {
+		for (int i = 0; i < 16; i++) {
+			if (atomic_load_explicit(&b->word, memory_order_relaxed) != word)
+				return true;
+			raw_relax();
+		}
+		now = now_ns();
+		if (now - start > limit_ns || now - last > WATCH_PREEMPTED_NS)
+			return false;
+		last = now;
+	}
+}
+
+/* As far as can be told without the lock. */
+static bool nothing_there(const struct box *b)
+{
+	return *(volatile const uint32_t *)&b->n == 0 && *(volatile const uint32_t *)&b->bells == 0 &&
+	       *(volatile const int32_t *)&b->state.err == 0;
+}
+
+ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct mailbox_look *look,
+		     struct letter *ret, const struct iovec *iov, size_t n_iov)
 {
 	struct box_pin p;
 	struct ring g;
 	bool late = false, unrung;
-	ssize_t r = box_open(n, key, &p, &g);
+	ssize_t r = box_pin(n, key, &p);
+	int end = 0;
 
 	if (r < 0)
 		return r;
+	if (look && nothing_there(p.b)) {
+		if (!look->limit_ns) {
+			box_unpin(&p);
+			return -EAGAIN;
+		}
+		look->looked = true;
+		look->found = watch(p.b, look->limit_ns);
+	}
+	r = box_lock(n, &p, &g);
+	if (r < 0)
+		return r;
+	if (atomic_load_explicit(&p.b->watch_us, memory_order_relaxed))
+		atomic_store_explicit(&p.b->watch_us, 0,
+				      memory_order_relaxed); /* ours; another's looks on, and is rung for */
 	r = take(&p, &g, doorbell, how == MAILBOX_PEEK, ret, iov, n_iov, &late);
 	/* What a sleeper leaves behind, by MSG_PEEK or because he was killed, was never rung for. */
 	unrung = r >= 0 && p.b->n != 0 && p.b->bells == 0 && announce(n, key, p.b, true) == 1;
@@ -600,8 +671,10 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox
 		(void)box_ring(n, key, &p, doorbell);
 	if (late)
 		settle(&p, doorbell);
+	if (r == -EAGAIN && look && look->looked)
+		end = look->interrupted(p.sigmask);
 	box_unpin(&p);
-	return r;
+	return end ? end : r;
 }
 
 int mailbox_sleep(struct network *n, uint64_t key, mailbox_wait_call *wait, void *ctx)
@@ -628,31 +701,6 @@ int mailbox_sleep(struct network *n, uint64_t key, mailbox_wait_call *wait, void
 		r = 0; /* perhaps no bell was rung for it, as we slept: it is for us */
 	box_drop(&p);
 	return r == -EAGAIN ? 0 : r == -EFAULT ? -EUCLEAN : r;
-}
-
-bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns)
-{
-	struct timespec t;
-	struct box_pin p;
-	uint64_t start = 0, last = 0, now;
-	bool there = false;
-
-	if (box_hold(n, key, &p) < 0)
-		return false;
-	for (;;) {
-		for (int i = 0; i < 32 && !there; i++) {
-			there = *(volatile uint32_t *)&p.b->n != 0;
-			raw_relax();
-		}
-		(void)clock_gettime(CLOCK_MONOTONIC, &t);
-		now = (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-		start = start ? start : now;
-		if (there || now - start > limit_ns || (last && now - last > WATCH_PREEMPTED_NS))
-			break;
-		last = now;
-	}
-	box_drop(&p);
-	return there;
 }
 
 int mailbox_count(struct network *n, uint64_t key, uint32_t *ret_drops, uint32_t *ret_letters, uint32_t *ret_next_len)

@@ -111,7 +111,7 @@ MUST_CHECK int mailbox_make(struct network *n, uint64_t key, int doorbell, uint6
 /* A copy of what the socket is. Return: 0; -ENOENT, there is no such mailbox; -EUCLEAN. */
 MUST_CHECK int mailbox_load(struct network *n, uint64_t key, struct mailbox_state *ret);
 /* Change what the socket is: change() runs under the mailbox's lock, and must not block. Its result is
- * returned; when negative, nothing was changed. */
+ * returned; when negative, nothing was changed. Counts as a change of the host's UDP sockets. */
 MUST_CHECK int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, struct mailbox_state *s),
 			      void *ctx);
 /* The same for the groups it is in, *n_members of them. */
@@ -137,15 +137,24 @@ int mailbox_wants(struct network *n, uint64_t key, const struct port_addr *group
 MUST_CHECK int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *m, const struct iovec *iov,
 			   size_t n_iov);
 enum mailbox_how { MAILBOX_TAKE, MAILBOX_PEEK /* leave it in */ };
+/* How a receive that finds nothing looks for a while before it says so, without a system call. A datagram that comes
+ * meanwhile rings no bell. Signals are blocked: interrupted() says whether one with a handler came, by the mask they had
+ * before; what it returns, if not 0, is what the receive returns. */
+struct mailbox_look {
+	uint32_t limit_ns; /* 0: it does not look */
+	int (*interrupted)(uint64_t sigmask);
+	bool looked, found; /* out */
+};
 /**
  * mailbox_take() - take the oldest datagram out
  * @doorbell: the socket itself: its octet is taken with the last datagram
+ * @look:     NULL: do not look for a while
  * @iov:      as much as fits is copied; ret->len_bytes is the whole
  *
  * Return: octets copied; -EAGAIN, none; -ECOMM, an error waits in the state; -ENOENT, no such mailbox; -ETIMEDOUT; -EUCLEAN.
  */
-MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how, struct letter *ret,
-				const struct iovec *iov, size_t n_iov);
+MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox_how how,
+				struct mailbox_look *look, struct letter *ret, const struct iovec *iov, size_t n_iov);
 /**
  * mailbox_sleep() - sleep until there may be something to take, or an error
  * @wait: called when there is nothing: makes the system call futex(word, FUTEX_WAIT, value) and returns what the
@@ -156,8 +165,6 @@ MUST_CHECK ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, e
  */
 typedef long mailbox_wait_call(void *ctx, _Atomic uint32_t *word, uint32_t value);
 int mailbox_sleep(struct network *n, uint64_t key, mailbox_wait_call *wait, void *ctx);
-/* Look whether a datagram comes, for so long at most, without a system call. */
-bool mailbox_watch(struct network *n, uint64_t key, uint32_t limit_ns);
 /* Have poll() show ERR on the doorbell, and its SO_ERROR say ECONNRESET, until that is asked. For use inside
  * mailbox_change_errors() only: the doorbell's octets are lost, and put back by it. */
 void mailbox_mark(const struct network *n, uint64_t key, int doorbell);
@@ -197,5 +204,23 @@ bool network_is_broadcast(const struct network *n, const struct port_addr *a);
  */
 MUST_CHECK int network_udp_send(struct network *n, uint32_t host, int from, struct letter *m, const struct iovec *iov,
 				size_t n_iov, bool loop);
+
+/* --- the way a datagram went, to be gone again (udp.c) ---
+ * Who sends to whom is decided by the sender's state and the receiver's port table; any change of either counts its
+ * host's epoch up. So a sender that keeps what it sent, and both counts, need not ask again while they stand. */
+struct network_way {
+	uint64_t key; /* the receiver's mailbox; 0: no way */
+	uint64_t epoch, to_epoch;
+	uint32_t host, to, ifindex;
+	struct port_ref ref; /* the receiver's claim */
+};
+/* The host's count of changes, to be read before the sender's state is; 0: not to be had. */
+uint64_t network_udp_epoch(struct network *n, uint32_t host);
+/* The way that network_udp_send() has just gone with m, if it reached one mailbox. */
+bool network_way_of(uint32_t host, uint64_t epoch, const struct letter *m, struct network_way *ret);
+bool network_way_holds(const struct network *n, const struct network_way *w);
+/* As network_udp_send() by a way that holds. Return: 0; -EAGAIN: nobody is there now, send it as the first time. */
+MUST_CHECK int network_way_send(struct network *n, const struct network_way *w, int from, struct letter *m,
+				const struct iovec *iov, size_t n_iov);
 
 #endif

@@ -63,7 +63,7 @@ static int make_file(const struct network *n, uint64_t key, uint64_t inode, uint
 		return fd;
 	r = box_reserve(fd, BOX_RING_FIRST);
 	if (r == 0)
-		r = write_all(fd, (const char *)&b, sizeof(b) - sizeof(b.members) - sizeof(b.errors));
+		r = write_all(fd, (const char *)&b, offsetof(struct box, members));
 	raw_close(fd);
 	if (r == 0)
 		r = reach_link(n, temp, path);

@@ -77,6 +77,8 @@ int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, str
 	map_lock_give(&p.b->lock, p.me);
 	wake_all(p.b);
 	box_unpin(&p);
+	if (r >= 0)
+		network_udp_changed(n, s.host);
 	return r;
 }
 
@@ -104,6 +106,8 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 		(void)box_ring(n, key, &p, -1);
 	wake_all(p.b);
 	box_unpin(&p);
+	if (r >= 0)
+		network_udp_changed(n, s.host);
 	return r;
 }
 

@@ -75,6 +75,34 @@ static uint64_t view_of(const uint8_t *map, uint64_t len_bytes)
 	return (len_bytes / PAGE_BYTES) << MAP_VIEW_PAGE_BITS | page;
 }
 
+/* Have the kernel look whether the file is whole, in a system call that reads a number from memory anyway and writes
+ * the same number back: the length it is given is in a private copy of the last of the pages that hold the hosts'
+ * records, and a private copy goes when its page of the file does. The page stays where it is: a thread
+ * may be asking just now. */
+static void prepare_asking(struct network *n, int fd)
+{
+	uint32_t *was = atomic_load(&n->asked), *at = was ? was - (PAGE_BYTES / sizeof(*at) - 1) : NULL;
+	long r = raw_call(SYS_mmap, (long)at, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | (was ? MAP_FIXED : 0),
+			  fd, (long)(MAP_REGIONS_OFF - PAGE_BYTES));
+
+	if (r < 0 && r > -4096)
+		return;
+	at = (uint32_t *)r + (PAGE_BYTES / sizeof(*at) - 1);
+	*at = sizeof(uint64_t);
+	atomic_store(&n->asked, at);
+}
+
+bool network_ask(const struct network *n, int fd, uint64_t *ret_cookie)
+{
+	uint32_t *len = atomic_load_explicit(&n->asked, memory_order_relaxed), own = sizeof(*ret_cookie);
+
+	if (len && raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)len) == 0)
+		return true;
+	if (raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)&own) < 0)
+		*ret_cookie = 0;
+	return false;
+}
+
 /* A mended file's mapping replaces whatever there was. */
 static void publish(struct network *n, uint8_t *map, uint64_t len_bytes)
 {
@@ -491,6 +519,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 			return error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
 		publish(n, map, len);
 	}
+	prepare_asking(n, fd);
 	atomic_store(&n->real_bytes, 0);
 	take_fixed(n, &f->fixed);
 	hd = (void *)map_base(n);
@@ -638,6 +667,7 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 	}
 	take_fixed(n, &fixed);
 	publish(n, map, len);
+	prepare_asking(n, fd);
 out:
 	raw_close(fd);
 	return r;

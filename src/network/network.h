@@ -25,7 +25,7 @@
 #define NETWORK_NAME_MAX 64 /* with the NUL; RFC 1123 label: letters, digits, inner hyphens */
 #define NETWORK_PATH_MAX 4096
 #define NETWORK_HOSTS_MAX 4096
-#define NETWORK_FORMAT_VERSION 2
+#define NETWORK_FORMAT_VERSION 3
 
 /* Why opening or using a network failed, for the one who may print it. */
 struct network_error {
@@ -40,6 +40,7 @@ struct network {
 	char name[NETWORK_NAME_MAX];
 	_Atomic uint64_t view; /* the newest mapping, address and length in one word (map.c); older ones stay mapped */
 	_Atomic uint64_t real_bytes; /* of the file, so many are known to be no holes (map.c) */
+	_Atomic(uint32_t *) asked;   /* network_ask() (map.c) */
 	uint8_t key[16];	     /* the network's secret: names and hashes */
 	uint32_t netns;		     /* ours, when the view was made */
 	/* Checked copies of what never changes; private to network/. */
@@ -76,6 +77,12 @@ struct network_options {
  */
 MUST_CHECK int network_open(struct network *n, const char *name, const struct network_options *o,
 			    struct network_error *reterr);
+/**
+ * network_ask() - a descriptor's SO_COOKIE, asked in the system call that also looks whether the table is whole
+ *
+ * Return: true, its pages below the regions may be touched now (network_way_holds()). *ret_cookie 0: it is no socket.
+ */
+bool network_ask(const struct network *n, int fd, uint64_t *ret_cookie);
 /* The same by the NETWORK directory's absolute path; what the shim does. Never creates. */
 MUST_CHECK int network_open_dir(struct network *n, const char *dir, struct network_error *reterr);
 /* Names of this user's networks. Return: count, at most max are written; negative errno. */

@@ -154,6 +154,12 @@ struct found {
 	uint64_t key;
 };
 
+static bool is_route_of(const struct route *r, const struct letter *m, uint32_t from_host)
+{
+	return r->key != 0 && r->from_host == from_host && r->dst_port == m->dst_port && r->src_port == m->src_port &&
+	       port_addr_equal(&r->dst, &m->dst) && port_addr_equal(&r->src, &m->src);
+}
+
 static bool recall(struct network *n, const struct letter *m, uint32_t from_host, struct found *ret)
 {
 	struct route *r = route_at(m, from_host);
@@ -161,8 +167,7 @@ static bool recall(struct network *n, const struct letter *m, uint32_t from_host
 
 	if (!route_hold(r))
 		return false;
-	same = r->key != 0 && r->from_host == from_host && r->dst_port == m->dst_port && r->src_port == m->src_port &&
-	       port_addr_equal(&r->dst, &m->dst) && port_addr_equal(&r->src, &m->src);
+	same = is_route_of(r, m, from_host);
 	if (same) {
 		*ret = (struct found){r->host, r->ref, r->key};
 		same = epoch_of(n, r->host) == r->epoch;
@@ -222,6 +227,15 @@ static int look_up(struct network *n, const struct letter *m, uint32_t from_host
 	return 0;
 }
 
+/* The socket is gone, and its claim is not: end it. Return: 0; -EBUSY, it lives after all; others. */
+static int bury(struct network *n, uint32_t host, struct port_ref ref)
+{
+	int r = network_dead(n, host, ref);
+
+	network_udp_changed(n, host);
+	return r;
+}
+
 static int send_one(struct network *n, uint32_t host, int from, struct letter *m, const struct iovec *iov, size_t n_iov)
 {
 	m->many = LETTER_ONE;
@@ -239,15 +253,70 @@ static int send_one(struct network *n, uint32_t host, int from, struct letter *m
 			return 0;
 		if (r != -ECONNREFUSED && r != -ENOENT)
 			return r;
-		/* The socket is gone and its claim is not: end it, and ask whose port it is now. */
-		r = network_dead(n, f.host, f.ref);
-		network_udp_changed(n, f.host);
+		r = bury(n, f.host, f.ref);
 		if (r < 0)
 			return r == -EBUSY ? 0 : r; /* it lives and has no mailbox (any more): lost */
 		if (i == 4)
 			(void)network_sweep(n, f.host);
 	}
 	return -ECONNREFUSED;
+}
+
+/* --- the same way again --- */
+
+uint64_t network_udp_epoch(struct network *n, uint32_t host)
+{
+	return epoch_of(n, host);
+}
+
+bool network_way_of(uint32_t host, uint64_t epoch, const struct letter *m, struct network_way *ret)
+{
+	struct route *r = route_at(m, host);
+	bool known;
+
+	if (m->many != LETTER_ONE || epoch == 0 || !route_hold(r))
+		return false;
+	known = is_route_of(r, m, host);
+	if (known)
+		*ret = (struct network_way){.key = r->key,
+					    .epoch = epoch,
+					    .to_epoch = r->epoch,
+					    .host = host,
+					    .to = r->host,
+					    .ref = r->ref,
+					    .ifindex = r->host == host ? DEV_LOOP : DEV_LOOP + 1};
+	route_drop(r);
+	return known;
+}
+
+static uint64_t epoch_there(const struct network *n, uint32_t host)
+{
+	struct map_host *h = (void *)(map_base(n) + MAP_HOSTS_OFF + host * sizeof(*h));
+
+	return atomic_load(&h->udp_epoch);
+}
+
+bool network_way_holds(const struct network *n, const struct network_way *w)
+{
+	const struct map_fixed *f = (const void *)map_base(n);
+
+	return w->key != 0 && f->magic == MAP_MAGIC && memcmp(f->key, n->key, sizeof(n->key)) == 0 &&
+	       epoch_there(n, w->host) == w->epoch && (w->to == w->host || epoch_there(n, w->to) == w->to_epoch);
+}
+
+int network_way_send(struct network *n, const struct network_way *w, int from, struct letter *m,
+		     const struct iovec *iov, size_t n_iov)
+{
+	int r;
+
+	m->many = LETTER_ONE;
+	m->ifindex = w->ifindex;
+	r = mailbox_put(n, w->key, from, m, iov, n_iov);
+	if (r == 0 || r == -ENOBUFS)
+		return 0;
+	if (r != -ECONNREFUSED && r != -ENOENT)
+		return -EAGAIN;
+	return bury(n, w->to, w->ref) == -EBUSY ? 0 : -EAGAIN;
 }
 
 /* --- many --- */

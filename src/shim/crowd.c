@@ -8,13 +8,9 @@
  *
  *     window      some milliseconds; at its end the kernel is asked, three system calls of 5 us together
  *     crowded     it waited more than a quarter of what it ran, and more than a 32nd of the window:
- *                 only short looks for 4 ms, then a window with long ones again; each crowded window after that
- *                 doubles the pause, up to a second. So a crowd that lasts pays for one window in a hundred
- *     not         long looks go on, and the pause begins at 4 ms again
- *
- * A look of CROWD_LOOK_NS is always allowed: to sleep and be woken takes as much of the processor, so that nobody loses.
- * Two programs that answer each other in two microseconds keep their speed beside a compiler, and it gets no less
- * than before. Where the answer takes longer such looks fail, and spin.c makes fewer and fewer of them.
+ *                 no looks for 4 ms, then a window with looks again; each crowded window after that doubles the pause,
+ *                 up to a second. So a crowd that lasts pays for one window in a hundred
+ *     not         looks go on, and the pause begins at 4 ms again
  *
  * A short first pause matters where two programs that talk to each other happen to be on one processor while another is
  * idle: as soon as one of them sleeps, the kernel wakes it on the idle one, and looking pays again.
@@ -40,6 +36,11 @@ static struct place {
 	_Atomic uintptr_t owner; /* whose counters they are */
 	_Atomic uint64_t began_ns, ran_ns, waited_ns, until_ns, shut_ns;
 } places[PLACES];
+
+static uintptr_t self(void)
+{
+	return (uintptr_t)pthread_self();
+}
 
 static struct place *place_of(uintptr_t thread)
 {
@@ -101,6 +102,19 @@ bool crowd_open(const struct crowd *c, uint64_t now_ns)
 	return now_ns >= c->until_ns;
 }
 
+bool crowd_lets(void)
+{
+	struct place *p = place_of(self());
+	uint64_t until_ns = atomic_load_explicit(&p->until_ns, memory_order_relaxed);
+
+	if (__builtin_expect(!until_ns, 1))
+		return true;
+	if (crowd_clock_ns() < until_ns)
+		return false;
+	atomic_store_explicit(&p->until_ns, 0, memory_order_relaxed);
+	return true;
+}
+
 static bool read_counters(uint64_t *ret_ran_ns, uint64_t *ret_waited_ns)
 {
 	static const char path[] = "/proc/thread-self/schedstat";
@@ -134,28 +148,16 @@ static void note(struct place *p, uintptr_t me, uint64_t now_ns, uint64_t ran_ns
 		atomic_store_explicit(&p->until_ns, c.until_ns, memory_order_relaxed);
 }
 
-static void ask(struct place *p, uintptr_t me, uint64_t now_ns)
+void crowd_ask(uint64_t now_ns)
 {
-	uint64_t ran_ns, waited_ns;
+	uintptr_t me = self();
+	struct place *p = place_of(me);
+	uint64_t began_ns = atomic_load_explicit(&p->began_ns, memory_order_relaxed), ran_ns, waited_ns;
 
+	if (began_ns && now_ns - began_ns < CROWD_WINDOW_NS)
+		return;
 	if (read_counters(&ran_ns, &waited_ns))
 		note(p, me, now_ns, ran_ns, waited_ns);
 	else
 		atomic_store_explicit(&p->began_ns, now_ns, memory_order_relaxed); /* not to be asked at each look */
-}
-
-uint32_t crowd_limit(uint32_t want_ns)
-{
-	uintptr_t me = (uintptr_t)pthread_self();
-	struct place *p = place_of(me);
-	uint64_t now_ns = crowd_clock_ns(), began_ns;
-
-	if (now_ns >= atomic_load_explicit(&p->until_ns, memory_order_relaxed)) {
-		began_ns = atomic_load_explicit(&p->began_ns, memory_order_relaxed);
-		if (!began_ns || now_ns - began_ns >= CROWD_WINDOW_NS)
-			ask(p, me, now_ns);
-	}
-	if (now_ns < atomic_load_explicit(&p->until_ns, memory_order_relaxed) && want_ns > CROWD_LOOK_NS)
-		return CROWD_LOOK_NS;
-	return want_ns;
 }

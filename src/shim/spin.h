@@ -18,6 +18,12 @@ struct spinner {
 	}
 /* Is this one of those that sleep at once, because looking did not help lately? */
 bool spin_skips(struct spinner *s);
+/* The same for who looks without spin_look(): for how long, 0: not at all; and whether it helped. */
+uint32_t spin_limit_ns(struct spinner *s);
+void spin_learn(struct spinner *s, bool found, uint32_t limit_ns);
+/* Which signals came while all were blocked, that the program has a handler for: 1, and it wants the call to go on
+ * (SA_RESTART); -EINTR, it does not; 0, none. */
+int spin_interrupted(uint64_t before);
 /* Ask again and again, for some microseconds, while the answer is `nothing`. restarts: the call goes on after a handler
  * with SA_RESTART. Return: the last answer; -EINTR, a handler ran. */
 long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const void *what), const void *what);

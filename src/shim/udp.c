@@ -29,11 +29,12 @@ bool udp_check(int fd, struct udp *ret)
 	if (!ret->s)
 		return false;
 	ret->fd = fd;
+	ret->looked = false;
 	if (confined()) { /* the bit must do: udp_plain() makes the call, and says when it was wrong */
 		ret->cookie = ret->key = 0;
 		return true;
 	}
-	ret->cookie = sock_cookie(fd);
+	ret->looked = network_ask(&ret->s->net, fd, &ret->cookie);
 	if (ret->cookie == 0) {
 		fdset_remove(fd, word);
 		return false;
@@ -63,6 +64,11 @@ ssize_t udp_plain(long nr, int fd, const void *m, long a, long b, long c)
 	long r = raw_call(nr, fd, (long)m, a, b, c, 0);
 
 	return r < 0 ? shim_ret((int)r) : r;
+}
+
+bool udp_open(int fd, struct udp *ret)
+{
+	return udp_mine(fd, ret);
 }
 
 int udp_new(struct shim *s, enum port_family family, int type_flags)
@@ -99,8 +105,6 @@ static int make(const struct udp *u)
 	if (r < 0)
 		return r;
 	r = mailbox_make(&u->s->net, u->key, u->fd, st.st_ino, t.host, t.family);
-	if (r == -ENOENT) /* the network's folder is gone */
-		return -ENETDOWN;
 	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG || r == -EMFILE || r == -ENFILE ? -ENOBUFS : r;
 }
 

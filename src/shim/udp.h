@@ -33,11 +33,13 @@ void fdset_probe(void);
 struct udp {
 	struct shim *s;
 	int fd;
+	bool looked; /* the table is whole, just now: network_way_holds() may be asked */
 	uint64_t cookie, key;
 };
-/* Is the descriptor, whose bit is set, a UDP socket of ours? */
+/* Is the descriptor a UDP socket of ours? Cheap when it cannot be. */
+bool udp_open(int fd, struct udp *ret);
+/* The same, when the bit said it may. */
 bool udp_check(int fd, struct udp *ret);
-/* Is any descriptor? Cheap when it cannot be. */
 static inline bool udp_mine(int fd, struct udp *ret)
 {
 	return __builtin_expect(fdset_maybe(fd), 0) && udp_check(fd, ret);
@@ -138,6 +140,12 @@ void udp_purge_errors(const struct udp *u);
 /* --- data (udp_send.c, udp_recv.c). errno is set as libc's calls do --- */
 ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags);
 ssize_t udp_recvmsg(const struct udp *u, struct msghdr *m, int flags);
+/* A datagram like one before (udp_again.c). Return: true, it is sent. */
+bool udp_again(const struct udp *u, const struct msghdr *m, int flags, size_t len);
+/* It was sent the long way: it may be gone again. epoch: network_udp_epoch() before st was read. */
+void udp_remember(const struct udp *u, const struct mailbox_state *st, uint64_t epoch, const struct msghdr *m,
+		  const struct letter *l);
+extern _Atomic uint32_t udp_corks; /* sockets of this process that gather */
 /* UDP_CORK was taken off: what was gathered is sent. */
 int udp_uncork(const struct udp *u);
 void udp_cork_closed(uint64_t cookie); /* what was gathered is thrown away */

@@ -10,14 +10,12 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "shim/spin.h"
 #include "shim/udp.h"
 
 #define SIOCGSTAMP_OLD_ 0x8906
 #define SIOCGSTAMPNS_OLD_ 0x8907
 #define WAKES_MAX 1000000
-#define LOOK_START_NS 20000u
-#define LOOK_MAX_NS 50000u
-#define SKIP_MAX 1024u
 #ifndef IP_RECVORIGDSTADDR
 #define IP_RECVORIGDSTADDR 20
 #endif
@@ -173,46 +171,58 @@ static int wait_for_mail(const struct udp *u)
 	return r == -ESHUTDOWN ? 1 : r == -ETIMEDOUT || r == -ENODATA ? -EAGAIN : r == -EUCLEAN ? -ENETDOWN : r;
 }
 
-/* Look for a while before sleeping, where that has paid: the policy is spin.c's, for streams. */
-static bool look(const struct udp *u)
-{
-	static _Atomic uint32_t skip, backoff = 1, look_ns = LOOK_START_NS;
-	uint32_t left = atomic_load_explicit(&skip, memory_order_relaxed), ns, b;
+/* What the last receive on this mailbox met: hints, so sockets that share a place mislead each other harmlessly. */
+#define HABITS 256
+enum habit {
+	HABIT_NONE,
+	HABIT_WAITS, /* the socket waits, and may look for a while first */
+	HABIT_SLEPT, /* it had to sleep: the next one probably has to, and looking under the lock first is for nothing */
+};
+static _Atomic uint8_t habits[HABITS];
 
-	if (left) {
-		atomic_store_explicit(&skip, left - 1, memory_order_relaxed);
-		return false;
-	}
-	ns = atomic_load_explicit(&look_ns, memory_order_relaxed);
-	if (mailbox_watch(&u->s->net, u->key, ns)) {
-		atomic_store_explicit(&backoff, 1, memory_order_relaxed);
-		atomic_store_explicit(&look_ns, ns * 2 < LOOK_MAX_NS ? ns * 2 : LOOK_MAX_NS, memory_order_relaxed);
-		return true;
-	}
-	b = atomic_load_explicit(&backoff, memory_order_relaxed);
-	b = b < SKIP_MAX ? b * 2 : SKIP_MAX;
-	atomic_store_explicit(&backoff, b, memory_order_relaxed);
-	atomic_store_explicit(&skip, b, memory_order_relaxed);
-	atomic_store_explicit(&look_ns, LOOK_START_NS, memory_order_relaxed);
-	return false;
+static int interrupted(uint64_t sigmask)
+{
+	int r = spin_interrupted(sigmask);
+
+	return r == 1 ? -ERESTART : r;
 }
 
-/* Did the last receive on this mailbox have to sleep? Then the next one probably does, and looking under the lock first
- * is for nothing. A hint: sockets that share a place mislead each other harmlessly. */
-#define HABITS 256
-static _Atomic uint8_t habit_sleeps[HABITS];
+/* Take, and look for a while if there is nothing, where that has paid: the policy is spin.c's, for streams. */
+static ssize_t look(const struct udp *u, enum mailbox_how how, bool or_sleep, struct letter *l, const struct iovec *iov,
+		    size_t n_iov)
+{
+	static struct spinner looks = SPINNER_INIT;
+	struct mailbox_look look = {.limit_ns = spin_limit_ns(&looks), .interrupted = interrupted};
+	ssize_t n;
+
+	if (or_sleep && !look.limit_ns)
+		return -EAGAIN;
+	n = mailbox_take(&u->s->net, u->key, u->fd, how, &look, l, iov, n_iov);
+	if (look.looked)
+		spin_learn(&looks, look.found, look.limit_ns);
+	if (n == -ERESTART) { /* a handler ran; with a time limit recv(2) ends, whatever SA_RESTART says */
+		struct timeval tv = {0};
+		socklen_t len = sizeof(tv);
+
+		(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len);
+		return tv.tv_sec || tv.tv_usec ? -EINTR : -EAGAIN;
+	}
+	return n;
+}
 
 static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *iov, size_t n_iov, int flags)
 {
 	enum mailbox_how how = flags & MSG_PEEK ? MAILBOX_PEEK : MAILBOX_TAKE;
-	_Atomic uint8_t *habit = &habit_sleeps[u->key % HABITS];
-	bool first_sleep = !(flags & MSG_DONTWAIT) && atomic_load_explicit(habit, memory_order_relaxed);
+	_Atomic uint8_t *habit = &habits[u->key % HABITS];
+	enum habit was = flags & MSG_DONTWAIT ? HABIT_NONE : atomic_load_explicit(habit, memory_order_relaxed);
 
 	for (int i = 0; i < WAKES_MAX; i++) {
-		ssize_t n = -EAGAIN;
+		ssize_t n;
 
-		if (i > 0 || !first_sleep)
-			n = mailbox_take(&u->s->net, u->key, u->fd, how, l, iov, n_iov);
+		if (i == 0 && was != HABIT_NONE)
+			n = look(u, how, was == HABIT_SLEPT, l, iov, n_iov);
+		else
+			n = mailbox_take(&u->s->net, u->key, u->fd, how, NULL, l, iov, n_iov);
 		if (n == -ECOMM) {
 			int e = udp_take_error(u);
 
@@ -223,24 +233,22 @@ static ssize_t take(const struct udp *u, struct letter *l, const struct iovec *i
 		if (n == -ETIMEDOUT)
 			n = -EAGAIN;
 		if (n != -EAGAIN && n != -ENOENT) {
-			if (i == 0)
-				atomic_store_explicit(habit, 0, memory_order_relaxed);
+			if (i == 0 && was == HABIT_SLEPT)
+				atomic_store_explicit(habit, HABIT_WAITS, memory_order_relaxed);
 			return n;
 		}
 		if (flags & MSG_DONTWAIT)
 			return -EAGAIN;
-		if (i == 0 && (first_sleep || !sock_nonblocking(u->fd)) && look(u))
-			continue;
 		n = wait_for_mail(u);
 		if (n < 0) {
-			atomic_store_explicit(habit, 0, memory_order_relaxed);
+			atomic_store_explicit(habit, HABIT_NONE, memory_order_relaxed);
 			return n;
 		}
 		if (n == 1) {
 			l->len_bytes = UINT32_MAX;
 			return 0;
 		}
-		atomic_store_explicit(habit, 1, memory_order_relaxed);
+		atomic_store_explicit(habit, HABIT_SLEPT, memory_order_relaxed);
 	}
 	return -EINTR;
 }

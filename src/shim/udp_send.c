@@ -157,6 +157,14 @@ struct cork {
 	uint8_t *octets; /* 64 KiB, once made */
 };
 static struct cork corks[CORKS];
+_Atomic uint32_t udp_corks;
+
+static void cork_free(struct cork *k)
+{
+	k->len = 0;
+	atomic_store(&k->cookie, 0);
+	atomic_fetch_sub(&udp_corks, 1);
+}
 
 static struct cork *cork_of(uint64_t cookie, bool make)
 {
@@ -168,12 +176,13 @@ static struct cork *cork_of(uint64_t cookie, bool make)
 
 		if (!atomic_compare_exchange_strong(&corks[i].cookie, &none, cookie))
 			continue;
+		atomic_fetch_add(&udp_corks, 1);
 		corks[i].len = 0;
 		if (!corks[i].octets)
 			corks[i].octets = raw_mmap(1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 		if (corks[i].octets)
 			return &corks[i];
-		atomic_store(&corks[i].cookie, 0);
+		cork_free(&corks[i]);
 		break;
 	}
 	return NULL;
@@ -274,8 +283,7 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 	if (at == 0)
 		k->o = *o;
 	if (end > datagram_max(&k->o)) { /* all of it is thrown away */
-		k->len = 0;
-		atomic_store(&k->cookie, 0);
+		cork_free(k);
 		return -EMSGSIZE;
 	}
 	for (size_t i = 0; i < n_iov && at < end; i++) {
@@ -291,8 +299,7 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 	whole = (struct iovec){k->octets, at};
 	*o = k->o;
 	r = send_whole(u, st, o, &whole, 1, at);
-	k->len = 0;
-	atomic_store(&k->cookie, 0);
+	cork_free(k);
 	return r;
 }
 
@@ -357,6 +364,7 @@ static int send_it(const struct udp *u, const struct msghdr *m, int flags, size_
 {
 	struct mailbox_state st;
 	struct out o = {0};
+	uint64_t epoch = network_udp_epoch(&u->s->net, u->s->host.index); /* before what it stands for is read */
 	struct cork *k;
 	bool more;
 	int r = udp_load(u, &st);
@@ -391,7 +399,10 @@ static int send_it(const struct udp *u, const struct msghdr *m, int flags, size_
 	more = flags & MSG_MORE || udp_opt(&st, UDP_OPT_CORK);
 	if (more || (k && k->len))
 		return send_corked(u, &st, &o, m->msg_iov, m->msg_iovlen, (uint32_t)len, more);
-	return send_whole(u, &st, &o, m->msg_iov, m->msg_iovlen, (uint32_t)len);
+	r = send_whole(u, &st, &o, m->msg_iov, m->msg_iovlen, (uint32_t)len);
+	if (r == 0 && !o.segment && st.host == u->s->host.index)
+		udp_remember(u, &st, epoch, m, &o.m);
+	return r;
 }
 
 int udp_uncork(const struct udp *u)
@@ -407,8 +418,7 @@ int udp_uncork(const struct udp *u)
 	whole = (struct iovec){k->octets, k->len};
 	o = k->o;
 	r = k->len ? send_whole(u, &st, &o, &whole, 1, k->len) : 0;
-	k->len = 0;
-	atomic_store(&k->cookie, 0);
+	cork_free(k);
 	return r;
 }
 
@@ -416,10 +426,8 @@ void udp_cork_closed(uint64_t cookie)
 {
 	struct cork *k = cork_of(cookie, false);
 
-	if (!k)
-		return;
-	k->len = 0;
-	atomic_store(&k->cookie, 0);
+	if (k)
+		cork_free(k);
 }
 
 ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags)
@@ -442,6 +450,8 @@ ssize_t udp_sendmsg(const struct udp *u, const struct msghdr *m, int flags)
 		len += m->msg_iov[i].iov_len;
 		len = len > INT32_MAX ? INT32_MAX : len;
 	}
+	if (udp_again(u, &bare, flags, len))
+		return (ssize_t)len;
 	r = send_it(u, &bare, flags, len);
 	return r < 0 ? shim_ret(r) : (ssize_t)len;
 }

@@ -1190,26 +1190,6 @@ static void time_left_of_recvmmsg(void)
 	close(l);
 }
 
-static void network_moved_away(void)
-{
-	struct sockaddr_in a = at("127.0.0.1", 7900);
-	char away[512];
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), l;
-
-	snprintf(away, sizeof(away), "%s-away", network_dir);
-	WANT(rename(network_dir, away) == 0);
-	WANT(listener("127.0.0.1", 7900, 0) < 0 && errno == ENETDOWN);
-	WANT(bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENETDOWN);
-	WANT(sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENETDOWN);
-	WANT(dial("127.0.0.1", 7900) < 0 && (errno == ECONNREFUSED || errno == ENETDOWN));
-	WANT(rename(away, network_dir) == 0);
-	WANT(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
-	l = listener("127.0.0.1", 7900, 0);
-	WANT(l >= 0 && dial("127.0.0.1", 7900) >= 0);
-	close(fd);
-	close(l);
-}
-
 static const struct check checks[] = {
 	{"getaddrinfo finds the network's hosts", getaddrinfo_finds_hosts},
 	{"getaddrinfo leaves every other name to libc", getaddrinfo_leaves_the_rest},
@@ -1243,7 +1223,6 @@ static const struct check checks[] = {
 	{"no descriptors left for datagrams", no_descriptors_for_datagrams},
 	{"corked datagrams of sockets that are closed", corked_sockets_that_are_closed},
 	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
-	{"the network's folder is moved away and back", network_moved_away},
 };
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -591,6 +592,131 @@ static void children_close_their_copies(void)
 	close(fd);
 }
 
+/* Three times, so that the last goes a remembered way; it must come out at `to`. */
+static bool thrice(int from, int there)
+{
+	bool ok = true;
+
+	for (int i = 0; i < 3; i++)
+		ok = ok && send(from, &(char){(char)('a' + i)}, 1, 0) == 1;
+	for (int i = 0; i < 3; i++)
+		ok = ok && get(there, 200) == 1 && buf[0] == 'a' + i;
+	return ok;
+}
+
+static int ttl_of(int fd)
+{
+	char control[64];
+	struct iovec iov = {buf, sizeof(buf)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	int ttl = -1;
+
+	if (recvmsg(fd, &m, MSG_DONTWAIT) >= 0 && (c = CMSG_FIRSTHDR(&m)) && c->cmsg_type == IP_TTL)
+		memcpy(&ttl, CMSG_DATA(c), sizeof(ttl));
+	return ttl;
+}
+
+/* What is remembered of a datagram (udp_again.c) is forgotten as soon as it would be wrong, whoever made it so. */
+static void the_same_way_again(void)
+{
+	int s = udp(AF_INET), any, exact, peer, other = bound("127.0.0.1", 7900), st;
+	union addr a, me;
+	socklen_t len = addr(&a, "0.0.0.0", 7800), me_len = addr(&me, "127.0.0.1", 7801);
+	pid_t pid;
+
+	any = udp(AF_INET);
+	setsockopt(any, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	WANT(bind(any, &a.sa, len) == 0 && bind(s, &me.sa, me_len) == 0);
+	len = addr(&a, "127.0.0.1", 7800);
+	WANT(connect(s, &a.sa, len) == 0);
+	WANT(thrice(s, any));
+	exact = udp(AF_INET); /* a better match comes, then one that is connected to us, and both go */
+	setsockopt(exact, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	WANT(bind(exact, &a.sa, len) == 0);
+	WANT(thrice(s, exact));
+	peer = udp(AF_INET);
+	setsockopt(peer, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	WANT(bind(peer, &a.sa, len) == 0 && connect(peer, &me.sa, me_len) == 0);
+	WANT(thrice(s, peer));
+	close(peer);
+	WANT(thrice(s, exact));
+	close(exact);
+	WANT(thrice(s, any));
+	/* the sender's own options, errors, peer and end */
+	setsockopt(any, IPPROTO_IP, IP_RECVTTL, &(int){1}, sizeof(int));
+	WANT(send(s, "t", 1, 0) == 1 && ttl_of(any) == 64);
+	setsockopt(s, IPPROTO_IP, IP_TTL, &(int){9}, sizeof(int));
+	WANT(send(s, "t", 1, 0) == 1 && ttl_of(any) == 9);
+	setsockopt(s, IPPROTO_UDP, UDP_CORK, &(int){1}, sizeof(int));
+	WANT(send(s, "co", 2, 0) == 2 && send(s, "rk", 2, 0) == 2 && get(any, 0) == -2);
+	setsockopt(s, IPPROTO_UDP, UDP_CORK, &(int){0}, sizeof(int));
+	WANT(get(any, 200) == 4 && get(any, 0) == -2);
+	WANT(send(s, buf, 65508, 0) < 0 && errno == EMSGSIZE && send(s, buf, 65507, 0) == 65507);
+	WANT(get(any, 200) == 65507);
+	close(any);
+	WANT(send(s, "r", 1, 0) == 1 && send(s, "r", 1, 0) < 0 && errno == ECONNREFUSED);
+	pid = fork(); /* a child turns the socket it shares with us elsewhere */
+	if (pid == 0) {
+		len = addr(&a, "127.0.0.1", 7900);
+		_exit(connect(s, &a.sa, len) != 0);
+	}
+	WANT(waitpid(pid, &st, 0) == pid && st == 0);
+	WANT(thrice(s, other));
+	WANT(to(s, "a", 1, "127.0.0.1", 7900) == 1 && to(s, "b", 1, "127.0.0.1", 7999) == 1);
+	WANT(get(other, 200) == 1 && buf[0] == 'a' && get(other, 0) == -2);
+	WANT(send(s, "c", 1, 0) == 1 && get(other, 200) == 1); /* what another peer refused is not its error */
+	WANT(shutdown(s, SHUT_WR) == 0 && send(s, "e", 1, 0) < 0 && errno == EPIPE);
+	close(other);
+	close(s);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* As in under.c: a signal that comes while a receive looks ends it, as it ends a sleep. Somebody who answers at once
+ * first, so that looking has paid. */
+static void signals_while_looking(void)
+{
+	struct sigaction sa = {.sa_handler = on_alarm}, old;
+	int fd = bound("127.0.0.1", 7810), lost = 0;
+	struct timeval limit = {.tv_usec = 100000};
+	pid_t pid = fork();
+	char b[4];
+
+	if (pid == 0) {
+		union addr from;
+		socklen_t len = sizeof(from);
+		int echo = bound("127.0.0.1", 7811);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (recvfrom(echo, b, 1, 0, &from.sa, &len) == 1)
+			(void)!sendto(echo, b, 1, 0, &from.sa, len);
+		_exit(0);
+	}
+	WANT(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0);
+	while (to(fd, "x", 1, "127.0.0.1", 7811) != 1 || recv(fd, b, 1, 0) != 1)
+		WANT(failures == 0 && kill(pid, 0) == 0);
+	WANT(sigaction(SIGALRM, &sa, &old) == 0);
+	for (int i = 0; i < 90; i++) {
+		struct itimerval soon = {.it_value.tv_usec = 15 + i % 10};
+
+		for (int k = 0; k < 30; k++)
+			WANT(to(fd, "x", 1, "127.0.0.1", 7811) == 1 && recv(fd, b, 1, 0) == 1);
+		setitimer(ITIMER_REAL, &soon, NULL);
+		lost += !(recv(fd, b, 1, 0) < 0 && errno == EINTR);
+	}
+	sigaction(SIGALRM, &old, NULL);
+	if (lost > 20)
+		printf("    %d of 90 signals ended no call\n", lost);
+	WANT(lost <= 20); /* 26 to 44 when the handler ran and the call slept on */
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(fd);
+}
+
 static const struct check checks[] = {
 	{"two hosts talk, over IPv4 and IPv6", hosts_talk},
 	{"an address that is no host's, and a port that is nobody's", nowhere_and_nobody},
@@ -603,6 +729,8 @@ static const struct check checks[] = {
 	{"threads share two sockets", threads_share},
 	{"numbers of descriptors used again, large, and none left", numbers_of_descriptors},
 	{"children close their copies", children_close_their_copies},
+	{"the same way again, until something changes", the_same_way_again},
+	{"signals while a receive looks", signals_while_looking},
 };
 
 int main(int argc, char **argv)
