@@ -48,15 +48,15 @@ struct sock {
 	uint16_t flags;
 	uint32_t uid, dev;
 	struct port_ref ref;
-	struct port_addr bound; /* as bound by hand */
-	bool has_bound, listening, connected;
-	int peer; /* index of the other end, or -1 when it is gone */
+	struct port_addr bound;			      /* as bound by hand */
+	bool has_bound, listening, connected, itself; /* itself: connected to itself */
+	int peer;				      /* index of the other end, or -1 when it is gone */
 };
 
 static struct sock socks[N_SOCKS];
 static struct port_table table;
 static struct rng rng;
-static uint64_t seed, n_ops, n_compared, n_linger, n_forgotten, n_kept, n_given_back;
+static uint64_t seed, n_ops, n_compared, n_linger, n_forgotten, n_kept, n_given_back, n_itself;
 static bool sequence_over, may_forget[N_PORTS];
 static uint16_t base;
 static bool trace;
@@ -481,8 +481,8 @@ static void connect_to(int i, int l)
 	socklen_t len = to_sockaddr(s->family, &to, port, &ss);
 	char text[PORT_ENDPOINT_STR_MAX];
 
-	if (port_table_get(&table, s->ref, &lc) == 0 && lc.port == port && port_addr_equal(&local, &to))
-		return; /* it would connect to itself */
+	bool itself = port_table_get(&table, s->ref, &lc) == 0 && lc.port == port && port_addr_equal(&local, &to);
+
 	if (port_table_get(&table, s->ref, &lc) == 0) {
 		struct port_tuple ours = {PORT_TCP, local, to, lc.port, port};
 		struct port_tuple theirs = {PORT_TCP, to, local, port, lc.port};
@@ -518,6 +518,11 @@ static void connect_to(int i, int l)
 	compare("connect", i, kernel, heart, &why);
 	if (kernel != 0) {
 		after_refusal(s, &local);
+		return;
+	}
+	if (itself) { /* before any listener of that port */
+		s->connected = s->itself = true;
+		n_itself++;
 		return;
 	}
 	/* The connection may have gone to a sibling of srv (SO_REUSEPORT, or a more specific listener). */
@@ -692,9 +697,10 @@ static void op_close(void)
 	s->fd = -1;
 	if (s->ref.generation == 0)
 		return;
-	if (s->proto == PORT_TCP && s->connected && s->peer >= 0) {
+	if (s->proto == PORT_TCP && s->connected && (s->peer >= 0 || s->itself)) {
 		/* The first to close lingers; the other, later, does not. */
-		socks[s->peer].peer = -1;
+		if (s->peer >= 0)
+			socks[s->peer].peer = -1;
 		n_linger++;
 		if (port_table_linger(&table, s->ref, 60000000) < 0)
 			die("linger");
@@ -828,9 +834,9 @@ int main(int argc, char **argv)
 		die("memory");
 	new_namespace();
 	run(ops);
-	printf("diff_kernel: %llu answers compared, 0 differences, %llu connections left in TIME_WAIT, %llu addresses kept, %llu ports given back, %llu Linux forgot\n",
-	       (unsigned long long)n_compared, (unsigned long long)n_linger, (unsigned long long)n_kept,
-	       (unsigned long long)n_given_back, (unsigned long long)n_forgotten);
+	printf("diff_kernel: %llu answers compared, 0 differences, %llu connections left in TIME_WAIT, %llu connected to themselves, %llu addresses kept, %llu ports given back, %llu Linux forgot\n",
+	       (unsigned long long)n_compared, (unsigned long long)n_linger, (unsigned long long)n_itself,
+	       (unsigned long long)n_kept, (unsigned long long)n_given_back, (unsigned long long)n_forgotten);
 	free(memory);
 	return 0;
 }

@@ -5,10 +5,12 @@ Run under `berth run`, as the keeper's child. FOLDER: the network's; as root it 
 reach it. That it behaves as TCP is tests/shim/calls.c's to show; here: none is lost, none is leaked, nobody spins.
 """
 import os
+import random
 import select
 import signal
 import socket
 import sys
+import threading
 import time
 
 KEEPER = os.getppid()
@@ -134,6 +136,47 @@ def half_and_gone(base):
     until(lambda: held() == base, "the keeper keeps the end of one who is gone")
 
 
+def mixed(seed):
+    """Sizes, pieces, families and ends at random, several at once: each gets its own octets, in order."""
+    ended = []
+
+    def one(n):
+        draw = random.Random(seed + n)
+        for _ in range(6):
+            six = draw.random() < 0.5
+            s = itself(0, socket.AF_INET6 if six else socket.AF_INET, "::1" if six else "127.0.0.1")
+            s.setblocking(False)
+            sent = draw.randbytes(draw.choice([0, 1, 1000, 100000, 3000000]))
+            goes = draw.random() < 0.2 and sent
+            out, back, shut = 0, bytearray(), False
+            while not goes or len(back) < len(sent) / 2:
+                may_read, may_write, _ = select.select([s], [] if shut else [s], [], 20)
+                assert may_read or may_write, f"stuck at {out}, {len(back)} of {len(sent)}"
+                try:
+                    if may_write and out == len(sent):
+                        s.shutdown(socket.SHUT_WR)
+                        shut = True
+                    elif may_write:
+                        out += s.send(sent[out : out + draw.choice([1, 100, 5000, 65536, 200000])])
+                    if may_read:
+                        octets = s.recv(draw.choice([1, 777, 65536, 1 << 20]))
+                        back += octets
+                        if not octets:
+                            break
+                except BlockingIOError:
+                    pass
+            assert bytes(back) == sent[: len(back)] and (goes or back == sent), "not what was sent"
+            s.close()
+        ended.append(n)
+
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(6)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(ended) == len(threads), f"seed {seed}"
+
+
 def as_nobody(folder):
     def do():
         s = socket.socket()
@@ -166,6 +209,8 @@ def main():
     base = many()
     killed(base)
     half_and_gone(base)
+    mixed(random.randrange(1 << 30))
+    until(lambda: held() == base, "the keeper holds descriptors of sockets that were closed")
     if len(sys.argv) > 1:
         if os.geteuid() == 0:
             as_nobody(sys.argv[1])
