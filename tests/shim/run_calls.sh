@@ -12,11 +12,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 ulimit -n 1024
-native=-
+native=- failed=0
 for ns in "unshare -n" "unshare -rn"; do
 	$ns true 2>/dev/null || continue
 	native=$dir/native
-	$ns sh -c 'ip link set lo up 2>/dev/null || ifconfig lo up; exec timeout 100 "$0"' "$calls" >"$native" 2>&1
+	$ns sh -c 'ip link set lo up 2>/dev/null || ifconfig lo up; exec timeout 100 "$0"' "$calls" >"$native" 2>&1 ||
+		{ echo "natively the script ended with $?, after:"; tail -3 "$native"; failed=1; }
 	break
 done
 [ "$native" != - ] || echo "no right to make a network namespace: this machine's kernel is not asked"
@@ -40,6 +41,8 @@ fi
 if [ $r -ne 0 ]; then
 	echo "under berth the script ended with $r, after:"
 	tail -3 "$dir/berth.txt"
+	failed=1
 fi
 [ -n "${KEEP:-}" ] && cp "$native" "$dir/berth.txt" "$KEEP"
-python3 "$here/compare.py" "$native" "$dir/berth.txt" "${4:-$here/differences.txt}" "$golden"
+python3 "$here/compare.py" "$native" "$dir/berth.txt" "${4:-$here/differences.txt}" "$golden" || failed=1
+exit $failed

@@ -61,7 +61,13 @@ for p in /usr/lib/*/libjemalloc.so.2 /usr/lib/*/libtcmalloc_minimal.so.4 /usr/li
 done
 
 # --- built in other ways ---
-build() { out=$1; shift; "$@" -g -D_GNU_SOURCE -o "$dir/$out" $sources -lpthread 2>"$dir/cc.err"; }
+build() { # name, compiler and its options: skipped when these build nothing here (a package of the compiler's is missing)
+	out=$1; shift
+	echo 'int main(void) { return 0; }' | "$@" -o "$dir/probe" -x c - 2>/dev/null || { echo "skipped: $* builds nothing here"; return 1; }
+	"$@" -g -D_GNU_SOURCE -o "$dir/$out" $sources -lpthread >"$dir/cc.err" 2>&1 && return 0
+	echo "FAIL: life.c is not built by $*"; tail -20 "$dir/cc.err"; failed=1
+	return 1
+}
 if need gcc gcc; then
 	if build fortified gcc -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-all -fPIE -pie -Wl,-z,now; then
 		row "built with -D_FORTIFY_SOURCE=3" on "$dir/fortified" passed

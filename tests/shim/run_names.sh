@@ -79,10 +79,11 @@ public class Names {
 	}
 }
 END
-	(cd "$dir" && timeout 60 javac Names.java) && is "java: InetAddress, both ways, and the local host" "$two4 two 2 $(cut -d' ' -f1 "$dir/one")" \
+	(cd "$dir" && timeout 60 javac Names.java) || { echo "FAIL: java: Names.java is not compiled"; failed=1; }
+	is "java: InetAddress, both ways, and the local host" "$two4 two 2 $(cut -d' ' -f1 "$dir/one")" \
 		"$(on java -cp "$dir" Names)"
 fi
-if need go golang-go; then
+if need go golang-go && need gcc gcc; then
 	mkdir "$dir/go" && cat >"$dir/go/main.go" <<'END'
 package main
 
@@ -97,8 +98,8 @@ func main() {
 	fmt.Println(a[0].String(), len(a), h[0], e, f)
 }
 END
-	if (cd "$dir/go" && HOME=$dir GO111MODULE=off timeout 200 go build -o ../gonames main.go); then
-		is "go with cgo" "$two4 2 two <nil> <nil>" "$(GODEBUG=netdns=cgo on "$dir/gonames")"
-	fi
+	(cd "$dir/go" && HOME=$dir GO111MODULE=off timeout 200 go build -o ../gonames main.go) ||
+		{ echo "FAIL: go with cgo: main.go is not built"; failed=1; }
+	is "go with cgo" "$two4 2 two <nil> <nil>" "$(GODEBUG=netdns=cgo on "$dir/gonames")"
 fi
 exit $failed

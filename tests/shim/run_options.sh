@@ -7,11 +7,12 @@ options=$(realpath "$1") launch=$(realpath "$2") library=$(realpath "$3")
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
-ns=
+ns= failed=0
 for try in "unshare -n" "unshare -rn"; do
 	$try true 2>/dev/null && { ns=$try; break; }
 done
-$ns sh -c 'ip link set lo up 2>/dev/null; exec timeout 100 "$0" "$1"' "$options" "${KIND:-}" >"$dir/native" 2>&1
+$ns sh -c 'ip link set lo up 2>/dev/null; exec timeout 100 "$0" "$1"' "$options" "${KIND:-}" >"$dir/native" 2>&1 ||
+	{ echo "natively it ended with $?, after:"; tail -3 "$dir/native"; failed=1; }
 chmod 700 "$dir"
 # The values of options are kept in a file that anybody of this user can write to: garbage there, in what is no
 # entry of ours, must change nothing.
@@ -20,7 +21,8 @@ BERTH_DIR=$dir/berth "$launch" -e options one >/dev/null || exit 1
 chmod 600 "$dir/berth/options/values"
 BERTH_DIR=$dir/berth timeout 100 "$launch" options one "$library" "$options" "${KIND:-}" >"$dir/berth.txt" 2>&1
 r=$?
-[ $r -eq 0 ] || { echo "under berth it ended with $r, after:"; tail -3 "$dir/berth.txt"; }
+[ $r -eq 0 ] || { echo "under berth it ended with $r, after:"; tail -3 "$dir/berth.txt"; failed=1; }
 [ -n "${KEEP:-}" ] && cp "$dir/native" "$dir/berth.txt" "$KEEP"
 python3 "$here/compare_options.py" "$dir/native" "$dir/berth.txt" "$here/options_differences.txt" \
-	"$here/../../docs/sockets.md"
+	"$here/../../docs/sockets.md" || failed=1
+exit $failed

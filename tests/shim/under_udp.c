@@ -580,13 +580,13 @@ static void children_close_their_copies(void)
 		close(c);
 		_exit(0);
 	}
-	waitpid(pid, &st, 0);
+	WANT(waitpid(pid, &st, 0) == pid && st == 0);
 	pid = vfork();
 	if (pid == 0) {
 		close(fd);
 		_exit(0);
 	}
-	waitpid(pid, &st, 0);
+	WANT(waitpid(pid, &st, 0) == pid && st == 0);
 	WANT(send(c, "alive", 5, 0) == 5 && get(fd, 1000) == 5);
 	close(c);
 	close(fd);

@@ -89,6 +89,7 @@ static void what_cannot_be_asked_is_unknown(void **state)
 	if (pid == 0) /* a process that moved away must not call everybody dead */
 		_exit(unshare(CLONE_NEWNET) < 0 ? 77 : (int)network_owner_alive(&net, &o));
 	waitpid(pid, &status, 0);
+	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) != 77)
 		assert_int_equal(WEXITSTATUS(status), NETWORK_UNKNOWN);
 	o.netns++;

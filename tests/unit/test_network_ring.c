@@ -87,10 +87,12 @@ static void a_dead_runs_record_is_used_again(void **state)
 	fixture_open("net");
 	for (uint32_t i = 0; i < MAP_RUNS; i++) {
 		pid_t pid = fork();
+		int st = -1;
 
 		if (pid == 0)
 			_exit(network_run_open(&net) >= 0 ? 0 : 1);
-		waitpid(pid, NULL, 0);
+		waitpid(pid, &st, 0);
+		assert_int_equal(st, 0);
 	}
 	assert_int_equal(network_run_open(&net), 0);
 	for (uint32_t i = 1; i < MAP_RUNS; i++)
