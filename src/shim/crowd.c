@@ -8,9 +8,13 @@
  *
  *     window      some milliseconds; at its end the kernel is asked, three system calls of 5 us together
  *     crowded     it waited more than a quarter of what it ran, and more than a 32nd of the window:
- *                 no looks for 4 ms, then a window with looks again; each crowded window after that doubles the pause,
- *                 up to a second. So a crowd that lasts pays for one window in a hundred
- *     not         looks go on, and the pause begins at 4 ms again
+ *                 only short looks for 4 ms, then a window with long ones again; each crowded window after that
+ *                 doubles the pause, up to a second. So a crowd that lasts pays for one window in a hundred
+ *     not         long looks go on, and the pause begins at 4 ms again
+ *
+ * A look of CROWD_LOOK_NS is always allowed: to sleep and be woken takes as much of the processor, so that nobody loses.
+ * Two programs that answer each other in two microseconds keep their speed beside a compiler, and it gets no less
+ * than before. Where the answer takes longer such looks fail, and spin.c makes fewer and fewer of them.
  *
  * A short first pause matters where two programs that talk to each other happen to be on one processor while another is
  * idle: as soon as one of them sleeps, the kernel wakes it on the idle one, and looking pays again.
@@ -19,11 +23,13 @@
  * one call took 69 ms. Not a count of who looks: it knows nothing of programs that are not ours.
  *
  * No lock, no order: a thread finds its numbers by its own name among 64 places. Two that share one pause together, and
- * judge in turns; what a race garbles is a window's verdict. After fork() a child has its parent's for one window. A kernel
- * that does not count, no /proc, or no descriptor left: never crowded, and spin.c's own backing off is all there is.
+ * judge in turns; what a race garbles is a window's verdict. After fork() a child has its parent's for one window. Where
+ * the kernel does not tell it is never crowded, and spin.c's own backing off is all there is.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "shim/crowd.h"
@@ -37,17 +43,13 @@ static struct place {
 	_Atomic uint64_t began_ns, ran_ns, waited_ns, until_ns, shut_ns;
 } places[PLACES];
 
-static uintptr_t self(void)
-{
-	return (uintptr_t)pthread_self();
-}
-
 static struct place *place_of(uintptr_t thread)
 {
 	return &places[(thread * UINT64_C(0x9e3779b97f4a7c15)) >> 58];
 }
 
-static bool take_number(const char *text, size_t len, size_t *at, uint64_t *ret)
+/* A number and what ends it. */
+static bool take_number(const char *text, size_t len, size_t *at, char end, uint64_t *ret)
 {
 	size_t begin = *at;
 	uint64_t v = 0;
@@ -55,16 +57,17 @@ static bool take_number(const char *text, size_t len, size_t *at, uint64_t *ret)
 	for (; *at < len && text[*at] >= '0' && text[*at] <= '9'; ++*at)
 		v = v * 10 + (uint64_t)(text[*at] - '0');
 	*ret = v;
-	return *at > begin && *at < len && text[(*at)++] == ' ';
+	return *at > begin && *at < len && text[(*at)++] == end;
 }
 
 bool crowd_parse(const char *text, size_t len, uint64_t *ret_ran_ns, uint64_t *ret_waited_ns)
 {
-	uint64_t ran, waited;
+	uint64_t ran, waited, times;
 	size_t at = 0;
 
-	if (!take_number(text, len, &at, &ran) || !take_number(text, len, &at, &waited) || !ran)
-		return false; /* a kernel that does not count says 0 0 0 */
+	if (!take_number(text, len, &at, ' ', &ran) || !take_number(text, len, &at, ' ', &waited) ||
+	    !take_number(text, len, &at, '\n', &times) || !times)
+		return false; /* a kernel that does not count says 0 0 0; one that does may say 0 at first, of who runs now */
 	*ret_ran_ns = ran;
 	*ret_waited_ns = waited;
 	return true;
@@ -102,31 +105,36 @@ bool crowd_open(const struct crowd *c, uint64_t now_ns)
 	return now_ns >= c->until_ns;
 }
 
-bool crowd_lets(void)
-{
-	struct place *p = place_of(self());
-	uint64_t until_ns = atomic_load_explicit(&p->until_ns, memory_order_relaxed);
+/* Nobody tells: a kernel that does not count, no /proc, a profile that forbids it and logs each try. Not for want of a
+ * descriptor, which passes. */
+static _Atomic bool mute;
 
-	if (__builtin_expect(!until_ns, 1))
-		return true;
-	if (crowd_clock_ns() < until_ns)
-		return false;
-	atomic_store_explicit(&p->until_ns, 0, memory_order_relaxed);
-	return true;
+/* A handler that jumps out must not leave the descriptor behind. */
+static long read_file(char *text, size_t len)
+{
+	static const char path[] = "/proc/thread-self/schedstat";
+	uint64_t all = UINT64_MAX, before = 0;
+	long n, fd;
+
+	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0);
+	n = fd = sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+	if (fd >= 0) {
+		n = sys_call(SYS_read, fd, (long)text, (long)len, 0, 0);
+		sys_close((int)fd);
+	}
+	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0, sizeof(before), 0);
+	return n;
 }
 
 static bool read_counters(uint64_t *ret_ran_ns, uint64_t *ret_waited_ns)
 {
-	static const char path[] = "/proc/thread-self/schedstat";
-	int fd = (int)sys_call(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
 	char text[96];
-	long n;
+	long n = read_file(text, sizeof(text));
+	bool ok = n > 0 && crowd_parse(text, (size_t)n, ret_ran_ns, ret_waited_ns);
 
-	if (fd < 0)
-		return false;
-	n = sys_call(SYS_read, fd, (long)text, sizeof(text), 0, 0);
-	sys_close(fd);
-	return n > 0 && crowd_parse(text, (size_t)n, ret_ran_ns, ret_waited_ns);
+	if (!ok && n != -EMFILE && n != -ENFILE && n != -ENOMEM)
+		atomic_store_explicit(&mute, true, memory_order_relaxed);
+	return ok;
 }
 
 /* The thread's counters, read at now_ns, into the place; another's are replaced by them. */
@@ -148,16 +156,31 @@ static void note(struct place *p, uintptr_t me, uint64_t now_ns, uint64_t ran_ns
 		atomic_store_explicit(&p->until_ns, c.until_ns, memory_order_relaxed);
 }
 
-void crowd_ask(uint64_t now_ns)
+static void ask(struct place *p, uintptr_t me, uint64_t now_ns)
 {
-	uintptr_t me = self();
-	struct place *p = place_of(me);
-	uint64_t began_ns = atomic_load_explicit(&p->began_ns, memory_order_relaxed), ran_ns, waited_ns;
+	uint64_t ran_ns, waited_ns;
 
-	if (began_ns && now_ns - began_ns < CROWD_WINDOW_NS)
-		return;
 	if (read_counters(&ran_ns, &waited_ns))
 		note(p, me, now_ns, ran_ns, waited_ns);
 	else
 		atomic_store_explicit(&p->began_ns, now_ns, memory_order_relaxed); /* not to be asked at each look */
+}
+
+uint32_t crowd_limit(uint32_t want_ns)
+{
+	uintptr_t me = (uintptr_t)pthread_self();
+	struct place *p = place_of(me);
+	uint64_t now_ns, began_ns;
+
+	if (atomic_load_explicit(&mute, memory_order_relaxed))
+		return want_ns;
+	now_ns = crowd_clock_ns();
+	if (now_ns >= atomic_load_explicit(&p->until_ns, memory_order_relaxed)) {
+		began_ns = atomic_load_explicit(&p->began_ns, memory_order_relaxed);
+		if (!began_ns || now_ns - began_ns >= CROWD_WINDOW_NS)
+			ask(p, me, now_ns);
+	}
+	if (now_ns < atomic_load_explicit(&p->until_ns, memory_order_relaxed) && want_ns > CROWD_LOOK_NS)
+		return CROWD_LOOK_NS;
+	return want_ns;
 }

@@ -9,13 +9,14 @@
 
 #define CROWD_WINDOW_NS UINT64_C(8000000) /* from one question to the next */
 #define CROWD_OLD_NS UINT64_C(100000000)  /* a window that lasted so long says nothing about now */
+#define CROWD_LOOK_NS 5000u		  /* what a sleep costs, where others run meanwhile: a look may cost that */
 #define CROWD_SHUT_MIN_NS UINT64_C(4000000)
 #define CROWD_SHUT_MAX_NS UINT64_C(1024000000)
 
-/* What a thread knows. All zero: nothing, and looking is allowed. */
+/* What a thread knows. All zero: nothing, and looks may be long. */
 struct crowd {
 	uint64_t began_ns, ran_ns, waited_ns; /* the window: its start, and the kernel's two counters then; 0: none */
-	uint64_t until_ns, shut_ns;	      /* no looks until then; how long the last such time was */
+	uint64_t until_ns, shut_ns;	      /* short looks until then; how long the last such time was */
 };
 
 static inline uint64_t crowd_clock_ns(void)
@@ -26,10 +27,8 @@ static inline uint64_t crowd_clock_ns(void)
 	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
-/* May this thread look before it sleeps? Costs the clock while the answer is no, one test while it is yes. */
-bool crowd_lets(void);
-/* A look begins at now_ns: ask the kernel, if it is time to. */
-void crowd_ask(uint64_t now_ns);
+/* A look begins. It wants to last for want_ns; for how long may it? Asks the kernel, if it is time to. */
+uint32_t crowd_limit(uint32_t want_ns);
 
 /* --- what decides, without a clock or a kernel --- */
 /* Of /proc/thread-self/schedstat: nanoseconds on a processor, and waiting for one. Return: whether it says. */

@@ -11,7 +11,7 @@
  * A peer that shares our processor cannot answer while we look; one that thinks for long will not. Both
  * are a failure each time, so they cost one look in a thousand receives. When the kernel takes the
  * processor from us in the middle, somebody else needs it: also a failure. A look that helped us may have hurt others
- * that had work for the processor: that is crowd.c's to find out, and then nobody looks.
+ * that had work for the processor: that is crowd.c's to find out, and then looks are short.
  *
  * No lock, no order between threads: the words of a spinner are hints. Waits in poll and epoll: wait.c. Signals wait while
  * we look; one with a handler that came then ends the call with EINTR, as it would have ended the sleep. Only receives that ask for nothing special come
@@ -77,14 +77,14 @@ bool spin_skips(struct spinner *s)
 
 	if (left)
 		atomic_store_explicit(&s->skip, left - 1, memory_order_relaxed);
-	return left != 0 || !crowd_lets();
+	return left != 0;
 }
 
 uint32_t spin_limit_ns(struct spinner *s)
 {
 	if (spin_skips(s))
 		return 0;
-	return atomic_load_explicit(&s->look_ns, memory_order_relaxed);
+	return crowd_limit(atomic_load_explicit(&s->look_ns, memory_order_relaxed));
 }
 
 void spin_learn(struct spinner *s, bool found, uint32_t limit_ns)
@@ -126,14 +126,14 @@ int spin_interrupted(uint64_t before)
 
 long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const void *what), const void *what)
 {
-	uint32_t limit = atomic_load_explicit(&s->look_ns, memory_order_relaxed);
+	uint32_t limit = atomic_load_explicit(&s->look_ns, memory_order_relaxed), allowed;
 	uint64_t all = UINT64_MAX, before = 0, start, last;
 	long n;
 	int r = 0;
 
 	/* A handler that ran while we look would not end the sleep that follows, as it would have done. */
 	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0);
-	crowd_ask(crowd_clock_ns());
+	allowed = crowd_limit(limit);
 	start = last = crowd_clock_ns();
 	for (;;) {
 		uint64_t now;
@@ -144,7 +144,7 @@ long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const
 			break;
 		}
 		now = crowd_clock_ns();
-		if (now - start > limit || now - last > PREEMPTED_NS) {
+		if (now - start > allowed || now - last > PREEMPTED_NS) {
 			failed(s);
 			r = spin_interrupted(before);
 			break;

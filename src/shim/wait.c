@@ -4,7 +4,7 @@
  * woken once for each; on two processors that is most of the time between them. Before such a call sleeps it
  * asks for some microseconds without waiting. What the program sees is what the kernel answered to the
  * same question, asked with a timeout of nothing; events are taken by that call as by any other. Where it does
- * not help, the process's next waits sleep at once, up to 1024 of them; where others want the processor, too (crowd.c).
+ * not help, the process's next waits sleep at once, up to 1024 of them; where others want the processor they are short (crowd.c).
  *
  * Only in a process that had a connected stream of ours, only where no signal mask is given (a handler may be meant
  * to run in the call), and not in a sandbox of the program's own. For all others: one test, and libc's.

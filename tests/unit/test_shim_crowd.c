@@ -1,4 +1,4 @@
-/* tests/unit/test_shim_crowd.c: when a thread stops looking before it sleeps, because others want its processor.
+/* tests/unit/test_shim_crowd.c: when a thread looks but shortly before it sleeps, because others want its processor.
  *
  * The deciding part is given made-up counters, in milliseconds. The last test asks the real kernel: two threads on one
  * processor, both busy, must find themselves crowded. That a thread alone does not cannot be tested on a machine that others use.
@@ -23,7 +23,7 @@
 #define MS UINT64_C(1000000)
 #define STEPS_MAX 16
 
-/* At `at` the counters say so; then, until `shut` (0: not at all), there are no looks. */
+/* At `at` the counters say so; then, until `shut` (0: not at all), there are no long looks. */
 struct step {
 	unsigned at, ran, waited, shut;
 };
@@ -35,13 +35,13 @@ struct judge_case {
 
 static const struct judge_case cases[] = {
 	{"the first answer says nothing", {{1, 500, 9000, 0}}},
-	{"a thread that waits for nobody looks on", {{1, 1, 0, 0}, {9, 9, 0, 0}, {17, 10, 0, 0}}},
+	{"a thread that waits for nobody looks long", {{1, 1, 0, 0}, {9, 9, 0, 0}, {17, 10, 0, 0}}},
 	{"one of ten on a processor stops", {{1, 1, 1, 0}, {9, 2, 8, 13}}},
 	{"one of two on a processor stops", {{1, 1, 1, 0}, {9, 5, 5, 13}}},
 	{"three on two processors stop", {{1, 0, 0, 0}, {13, 8, 4, 17}}},
 	{"a fifth of what it ran is let pass", {{1, 0, 0, 0}, {13, 10, 2, 0}}},
 	{"hardly anything in the window is let pass", {{1, 100, 0, 0}, {90, 100, 2, 0}}},
-	{"after a pause the next window begins with looks",
+	{"after a pause the next window begins with long looks",
 	 {{1, 0, 0, 0}, {9, 1, 7, 13}, {13, 1, 90, 0}, {21, 9, 90, 0}}},
 	{"a crowd that lasts is asked after more and more seldom",
 	 {{1, 0, 0, 0},
@@ -112,7 +112,10 @@ static const struct {
 	{"143770 3354682 2\n", true, 143770, 3354682},
 	{"1 0 1\n", true, 1, 0},
 	{"18446744073709551615 18446744073709551615 9\n", true, UINT64_MAX, UINT64_MAX},
+	{"0 3354682 1\n", true, 0, 3354682}, /* began to run a moment ago */
+	{"0 0 1\n", true, 0, 0},
 	{"0 0 0\n", false, 0, 0},
+	{"12 34 5", false, 0, 0},
 	{"", false, 0, 0},
 	{"\n", false, 0, 0},
 	{"12", false, 0, 0},
@@ -167,7 +170,7 @@ static void two_on_one_processor(void **state)
 	(void)state;
 	if (!kernel_counts())
 		skip();
-	assert_true(crowd_lets());
+	assert_int_equal(crowd_limit(CROWD_LOOK_NS), CROWD_LOOK_NS);
 	assert_int_equal(sched_getaffinity(0, sizeof(was), &was), 0);
 	CPU_ZERO(&one);
 	for (size_t i = 0; !CPU_COUNT(&one); i++)
@@ -175,17 +178,16 @@ static void two_on_one_processor(void **state)
 			CPU_SET(i, &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
 	assert_int_equal(pthread_create(&other, NULL, hog, NULL), 0); /* on the same one */
-	while (!crowded && crowd_clock_ns() - begin < 20000 * MS) {
-		crowd_ask(crowd_clock_ns());
-		crowded = !crowd_lets();
-	}
+	while (!crowded && crowd_clock_ns() - begin < 20000 * MS)
+		crowded = crowd_limit(10 * CROWD_LOOK_NS) == CROWD_LOOK_NS;
+	assert_int_equal(crowd_limit(CROWD_LOOK_NS / 2), CROWD_LOOK_NS / 2); /* what is short stays as it is */
 	atomic_store(&over, true);
 	pthread_join(other, NULL);
 	sched_setaffinity(0, sizeof(was), &was);
 	assert_true(crowded);
-	for (begin = crowd_clock_ns(); !crowd_lets() && crowd_clock_ns() - begin < 20000 * MS;)
-		usleep(1000);
-	assert_true(crowd_lets()); /* and it ends by itself */
+	for (begin = crowd_clock_ns(); crowded && crowd_clock_ns() - begin < 20000 * MS; usleep(1000))
+		crowded = crowd_limit(10 * CROWD_LOOK_NS) == CROWD_LOOK_NS;
+	assert_false(crowded); /* it ends by itself */
 }
 
 int main(void)
