@@ -235,6 +235,20 @@ void drop_path(const struct network *n, uint32_t host, struct port_ref ref, cons
  * size, and how many sockets there are in this namespace. Return: claims ended; negative errno. */
 int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *ret_sockets);
 
+/* --- world.c: other namespaces, for a sweep of a berth command --- */
+#define WORLD_MAX 256u
+struct world {
+	bool looked, unsure;
+	uint32_t euid, n_nets, n_pids;
+	uint64_t since_ns;			   /* CLOCK_BOOTTIME when the network was made */
+	uint32_t nets[WORLD_MAX], pids[WORLD_MAX]; /* inode numbers of namespaces that a thread is in */
+};
+/* Certainly: no thread of the machine is in it. Looks around at the first question. */
+bool world_net_is_empty(const struct network *n, struct world *w, uint32_t netns);
+bool world_pidns_is_gone(const struct network *n, struct world *w, uint32_t pidns);
+/* Every socket that a process has a descriptor of. Return: 0; negative errno, not all were told. */
+MUST_CHECK int world_sockets(void (*each)(void *ctx, uint64_t inode), void *ctx);
+
 /* --- path.c --- */
 #define PATH_LEAF_MAX 96
 uint32_t path_tag(const struct network *n);

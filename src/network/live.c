@@ -4,7 +4,7 @@
  * an exact answer, in 6 us, also for sockets that are unbound, inherited or in flight in a message. A
  * kernel without unix_diag also answers ENOENT, so before the first "dead" is believed a socket of
  * our own must be found. Sockets of another network namespace are not visible: UNKNOWN, which counts
- * as alive, as does every failure to ask.
+ * as alive, as does every failure to ask; world.c says when such a namespace is gone.
  *
  * A dump of all sockets is far cheaper for many claims, but it can miss a socket that moves between the
  * kernel's buckets meanwhile (bind() does that, once). Its users ask twice, or confirm exactly.

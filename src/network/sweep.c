@@ -29,11 +29,12 @@
 
 struct suspect {
 	struct port_ref ref;
-	uint32_t host;
+	uint32_t host, netns;
 	struct live_id id;
 	bool alive;
 	bool exact; /* two dumps are not enough: not a flow, not garbage */
 	bool listens, garbage;
+	bool receives; /* UDP */
 };
 
 struct sweep {
@@ -97,8 +98,18 @@ static void sweep_end(struct sweep *w)
 		raw_munmap(w->slots, w->slots_bytes);
 }
 
-/* Return: 0; -ENOMEM. */
-static int collect(const struct network *n, uint32_t host, const struct port_table *t, struct sweep *w)
+static int take(struct sweep *w, const struct suspect *s)
+{
+	if (!reserve_one(w))
+		return -ENOMEM;
+	w->s[w->n++] = *s;
+	return 0;
+}
+
+/* abroad (may be NULL): those of other network namespaces, whom the kernel does not tell us of.
+ * Return: 0; -ENOMEM. */
+static int collect(const struct network *n, uint32_t host, const struct port_table *t, struct sweep *w,
+		   struct sweep *abroad)
 {
 	struct port_claim c;
 	struct port_ref ref;
@@ -106,17 +117,23 @@ static int collect(const struct network *n, uint32_t host, const struct port_tab
 
 	while (left-- > 0 && port_table_next(t, &cursor, &ref, &c)) {
 		bool garbage = owner_is_garbage(n, &c);
+		bool far = !garbage && (c.owner.netns == 0 || c.owner.netns != n->netns);
+		struct suspect s = {.ref = ref,
+				    .host = host,
+				    .netns = c.owner.netns,
+				    .id = {c.owner.inode, c.owner.cookie},
+				    .exact = !garbage && c.state != CLAIM_CONNECTED,
+				    .listens = c.state == CLAIM_LISTENING,
+				    .receives = c.proto == PORT_UDP,
+				    .garbage = garbage};
+		int r = 0;
 
-		if (!garbage && (c.owner.inode == 0 || c.owner.netns == 0 || c.owner.netns != n->netns))
-			continue;
-		if (!reserve_one(w))
-			return -ENOMEM;
-		w->s[w->n++] = (struct suspect){.ref = ref,
-						.host = host,
-						.id = {c.owner.inode, c.owner.cookie},
-						.exact = !garbage && c.state != CLAIM_CONNECTED,
-						.listens = c.state == CLAIM_LISTENING,
-						.garbage = garbage};
+		if (!far && (garbage || c.owner.inode != 0))
+			r = take(w, &s);
+		else if (abroad && far && c.owner.inode != 0 && c.owner.netns != 0)
+			r = take(abroad, &s);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -283,6 +300,56 @@ static int bury(struct network *n, struct sweep *w, uint32_t *ret_sockets)
 	return r < 0 ? r : (int)end_suspects(n, w);
 }
 
+/* --- other network namespaces --- */
+
+#define FILTER_BITS 65536u
+struct absent {
+	struct sweep *w;
+	uint64_t filter[FILTER_BITS / 64]; /* of the inodes asked for: most sockets are none of them */
+};
+
+static void seen(void *ctx, uint64_t inode)
+{
+	struct absent *a = ctx;
+
+	if (!(a->filter[inode % FILTER_BITS / 64] >> (inode % 64) & 1))
+		return;
+	for (uint32_t i = 0; i < a->w->n; i++)
+		a->w->s[i].alive |= a->w->s[i].id.inode == inode;
+}
+
+/* Listeners and who receives datagrams are asked by path, which knows of no such namespaces; all others die with
+ * the last program of theirs (world.c). Return: claims ended; negative errno. */
+static int bury_abroad(struct network *n, struct sweep *w, struct world *world)
+{
+	struct absent a = {.w = w};
+	uint32_t unsure = 0;
+	int r = 0;
+
+	w->dead = w->n;
+	for (uint32_t i = 0; i < w->n; i++) {
+		struct suspect *s = &w->s[i];
+		int answer = -ENOENT;
+
+		if (s->listens)
+			answer = probe(n, s);
+		else if (s->receives)
+			answer = mailbox_alive(n, mailbox_key(n, s->id.cookie));
+		if (answer == 0)
+			continue;
+		s->alive = answer == 1 || !world_net_is_empty(n, world, s->netns);
+		if (!s->alive) {
+			a.filter[s->id.inode % FILTER_BITS / 64] |= UINT64_C(1) << (s->id.inode % 64);
+			unsure++;
+		}
+	}
+	if (unsure)
+		r = world_sockets(seen, &a);
+	for (uint32_t i = 0; i < w->n; i++)
+		w->dead -= w->s[i].alive;
+	return r < 0 ? r : (int)end_suspects(n, w);
+}
+
 int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *ret_sockets)
 {
 	struct network_lock l;
@@ -294,7 +361,7 @@ int sweep_room(struct network *n, uint32_t host, uint32_t *ret_room, uint32_t *r
 	(void)port_table_expire(&l.table, network_now_us(), UINT32_MAX);
 	if (ret_room)
 		*ret_room = host_claims_room(&l);
-	r = collect(n, host, &l.table, &w);
+	r = collect(n, host, &l.table, &w, NULL);
 	network_unlock(&l);
 	if (r == 0)
 		r = bury(n, &w, ret_sockets);
@@ -465,13 +532,14 @@ static int tidy_folder(struct network *n)
 	return 0;
 }
 
-static void tidy_runs(struct network *n)
+static void tidy_runs(struct network *n, struct world *world)
 {
 	for (uint32_t i = 0; i < MAP_RUNS; i++) {
 		struct map_run *run = map_run(n, i);
 
-		if (run && atomic_load(&run->used) && run->pidns == lock_pidns() &&
-		    task_is_gone(run->pid, run->opened_ns))
+		if (run && atomic_load(&run->used) &&
+		    (run->pidns == lock_pidns() ? task_is_gone(run->pid, run->opened_ns)
+						: world_pidns_is_gone(n, world, run->pidns)))
 			atomic_store(&run->used, 0);
 	}
 }
@@ -482,7 +550,8 @@ int network_sweep(struct network *n, uint32_t host)
 	uint32_t last = host == NETWORK_HOSTS_MAX ? NETWORK_HOSTS_MAX - 1 : host;
 	uint64_t began = boot_ns();
 	uint8_t *map = map_get(n, NULL);
-	struct sweep w = {0};
+	struct sweep w = {0}, abroad = {0};
+	struct world world = {0};
 	struct map_header *hd;
 	uint32_t used = 0;
 	int failed = 0, r = map ? 0 : -EUCLEAN;
@@ -502,18 +571,24 @@ int network_sweep(struct network *n, uint32_t host)
 		}
 		check_locked(n, i, &l, false);
 		(void)port_table_expire(&l.table, network_now_us(), UINT32_MAX);
-		r = collect(n, i, &l.table, &w);
+		r = collect(n, i, &l.table, &w, &abroad);
 		network_unlock(&l);
 	}
 	if (r == 0)
 		r = bury(n, &w, NULL);
 	sweep_end(&w);
+	if (r >= 0 && abroad.n) {
+		int far = bury_abroad(n, &abroad, &world);
+
+		r = far < 0 ? far : r + far;
+	}
+	sweep_end(&abroad);
 	if (r >= 0 && host == NETWORK_HOSTS_MAX && used != network_n_hosts(n))
 		(void)!map_mend(n, NULL); /* a record or the count of them was scribbled over */
 	if (r >= 0 && host == NETWORK_HOSTS_MAX) {
 		int t;
 
-		tidy_runs(n);
+		tidy_runs(n, &world);
 		t = tidy_folder(n);
 		if (t < 0)
 			r = t;
