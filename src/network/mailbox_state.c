@@ -61,24 +61,42 @@ static void store_state(struct box *b, const struct mailbox_state *s)
 	atomic_fetch_add(&b->seq, 1);
 }
 
+/* Locked, with a copy of the state that makes sense. Return: 0; negative errno, and nothing is locked. */
+static int open_state(struct network *n, uint64_t key, struct box_pin *p, struct ring *g, struct mailbox_state *ret)
+{
+	int r = box_open(n, key, p, g);
+
+	if (r < 0)
+		return r;
+	memcpy(ret, &p->b->state, sizeof(*ret));
+	if (sane(ret))
+		return 0;
+	box_close(p);
+	return -EUCLEAN;
+}
+
+/* Unlocked: tell who waits for the mailbox, and who remembers how to send to and from it. */
+static void changed(struct network *n, struct box_pin *p, uint32_t host)
+{
+	wake_all(p->b);
+	box_unpin(p);
+	network_udp_changed(n, host);
+}
+
 int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, struct mailbox_state *s), void *ctx)
 {
 	struct mailbox_state s;
 	struct box_pin p;
 	struct ring g;
-	int r = box_open(n, key, &p, &g);
+	int r = open_state(n, key, &p, &g, &s);
 
 	if (r < 0)
 		return r;
-	memcpy(&s, &p.b->state, sizeof(s));
-	r = sane(&s) ? change(ctx, &s) : -EUCLEAN;
+	r = change(ctx, &s);
 	if (r >= 0)
 		store_state(p.b, &s);
 	map_lock_give(&p.b->lock, p.me);
-	wake_all(p.b);
-	box_unpin(&p);
-	if (r >= 0)
-		network_udp_changed(n, s.host);
+	changed(n, &p, s.host);
 	return r;
 }
 
@@ -89,12 +107,11 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 	struct mailbox_state s;
 	struct box_pin p;
 	struct ring g;
-	int r = box_open(n, key, &p, &g);
+	int r = open_state(n, key, &p, &g, &s);
 
 	if (r < 0)
 		return r;
-	memcpy(&s, &p.b->state, sizeof(s));
-	r = sane(&s) ? change(ctx, &s, p.b->errors) : -EUCLEAN;
+	r = change(ctx, &s, p.b->errors);
 	if (r >= 0)
 		store_state(p.b, &s);
 	/* Marking an error emptied the doorbell: the octet belongs there again. */
@@ -104,10 +121,7 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 	map_lock_give(&p.b->lock, p.me);
 	if (g.n)
 		(void)box_ring(n, key, &p, -1);
-	wake_all(p.b);
-	box_unpin(&p);
-	if (r >= 0)
-		network_udp_changed(n, s.host);
+	changed(n, &p, s.host);
 	return r;
 }
 

@@ -391,8 +391,7 @@ static int disconnect(const struct udp *u)
 	return mailbox_change(&u->s->net, u->key, set_names, &n);
 }
 
-/* Is there a way to it? */
-static int check_way(const struct udp *u, const struct port_addr *dst, uint16_t port)
+int udp_way(const struct udp *u, const struct port_addr *dst, uint16_t port)
 {
 	int32_t may = 0;
 	socklen_t len = sizeof(may);
@@ -436,7 +435,7 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 	if (r == 0)
 		r = udp_read_dest(u, &st, sa, len, true, &peer, &peer_port);
 	if (r == 0)
-		r = check_way(u, &peer, peer_port);
+		r = udp_way(u, &peer, peer_port);
 	if (r == 0)
 		r = udp_source(u, &st, &peer, &source);
 	if (r == 0)

@@ -64,6 +64,8 @@ MUST_CHECK int udp_source(const struct udp *u, const struct mailbox_state *st, c
 /* A destination as programs write it. Return: 0; negative errno as sendto() or connect() gives it. */
 MUST_CHECK int udp_read_dest(const struct udp *u, const struct mailbox_state *st, const struct sockaddr *sa,
 			     socklen_t len, bool connect, struct port_addr *ret, uint16_t *ret_port);
+/* Is there a way to it, and may the socket go it? Return: 0; -EACCES, a broadcast without SO_BROADCAST; -ENETUNREACH, said. */
+MUST_CHECK int udp_way(const struct udp *u, const struct port_addr *dst, uint16_t port);
 void udp_unreachable(const struct udp *u, const struct port_addr *dst, uint16_t port);
 
 int udp_new(struct shim *s, enum port_family family, int type_flags);

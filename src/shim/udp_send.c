@@ -303,29 +303,18 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 	return r;
 }
 
-/* Is there a way, and may we go it? */
+/* And from a loopback address only to the host's own. */
 static int check_way(const struct udp *u, const struct mailbox_state *st, const struct out *o)
 {
 	const struct port_addr *dst = &o->m.dst;
 	struct network_host h, to;
-	int32_t may = 0;
-	socklen_t len = sizeof(may);
+	int r = udp_way(u, dst, o->m.dst_port);
 
-	if (network_is_broadcast(&u->s->net, dst)) {
-		(void)sys_getsockopt(u->fd, SOL_SOCKET, SO_BROADCAST, &may, &len);
-		return may ? 0 : -EACCES;
-	}
-	if (port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
-		return 0;
-	if (!network_covers(&u->s->net, dst)) {
-		udp_unreachable(u, dst, o->m.dst_port);
-		return -ENETUNREACH;
-	}
+	if (r < 0 || !port_addr_is_loopback(&o->m.src) || !network_covers(&u->s->net, dst) ||
+	    network_is_broadcast(&u->s->net, dst))
+		return r;
 	udp_host(u, st, &h);
-	if (port_addr_is_loopback(&o->m.src) &&
-	    (network_host_by_addr(&u->s->net, h.index, dst, &to) < 0 || to.index != h.index))
-		return -EINVAL;
-	return 0;
+	return network_host_by_addr(&u->s->net, h.index, dst, &to) < 0 || to.index != h.index ? -EINVAL : 0;
 }
 
 static int address(const struct udp *u, const struct mailbox_state *st, const struct msghdr *m, struct out *o)
