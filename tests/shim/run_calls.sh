@@ -28,7 +28,7 @@ if [ "$(basename "$launch")" = berth ]; then
 	timeout 100 "$launch" run -q -H one -- "$calls" >"$dir/berth.txt" 2>"$dir/said"
 	r=$?
 	cat "$dir/said"
-	if "$launch" run -H one -- true 2>&1 | grep -q .; then
+	if "$launch" run -H one -- true 2>&1 | grep -q 'no second net'; then
 		echo "no supervisor on this machine: the sections self-... are left out"
 		sed '/^self-/d' "$golden" >"$dir/golden" && golden=$dir/golden
 		sed -i '/^self-/d' "$dir/berth.txt"

@@ -82,6 +82,14 @@ static ssize_t take(uint64_t key, int fd)
 	return mailbox_take(&net, key, fd, MAILBOX_TAKE, NULL, &m, &iov, 1);
 }
 
+/* A network with one host, and a mailbox there. */
+static int begin(uint64_t *ret_key)
+{
+	fixture_open("mail");
+	fixture_host("a");
+	return make(ret_key);
+}
+
 static bool rings(int fd)
 {
 	struct pollfd p = {fd, POLLIN, 0};
@@ -97,9 +105,7 @@ static void a_ringer_that_was_killed(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	assert_int_equal(put(key, "lost its bell", 13), 0);
 	assert_int_equal(recv(fd, buf, sizeof(buf), MSG_DONTWAIT), 1);
 	assert_int_equal(box_hold(&net, key, &p), 0);
@@ -125,9 +131,7 @@ static void datagrams_come_out_as_they_went_in(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	/* in and out at random, so that the ring wraps and grows at every offset */
 	for (int i = 0; i < 20000; i++) {
 		bool in = sent - got < 60 && (sent == got || rng_below(&r, 2));
@@ -163,9 +167,7 @@ static void the_limit_drops_and_counts(void **state)
 	int fd, n = 0;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	for (int i = 0; i < 300; i++) {
 		int r = put(key, buf, 64);
 
@@ -192,9 +194,7 @@ static void who_is_gone_refuses(void **state)
 	int fd, copy;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	assert_int_equal(put(key, "x", 1), 0);
 	copy = dup(fd);
 	close(fd);
@@ -220,9 +220,7 @@ static void an_octet_that_was_stolen_is_rung_again(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	assert_int_equal(put(key, "1", 1), 0);
 	assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), 1); /* past the shim */
 	assert_false(rings(fd));
@@ -244,9 +242,7 @@ static void a_full_mailbox_is_rung_again(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	assert_int_equal(put(key, "1", 1), 0);
 	assert_int_equal(recv(fd, &c, 1, MSG_DONTWAIT), 1);
 	while (put(key, buf, 20000) == 0)
@@ -270,9 +266,7 @@ static void octets_nobody_counted_are_taken(void **state)
 	socklen_t len = sizeof(to);
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &len), 0);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(sendto(from, "x", 1, 0, (struct sockaddr *)&to, len), 1);
@@ -301,10 +295,8 @@ static void sleepers_are_woken_each_by_one(void **state)
 	int fd, st;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
 	alarm(20);
-	fd = make(&key);
+	fd = begin(&key);
 	for (int i = 0; i < SLEEPERS; i++) {
 		pid[i] = fork();
 		if (pid[i] == 0) {
@@ -364,10 +356,8 @@ static void what_a_sleeper_leaves_behind_rings(void **state)
 	int fd, st;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
 	alarm(20);
-	fd = make(&key);
+	fd = begin(&key);
 	pid = fork();
 	if (pid == 0) {
 		if (mailbox_sleep(&net, key, futex_call, NULL) < 0)
@@ -399,9 +389,7 @@ static void what_the_socket_is_changes_as_a_whole(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
-	fd = make(&key);
+	fd = begin(&key);
 	assert_int_equal(mailbox_load(&net, key + 1, &s), -ENOENT);
 	assert_int_equal(mailbox_change(&net, key, set_port, &port), 0);
 	port = 7;
@@ -453,10 +441,8 @@ static void a_scribbler_loses_datagrams_and_no_more(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
 	alarm(60);
-	fd = make(&key);
+	fd = begin(&key);
 	p = whole_file(key, &len);
 	for (int round = 0; round < 3000; round++) {
 		/* the numbers at the head more often than all the rest, but not the lock: whose owner the scribbler
@@ -502,10 +488,8 @@ static void a_scribbler_that_races_crashes_nobody(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
 	alarm(60);
-	fd = make(&key);
+	fd = begin(&key);
 	racing = whole_file(key, &racing_len);
 	stop = false;
 	pthread_create(&t, NULL, race, NULL);
@@ -551,10 +535,8 @@ static void killed_senders_leave_it_usable(void **state)
 	int fd;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
 	alarm(100);
-	fd = make(&key);
+	fd = begin(&key);
 	for (int i = 0; i < KILLS; i++) {
 		int k = i % SENDERS, st;
 
@@ -598,10 +580,8 @@ static void eight_senders_each_in_order(void **state)
 	int fd, st;
 
 	(void)state;
-	fixture_open("mail");
-	fixture_host("a");
 	alarm(60);
-	fd = make(&key);
+	fd = begin(&key);
 	for (uint32_t k = 0; k < SENDERS; k++) {
 		pid[k] = fork();
 		if (pid[k] == 0) {
