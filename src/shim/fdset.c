@@ -54,7 +54,7 @@ void fdset_remove(int fd, uint64_t word)
 		(void)atomic_compare_exchange_strong(&fdset_words[fd / 32], &word, word & ~(UINT64_C(1) << (fd % 32)));
 }
 
-static void look(int fd)
+void fdset_look(int fd)
 {
 	struct tag t;
 
@@ -94,7 +94,7 @@ void fdset_probe(void)
 		deaf_share();
 	if (dir < 0) { /* no /proc: the first ones, then */
 		for (int fd = 0; fd < 256; fd++)
-			look(fd);
+			fdset_look(fd);
 		return;
 	}
 	for (;;) {
@@ -109,7 +109,7 @@ void fdset_probe(void)
 			for (const char *c = e->name; *c >= '0' && *c <= '9' && fd < 100000000; c++)
 				fd = fd * 10 + (*c - '0');
 			if (e->name[0] != '.' && fd != dir)
-				look(fd);
+				fdset_look(fd);
 			at += e->len;
 		}
 	}

@@ -41,6 +41,7 @@ EXPORTED(int, dup, (int));
 EXPORTED(int, dup2, (int, int));
 #endif
 EXPORTED(int, dup3, (int, int, int));
+EXPORTED(int, pidfd_getfd, (int, int, unsigned));
 EXPORTED(int, fcntl, (int, int, ...));
 EXPORTED(int, execve, (const char *, char *const *, char *const *));
 EXPORTED(int, execveat, (int, const char *, char *const *, char *const *, int));
@@ -113,6 +114,8 @@ __attribute__((used)) long shim_syscall_ours(long nr, long a, long b, long c, lo
 		return shim_dup3((int)a, (int)b, (int)c);
 	case SYS_fcntl:
 		return shim_fcntl((int)a, (int)b, c);
+	case SYS_pidfd_getfd:
+		return shim_pidfd_getfd((int)a, (int)b, (unsigned)c);
 	case SYS_close:
 		return shim_close((int)a);
 	case SYS_seccomp:
@@ -137,7 +140,7 @@ __asm__(".pushsection .text\n.globl syscall\n.type syscall,@function\nsyscall:\n
 	"lea -" TEXT(SYS_socket) "(%rdi),%rax\n cmp $" TEXT(SYS_getsockopt) "-" TEXT(SYS_socket) ",%rax\n jbe 1f\n" IF(
 		SYS_accept4) IF(SYS_recvmmsg) IF(SYS_sendmmsg) IF(SYS_read) IF(SYS_write) IF(SYS_readv) IF(SYS_writev)
 		IF(SYS_ioctl) IF(SYS_close) IF(SYS_seccomp) IF(SYS_prctl) IF(SYS_dup) IF(SYS_dup2) IF(SYS_dup3) IF(
-			SYS_fcntl) IF(SYS_execve)
+			SYS_fcntl) IF(SYS_execve) IF(SYS_pidfd_getfd)
 			IF(SYS_execveat) "mov %rdi,%rax\n mov %rsi,%rdi\n mov %rdx,%rsi\n mov %rcx,%rdx\n mov %r8,%r10\n"
 					 "mov %r9,%r8\n mov 8(%rsp),%r9\n syscall\n cmp $-4095,%rax\n jae 2f\n ret\n"
 					 "1: jmp shim_syscall_ours\n"
@@ -149,7 +152,7 @@ __asm__(".pushsection .text\n.globl syscall\n.type syscall,%function\nsyscall:\n
 	"sub x9,x0,#" TEXT(SYS_socket) "\n cmp x9,#" TEXT(SYS_recvmsg) "-" TEXT(SYS_socket) "\n b.ls 1f\n" IF(
 		SYS_accept4) IF(SYS_recvmmsg) IF(SYS_sendmmsg) IF(SYS_read) IF(SYS_write) IF(SYS_readv) IF(SYS_writev)
 		IF(SYS_ioctl) IF(SYS_close) IF(SYS_seccomp) IF(SYS_prctl) IF(SYS_dup) IF(SYS_dup3) IF(SYS_fcntl)
-			IF(SYS_execve) IF(
+			IF(SYS_execve) IF(SYS_pidfd_getfd) IF(
 				SYS_execveat) "mov x8,x0\n mov x0,x1\n mov x1,x2\n mov x2,x3\n mov x3,x4\n mov x4,x5\n"
 					      "mov x5,x6\n svc 0\n cmn x0,#4095\n b.cs 2f\n ret\n"
 					      "1: b shim_syscall_ours\n"

@@ -28,6 +28,8 @@ uint64_t fdset_word(int fd);
 void fdset_remove(int fd, uint64_t word);
 /* At the start of a program: what it was given at exec. */
 void fdset_probe(void);
+/* A descriptor that came from another program: what is it? */
+void fdset_look(int fd);
 
 /* --- a UDP socket at hand (udp.c) --- */
 struct udp {

@@ -267,6 +267,16 @@ EXPORT(int, dup3, (int fd, int to, int flags))
 	return copied(fd, shim_next()->dup3(fd, to, flags));
 }
 
+/* Another program's descriptor. By the system call itself: libc has it only since 2.36. */
+EXPORT(int, pidfd_getfd, (int pidfd, int fd, unsigned flags))
+{
+	long r = raw_call(SYS_pidfd_getfd, pidfd, fd, (long)flags, 0, 0, 0);
+
+	if (r >= 0 && shim_get() && !confined())
+		fdset_look((int)r);
+	return shim_ret((int)r);
+}
+
 static int fcntl_any(int (*next)(int, int, ...), int fd, int cmd, void *arg)
 {
 	int r = next(fd, cmd, arg);
@@ -300,18 +310,11 @@ void udp_passed(const struct msghdr *m)
 			return;
 		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 			for (size_t i = 0; i + sizeof(int) <= c->cmsg_len - CMSG_LEN(0); i += sizeof(int)) {
-				struct tag t;
 				int fd;
 
 				memcpy(&fd, CMSG_DATA(c) + i, sizeof(fd));
-				if (confined() || tag_get(fd, &t) < 0)
-					continue;
-				if (t.flags & TAG_UDP)
-					fdset_add(fd);
-				else {
-					gone_mark(fd);
-					deaf_share();
-				}
+				if (!confined())
+					fdset_look(fd);
 			}
 		at += CMSG_ALIGN(c->cmsg_len);
 	}

@@ -594,6 +594,31 @@ static void passed(bool inherit)
 	shut(l, c, s);
 }
 
+/* Descriptors taken out of another program: pidfd_getfd(2), read by read(2). */
+static void got_from_another(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 8167);
+	int u = socket(AF_INET, SOCK_DGRAM, 0), to = socket(AF_INET, SOCK_DGRAM, 0), st = 0;
+	pid_t child;
+
+	bind(u, (struct sockaddr *)&a, sizeof(a));
+	sendto(to, "taken", 5, 0, (struct sockaddr *)&a, sizeof(a));
+	child = fork();
+	if (child == 0) {
+		char buf[16];
+		int parent, got;
+
+		while (open("/dev/null", O_RDONLY) < 200) /* a number that was never a socket's here */
+			;
+		parent = (int)syscall(SYS_pidfd_open, getppid(), 0);
+		got = (int)syscall(SYS_pidfd_getfd, parent, u, 0);
+		_exit(got < 0 ? 99 : (int)read(got, buf, sizeof(buf)));
+	}
+	waitpid(child, &st, 0);
+	say_num("read from it", WIFEXITED(st) ? WEXITSTATUS(st) : -1);
+	shut(u, to, -1);
+}
+
 static void by_number(void)
 {
 	struct sockaddr_in a = at("127.0.0.1", 8160), b;
@@ -628,6 +653,7 @@ static void by_number(void)
 	say("EBADF", syscall(SYS_getsockname, -1, &b, &len));
 	say_num("getpid", syscall(SYS_getpid) == getpid());
 	say("a number that is none", syscall(9999));
+	got_from_another();
 	say_count("six arguments", syscall(SYS_pwritev2, -1, NULL, 0, 0, 0, 0));
 	shut(l, c, s);
 }
