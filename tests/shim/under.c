@@ -1,31 +1,20 @@
 /* tests/shim/under.c: what only happens in a network, seen by an ordinary program on host "one".
  *
  * Run by the launcher; the network also has a host "two". Each check reports under its own name; the
- * first argument, when there is one, picks the checks whose name contains it.
+ * first argument, when there is one, picks the checks whose name contains it. More of them: under_wait.c, under_files.c.
  */
-#include <arpa/inet.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,9 +23,9 @@
 
 extern char **environ;
 _Atomic int failures;
-static const char *network_dir;
+const char *network_dir;
 
-static int listener(const char *text, int port, int option)
+int listener(const char *text, int port, int option)
 {
 	struct sockaddr_in a = at(text, port);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -53,7 +42,7 @@ static int listener(const char *text, int port, int option)
 	return fd;
 }
 
-static int dial(const char *text, int port)
+int dial(const char *text, int port)
 {
 	struct sockaddr_in a = at(text, port);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -574,194 +563,6 @@ static void fast_open(void)
 	close(l);
 }
 
-/* More may be unread than AF_UNIX gives by default: a program that writes before it reads must not hang. */
-/* wait.c looks before it sleeps: what poll and epoll say must not hang on when something comes. */
-static void *answer_later(void *arg)
-{
-	const int *fd = arg;
-
-	for (int i = 0; i < 60; i++) {
-		struct timespec pause = {.tv_nsec = (i % 6) * 20000};
-
-		nanosleep(&pause, NULL);
-		if (write(*fd, "x", 1) != 1)
-			break;
-	}
-	return NULL;
-}
-
-static void waiting_for_events(void)
-{
-	int l = listener("127.0.0.1", 4301, 0), c = dial("127.0.0.1", 4301), a = accept(l, NULL, NULL);
-	int level = epoll_create1(EPOLL_CLOEXEC), edge = epoll_create1(EPOLL_CLOEXEC), got = 0;
-	struct epoll_event in = {.events = EPOLLIN}, on_edge = {.events = EPOLLIN | EPOLLET}, e;
-	struct pollfd p = {.fd = c, .events = POLLIN};
-	pthread_t t;
-	char b[64];
-
-	WANT(l >= 0 && c >= 0 && a >= 0);
-	WANT(epoll_ctl(level, EPOLL_CTL_ADD, c, &in) == 0 && epoll_ctl(edge, EPOLL_CTL_ADD, c, &on_edge) == 0);
-	for (int i = 0; i < 3; i++) {
-		errno = 0;
-		WANT(poll(&p, 1, 5) == 0 && epoll_wait(level, &e, 1, 5) == 0 && errno == 0);
-		WANT(epoll_pwait(edge, &e, 1, 5, NULL) == 0 && poll(NULL, 0, 1) == 0);
-	}
-	WANT(epoll_wait(-1, &e, 1, 5) == -1 && errno == EBADF);
-	WANT(epoll_wait(level, &e, 0, 5) == -1 && errno == EINVAL);
-	WANT(pthread_create(&t, NULL, answer_later, &a) == 0);
-	errno = 0;
-	for (int i = 0; got < 60; i++) {
-		ssize_t n;
-
-		switch (i % 3) { /* whoever waits on the edge has emptied the stream before */
-		case 0:
-			WANT(epoll_wait(edge, &e, 1, 5000) == 1 && e.events & EPOLLIN);
-			break;
-		case 1:
-			WANT(poll(&p, 1, 5000) == 1 && p.revents & POLLIN);
-			break;
-		default:
-			WANT(epoll_wait(level, &e, 1, 5000) == 1 && e.events & EPOLLIN);
-		}
-		while ((n = recv(c, b, sizeof(b), MSG_DONTWAIT)) > 0)
-			got += (int)n;
-		if (i % 3 != 0) /* takes an edge that was seen otherwise */
-			WANT(epoll_wait(edge, &e, 1, 0) >= 0);
-		while ((n = recv(c, b, sizeof(b), MSG_DONTWAIT)) > 0)
-			got += (int)n;
-	}
-	WANT(got == 60);
-	pthread_join(t, NULL);
-	close(level);
-	close(edge);
-	close(a);
-	close(c);
-	close(l);
-}
-
-static void on_alarm(int sig)
-{
-	(void)sig;
-}
-
-/* A signal that comes while poll, epoll_wait or recv looks must end the call, as it ends a sleep: else a server
- * that was told to stop waits for its next client. A few may come before the call is entered. */
-static void signals_while_looking(void)
-{
-	struct sigaction sa = {.sa_handler = on_alarm}, old;
-	int l = listener("127.0.0.1", 4302, 0), c = dial("127.0.0.1", 4302), a = accept(l, NULL, NULL), lost = 0;
-	int level = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event in = {.events = EPOLLIN}, e;
-	struct pollfd p = {.fd = c, .events = POLLIN};
-	struct timeval limit = {.tv_usec = 100000};
-	char b[4];
-
-	WANT(c >= 0 && a >= 0 && epoll_ctl(level, EPOLL_CTL_ADD, c, &in) == 0);
-	WANT(setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) == 0);
-	WANT(sigaction(SIGALRM, &sa, &old) == 0);
-	for (int i = 0; i < 90; i++) {
-		struct itimerval soon = {.it_value.tv_usec = 15 + i % 10};
-		int n;
-
-		WANT(write(a, "x", 1) == 1);
-		for (int k = 0; k < 6; k++) /* these are answered at once: the next one looks */
-			WANT(poll(&p, 1, 100) == 1 && epoll_wait(level, &e, 1, 100) == 1 &&
-			     recv(c, b, 1, MSG_PEEK) == 1);
-		WANT(recv(c, b, 1, 0) == 1);
-		setitimer(ITIMER_REAL, &soon, NULL);
-		n = i % 3 == 0 ? poll(&p, 1, 100) : i % 3 == 1 ? epoll_wait(level, &e, 1, 100) : (int)recv(c, b, 1, 0);
-		lost += !(n < 0 && errno == EINTR);
-	}
-	sigaction(SIGALRM, &old, NULL);
-	if (lost > 30)
-		printf("    %d of 90 signals ended no call\n", lost);
-	WANT(lost <= 30);
-	close(level);
-	close(a);
-	close(c);
-	close(l);
-}
-
-static void *answer_late(void *arg)
-{
-	const int *fd = arg;
-
-	for (int i = 0; i < 40; i++) {
-		struct timespec pause = {.tv_nsec = (i % 8) * 15000}; /* before, while and after somebody looks */
-
-		nanosleep(&pause, NULL);
-		if (send(*fd, "x", 1, 0) != 1)
-			break;
-	}
-	shutdown(*fd, SHUT_WR);
-	return NULL;
-}
-
-/* spin.c looks before it sleeps: what a receive says must not hang on when the octet comes. */
-static void waiting_receives(void)
-{
-	struct timeval limit = {.tv_usec = 20000}, none = {0};
-	int l = listener("127.0.0.1", 4300, 0), c = dial("127.0.0.1", 4300), a = accept(l, NULL, NULL), got = 0,
-	    pipes[2];
-	struct pollfd quiet = {.fd = c, .events = POLLIN};
-	pthread_t t;
-	char b[8];
-
-	WANT(l >= 0 && c >= 0 && a >= 0);
-	for (int i = 0; i < 3; i++) {
-		setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-		WANT(recv(c, b, sizeof(b), 0) == -1 && errno == EAGAIN);
-	}
-	WANT(recv(c, b, sizeof(b), MSG_DONTWAIT) == -1 && errno == EAGAIN);
-	fcntl(c, F_SETFL, O_NONBLOCK);
-	WANT(recv(c, b, sizeof(b), 0) == -1 && errno == EAGAIN);
-	fcntl(c, F_SETFL, 0);
-	setsockopt(c, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
-	WANT(pthread_create(&t, NULL, answer_late, &a) == 0);
-	errno = 0;
-	while (got < 40) {
-		ssize_t n;
-
-		WANT(recv(c, b, sizeof(b), MSG_PEEK) >= 1);
-		n = got % 2 ? recvfrom(c, b, sizeof(b), 0, NULL, NULL) : read(c, b, sizeof(b));
-		WANT(n >= 1);
-		got += (int)n;
-	}
-	WANT(errno == 0);
-	WANT(recv(c, b, sizeof(b), 0) == 0);
-	WANT(read(c, b, sizeof(b)) == 0);
-	pthread_join(t, NULL);
-	WANT(poll(&quiet, 1, 0) == 1);
-	close(a);
-	/* the number is something else's now */
-	WANT(pipe2(pipes, O_CLOEXEC) == 0 && write(pipes[1], "yz", 2) == 2 && dup2(pipes[0], c) == c);
-	WANT(read(c, b, 0) == 0 && read(c, b, 1) == 1 && b[0] == 'y' && read(c, b, 8) == 1 && b[0] == 'z');
-	WANT(close(pipes[1]) == 0 && read(c, b, 1) == 0);
-	close(pipes[0]);
-	close(c);
-	close(l);
-}
-
-static void much_unread(void)
-{
-	static char block[65536];
-	int l = listener("127.0.0.1", 7800, 0), c = dial("127.0.0.1", 7800), s = accept(l, NULL, NULL);
-	size_t up = 0, down = 0;
-	ssize_t n;
-
-	WANT(c >= 0 && s >= 0);
-	fcntl(c, F_SETFL, O_NONBLOCK);
-	fcntl(s, F_SETFL, O_NONBLOCK);
-	while ((n = write(c, block, sizeof(block))) > 0)
-		up += (size_t)n;
-	while ((n = write(s, block, sizeof(block))) > 0)
-		down += (size_t)n;
-	WANT(up >= 380000 && down >= 380000);
-	close(c);
-	close(s);
-	close(l);
-}
-
 /* Many threads choose, and give back: the range is full of the dead again and again, and whoever finds it so
  * while another has just swept it must look again. */
 static void *choose_ports(void *arg)
@@ -811,50 +612,6 @@ static void cleared_environment(void)
 	}
 	WANT(waitpid(pid, &st, 0) == pid);
 	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
-}
-
-/* Threads that wait in our calls, on sockets of ours and on others, end when they are cancelled. */
-static void *wait_in(void *arg)
-{
-	const int *what = arg;
-	struct sockaddr_un un;
-	socklen_t len = sizeof(un);
-	char octet;
-	struct iovec iov = {&octet, 1};
-	struct msghdr m = {.msg_name = &un, .msg_namelen = sizeof(un), .msg_iov = &iov, .msg_iovlen = 1};
-
-	switch (what[0]) {
-	case 0:
-		accept(what[1], NULL, NULL);
-		break;
-	case 1:
-		recvfrom(what[1], &octet, 1, 0, (struct sockaddr *)&un, &len);
-		break;
-	default:
-		recvmsg(what[1], &m, 0);
-	}
-	return NULL;
-}
-
-static void waiting_calls_are_cancelled(void)
-{
-	struct sockaddr_un un = {.sun_family = AF_UNIX}; /* bound to a name of the kernel's choice */
-	int unix_dgram = socket(AF_UNIX, SOCK_DGRAM, 0), l = listener("127.0.0.1", 4900, 0);
-	int on[][2] = {{0, l}, {1, unix_dgram}, {2, unix_dgram}};
-
-	WANT(l >= 0 && bind(unix_dgram, (struct sockaddr *)&un, sizeof(un.sun_family)) == 0);
-	for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++) {
-		pthread_t th;
-		void *r = NULL;
-
-		WANT(pthread_create(&th, NULL, wait_in, on[i]) == 0);
-		usleep(i == 0 ? 0 : 20000); /* before it waits, and while */
-		WANT(pthread_cancel(th) == 0);
-		pthread_join(th, &r);
-		WANT(r == PTHREAD_CANCELED);
-	}
-	close(unix_dgram);
-	close(l);
 }
 
 /* sendto() and recvfrom() on a socket that is not ours say what libc's say. */
@@ -924,44 +681,6 @@ static void interfaces_are_the_hosts(void)
 	close(fd);
 }
 
-/* More sockets than the file of values has room for, some living, most dead, set by many threads at once. */
-#define VALUE_THREADS 8
-#define VALUE_SOCKETS 9000
-
-static void *set_many(void *arg)
-{
-	long wrong = 0, me = (long)arg;
-	int kept = -1, first = (int)(me * 100 + 1), v;
-	socklen_t len;
-
-	for (int i = 0; i < VALUE_SOCKETS; i++) {
-		int fd = socket(AF_INET, SOCK_STREAM, 0), want = (int)(me * 1000 + i % 1000 + 1);
-
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, i ? &want : &first, sizeof(want));
-		len = sizeof(v);
-		wrong += getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) < 0 || v != (i ? want : first);
-		if (i == 0)
-			kept = fd;
-		else
-			close(fd);
-	}
-	len = sizeof(v);
-	wrong += getsockopt(kept, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) < 0 || v != first;
-	close(kept);
-	return (void *)wrong;
-}
-
-static void values_of_many(void)
-{
-	pthread_t th[VALUE_THREADS];
-	void *wrong;
-
-	for (long i = 0; i < VALUE_THREADS; i++)
-		WANT(pthread_create(&th[i], NULL, set_many, (void *)i) == 0);
-	for (int i = 0; i < VALUE_THREADS; i++)
-		WANT(pthread_join(th[i], &wrong) == 0 && wrong == NULL);
-}
-
 /* What a program on host "two" finds at an address of ours: 1, the TCP port answers; 2, the UDP port does. */
 static int reach(const char *text, int port)
 {
@@ -995,28 +714,6 @@ static int reach_from_two(const char *text, int port)
 	return WIFEXITED(st) ? WEXITSTATUS(st) : -1;
 }
 
-/* The file may be cut short by any program of this user; values are lost, nothing else. */
-static void values_cut_short(void)
-{
-	int fd = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0), v = 77;
-	char path[4200];
-	socklen_t len = sizeof(v);
-
-	snprintf(path, sizeof(path), "%s/values", network_dir);
-	WANT(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v)) == 0);
-	for (int size = 4096; size >= 0; size -= 4096) {
-		WANT(truncate(path, size) == 0);
-		WANT(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) == 0 && (v == 7200 || v == 88));
-		v = 88;
-		WANT(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v)) == 0);
-		WANT(getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) == 0 && v == 88);
-		WANT(setsockopt(other, IPPROTO_TCP, TCP_KEEPCNT, &v, sizeof(v)) == 0);
-		WANT(getsockopt(other, IPPROTO_TCP, TCP_KEEPCNT, &v, &len) == 0 && v == 88);
-	}
-	close(fd);
-	close(other);
-}
-
 /* A listener on one interface hears what comes there. */
 static void devices_are_heard(void)
 {
@@ -1044,152 +741,6 @@ static void devices_are_heard(void)
 	}
 }
 
-/* A server with no descriptor left hears its clients, and cannot answer one that it never answered before. */
-static void no_descriptors_for_datagrams(void)
-{
-	struct sockaddr_in a = at("127.0.0.1", 7405), from;
-	struct rlimit few = {24, 24};
-	int r = socket(AF_INET, SOCK_DGRAM, 0), p[2], st, e;
-	socklen_t len = sizeof(from);
-	char buf[16];
-	pid_t pid;
-
-	WANT(bind(r, (struct sockaddr *)&a, sizeof(a)) == 0 && pipe(p) == 0);
-	pid = fork();
-	if (pid == 0) {
-		setrlimit(RLIMIT_NOFILE, &few);
-		while (dup(0) >= 0)
-			continue;
-		if (write(p[1], "x", 1) != 1 || recvfrom(r, buf, 16, 0, (struct sockaddr *)&from, &len) != 2)
-			_exit(1);
-		e = sendto(r, buf, 2, 0, (struct sockaddr *)&from, len) < 0 ? errno : 0;
-		_exit(e != 0 && e != ENOBUFS);
-	}
-	WANT(read(p[0], buf, 1) == 1);
-	e = socket(AF_INET, SOCK_DGRAM, 0);
-	WANT(sendto(e, "hi", 2, 0, (struct sockaddr *)&a, sizeof(a)) == 2);
-	WANT(waitpid(pid, &st, 0) == pid && st == 0);
-	close(e);
-	close(r);
-	close(p[0]);
-	close(p[1]);
-}
-
-static void corked_sockets_that_are_closed(void)
-{
-	struct sockaddr_in a = at("127.0.0.1", 7403);
-	int r = socket(AF_INET, SOCK_DGRAM, 0);
-	char buf[16];
-
-	WANT(bind(r, (struct sockaddr *)&a, sizeof(a)) == 0);
-	for (int i = 0; i < 40; i++) {
-		int s = socket(AF_INET, SOCK_DGRAM, 0);
-
-		WANT(sendto(s, "lost", 4, MSG_MORE, (struct sockaddr *)&a, sizeof(a)) == 4);
-		if (i == 39)
-			WANT(sendto(s, "found", 5, 0, (struct sockaddr *)&a, sizeof(a)) == 5);
-		close(s);
-	}
-	WANT(recv(r, buf, sizeof(buf), MSG_DONTWAIT) == 9 && !memcmp(buf, "lostfound", 9));
-	WANT(recv(r, buf, sizeof(buf), MSG_DONTWAIT) == -1);
-	close(r);
-}
-
-/* A child that does it: its wait status. */
-static int in_child(int (*what)(void))
-{
-	pid_t pid = fork();
-	int st = -1;
-
-	if (pid == 0) {
-		alarm(20);
-		_exit(what());
-	}
-	return waitpid(pid, &st, 0) == pid ? st : -1;
-}
-
-static int options_of_a_cut_file(void)
-{
-	char path[4200];
-	int fd = socket(AF_INET, SOCK_STREAM, 0), v = 77;
-	socklen_t len = sizeof(v);
-
-	snprintf(path, sizeof(path), "%s/values", network_dir);
-	for (int i = 0; i < 3; i++) {
-		if (setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v)) < 0)
-			return 1;
-		v = 0;
-		if (getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &v, &len) < 0 || v != 77)
-			return 2;
-		if (truncate(path, i == 0 ? 8192 : 0) < 0)
-			return 3;
-	}
-	return 0;
-}
-
-static int end_of_a_stream_with_a_cut_table(void)
-{
-	char path[4200], buf[4];
-	int l = listener("127.0.0.1", 7401, 0), c = dial("127.0.0.1", 7401), s = accept(l, NULL, NULL);
-
-	snprintf(path, sizeof(path), "%s/table", network_dir);
-	close(s);
-	if (l < 0 || c < 0 || s < 0 || truncate(path, 0) < 0)
-		return 1;
-	return recv(c, buf, sizeof(buf), 0) == 0 && read(c, buf, sizeof(buf)) == 0 ? 0 : 2;
-}
-
-static int datagrams_with_a_file_limit(void)
-{
-	struct sockaddr_in a = at("127.0.0.1", 7402);
-	struct rlimit few = {32768, 32768}, none = {4096, 4096};
-	int r = socket(AF_INET, SOCK_DGRAM, 0), s = socket(AF_INET, SOCK_DGRAM, 0);
-	static char buf[60000];
-
-	if (bind(r, (struct sockaddr *)&a, sizeof(a)) < 0 || setrlimit(RLIMIT_FSIZE, &few) < 0)
-		return 1;
-	/* The mailbox may not become longer: what does not fit is dropped. */
-	if (sendto(s, buf, sizeof(buf), 0, (struct sockaddr *)&a, sizeof(a)) != sizeof(buf))
-		return 2;
-	if (sendto(s, buf, 8, 0, (struct sockaddr *)&a, sizeof(a)) != 8 || recv(r, buf, 100, MSG_DONTWAIT) != 8)
-		return 3;
-	if (setrlimit(RLIMIT_FSIZE, &none) < 0)
-		return 4;
-	close(r);
-	r = socket(AF_INET, SOCK_DGRAM, 0);
-	return bind(r, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENOBUFS ? 0 : 5;
-}
-
-static void files_cut_short_or_limited(void)
-{
-	int st = in_child(datagrams_with_a_file_limit);
-
-	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
-	st = in_child(options_of_a_cut_file);
-	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
-	st = in_child(end_of_a_stream_with_a_cut_table);
-	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
-}
-
-/* As natively: what is left of the limit is written back, when something came. */
-static void time_left_of_recvmmsg(void)
-{
-	int l = listener("127.0.0.1", 7410, 0), c = dial("127.0.0.1", 7410), s = accept(l, NULL, NULL);
-	struct timespec limit = {.tv_sec = 10};
-	struct iovec iov = {(char[]){"x"}, 1};
-	struct mmsghdr m = {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}};
-
-	WANT(s >= 0 && send(c, "ab", 2, 0) == 2);
-	WANT(recvmmsg(s, &m, 1, 0, &limit) == 1 && m.msg_len == 1);
-	WANT(limit.tv_sec < 10 && (limit.tv_sec || limit.tv_nsec));
-	WANT(recv(s, iov.iov_base, 1, 0) == 1);
-	limit = (struct timespec){.tv_sec = 10};
-	WANT(recvmmsg(s, &m, 1, MSG_DONTWAIT, &limit) == -1 && limit.tv_sec == 10);
-	close(c);
-	close(s);
-	close(l);
-}
-
 static const struct check checks[] = {
 	{"getaddrinfo finds the network's hosts", getaddrinfo_finds_hosts},
 	{"getaddrinfo leaves every other name to libc", getaddrinfo_leaves_the_rest},
@@ -1209,24 +760,14 @@ static const struct check checks[] = {
 	{"a descriptor that was passed is still the socket", passed_descriptors},
 	{"a backlog deeper than was asked for", deep_backlog},
 	{"MSG_FASTOPEN connects", fast_open},
-	{"hundreds of kilobytes unread, both ways", much_unread},
-	{"a receive that waits, however long", waiting_receives},
-	{"what is left of recvmmsg's time limit", time_left_of_recvmmsg},
-	{"poll and epoll that wait, level and edge", waiting_for_events},
-	{"a signal ends a call that looks before it sleeps", signals_while_looking},
-	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
 	{"addresses on sockets that are not ours", addresses_on_other_sockets},
 	{"the interfaces are the host's own two", interfaces_are_the_hosts},
 	{"a listener on an interface hears that one", devices_are_heard},
-	{"values of many sockets, from many threads", values_of_many},
-	{"the file of values is cut short", values_cut_short},
-	{"no descriptors left for datagrams", no_descriptors_for_datagrams},
-	{"corked datagrams of sockets that are closed", corked_sockets_that_are_closed},
-	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
 };
 
 int main(int argc, char **argv)
 {
+	const char *only;
 	int ran;
 
 	if (argc > 1 && !strcmp(argv[1], "--am-i-under"))
@@ -1238,6 +779,8 @@ int main(int argc, char **argv)
 	network_dir = getenv("BERTH_NETWORK_DIR");
 	if (!network_dir)
 		return 2;
-	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), argc > 1 ? argv[1] : NULL);
+	only = argc > 1 ? argv[1] : NULL;
+	ran = run_checks(checks, sizeof(checks) / sizeof(checks[0]), only) +
+	      run_checks(under_wait, n_under_wait, only) + run_checks(under_files, n_under_files, only);
 	return ran == 0 || failures ? 1 : 0;
 }

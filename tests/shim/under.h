@@ -1,4 +1,4 @@
-/* tests/shim/under.h: what under.c and under_udp.c share. */
+/* tests/shim/under.h: what under.c, its other two files, and under_udp.c share. */
 #ifndef BERTH_TESTS_UNDER_H
 #define BERTH_TESTS_UNDER_H
 
@@ -19,5 +19,16 @@ static inline bool address_of(const char *name, char text[64], int family)
 	freeaddrinfo(ai);
 	return ok;
 }
+
+extern const char *network_dir;
+/* A socket that is connected there: under.c's TCP, under_udp.c's UDP. Return: fd; -1. */
+int dial(const char *text, int port);
+
+/* --- under.c alone --- */
+extern const struct check under_wait[], under_files[];
+extern const size_t n_under_wait, n_under_files;
+
+/* option: of SOL_SOCKET, to be switched on; 0: none. Return: fd; -1. */
+int listener(const char *text, int port, int option);
 
 #endif

@@ -33,7 +33,7 @@
 
 static char one4[64], two4[64], one6[64], two6[64];
 _Atomic int failures;
-static const char *network_dir;
+const char *network_dir;
 static char buf[70000];
 
 static int udp(int family)
@@ -54,7 +54,7 @@ static int bound(const char *text, int port)
 	return -1;
 }
 
-static int dial(const char *text, int port)
+int dial(const char *text, int port)
 {
 	union addr a;
 	socklen_t len = addr(&a, text, port);
