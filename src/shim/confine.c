@@ -11,7 +11,7 @@
  *
  * Calls that name or change a socket (getsockname, setsockopt...) are the second net's from then on: they are made as
  * the program makes them, so whatever its filter lets through is let through. Where there is no second net they still
- * ask for the tag, and may be killed for it.
+ * ask for the tag, and may be killed for it; but for shutdown(), which many such filters list alone: it is made as it is.
  *
  * There are two ways to install a filter, prctl(2) and seccomp(2), and the second has no function in libc: it
  * goes through syscall(3) (syscall.c). One made inline is not seen. A forked child inherits the knowledge with the memory.

@@ -461,7 +461,6 @@ static int sandboxed(void)
 		ALLOW(SYS_getpeername),
 		ALLOW(SYS_getsockopt),
 		ALLOW(SYS_shutdown),
-		ALLOW(SYS_setsockopt), /* shutdown() notes it on the socket */
 		ALLOW(SYS_close),
 		ALLOW(SYS_exit_group),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
@@ -485,6 +484,34 @@ static int sandboxed(void)
 	return 0;
 }
 
+/* A filter that lists shutdown(2) and nothing that asks or tells a socket anything, as sshd's. */
+static int shuts(void)
+{
+	static struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(SYS_read),
+		ALLOW(SYS_write),
+		ALLOW(SYS_sendto), /* how the library makes write() on a stream */
+		ALLOW(SYS_shutdown),
+		ALLOW(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog prog = {sizeof(f) / sizeof(f[0]), f};
+	int l = listener(0), c = dial(port_of(l)), s = accept(l, NULL, NULL), d = dial(port_of(l));
+	char b[4] = "abc";
+
+	if (c < 0 || s < 0 || d < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0)
+		return 1;
+	if (write(c, b, 3) != 3 || shutdown(c, SHUT_WR) < 0 || read(s, b, 4) != 3 || read(s, b, 1) != 0)
+		return 2;
+	if (write(s, b, 3) != 3 || read(c, b, 3) != 3 || shutdown(s, SHUT_RDWR) < 0 || read(c, b, 1) != 0)
+		return 3;
+	if (shutdown(d, SHUT_RD) < 0 || read(d, b, 1) != 0 || shutdown(l, SHUT_RDWR) < 0)
+		return 4;
+	return 0;
+}
+
 /* read, write and exit, and nothing else. */
 static int strict(void)
 {
@@ -504,6 +531,7 @@ static int strict(void)
 static void sandboxes(void)
 {
 	in_child(sandboxed);
+	in_child(shuts);
 	in_child(strict);
 }
 
