@@ -121,11 +121,20 @@ def send(pid, number):
         pass
 
 
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
+
+
 def end_tree(root_pid, term_s):
     """TERM and, after term_s, KILL to all below root_pid. True: KILL was not needed."""
     until, gentle = time.monotonic() + term_s, True
     for pid in descendants(root_pid):
-        send(pid, signal.SIGTERM)
+        if name_of(pid) not in ("berth", "runuser"):  # they end with their program; runuser kills it 2 s after a TERM
+            send(pid, signal.SIGTERM)
     while True:
         reap()
         left = descendants(root_pid)
