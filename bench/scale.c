@@ -8,7 +8,8 @@
  * far below any limit of descriptors. Then the same things are done by turns in that network and in one
  * that has two hosts and nobody on them:
  *
- *     a host is made; a program binds, listens, connects (its own calls are timed, not its start);
+ *     a host is made; a program binds, listens, connects (its own calls are timed, not its start), to a
+ *     listener of its own and to those that were there before;
  *     `berth who PORT -H HOST`, `berth ls --json -H HOST`, `berth run -- true`
  *
  * and figures are medians over the rounds. `berth ls --json` of everything is timed alone. Then one host
@@ -43,7 +44,7 @@
 #define ROUNDS_MAX 101
 #define FLOW_STEPS 8
 
-enum figure { MAKE_HOST, BIND, LISTEN, CONNECT, WHO, LS_HOST, RUN, N_FIGURES };
+enum figure { MAKE_HOST, BIND, LISTEN, CONNECT, CONNECT_OLD, WHO, LS_HOST, RUN, N_FIGURES };
 static const struct {
 	const char *name, *unit;
 	double wanted; /* at most so many times the empty network's; 0: no goal */
@@ -52,6 +53,7 @@ static const struct {
 	{"bind", "us", 3},
 	{"listen", "us", 3},
 	{"connect", "us", 3},
+	{"connect to an old listener", "us", 3},
 	{"berth who PORT -H HOST", "ms", 3},
 	{"berth ls --json -H HOST", "ms", 0},
 	{"berth run -H HOST -- true", "ms", 0},
@@ -102,10 +104,31 @@ static int work_hold(int n)
 	return 0;
 }
 
-/* Times bind, listen and connect, each the median of SAMPLES, on ports nobody uses. */
-static int work_probe(void)
+/* Connections to the first n ports of the host's holder, who was there before; n of them are made, or none. */
+static int connect_old(int n, double took_s[])
 {
-	static double b[SAMPLES], l[SAMPLES], c[SAMPLES];
+	for (int i = 0; i < n; i++) {
+		struct sockaddr_in a = at(INADDR_LOOPBACK, FIRST_PORT + i);
+		int s = socket(AF_INET, SOCK_STREAM, 0);
+		double began = now_s();
+
+		if (connect(s, (struct sockaddr *)&a, sizeof(a)) < 0) {
+			if (errno != ECONNREFUSED || i > 0)
+				fail("connect to the holder");
+			close(s);
+			return 0;
+		}
+		took_s[i] = now_s() - began;
+		close(s);
+	}
+	return n;
+}
+
+/* Times bind, listen and connect, each the median of SAMPLES, on ports nobody uses; and connect to the n ports of the
+ * host's holder. Where there is none, its own listeners must do. */
+static int work_probe(int n_old)
+{
+	static double b[SAMPLES], l[SAMPLES], c[SAMPLES], old[SAMPLES];
 	int fd[SAMPLES];
 
 	for (int i = 0; i < SAMPLES; i++)
@@ -124,7 +147,9 @@ static int work_probe(void)
 		close(t);
 		close(s);
 	}
-	printf("%.9g %.9g %.9g\n", median(b, SAMPLES) * 1e6, median(l, SAMPLES) * 1e6, median(c, SAMPLES) * 1e6);
+	n_old = connect_old(n_old < SAMPLES ? n_old : SAMPLES, old);
+	printf("%.9g %.9g %.9g %.9g\n", median(b, SAMPLES) * 1e6, median(l, SAMPLES) * 1e6, median(c, SAMPLES) * 1e6,
+	       n_old ? median(old, n_old) * 1e6 : median(c, SAMPLES) * 1e6);
 	return 0;
 }
 
@@ -298,7 +323,7 @@ static void make_host(struct network *n, int i)
 	}
 }
 
-static void measure(struct network *n, const char *host, int *next_host, double out[N_FIGURES])
+static void measure(struct network *n, const char *host, int listeners, int *next_host, double out[N_FIGURES])
 {
 	static const char *const who[] = {"who", "1000", NULL}, *const ls[] = {"ls", "--json", NULL},
 				 *const run[] = {"run", "--", "true", NULL};
@@ -308,10 +333,10 @@ static void measure(struct network *n, const char *host, int *next_host, double 
 
 	make_host(n, (*next_host)++);
 	out[MAKE_HOST] = (now_s() - t) * 1e6;
-	p = start(n, host, "--probe", 0);
+	p = start(n, host, "--probe", listeners);
 	read_line(&p, line, sizeof(line));
 	stop(&p);
-	if (sscanf(line, "%lf %lf %lf", &out[BIND], &out[LISTEN], &out[CONNECT]) != 3)
+	if (sscanf(line, "%lf %lf %lf %lf", &out[BIND], &out[LISTEN], &out[CONNECT], &out[CONNECT_OLD]) != 4)
 		fail("the probe");
 	out[WHO] = berth_takes(n, host, who, NULL, NULL) * 1e3;
 	out[LS_HOST] = berth_takes(n, host, ls, NULL, NULL) * 1e3;
@@ -343,10 +368,10 @@ static long kib_of(pid_t pid, const char *what)
 	return kib;
 }
 
-static void print_sizes(int hosts, int listeners, const struct program *one, uint64_t table0)
+static void print_sizes(int hosts, int listeners, const struct program *one, uint64_t table0, uint64_t table)
 {
 	struct program bare = start(NULL, NULL, "--hold", listeners);
-	uint64_t table = blocks_of(&full, "table"), hosts_file = blocks_of(&full, "hosts"), s = blocks_of(&full, "s");
+	uint64_t hosts_file = blocks_of(&full, "hosts"), s = blocks_of(&full, "s");
 	double claims = (double)hosts * listeners;
 	char c;
 
@@ -468,7 +493,7 @@ static int drive(int hosts, int listeners, int flows, int rounds)
 	double t, ls_s[5], ls_cpu_s;
 	struct rusage before, after;
 	size_t rows = 0;
-	uint64_t table0;
+	uint64_t table0, table;
 	int next[2] = {2, hosts};
 	char host[16], c;
 
@@ -490,6 +515,7 @@ static int drive(int hosts, int listeners, int flows, int rounds)
 	printf("%d listeners in %d processes up in %.1f s\n", hosts * listeners, hosts, now_s() - t);
 	say_wrong("claims", count_claims(), (long)hosts * listeners);
 	say_wrong("paths", count_paths(), (long)hosts * listeners);
+	table = blocks_of(&full, "table"); /* before probes make some tables larger */
 
 	if (getenv("SCALE_THEN"))
 		return system(getenv("SCALE_THEN"));
@@ -498,7 +524,9 @@ static int drive(int hosts, int listeners, int flows, int rounds)
 			int which = (i + turn) & 1;
 			double out[N_FIGURES];
 
-			measure(which ? &full : &empty, "h1", &next[which], out);
+			/* Each time another host's, first made and last made ones by turns. */
+			snprintf(host, sizeof(host), "h%d", which ? 1 + (int)((long)i * 619 % (hosts - 1)) : 1);
+			measure(which ? &full : &empty, host, listeners, &next[which], out);
 			for (int k = 0; k < N_FIGURES; k++)
 				got[which][k][i] = out[k];
 		}
@@ -514,7 +542,7 @@ static int drive(int hosts, int listeners, int flows, int rounds)
 	if (!checking) {
 		printf("berth ls --json of %zu rows: %.2f s (under 2 s: %s), of a processor's time %.2f s\n", rows, t,
 		       t < 2 ? "ok" : "NOT MET", ls_cpu_s);
-		print_sizes(hosts, listeners, &holders[0], table0);
+		print_sizes(hosts, listeners, &holders[0], table0, table);
 	}
 	snprintf(host, sizeof(host), "h%d", hosts - 1);
 	ask_among_dead(&holders[hosts - 1], host, (long)hosts * listeners, listeners);
@@ -546,7 +574,7 @@ int main(int argc, char **argv)
 	if (argc == 3 && !strcmp(argv[1], "--hold"))
 		return work_hold(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "--probe"))
-		return work_probe();
+		return work_probe(atoi(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "--flows"))
 		return work_flows(atoi(argv[2]));
 	if (argc > 1 && !strcmp(argv[1], "--check")) {
@@ -563,7 +591,7 @@ int main(int argc, char **argv)
 	berth = argv[2];
 	for (int i = 3; i < argc; i++)
 		n[i - 3] = atoi(argv[i]);
-	if (n[0] < 2 || n[1] < 1 || n[3] < 1 || n[3] > ROUNDS_MAX)
+	if (n[0] < 2 || n[1] < 1 || n[3] < 1 || n[3] > ROUNDS_MAX || n[3] > 10 * (n[0] - 1))
 		return 2;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max;

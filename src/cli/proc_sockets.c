@@ -32,6 +32,7 @@
 #include "cli/proc_sockets.h"
 
 #define MANY_PROCESSES 400
+#define LOW_NUMBERS 32
 #define THREADS_MAX 4
 #define WORTH_A_THREAD 128 /* processes */
 #define TAKE_BYTES 1024	   /* of /proc's listing at a time: some forty processes */
@@ -249,6 +250,18 @@ static bool is_wanted(void *ctx, int fd, uint64_t inode)
 	return w->fd < 0;
 }
 
+/* Under which number does the claim's own process have it? A low one, mostly, and to ask for those spares the kernel
+ * the listing of a long table. */
+static void find_number(struct wanted *w)
+{
+	for (int fd = 0; fd < LOW_NUMBERS; fd++)
+		if (socket_of(w->pid, fd) == w->inode) {
+			w->fd = fd;
+			return;
+		}
+	each_socket(w->pid, is_wanted, w);
+}
+
 /* 0: both are the same open file; 1 to 3: they are not; negative errno. */
 static int compare(int32_t pid_a, int fd_a, int32_t pid_b, int fd_b)
 {
@@ -298,7 +311,7 @@ int proc_sockets_read_number(struct proc_sockets *ret, const struct port_claim *
 			continue;
 		*x = (struct wanted){.inode = claims[i]->owner.inode, .pid = claims[i]->owner.pid, .fd = -1};
 		if (x->pid > 0)
-			each_socket(x->pid, is_wanted, x);
+			find_number(x);
 		if (x->fd < 0)
 			return -ENOENT;
 		x->compare = ours && compare(x->pid, x->fd, x->pid, x->fd) == 0;
