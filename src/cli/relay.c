@@ -3,7 +3,8 @@
  * The child stays in our process group, so that a pipeline and the terminal treat both as one job:
  * what the keyboard sends (Ctrl-C, Ctrl-\, Ctrl-Z, a new window size) the kernel gives to both, and
  * we must not pass it on a second time. What another process sends to us alone is meant for the
- * program and is passed on. siginfo tells the two apart: SI_KERNEL came from the terminal.
+ * program and is passed on. siginfo tells the two apart: SI_KERNEL came from the terminal. One thing the
+ * terminal tells to its session's leader alone: that it is gone (SIGHUP). Are we the leader, we pass it on.
  *
  *     signals --> signalfd -----\
  *     keeper --> socket ---------poll --> pass on / stop with the child / its end / news
@@ -237,12 +238,13 @@ static void hear(struct watch *w)
 static void pass_on(pid_t child, const struct signalfd_siginfo *si)
 {
 	bool from_terminal = si->ssi_code == SI_KERNEL;
+	bool hung_up = from_terminal && si->ssi_signo == SIGHUP && getsid(0) == getpid();
 
 	if (si->ssi_signo == SIGPIPE || si->ssi_pid == (uint32_t)getpid())
 		return; /* our own */
 	if (si->ssi_signo == SIGCONT && from_terminal)
 		return;
-	if (from_terminal && getpgid(child) == getpgrp())
+	if (from_terminal && !hung_up && getpgid(child) == getpgrp())
 		return; /* it has had it */
 	kill(child, (int)si->ssi_signo);
 }

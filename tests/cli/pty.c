@@ -116,6 +116,38 @@ static int fits(size_t columns)
 	return rows == 2;
 }
 
+/* berth is what the terminal was opened for (xterm -e, ssh -t): when it goes, so does the program. */
+static int ends_with_its_terminal(const char *berth)
+{
+	int fd, status = 0;
+	pid_t pid;
+
+	forget();
+	pid = forkpty(&fd, NULL, NULL, NULL);
+	if (pid < 0)
+		return 0;
+	if (pid == 0) {
+		for (int sig = 1; sig < 32; sig++)
+			(void)signal(sig, SIG_DFL);
+		execl(berth, "berth", "run", "--", "sh", "-c", "echo here=$((3+4)); exec sleep 60", (char *)NULL);
+		_exit(77);
+	}
+	if (!wait_for(fd, "here=7", 10000)) {
+		printf("not ok: a program on a terminal of its own\n%s\n", screen);
+		kill(pid, SIGTERM);
+	}
+	close(fd);
+	for (int i = 0; i < 100 && waitpid(pid, &status, WNOHANG) == 0; i++)
+		(void)nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGHUP) {
+		printf("ok: a program ends with its terminal\n");
+		return 1;
+	}
+	printf("not ok: a program ends with its terminal: status %x\n", (unsigned)status);
+	kill(pid, SIGTERM); /* passed on */
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct winsize size = {.ws_row = 24, .ws_col = 50};
@@ -166,6 +198,7 @@ int main(int argc, char **argv)
 	kill(shell, SIGHUP);
 	close(fd);
 	waitpid(shell, &status, 0);
+	failed += !ends_with_its_terminal(argv[1]);
 	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
 	if (system(command) != 0)
 		return 1;
