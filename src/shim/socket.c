@@ -426,7 +426,7 @@ static int sock_listen(struct shim *s, int fd, struct tag *t)
 
 		(void)ignored; /* the claim may be gone; the error we return is the one that matters */
 		tag_set(fd, t);
-		return r == -ESTALE ? -EADDRINUSE : r;
+		return r == -ESTALE ? -EADDRINUSE : r == -ENOENT ? -ENETDOWN : r; /* ENOENT: the folder is gone */
 	}
 	t->state = SOCK_LISTENING;
 	tag_set(fd, t);

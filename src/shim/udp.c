@@ -105,6 +105,8 @@ static int make(const struct udp *u)
 	if (r < 0)
 		return r;
 	r = mailbox_make(&u->s->net, u->key, u->fd, st.st_ino, t.host, t.family);
+	if (r == -ENOENT) /* the network's folder is gone */
+		return -ENETDOWN;
 	return r == -ENOSPC || r == -EDQUOT || r == -EFBIG || r == -EMFILE || r == -ENFILE ? -ENOBUFS : r;
 }
 

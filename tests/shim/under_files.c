@@ -194,11 +194,32 @@ static void files_cut_short_or_limited(void)
 	WANT(WIFEXITED(st) && WEXITSTATUS(st) == 0);
 }
 
+static void network_moved_away(void)
+{
+	struct sockaddr_in a = at("127.0.0.1", 7900);
+	char away[512];
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), l;
+
+	snprintf(away, sizeof(away), "%s-away", network_dir);
+	WANT(rename(network_dir, away) == 0);
+	WANT(listener("127.0.0.1", 7900, 0) < 0 && errno == ENETDOWN);
+	WANT(bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENETDOWN);
+	WANT(sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ENETDOWN);
+	WANT(dial("127.0.0.1", 7900) < 0 && (errno == ECONNREFUSED || errno == ENETDOWN));
+	WANT(rename(away, network_dir) == 0);
+	WANT(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+	l = listener("127.0.0.1", 7900, 0);
+	WANT(l >= 0 && dial("127.0.0.1", 7900) >= 0);
+	close(fd);
+	close(l);
+}
+
 const struct check under_files[] = {
 	{"values of many sockets, from many threads", values_of_many},
 	{"the file of values is cut short", values_cut_short},
 	{"no descriptors left for datagrams", no_descriptors_for_datagrams},
 	{"corked datagrams of sockets that are closed", corked_sockets_that_are_closed},
 	{"files of the network cut short, or not to be made longer", files_cut_short_or_limited},
+	{"the network's folder is moved away and back", network_moved_away},
 };
 const size_t n_under_files = sizeof(under_files) / sizeof(under_files[0]);
