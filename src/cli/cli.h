@@ -82,7 +82,7 @@ struct cli {
 	const char *host_name;	  /* -H, or "local" */
 	bool network_given, host_given;
 	bool json;
-	bool colour_out, colour_err; /* a terminal that wants it (NO_COLOR, TERM=dumb) */
+	bool colour_out; /* a terminal that wants it (NO_COLOR, TERM=dumb) */
 
 	/* cli_next()'s own */
 	int argc, at;

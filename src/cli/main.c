@@ -124,7 +124,6 @@ int main(int argc, char **argv)
 			   .network_name = "default",
 			   .host_name = "local",
 			   .colour_out = wants_colour(STDOUT_FILENO),
-			   .colour_err = wants_colour(STDERR_FILENO),
 			   .argc = argc - 2,
 			   .argv = argv + 2};
 	return flush(cmd->run(&cli));

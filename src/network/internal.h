@@ -63,8 +63,7 @@ struct map_host {
 	struct map_lock lock;
 	uint64_t table_off, table_len_bytes; /* of the region, its head included; 0: none yet */
 	uint64_t sum;			     /* over used, index and name */
-	uint32_t used;			     /* HOST_USED */
-	uint32_t sweeps;		     /* how often this table was swept because it was full */
+	uint32_t used, pad0;		     /* HOST_USED */
 	char name[NETWORK_NAME_MAX];
 	_Atomic uint64_t udp_epoch; /* counts changes of its UDP claims; 0: it never had one (udp.c) */
 	uint64_t pad;

@@ -236,7 +236,6 @@ MUST_CHECK int port_table_release(struct port_table *t, struct port_ref ref);
  * mask: PORT_LISTEN_READY, PORT_PUMPED. */
 MUST_CHECK int port_table_set_flags(struct port_table *t, struct port_ref ref, uint16_t mask, uint16_t flags);
 MUST_CHECK int port_table_set_owner(struct port_table *t, struct port_ref ref, const struct port_owner *o);
-MUST_CHECK int port_table_set_user(struct port_table *t, struct port_ref ref, uint64_t user);
 
 /* Return: 0 and a copy; -ESTALE. */
 MUST_CHECK int port_table_get(const struct port_table *t, struct port_ref ref, struct port_claim *ret);

@@ -66,11 +66,6 @@ ssize_t udp_plain(long nr, int fd, const void *m, long a, long b, long c)
 	return r < 0 ? shim_ret((int)r) : r;
 }
 
-bool udp_open(int fd, struct udp *ret)
-{
-	return udp_mine(fd, ret);
-}
-
 int udp_new(struct shim *s, enum port_family family, int type_flags)
 {
 	struct tag t = {.state = SOCK_NEW, .family = family, .flags = TAG_UDP, .host = s->host.index};

@@ -38,10 +38,9 @@ struct udp {
 	bool looked; /* the table is whole, just now: network_way_holds() may be asked */
 	uint64_t cookie, key;
 };
-/* Is the descriptor a UDP socket of ours? Cheap when it cannot be. */
-bool udp_open(int fd, struct udp *ret);
-/* The same, when the bit said it may. */
+/* Is the descriptor, whose bit is set, a UDP socket of ours? */
 bool udp_check(int fd, struct udp *ret);
+/* Is any descriptor? Cheap when it cannot be. */
 static inline bool udp_mine(int fd, struct udp *ret)
 {
 	return __builtin_expect(fdset_maybe(fd), 0) && udp_check(fd, ret);

@@ -17,7 +17,6 @@
 #define IP_ORIGDSTADDR_ 20
 #define IPV6_ORIGDSTADDR_ 74
 #define UDP_CORK_ 1
-#define UDP_ENCAP_ 100
 #define UDP_NO_CHECK6_TX_ 101
 #define UDP_NO_CHECK6_RX_ 102
 #define UDP_SEGMENT_ 103
