@@ -600,7 +600,7 @@ static int refuse_version(const char *dir, uint32_t version, struct network_erro
 	text_u64(&t, version);
 	text_str(&t, ", this berth speaks ");
 	text_u64(&t, NETWORK_FORMAT_VERSION);
-	text_str(&t, "; end the programs on it and remove it, or use the berth that made it");
+	text_str(&t, "; end its programs and remove it (berth net rm -f), or use the berth that made it");
 	return error_say(reterr, -EPROTO, dir, text, NULL);
 }
 
