@@ -1,7 +1,7 @@
 /* src/network/file.c: a file of the network's that is mapped whole, beside `table`.
  *
  * For what belongs to the network's programs and need not be true for the network to work. It is made at first
- * use, long and with nothing behind it: who writes to a page makes it real first (map.c says why).
+ * use, long and with nothing behind it: who writes to a page makes it real first (map_region.c says why).
  */
 #include <errno.h>
 #include <sys/mman.h>

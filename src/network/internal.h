@@ -122,7 +122,7 @@ bool file_too_long(uint64_t len_bytes); /* for RLIMIT_FSIZE: the kernel would se
 MUST_CHECK int file_reserve(int fd, uint64_t len_bytes);
 MUST_CHECK int write_all(int fd, const char *s, size_t len_bytes);
 
-/* --- map.c --- */
+/* --- map_view.c --- */
 /* The newest mapping as one word: page number (36 bits) and length in pages (28 bits). Two threads may map
  * the grown file at once; with two words a reader could meet the address of one and the length of the
  * other. */
@@ -137,20 +137,30 @@ static inline size_t map_len(const struct network *n)
 {
 	return (atomic_load(&n->view) >> MAP_VIEW_PAGE_BITS) * PAGE_BYTES;
 }
+/* How long a view that reaches `end` should be; a view of the file; and it is the newest from now on. */
+uint64_t map_view_len(uint64_t end);
+uint8_t *map_view(int fd, uint64_t size, uint64_t used, uint64_t *ret_len);
+void map_publish(struct network *n, uint8_t *map, uint64_t len_bytes);
+/* Of the file that was mapped: for network_ask(). */
+void map_prepare_asking(struct network *n, int fd);
 /* The mapping if its end can be touched, else mended first. NULL: it cannot be. */
 uint8_t *map_get(struct network *n, size_t *ret_len_bytes);
+struct map_header *map_header(struct network *n);
+struct map_host *map_host(struct network *n, uint32_t host);
+struct map_run *map_run(struct network *n, uint32_t run);
 /* Room: map at least so much. Return: 0; -EUCLEAN, the file is shorter. */
 MUST_CHECK int map_extend(struct network *n, uint64_t end);
+/* --- map_region.c --- */
+/* Make a file of `real` octets longer, with holes, and the last page of each possible view real. */
+void map_sparse(int fd, uint64_t real);
 /* A new region for a host, under the network's lock which it takes. */
 MUST_CHECK int region_new(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off);
 void region_free(struct network *n, uint64_t off, uint64_t len_bytes);
 /* Is there a region of this host there, of that length? */
 uint64_t region_says(struct network *n, uint64_t off); /* the length a region gives itself; 0: it is none */
 bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes);
-struct map_header *map_header(struct network *n);
-struct map_host *map_host(struct network *n, uint32_t host);
-struct map_run *map_run(struct network *n, uint32_t run);
-/* Make the file whole again from `hosts` (repair.c). */
+/* --- map.c --- */
+/* Make the file whole again from `hosts`. */
 MUST_CHECK int map_mend(struct network *n, struct network_error *reterr);
 void map_fixed_fill(struct map_fixed *f);
 uint64_t map_fixed_sum(const struct map_fixed *f);

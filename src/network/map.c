@@ -1,23 +1,12 @@
-/* src/network/map.c: the mapped file: making it, opening it, growing it, and not dying of it (SETTLED 4).
+/* src/network/map.c: the network's file: making it, opening it, mending and removing it (SETTLED 4).
  *
  * Whoever makes a network builds it whole in a directory beside and renames that into place; who comes
  * second finds a non-empty directory there and uses it.
  *
- * The file may be cut short or overwritten by anybody of our uid. Each use begins with map_get(), which
- * has the kernel touch the mapping's end for us and compares what never changes with our own copy;
- * what is wrong is mended from `hosts` under a flock of the directory. Space is reserved before it is
- * used, so a full disk is an error code.
+ * What somebody cut short or overwrote is mended from `hosts`, under a flock of the directory. Space is reserved before
+ * it is used, so a full disk is an error code.
  *
- * Growing takes no descriptor and no path: a program that became another user, or changed its root, can do
- * it. The file is made MAP_LEN_SPARSE long with nothing behind most of it; a new region's pages are made
- * real by madvise(MADV_POPULATE_WRITE) through the mapping, which says EFAULT where a touch would be SIGBUS
- * (a full disk). Everything below the highest region ever made is real (regions are made upwards), so what
- * is believed is never a hole. Only beyond MAP_LEN_SPARSE is the file opened and made longer.
- *
- * A process maps MAP_VIEW_FIRST of it at first and more when it meets a region beyond: mremap() of a shared
- * mapping with an old size of zero maps the same file anew, larger. Old mappings stay, other threads may be
- * reading there; views double, so they are few. Where the address space is limited a view is what is used.
- * A view's last page is real from the beginning: touching it tells that the file was not cut short.
+ * How it is mapped: map_view.c. The hosts' parts of it: map_region.c.
  */
 #include <sys/file.h>
 
@@ -26,9 +15,6 @@
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
 #endif
 
 uint32_t map_layout(void)
@@ -63,390 +49,6 @@ static void take_fixed(struct network *n, const struct map_fixed *f)
 	n->prefix6_bits = f->prefix6_bits;
 	n->created_unix_s = f->created_unix_s;
 	n->privileged_deny = f->privileged_deny != 0;
-}
-
-/* --- looking --- */
-
-static uint64_t view_of(const uint8_t *map, uint64_t len_bytes)
-{
-	uint64_t page = (uintptr_t)map / PAGE_BYTES;
-
-	ASSERT(page >> MAP_VIEW_PAGE_BITS == 0 && len_bytes % PAGE_BYTES == 0 && len_bytes <= MAP_LEN_MAX);
-	return (len_bytes / PAGE_BYTES) << MAP_VIEW_PAGE_BITS | page;
-}
-
-/* Have the kernel look whether the file is whole, in a system call that reads a number from memory anyway and writes
- * the same number back: the length it is given is in a private copy of the last of the pages that hold the hosts'
- * records, and a private copy goes when its page of the file does. The page stays where it is: a thread
- * may be asking just now. */
-static void prepare_asking(struct network *n, int fd)
-{
-	uint32_t *was = atomic_load(&n->asked), *at = was ? was - (PAGE_BYTES / sizeof(*at) - 1) : NULL;
-	long r = raw_call(SYS_mmap, (long)at, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | (was ? MAP_FIXED : 0),
-			  fd, (long)(MAP_REGIONS_OFF - PAGE_BYTES));
-
-	if (r < 0 && r > -4096)
-		return;
-	at = (uint32_t *)r + (PAGE_BYTES / sizeof(*at) - 1);
-	*at = sizeof(uint64_t);
-	atomic_store(&n->asked, at);
-}
-
-bool network_ask(const struct network *n, int fd, uint64_t *ret_cookie)
-{
-	uint32_t *len = atomic_load_explicit(&n->asked, memory_order_relaxed), own = sizeof(*ret_cookie);
-
-	if (len && raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)len) == 0)
-		return true;
-	if (raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)&own) < 0)
-		*ret_cookie = 0;
-	return false;
-}
-
-/* A mended file's mapping replaces whatever there was. */
-static void publish(struct network *n, uint8_t *map, uint64_t len_bytes)
-{
-	atomic_store(&n->real_bytes, 0);
-	atomic_store(&n->view, view_of(map, len_bytes));
-}
-
-/* A grown file's mapping never replaces a longer one, which another thread made meanwhile. */
-static void publish_longer(struct network *n, uint8_t *map, uint64_t len_bytes)
-{
-	uint64_t was = atomic_load(&n->view), mine = view_of(map, len_bytes);
-
-	while (was >> MAP_VIEW_PAGE_BITS < mine >> MAP_VIEW_PAGE_BITS)
-		if (atomic_compare_exchange_weak(&n->view, &was, mine))
-			return;
-	raw_munmap(map, len_bytes); /* nobody has seen it */
-}
-
-static bool map_sound(struct network *n, uint8_t *map, size_t len)
-{
-	const struct map_fixed *f = (const void *)map;
-
-	return map && len >= MAP_LEN_FIRST && raw_readable(map + len - 8) && f->magic == MAP_MAGIC &&
-	       f->version == NETWORK_FORMAT_VERSION && memcmp(f->key, n->key, sizeof(n->key)) == 0;
-}
-
-uint8_t *map_get(struct network *n, size_t *ret_len_bytes)
-{
-	for (int attempt = 0; attempt < 2; attempt++) {
-		uint64_t view = atomic_load(&n->view);
-		size_t len = (view >> MAP_VIEW_PAGE_BITS) * PAGE_BYTES;
-		uint8_t *map = (uint8_t *)(uintptr_t)((view & ((UINT64_C(1) << MAP_VIEW_PAGE_BITS) - 1)) * PAGE_BYTES);
-
-		if (map_sound(n, map, len)) {
-			if (ret_len_bytes)
-				*ret_len_bytes = len;
-			return map;
-		}
-		if (map_mend(n, NULL) < 0)
-			return NULL;
-	}
-	return NULL;
-}
-
-struct map_header *map_header(struct network *n)
-{
-	return (void *)map_get(n, NULL);
-}
-
-struct map_host *map_host(struct network *n, uint32_t host)
-{
-	uint8_t *map = host < NETWORK_HOSTS_MAX ? map_get(n, NULL) : NULL;
-
-	return map ? (void *)(map + MAP_HOSTS_OFF + host * sizeof(struct map_host)) : NULL;
-}
-
-struct map_run *map_run(struct network *n, uint32_t run)
-{
-	uint8_t *map = run < MAP_RUNS ? map_get(n, NULL) : NULL;
-
-	return map ? (void *)(map + MAP_RUNS_OFF + run * sizeof(struct map_run)) : NULL;
-}
-
-/* How long a view that reaches `end` should be. */
-static uint64_t view_len(uint64_t end)
-{
-	uint64_t len = MAP_VIEW_FIRST;
-
-	while (len < end)
-		len *= 2;
-	return len;
-}
-
-int map_extend(struct network *n, uint64_t end)
-{
-	uint64_t want;
-	long r;
-
-	if (end <= map_len(n))
-		return 0;
-	if (end > MAP_LEN_MAX)
-		return -EUCLEAN;
-	end = PAGE_UP(end);
-	want = view_len(end);
-	if (want > MAP_LEN_MAX)
-		want = end;
-	for (;;) {
-		r = raw_call(SYS_mremap, (long)map_base(n), 0, (long)want, MREMAP_MAYMOVE, 0, 0);
-		if (r >= 0 || r <= -4096) {
-			if (raw_readable((uint8_t *)r + want - 8))
-				break;
-			raw_munmap((void *)r, want);
-			r = -EUCLEAN; /* the file ends before */
-		}
-		if (want == end)
-			return (int)r;
-		want = end;
-	}
-	publish_longer(n, (void *)r, want);
-	return 0;
-}
-
-/* Map the open file: as much as a view should have, else what is used. NULL: not even that. */
-static uint8_t *map_file(int fd, uint64_t size, uint64_t used, uint64_t *ret_len)
-{
-	uint64_t len = size < MAP_VIEW_FIRST ? size : view_len(used);
-	uint8_t *map;
-
-	if (len > size)
-		len = size;
-	map = raw_mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-	if (!map) {
-		len = used;
-		map = raw_mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-	}
-	if (!map)
-		return NULL;
-	/* Nobody's core file is to have it, should the network be removed under the program. */
-	(void)raw_call(SYS_madvise, (long)map, (long)len, MADV_DONTDUMP, 0, 0, 0);
-	*ret_len = len;
-	return map;
-}
-
-/* --- regions --- */
-
-static uint64_t region_sum(const struct network *n, uint64_t off, uint64_t len_bytes, uint32_t host)
-{
-	struct siphash_key k = siphash_key_from(n->key);
-	uint64_t m[3] = {off, len_bytes, host};
-
-	return siphash13(&k, m, sizeof(m));
-}
-
-/* Everything below the end of a region is real. */
-static void raise_real(struct network *n, uint64_t end)
-{
-	uint64_t was = atomic_load(&n->real_bytes);
-
-	while (was < end && !atomic_compare_exchange_weak(&n->real_bytes, &was, end))
-		continue;
-}
-
-bool region_ok(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
-{
-	const struct map_region *g;
-
-	if (off % PAGE_BYTES || len_bytes % PAGE_BYTES || off < MAP_REGIONS_OFF || len_bytes == 0 ||
-	    off > MAP_LEN_MAX || len_bytes > MAP_LEN_MAX || map_extend(n, off + len_bytes) < 0)
-		return false;
-	g = (const void *)(map_base(n) + off);
-	if (off + len_bytes > atomic_load(&n->real_bytes) && !raw_readable(g))
-		return false; /* a hole on a full disk */
-	if (g->magic != REGION_MAGIC || g->len_bytes != len_bytes || g->host != host ||
-	    g->sum != region_sum(n, off, len_bytes, host))
-		return false;
-	raise_real(n, off + len_bytes);
-	return true;
-}
-
-uint64_t region_says(struct network *n, uint64_t off)
-{
-	const struct map_region *g;
-
-	if (off % PAGE_BYTES || off < MAP_REGIONS_OFF || off > MAP_LEN_MAX || map_extend(n, off + PAGE_BYTES) < 0)
-		return 0;
-	g = (const void *)(map_base(n) + off);
-	if (off + PAGE_BYTES > atomic_load(&n->real_bytes) && !raw_readable(g))
-		return 0;
-	return g->magic == REGION_MAGIC ? g->len_bytes : 0;
-}
-
-static void region_mark(struct network *n, uint32_t host, uint64_t off, uint64_t len_bytes)
-{
-	struct map_region *g = (void *)(map_base(n) + off);
-
-	*g = (struct map_region){.magic = REGION_MAGIC,
-				 .len_bytes = len_bytes,
-				 .host = host,
-				 .sum = region_sum(n, off, len_bytes, host)};
-}
-
-/* A region there, whosever it is? Its length; 0: none. */
-static uint64_t region_at(struct network *n, uint64_t off)
-{
-	uint64_t len = region_says(n, off);
-	const struct map_region *g = (const void *)(map_base(n) + off);
-
-	return len && region_ok(n, g->host, off, len) ? len : 0;
-}
-
-/* The first octet after every region: those there is a record of, and from there upwards those that lie
- * without a gap (given back, or between their making and their record). Return: 0; negative errno, a record
- * speaks of what this process may not map, and it cannot tell. */
-static int regions_end(struct network *n, uint64_t *ret)
-{
-	uint64_t end = atomic_load(&n->real_bytes), len;
-	int r;
-
-	if (end < MAP_REGIONS_OFF)
-		end = MAP_REGIONS_OFF;
-	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++) {
-		const struct map_host *h = (const void *)(map_base(n) + MAP_HOSTS_OFF + i * sizeof(*h));
-		uint64_t off = h->table_off;
-
-		len = h->table_len_bytes;
-		if (off == 0 || off > MAP_LEN_MAX || len > MAP_LEN_MAX - off || off + len <= end)
-			continue;
-		r = map_extend(n, off + len);
-		if (r < 0 && r != -EUCLEAN)
-			return r;
-		if (r == 0 && region_ok(n, i, off, len))
-			end = off + len;
-	}
-	while ((len = region_at(n, end)) != 0)
-		end += len;
-	*ret = end;
-	return 0;
-}
-
-/* Make a file of `real` octets longer, with holes, and the last page of each possible view real. Where a file
- * may not be so long (RLIMIT_FSIZE, a file system without holes) it is as long as it is, and growing
- * opens it each time. */
-static void make_sparse(int fd, uint64_t real)
-{
-	uint64_t end = real < MAP_LEN_SPARSE ? MAP_LEN_SPARSE : view_len(real);
-
-	if (file_too_long(end) || end > MAP_LEN_MAX)
-		return;
-	for (uint64_t len = MAP_VIEW_FIRST; len <= end; len *= 2)
-		if (len > real && raw_fallocate(fd, 0, len - PAGE_BYTES, PAGE_BYTES) < 0)
-			return;
-}
-
-/* Make [off, end) of the mapping real. Return: 0; -ENOSPC, it cannot be: the disk is full, or the file ends. */
-static int populate(struct network *n, uint64_t off, uint64_t end)
-{
-	uint8_t *map = map_base(n);
-	long r;
-
-	do
-		r = raw_call(SYS_madvise, (long)(map + off), (long)(end - off), MADV_POPULATE_WRITE, 0, 0, 0);
-	while (r == -EINTR || r == -EAGAIN);
-	if (r != -EINVAL) /* a kernel before 5.14 does not know it */
-		return r < 0 ? -ENOSPC : 0;
-	/* Let the kernel write a word of each page for us: EFAULT where we would have died. */
-	for (uint64_t at = off; at < end; at += PAGE_BYTES)
-		if (raw_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)(map + at), sizeof(uint64_t), 0, 0) < 0)
-			return -ENOSPC;
-	return 0;
-}
-
-static int grow_file(struct network *n, uint64_t end)
-{
-	struct stat st;
-	int dir = dir_reopen(n), fd, r;
-
-	if (dir < 0)
-		return dir;
-	fd = raw_openat(dir, "table", O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-	raw_close(dir);
-	if (fd < 0)
-		return fd;
-	r = raw_fstat(fd, &st);
-	if (r < 0)
-		goto out;
-	r = file_reserve(fd, end);
-	if (r == 0 && (uint64_t)st.st_size < end)
-		make_sparse(fd, end);
-out:
-	raw_close(fd);
-	return r;
-}
-
-/* A view that reaches `end`, and everything from off to there real. */
-static int make_real(struct network *n, uint64_t off, uint64_t end)
-{
-	int r = map_extend(n, end);
-
-	if (r == 0)
-		r = populate(n, off, end);
-	if (r == 0 || (r != -EUCLEAN && r != -ENOSPC))
-		return r;
-	r = grow_file(n, end);
-	if (r == 0)
-		r = map_extend(n, end);
-	return r;
-}
-
-static int region_new_locked(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off)
-{
-	struct map_header *hd = (void *)map_base(n);
-	uint64_t off;
-	int r;
-
-	for (uint32_t i = 0; i < COUNT_OF(hd->free_off); i++) {
-		off = atomic_load(&hd->free_off[i]);
-		if (off && region_ok(n, REGION_FREE, off, len_bytes)) {
-			hd = (void *)map_base(n);
-			atomic_store(&hd->free_off[i], 0);
-			region_mark(n, host, off, len_bytes);
-			*ret_off = off;
-			return 0;
-		}
-	}
-	r = regions_end(n, &off);
-	if (r < 0)
-		return r;
-	if (off + len_bytes > MAP_LEN_MAX)
-		return -ENOSPC;
-	r = make_real(n, off, off + len_bytes);
-	if (r < 0)
-		return r;
-	hd = (void *)map_base(n);
-	region_mark(n, host, off, len_bytes);
-	atomic_store(&hd->alloc_end, off + len_bytes);
-	*ret_off = off;
-	return 0;
-}
-
-int region_new(struct network *n, uint32_t host, uint64_t len_bytes, uint64_t *ret_off)
-{
-	uint64_t me = lock_me();
-	struct map_header *hd = map_header(n);
-	int r = hd ? map_lock_take(&hd->lock, me, NULL) : -EUCLEAN;
-
-	if (r < 0)
-		return r;
-	r = region_new_locked(n, host, len_bytes, ret_off);
-	map_lock_give(&hd->lock, me); /* the same word, through an older mapping perhaps */
-	return r;
-}
-
-void region_free(struct network *n, uint64_t off, uint64_t len_bytes)
-{
-	struct map_header *hd = (void *)map_base(n);
-
-	region_mark(n, REGION_FREE, off, len_bytes);
-	for (uint32_t i = 0; i < COUNT_OF(hd->free_off); i++) {
-		uint64_t none = 0;
-
-		if (atomic_compare_exchange_strong(&hd->free_off[i], &none, off))
-			return;
-	}
-	/* The list is full: its space is lost until the network is made again. */
 }
 
 /* --- mending --- */
@@ -495,7 +97,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 	}
 	r = file_reserve(fd, real);
 	if (r == 0) {
-		make_sparse(fd, PAGE_UP((uint64_t)st.st_size) > real ? PAGE_UP((uint64_t)st.st_size) : real);
+		map_sparse(fd, PAGE_UP((uint64_t)st.st_size) > real ? PAGE_UP((uint64_t)st.st_size) : real);
 		if (map_len(n)) /* the page by which our own view, of whatever length, is told to be whole */
 			r = raw_fallocate(fd, 0, map_len(n) - PAGE_BYTES, PAGE_BYTES);
 		if (r == -EOPNOTSUPP || r == -ENOSYS)
@@ -514,12 +116,12 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 		uint8_t *map;
 
 		r = raw_fstat(fd, &st);
-		map = r < 0 ? NULL : map_file(fd, (uint64_t)st.st_size, real, &len);
+		map = r < 0 ? NULL : map_view(fd, (uint64_t)st.st_size, real, &len);
 		if (!map)
 			return error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
-		publish(n, map, len);
+		map_publish(n, map, len);
 	}
-	prepare_asking(n, fd);
+	map_prepare_asking(n, fd);
 	atomic_store(&n->real_bytes, 0);
 	take_fixed(n, &f->fixed);
 	hd = (void *)map_base(n);
@@ -660,14 +262,14 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 		goto mend;
 	if (used < MAP_LEN_FIRST || used > (uint64_t)st.st_size || used % PAGE_BYTES)
 		used = MAP_LEN_FIRST;
-	map = map_file(fd, (uint64_t)st.st_size, used, &len);
+	map = map_view(fd, (uint64_t)st.st_size, used, &len);
 	if (!map) {
 		r = error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
 		goto out;
 	}
 	take_fixed(n, &fixed);
-	publish(n, map, len);
-	prepare_asking(n, fd);
+	map_publish(n, map, len);
+	map_prepare_asking(n, fd);
 out:
 	raw_close(fd);
 	return r;
@@ -748,7 +350,7 @@ static int build(struct network *n, int base, const char *temp, const struct net
 		fd = raw_openat(dir, "table", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		r = fd < 0 ? fd : file_reserve(fd, MAP_LEN_FIRST);
 		if (r == 0)
-			make_sparse(fd, MAP_LEN_FIRST);
+			map_sparse(fd, MAP_LEN_FIRST);
 		if (r == 0)
 			r = write_all(fd, (const char *)&hd, sizeof(hd));
 		if (fd >= 0)

@@ -38,9 +38,10 @@ struct network_error {
 struct network {
 	char dir[NETWORK_PATH_MAX]; /* absolute path of the NETWORK directory */
 	char name[NETWORK_NAME_MAX];
-	_Atomic uint64_t view; /* the newest mapping, address and length in one word (map.c); older ones stay mapped */
-	_Atomic uint64_t real_bytes; /* of the file, so many are known to be no holes (map.c) */
-	_Atomic(uint32_t *) asked;   /* network_ask() (map.c) */
+	_Atomic uint64_t
+		view; /* the newest mapping, address and length in one word (map_view.c); older ones stay mapped */
+	_Atomic uint64_t real_bytes; /* of the file, so many are known to be no holes (map_region.c) */
+	_Atomic(uint32_t *) asked;   /* network_ask() (map_view.c) */
 	uint8_t key[16];	     /* the network's secret: names and hashes */
 	uint32_t netns;		     /* ours, when the view was made */
 	/* Checked copies of what never changes; private to network/. */
