@@ -8,10 +8,12 @@
  *     an address     TCP ignores it once connected; AF_UNIX says EISCONN: dropped
  *     SCM_RIGHTS     TCP ignores it; AF_UNIX really passes descriptors: dropped
  *     MSG_FASTOPEN   connect, then send
+ *     TCP_INQ        a control message with what is left
  *
  * And a send that failed because nobody is there any more says what TCP says (gone.c).
  */
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -23,6 +25,9 @@
 #include "shim/udp.h"
 
 #define SCRATCH_OCTETS 16384
+#ifndef TCP_INQ
+#define TCP_INQ 36
+#endif
 #define DROPS_MAX 4096 /* 64 MiB in one call; a short count is right for a stream */
 
 static bool ours(int fd, struct shim **ret_s, struct tag *ret)
@@ -183,7 +188,35 @@ EXPORT(ssize_t, __recvfrom_chk,
 	return shim_recvfrom(fd, buf, len, flags, sa, sa_len);
 }
 
-ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags)
+/* TCP_INQ: beside what was received, how much is left; one more than that when the peer has ended. Only a call that has
+ * room for it is asked whose it is. As the kernel's put_cmsg(): what does not fit is cut, and said. */
+static void say_inq(int fd, struct msghdr *m, size_t room)
+{
+	struct cmsghdr h = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = IPPROTO_TCP, .cmsg_type = TCP_INQ};
+	int32_t on;
+	int left = 0;
+	struct shim *s;
+	struct tag t;
+
+	if (!ours(fd, &s, &t) || t.flags & TAG_UDP || !(t.flags & TAG_EXTRA) ||
+	    !extra_get(sock_cookie(fd), EXTRA_INQ, &on) || !on ||
+	    sys_call(SYS_ioctl, fd, FIONREAD, (long)&left, 0, 0) < 0)
+		return;
+	left += gone_ended(fd);
+	if (room < sizeof(h)) {
+		m->msg_flags |= MSG_CTRUNC;
+		return;
+	}
+	if (room < h.cmsg_len) {
+		m->msg_flags |= MSG_CTRUNC;
+		h.cmsg_len = room;
+	}
+	memcpy(m->msg_control, &h, sizeof(h));
+	memcpy((uint8_t *)m->msg_control + sizeof(h), &left, h.cmsg_len - sizeof(h));
+	m->msg_controllen = room < CMSG_SPACE(sizeof(left)) ? room : CMSG_SPACE(sizeof(left));
+}
+
+static ssize_t receive_message(int fd, struct msghdr *m, int flags)
 {
 	struct shim *s;
 	struct tag t;
@@ -214,6 +247,16 @@ ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags)
 	}
 	if (m->msg_name)
 		m->msg_namelen = 0;
+	return n;
+}
+
+ssize_t sock_recvmsg(int fd, struct msghdr *m, int flags)
+{
+	size_t room = m && m->msg_control ? m->msg_controllen : 0;
+	ssize_t n = receive_message(fd, m, flags);
+
+	if (n >= 0 && room && gone_known(fd) && m->msg_controllen == 0)
+		say_inq(fd, m, room);
 	return n;
 }
 

@@ -159,6 +159,14 @@ static short look(int fd)
 	return sys_call(SYS_ppoll, (long)&p, 1, (long)&now, 0, 0) == 1 ? p.revents : 0;
 }
 
+bool gone_ended(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+	struct timespec now = {0};
+
+	return sys_call(SYS_ppoll, (long)&p, 1, (long)&now, 0, 0) == 1;
+}
+
 /* Both directions have ended, and it was the peer who did it: did it reset? */
 static bool was_reset(struct shim *s, int fd, const struct tag *t)
 {

@@ -29,6 +29,8 @@ ssize_t gone_read(int fd);
 void gone_linger(struct shim *s, int fd, const struct tag *t);
 /* Of a connected socket: was it reset, or did both sides end it? TCP forgets the peer's name then. */
 bool gone_closed(struct shim *s, int fd, const struct tag *t);
+/* Nothing more will come than is there. */
+bool gone_ended(int fd);
 /* SO_ERROR of a socket that AF_UNIX says has none. */
 int gone_error(struct shim *s, int fd, const struct tag *t);
 

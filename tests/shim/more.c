@@ -974,6 +974,75 @@ static void waiting(void)
 	other_process();
 }
 
+/* TCP_INQ: how much is left, beside what was received. */
+static void show_inq(const char *what, int fd, size_t len, size_t room, int flags)
+{
+	_Alignas(8) char control[64], buf[64];
+	struct iovec iov = {buf, len};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = room ? control : NULL,
+			   .msg_controllen = room};
+	const struct cmsghdr *c;
+	char line[100];
+	int left;
+	long n;
+
+	memset(control, 0x55, sizeof(control));
+	n = recvmsg(fd, &m, flags);
+	if (n < 0) {
+		say(what, n);
+		return;
+	}
+	c = CMSG_FIRSTHDR(&m);
+	if (c && m.msg_controllen >= CMSG_LEN(sizeof(left))) {
+		memcpy(&left, CMSG_DATA(c), sizeof(left));
+		snprintf(line, sizeof(line), "%ld flags %x control %zu: level %d type %d len %zu left %d", n,
+			 m.msg_flags, (size_t)m.msg_controllen, c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len, left);
+	} else {
+		snprintf(line, sizeof(line), "%ld flags %x control %zu", n, m.msg_flags, (size_t)m.msg_controllen);
+	}
+	say_text(what, line);
+}
+
+static void what_is_left(void)
+{
+	int l, c, s, one = 1, child;
+	char buf[1];
+
+	section("inq");
+	pair(8191, &l, &c, &s);
+	write(c, "0123456789", 10);
+	usleep(20000);
+	show_inq("not asked for", s, 1, 64, 0);
+	say("TCP_INQ", setsockopt(s, IPPROTO_TCP, 36, &one, sizeof(one)));
+	show_inq("three of nine", s, 3, 64, 0);
+	show_inq("a look at two", s, 2, 64, MSG_PEEK);
+	read(s, buf, 1);
+	show_inq("too little room", s, 1, 8, 0);
+	show_inq("room for a part", s, 1, 18, 0);
+	show_inq("the rest", s, 8, 64, 0);
+	show_inq("nothing", s, 8, 64, MSG_DONTWAIT);
+	write(c, "ab", 2);
+	usleep(20000);
+	show_inq("two of two, by name", s, 2, 24, 0);
+	close(c);
+	usleep(20000);
+	show_inq("the end", s, 8, 64, 0);
+	one = 0;
+	say("off", setsockopt(s, IPPROTO_TCP, 36, &one, sizeof(one)));
+	show_inq("off", s, 8, 64, 0);
+	close(s);
+	one = 1;
+	setsockopt(l, IPPROTO_TCP, 36, &one, sizeof(one));
+	c = client(8191);
+	child = accept(l, NULL, NULL);
+	write(c, "xyz", 3);
+	usleep(20000);
+	show_inq("a listener's child", child, 1, 64, 0);
+	shut(l, c, child);
+}
+
 static void devices(void)
 {
 	struct sockaddr_in a = at("127.0.0.1", 8190);
@@ -1019,6 +1088,7 @@ int main(int argc, char **argv)
 	bad_pointers();
 	states();
 	waiting();
+	what_is_left();
 	devices();
 	return 0;
 }
