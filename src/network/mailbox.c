@@ -10,7 +10,8 @@
  * The doorbell is rung after the lock is given back: whoever it wakes may run at once, in our place on our
  * processor, and wants the lock. So a receiver that was not woken, but looked by itself, may find
  * the mailbox empty again before the octet came. It waits for it (settle()), as the socket would look readable
- * else; `ringing` says that one is on its way. A ringer that was killed there is found out by time.
+ * else; `ringing` says that one is on its way. A ringer that was killed there is found out by time; one that was only
+ * stopped, and comes late, finds that he was given up, and has his octet counted again.
  *
  * Who waits in a receive looks for a while and then sleeps, both on a word of the mailbox. A datagram that comes
  * while somebody looks, or wakes a sleeper, is his, and is not rung: nobody else needs to know. What he leaves in
@@ -357,12 +358,14 @@ static int announce(const struct network *n, uint64_t key, struct box *b, bool w
 	return 1;
 }
 
-static void rang(struct box *b)
+/* Return: false, we were given up meanwhile (settle()). */
+static bool rang(struct box *b)
 {
 	uint32_t v = atomic_load(&b->ringing);
 
 	while (v != 0 && !atomic_compare_exchange_weak(&b->ringing, &v, v - 1))
 		continue;
+	return v != 0;
 }
 
 int box_ring(struct network *n, uint64_t key, struct box_pin *p, int from)
@@ -370,10 +373,14 @@ int box_ring(struct network *n, uint64_t key, struct box_pin *p, int from)
 	int r = ring(n, key, from);
 
 	if (r != 1 && map_lock_take(&p->b->lock, p->me, NULL) >= 0) {
-		p->b->bells -= p->b->bells != 0;
+		p->b->bells -= p->b->bells != 0 && atomic_load(&p->b->ringing) != 0;
 		map_lock_give(&p->b->lock, p->me);
 	}
-	rang(p->b);
+	if (!rang(p->b) && r == 1 && map_lock_take(&p->b->lock, p->me, NULL) >= 0) {
+		p->b->bells += p->b->bells < BELLS_MAX; /* it is there and not counted: somebody has to take it */
+		p->b->rang_us = 0;			/* or has, just now: who comes next rings himself */
+		map_lock_give(&p->b->lock, p->me);
+	}
 	return r < 0 ? r : 0;
 }
 
@@ -489,7 +496,7 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	if (r == 1)
 		r = box_ring(n, key, &p, from);
 	box_unpin(&p);
-	return r;
+	return r == -ECONNREFUSED ? r : 0; /* it is in: could nobody ring, then who comes next does */
 }
 
 /* --- take --- */
@@ -688,7 +695,7 @@ int mailbox_sleep(struct network *n, uint64_t key, mailbox_wait_call *wait, void
 	/* Counted first, looked at then; a sender changes n first and looks at the count then. */
 	atomic_fetch_add(&p.b->sleepers, 1);
 	word = atomic_load(&p.b->word);
-	if (*(volatile uint32_t *)&p.b->n != 0 || *(volatile int32_t *)&p.b->state.err != 0)
+	if (!nothing_there(p.b))
 		r = 0;
 	else if (*(volatile uint8_t *)&p.b->state.shut & 1 << SHUT_RD)
 		r = -ESHUTDOWN;

@@ -96,7 +96,10 @@ int mailbox_change(struct network *n, uint64_t key, int (*change)(void *ctx, str
 	if (r >= 0)
 		store_state(p.b, &s);
 	map_lock_give(&p.b->lock, p.me);
-	changed(n, &p, s.host);
+	if (r >= 0)
+		changed(n, &p, s.host);
+	else
+		box_unpin(&p);
 	return r;
 }
 
@@ -112,13 +115,19 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 	if (r < 0)
 		return r;
 	r = change(ctx, &s, p.b->errors);
-	if (r >= 0)
+	if (r >= 0) {
+		uint32_t coming = atomic_load(&p.b->ringing);
+
 		store_state(p.b, &s);
-	/* Marking an error emptied the doorbell: the octet belongs there again. */
-	p.b->bells = g.n ? BELLS_MAX : 0; /* more than there are; all are taken in the end */
-	if (g.n)
-		atomic_fetch_add(&p.b->ringing, 1);
+		/* Marking an error emptied the doorbell: the octet belongs there again. Those on their way still come. */
+		p.b->bells = g.n ? BELLS_MAX : p.b->bells < coming ? p.b->bells : coming;
+		atomic_fetch_add(&p.b->ringing, g.n != 0);
+	}
 	map_lock_give(&p.b->lock, p.me);
+	if (r < 0) {
+		box_unpin(&p);
+		return r;
+	}
 	if (g.n)
 		(void)box_ring(n, key, &p, -1);
 	changed(n, &p, s.host);

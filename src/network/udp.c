@@ -8,7 +8,8 @@
  *
  * Looking into a table takes its lock, so the answer for one address is remembered: who sends to whom, the
  * receiver's mailbox, and the host's count of changes (udp_epoch in its record) before the table was asked.
- * Each change of a UDP claim counts one up. A remembered socket that has gone is found out by ringing.
+ * Each change of a UDP claim counts it up, to the nanoseconds since boot at least: a table that was lost and made anew
+ * begins at 0 and must not come by a count that somebody remembers. A remembered socket that has gone is found out by ringing.
  *
  * A route is read and written whole, by whoever holds its flag; who finds the flag set does without.
  */
@@ -34,9 +35,10 @@ static struct route routes[ROUTES];
 void network_udp_changed(struct network *n, uint32_t host)
 {
 	struct map_host *h = map_host(n, host);
+	uint64_t was = h ? atomic_load(&h->udp_epoch) : 0, now = boot_ns();
 
-	if (h)
-		atomic_fetch_add(&h->udp_epoch, 1);
+	while (h && !atomic_compare_exchange_weak(&h->udp_epoch, &was, was + 1 > now ? was + 1 : now))
+		continue;
 }
 
 static uint64_t epoch_of(struct network *n, uint32_t host)

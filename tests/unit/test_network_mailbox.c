@@ -6,11 +6,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/rng.h"
-#include "network/mailbox_map.h"
+#include "network/mailbox_ring.h"
 
 static struct rng rng_new(uint64_t seed)
 {
@@ -279,6 +280,95 @@ static void octets_nobody_counted_are_taken(void **state)
 	assert_int_equal(take(key, fd), -EAGAIN); /* as every program does that reads until there is no more */
 	assert_false(rings(fd));
 	close(from);
+	close(fd);
+}
+
+static long no_sleep(void *ctx, _Atomic uint32_t *word, uint32_t value)
+{
+	(void)ctx;
+	(void)word;
+	(void)value;
+	return -ENODATA;
+}
+
+/* A sender that did not run for so long, between his put and his ring, that his octet was given up. It comes late, and is
+ * known to be there: who only looks whether there is mail takes it. */
+static void an_octet_that_was_given_up_comes_late(void **state)
+{
+	struct mailbox_look look = {.limit_ns = 0};
+	struct iovec iov = {buf, sizeof(buf)};
+	struct box_pin p;
+	struct letter m;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fd = begin(&key);
+	assert_int_equal(box_pin(&net, key, &p), 0);
+	p.b->bells = 1;
+	atomic_store(&p.b->ringing, 1);
+	assert_int_equal(take(key, fd), -EAGAIN); /* 5 ms later */
+	assert_int_equal(p.b->bells, 0);
+	assert_int_equal(box_ring(&net, key, &p, -1), 0);
+	box_unpin(&p);
+	assert_true(rings(fd));
+	assert_int_equal(mailbox_sleep(&net, key, no_sleep, NULL), 0); /* not to be slept over */
+	assert_int_equal(mailbox_take(&net, key, fd, MAILBOX_TAKE, &look, &m, &iov, 1), -EAGAIN);
+	assert_false(rings(fd));
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_true(rings(fd));
+	close(fd);
+}
+
+static int no_change(void *ctx, struct mailbox_state *s, struct mailbox_error e[MAILBOX_ERRORS])
+{
+	(void)s;
+	(void)e;
+	return *(int *)ctx;
+}
+
+/* Who asks for an error that is not there (MSG_ERRQUEUE) leaves the doorbell as it was. */
+static void errors_asked_for_ring_no_bell(void **state)
+{
+	int no = -EAGAIN, fd, octets = 0;
+	uint64_t key, epoch;
+
+	(void)state;
+	fd = begin(&key);
+	assert_int_equal(put(key, "x", 1), 0);
+	epoch = network_udp_epoch(&net, 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(mailbox_change_errors(&net, key, no_change, &no), -EAGAIN);
+	assert_int_equal(network_udp_epoch(&net, 0), epoch);
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		octets++;
+	assert_int_equal(octets, 1);
+	close(fd);
+}
+
+/* Nobody could ring (here: no descriptor left to do it with), and it is in all the same: told otherwise the sender would
+ * send it twice. */
+static void what_is_in_was_sent(void **state)
+{
+	struct rlimit was, none;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fd = begin(&key);
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_int_equal(take(key, fd), 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none = (struct rlimit){0, was.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_false(rings(fd));
+	assert_int_equal(put(key, "y", 1), 0); /* who comes next rings for both */
+	assert_true(rings(fd));
+	assert_int_equal(take(key, fd), 1);
+	assert_int_equal(take(key, fd), 1);
+	assert_false(rings(fd));
 	close(fd);
 }
 
@@ -732,6 +822,32 @@ static void a_lost_table_is_made_from_mailboxes(void **state)
 	close(fd);
 }
 
+/* The count of changes never says again what it said before, not even when the table begins anew: what was remembered
+ * then is not to be believed. */
+static void counts_of_changes_never_come_again(void **state)
+{
+	struct network_host a;
+	uint64_t seen[6], again;
+	char path[128];
+
+	(void)state;
+	fixture_open("mail");
+	a = fixture_host("a");
+	for (int i = 0; i < 6; i++) {
+		network_udp_changed(&net, a.index);
+		seen[i] = network_udp_epoch(&net, a.index);
+		assert_true(i == 0 || seen[i] > seen[i - 1]);
+	}
+	snprintf(path, sizeof(path), "%s/mail/table", fixture_dir);
+	assert_int_equal(truncate(path, 0), 0);
+	for (int i = 0; i < 6; i++) {
+		network_udp_changed(&net, a.index);
+		again = network_udp_epoch(&net, a.index);
+		for (int k = 0; k < 6; k++)
+			assert_true(again != seen[k] && again != 0);
+	}
+}
+
 /* Programs that end without close() leave a claim and two files each; who comes later removes some at a time. */
 static void what_the_ended_leave_is_removed_bit_by_bit(void **state)
 {
@@ -768,6 +884,9 @@ int main(void)
 		TEST(an_octet_that_was_stolen_is_rung_again),
 		TEST(a_full_mailbox_is_rung_again),
 		TEST(octets_nobody_counted_are_taken),
+		TEST(an_octet_that_was_given_up_comes_late),
+		TEST(errors_asked_for_ring_no_bell),
+		TEST(what_is_in_was_sent),
 		TEST(sleepers_are_woken_each_by_one),
 		TEST(what_a_sleeper_leaves_behind_rings),
 		TEST(what_the_socket_is_changes_as_a_whole),
@@ -778,6 +897,7 @@ int main(void)
 		TEST(eight_senders_each_in_order),
 		TEST(a_datagram_finds_its_way),
 		TEST(a_lost_table_is_made_from_mailboxes),
+		TEST(counts_of_changes_never_come_again),
 		TEST(what_the_ended_leave_is_removed_bit_by_bit),
 	};
 
