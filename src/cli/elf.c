@@ -196,6 +196,14 @@ static int try_file(const char *path)
 	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
+/* A folder that may not be entered, or one of the command's name, is not the command. */
+static bool is_file(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
 int elf_find_command(const char *name, char *ret_path, size_t size_bytes)
 {
 	const char *path = getenv("PATH");
@@ -220,7 +228,7 @@ int elf_find_command(const char *name, char *ret_path, size_t size_bytes)
 
 			if (r == 0 && snprintf(ret_path, size_bytes, "%s", file) < (int)size_bytes)
 				return 0;
-			if (r == -EACCES)
+			if (r == -EACCES && is_file(file))
 				result = -EACCES; /* go on looking, as the shell does */
 		}
 		if (path[len] == '\0')

@@ -277,7 +277,7 @@ struct holders {
 static int look_at_fd(void *ctx, int dir, const char *name)
 {
 	struct holders *h = ctx;
-	uint64_t inode;
+	uint64_t inode = 0;
 
 	if (link_number(dir, name, "socket", &inode) == 0)
 		h->each(h->ctx, inode);

@@ -29,7 +29,7 @@ normal() {
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
 		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
 		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' -e 's/\b1[0-9]{3}(\/tcp on host full)/PORT\1/' \
-		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's#"library": ".*"#"library": "PATH"#'
+		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's#"library": ".*"#"library": "PATH"#' -e 's/network format [0-9]+/network format N/'
 }
 
 golden() {
@@ -113,6 +113,8 @@ golden net-other-subnet run --subnet 10.98.0.0/24 -- true
 # --- a program's end is its own ---
 golden run-exit run -- sh -c 'exit 7'
 golden run-not-found run -- no-such-program
+mkdir -p "$work/path/a-folder"
+PATH="$work/path:$PATH" golden run-a-folder run -- a-folder
 golden run-not-executable run -- /etc/passwd
 golden run-environment run -H web -- sh -c 'echo "$BERTH_HOST ${BERTH_NETWORK_DIR##*/} ${LD_PRELOAD##*/}"; echo "$no_proxy" | grep -o "[^,]*10.99.0.0/24"'
 "$berth" run -- sh -c 'kill -TERM $$' >/dev/null 2>&1
