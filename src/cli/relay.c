@@ -150,8 +150,8 @@ static void stop_with(pid_t child, int sig)
 struct watch {
 	const struct relay *relay;
 	struct relay_end *end;
-	pid_t keeper, child; /* child 0: not started yet */
-	int front;	     /* from the keeper; -1: it is gone, and the child is ours */
+	pid_t keeper, forked, child; /* child 0: not started yet */
+	int front;		     /* from the keeper; -1: it is gone, and the child is ours */
 	bool over;
 };
 
@@ -179,6 +179,13 @@ static bool reap(struct watch *w)
 	}
 }
 
+static void started(struct watch *w, pid_t child)
+{
+	w->child = child;
+	w->end->executed = true;
+	w->relay->started(w->relay->ctx, child);
+}
+
 /* The keeper has ended before the child: its children become ours in that moment. */
 static void adopt(struct watch *w)
 {
@@ -186,6 +193,10 @@ static void adopt(struct watch *w)
 	w->front = -1;
 	while (waitpid(w->keeper, NULL, 0) < 0 && errno == EINTR)
 		;
+	if (w->forked > 0 && w->child <= 0 && !w->end->exec_errno && !w->end->net_errno) {
+		started(w, w->forked); /* it was killed before it could say so */
+		w->over = reap(w);
+	}
 	if (w->child <= 0)
 		w->over = true;
 	else
@@ -205,10 +216,11 @@ static void hear(struct watch *w)
 	}
 	n.text[sizeof(n.text) - 1] = '\0';
 	switch ((enum net2_news_kind)n.kind) {
+	case NET2_FORKED:
+		w->forked = n.value;
+		break;
 	case NET2_STARTED:
-		w->child = n.value;
-		w->end->executed = true;
-		w->relay->started(w->relay->ctx, n.value);
+		started(w, n.value);
 		break;
 	case NET2_FAILED:
 		w->end->exec_errno = n.value;

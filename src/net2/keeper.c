@@ -646,6 +646,7 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 	if (k.command == 0) {
 		close(pass[0]);
 		close(tell_fd[0]);
+		tell(NET2_FORKED, getpid(), NULL); /* by itself: the keeper may be killed before it could */
 		start(o, pass[1], tell_fd[1], become, ctx);
 	}
 	close(pass[1]);

@@ -30,6 +30,7 @@ MUST_CHECK int net2_possible(void);
 
 /* What the keeper tells the front, one record at a time. */
 enum net2_news_kind {
+	NET2_FORKED,  /* value: the command's pid, before its exec */
 	NET2_STARTED, /* value: the command's pid. Its exec has succeeded */
 	NET2_FAILED,  /* value: errno of its exec. The keeper ends */
 	NET2_NO_NET,  /* value: errno of putting the filter on. The command runs without */

@@ -163,6 +163,13 @@ itself_elsewhere() { # in another network namespace an abstract name would not b
 	unshare -rn true 2>/dev/null || { echo "no right to make a network namespace"; return 77; }
 	run -q -H me -- unshare -rn "$raw" "connected to itself"
 }
+killed_at_once() { # before it has told that the command runs
+	for _ in $(seq 25); do
+		run -q -H kil -- sh -c 'kill -9 $PPID; sleep 0.05; exit 9'
+		ends=$?
+		[ $ends = 9 ] || { echo "ended with $ends"; return 1; }
+	done
+}
 waiting_when_killed() { # a call that waits in a keeper that dies fails; it does not hang
 	cat >"$work/killed.sh" <<-END
 		"$raw" serve 80 x & s=\$!
@@ -291,6 +298,7 @@ case_ "a run inside a run has its own network" nested
 case_ "a command that leaves a daemon behind" daemons
 case_ "a daemon's keeper holds no pipe of its starter" lets_go
 case_ "the keeper is killed: calls fail, the command goes on" keeper_killed
+case_ "the keeper is killed at once" killed_at_once
 case_ "the keeper is killed while a call waits" waiting_when_killed
 case_ "sockets connected to themselves: none is lost or leaked" itself
 case_ "a socket connected to itself in another network namespace" itself_elsewhere
