@@ -363,6 +363,36 @@ static void threads(void)
 	close(l);
 }
 
+static void *reads(void *arg)
+{
+	char b;
+
+	return (void *)(read(*(int *)arg, &b, 1) == 0 ? arg : NULL);
+}
+
+/* shutdown(SHUT_RD): who waits is woken, poll shows it, and writing goes on. */
+static void shut_for_reading(void)
+{
+	struct pollfd p = {.events = POLLIN};
+	pthread_t th;
+	void *woken;
+	int c, s;
+	char b;
+
+	WANT(pair(7022, &c, &s));
+	WANT(write(c, "x", 1) == 1 && read(s, &b, 1) == 1);
+	WANT(pthread_create(&th, NULL, reads, &s) == 0);
+	usleep(20000);
+	WANT(x_shutdown(s, SHUT_RD) == 0);
+	pthread_join(th, &woken);
+	p.fd = s;
+	WANT(woken && read(s, &b, 1) == 0 && poll(&p, 1, 0) == 1 && p.revents == POLLIN);
+	WANT(write(s, "y", 1) == 1 && says(c, "y"));
+	WANT(x_shutdown(s, SHUT_WR) == 0 && read(c, &b, 1) == 0);
+	close(c);
+	close(s);
+}
+
 /* Children that wait in accept() on one blocking socket: each connection goes to one of them. */
 static void preforked(void)
 {
@@ -848,6 +878,7 @@ static const struct check checks[] = {
 	{"signals stop and end a program whose call waits", stopped_and_ended},
 	{"SO_RCVTIMEO ends a call that waits", timeouts},
 	{"many threads in accept", threads},
+	{"shut for reading", shut_for_reading},
 	{"preforked children in accept", preforked},
 	{"a listener shut down while a call waits", shut_down_listener},
 	{"addresses on streams", addresses_on_streams},
