@@ -408,7 +408,7 @@ int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr)
 	return 0;
 }
 
-void hosts_restore(struct network *n, const struct hosts_file *f)
+void hosts_restore(struct network *n, const struct hosts_file *f, uint32_t made)
 {
 	uint32_t count = 0;
 
@@ -427,6 +427,10 @@ void hosts_restore(struct network *n, const struct hosts_file *f)
 		h->used = HOST_USED;
 		memcpy(h->name, f->names[i], NETWORK_NAME_MAX);
 		h->sum = host_sum(n, i, h);
+		if (i != made && h->table_off == 0) {
+			h->table_len_bytes = PAGE_BYTES; /* which is nowhere: host_attach() rebuilds it */
+			atomic_store(&h->udp_epoch, boot_ns());
+		}
 	}
 	atomic_store(&((struct map_header *)(void *)map_base(n))->n_hosts, count);
 }
@@ -546,7 +550,7 @@ static int make_locked(struct network *n, const char *name, uint32_t *ret_index)
 		if (r < 0)
 			goto out;
 	}
-	hosts_restore(n, &f);
+	hosts_restore(n, &f, i);
 	*ret_index = i;
 out:
 	if (dir >= 0)

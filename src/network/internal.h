@@ -178,8 +178,9 @@ MUST_CHECK int hosts_choose(struct map_fixed *ret, const struct network_options 
 MUST_CHECK int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr);
 MUST_CHECK int hosts_write(int dir, const char *network, const struct hosts_file *f);
 uint64_t host_sum(const struct network *n, uint32_t index, const struct map_host *h);
-/* Make the records agree with the file, under the network's lock. */
-void hosts_restore(struct network *n, const struct hosts_file *f);
+/* Make the records agree with the file, under the network's lock. made: the host that is new; every other one whose
+ * record is not there had one, and its table is to be made of what lives. NETWORK_HOSTS_MAX: none is new. */
+void hosts_restore(struct network *n, const struct hosts_file *f, uint32_t made);
 struct port_addr host_addr(const struct port_addr *net, uint32_t index);
 
 /* --- lock.c --- */

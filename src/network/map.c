@@ -130,7 +130,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 	locked = map_lock_take(&hd->lock, me, NULL);
 	r = hosts_read(dir, f, reterr);
 	if (r == 0)
-		hosts_restore(n, f);
+		hosts_restore(n, f, NETWORK_HOSTS_MAX);
 	if (locked >= 0)
 		map_lock_give(&hd->lock, me);
 	return r;

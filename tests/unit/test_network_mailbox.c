@@ -804,6 +804,7 @@ static void a_lost_table_is_made_from_mailboxes(void **state)
 	struct mailbox_state s;
 	struct network_host a;
 	struct network_lock l;
+	char path[128];
 	uint64_t key;
 	int fd;
 
@@ -819,6 +820,12 @@ static void a_lost_table_is_made_from_mailboxes(void **state)
 	network_unlock(&l);
 	assert_int_equal(send_to(a.index, a.addr4, a.addr4, 53), 0);
 	assert_int_equal(take(key, fd), 2);
+	for (int i = 0; i < 2; i++) { /* the whole file, with the hosts' records */
+		snprintf(path, sizeof(path), "%s/mail/table", fixture_dir);
+		assert_int_equal(truncate(path, 0), 0);
+		assert_int_equal(send_to(a.index, a.addr4, i ? a.addr4 : port_addr_v4(255, 255, 255, 255), 53), 0);
+		assert_int_equal(take(key, fd), 2);
+	}
 	close(fd);
 }
 

@@ -136,6 +136,28 @@ static void a_short_file_is_made_whole(void **state)
 	}
 }
 
+/* Who listened before still does, also when the file was cut to nothing. */
+static void a_short_file_forgets_no_listener(void **state)
+{
+	static const off_t lens[] = {0, 1, 4096, 5000, 600000};
+
+	(void)state;
+	open_default();
+	fixture_host("web");
+	for (size_t i = 0; i < COUNT_OF(lens); i++) {
+		uint16_t port = (uint16_t)(80 + i);
+		struct port_claim c;
+		struct port_ref ref;
+		int fd = fixture_listen(0, port, &ref, &c), other = fixture_socket();
+		struct port_want w = fixture_want(other, port);
+
+		assert_int_equal(truncate(table_path, lens[i]), 0);
+		assert_int_equal(network_bind(&net, 0, PORT_REF_NONE, &w, &ref, NULL), -EADDRINUSE);
+		close(fd);
+		close(other);
+	}
+}
+
 static void a_missing_table_is_made_anew(void **state)
 {
 	struct network_host h;
@@ -380,6 +402,7 @@ int main(void)
 		TEST(another_version_is_refused_by_name),
 		TEST(garbage_in_the_header_is_mended),
 		TEST(a_short_file_is_made_whole),
+		TEST(a_short_file_forgets_no_listener),
 		TEST(a_missing_table_is_made_anew),
 		TEST(a_damaged_hosts_file_cannot_be_mended),
 		TEST(a_table_grows_under_one_who_may_not_enter_the_folder),
