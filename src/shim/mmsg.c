@@ -86,9 +86,10 @@ EXPORT(int, recvmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 
 EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 {
-	int saved = errno;
 	struct udp u;
+	int saved = errno;
 	bool udp = udp_mine(fd, &u);
+	uint64_t cookie;
 
 	if (!udp && !our_stream(fd))
 		return shim_next()->sendmmsg(fd, v, n, flags);
@@ -97,8 +98,11 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 	n = n < MANY_MAX ? n : MANY_MAX;
 	for (unsigned i = 0; i < n; i++) {
 		const struct msghdr *m = &v[i].msg_hdr;
-		ssize_t r = udp ? udp_sendmsg(&u, m, flags) : sock_sendmsg(fd, m, flags);
+		ssize_t r;
 
+		if (udp && i > 0) /* the one before may have waited for a lock */
+			u.looked = network_ask(&u.s->net, fd, &cookie) && cookie == u.cookie;
+		r = udp ? udp_sendmsg(&u, m, flags) : sock_sendmsg(fd, m, flags);
 		if (r < 0)
 			return ended(i, saved);
 		v[i].msg_len = (unsigned)r;

@@ -21,9 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -717,6 +719,74 @@ static void signals_while_looking(void)
 	close(fd);
 }
 
+/* Names of mailboxes, one after the other; with `known`, those that are not in it. */
+static void mailboxes(const char *known, char *ret, size_t size)
+{
+	char path[4200];
+	struct dirent *e;
+	DIR *d;
+
+	ret[0] = '\0';
+	snprintf(path, sizeof(path), "%s/s", network_dir);
+	d = opendir(path);
+	while (d && (e = readdir(d)))
+		if (strstr(e->d_name, ".box") && !(known && strstr(known, e->d_name)))
+			snprintf(ret + strlen(ret), size - strlen(ret), "%s", e->d_name);
+	if (d)
+		closedir(d);
+}
+
+/* While a sendmmsg() waits for a mailbox's lock, the network's table is cut short: the messages that follow must look again
+ * before they touch it. Afterwards they go as before. */
+static void cut_between_messages(void)
+{
+	enum { LOCK_WORD = 8, LOCK_SINCE = 9 }; /* of eight octets each (mailbox_map.h) */
+	static char before[60000], name[256];
+	char path[4600];
+	struct mmsghdr v[4] = {0};
+	struct iovec iov = {(char[]){"m"}, 1};
+	volatile uint64_t *box;
+	struct timespec now;
+	struct stat ns;
+	int fd, s, st, r;
+	pid_t pid;
+
+	mailboxes(NULL, before, sizeof(before));
+	r = bound("127.0.0.1", 7950);
+	mailboxes(before, name, sizeof(name));
+	snprintf(path, sizeof(path), "%s/s/%s", network_dir, name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	box = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	WANT(r >= 0 && box != MAP_FAILED && stat("/proc/self/ns/pid", &ns) == 0);
+	if (box == MAP_FAILED)
+		return;
+	s = dial("127.0.0.1", 7950);
+	WANT(thrice(s, r));
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	box[LOCK_SINCE] = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	box[LOCK_WORD] = (uint64_t)(uint32_t)ns.st_ino << 32 | (uint32_t)getpid();
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; i < 4; i++)
+			v[i].msg_hdr = (struct msghdr){.msg_iov = &iov, .msg_iovlen = 1};
+		_exit(sendmmsg(s, v, 4, 0) != 4);
+	}
+	usleep(100000);
+	WANT(get(r, 0) == -2 && waitpid(pid, &st, WNOHANG) == 0); /* it waits with the first */
+	snprintf(path, sizeof(path), "%s/table", network_dir);
+	WANT(truncate(path, 0) == 0);
+	box[LOCK_SINCE] = 0;
+	box[LOCK_WORD] = 0;
+	WANT(waitpid(pid, &st, 0) == pid && st == 0);
+	for (int i = 0; i < 4; i++)
+		WANT(get(r, 200) == 1);
+	WANT(thrice(s, r));
+	munmap((void *)(uintptr_t)box, 4096);
+	close(fd);
+	close(r);
+	close(s);
+}
+
 static const struct check checks[] = {
 	{"two hosts talk, over IPv4 and IPv6", hosts_talk},
 	{"an address that is no host's, and a port that is nobody's", nowhere_and_nobody},
@@ -731,6 +801,7 @@ static const struct check checks[] = {
 	{"children close their copies", children_close_their_copies},
 	{"the same way again, until something changes", the_same_way_again},
 	{"signals while a receive looks", signals_while_looking},
+	{"the table is cut short between two messages of one call", cut_between_messages},
 };
 
 int main(int argc, char **argv)
