@@ -1,4 +1,4 @@
-/* fuzz/fuzz_port_scribble.c: another process writes what it likes into the shared table (SETTLED 4).
+/* fuzz/fuzz_port_scribble.c: another process writes what it likes into the shared table (decision 9).
  *
  * Calls may answer anything, but they come back, touch nothing outside the memory (ASan watches), and
  * after a repair the checker passes and the table works.

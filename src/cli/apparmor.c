@@ -1,4 +1,4 @@
-/* src/cli/apparmor.c: does an AppArmor profile hold a program back? (SETTLED 18)
+/* src/cli/apparmor.c: does an AppArmor profile hold a program back?
  *
  * A profile is attached by the kernel at exec, by the program's path. One that is enforced and knows nothing
  * of berth forbids the program to read libberth.so or the network's folder, and all the program and we see is

@@ -1,4 +1,4 @@
-/* src/cli/apparmor.h: does an AppArmor profile hold a program back? (SETTLED 18) */
+/* src/cli/apparmor.h: does an AppArmor profile hold a program back? */
 #ifndef BERTH_CLI_APPARMOR_H
 #define BERTH_CLI_APPARMOR_H
 

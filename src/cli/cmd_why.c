@@ -1,6 +1,6 @@
 /* src/cli/cmd_why.c: `berth why PORT`: would a bind work, and if not, why, and what would.
  *
- * Asks the table (network_probe()); nothing is bound, nobody is disturbed (SETTLED 17). The question
+ * Asks the table (network_probe()); nothing is bound, nobody is disturbed. The question
  * is that of a server with no options set, unless they are given: what the kernel would say depends
  * on them.
  */

@@ -1,7 +1,7 @@
 /* src/cli/elf.c: looking into a program's file before it runs.
  *
  * The loader ignores a preload it cannot use, silently, and the program would then use the real
- * network: nothing may slip there unnoticed (PROGRAMS.md, 45). So `berth run` looks first. What
+ * network: nothing may slip there unnoticed. So `berth run` looks first. What
  * runs may be the interpreter that a "#!" line names, and env(1) names yet another; both are
  * followed, a few times.
  *

@@ -82,7 +82,7 @@ void explain_lines(FILE *out, const struct port_explanation *e, unsigned columns
 	}
 }
 
-/* Stable names of the rules, as RULES-OF-PORTS numbers them. */
+/* Stable names of the rules, as docs/linux-bind.md numbers them. */
 static const char *rule_name(enum port_rule rule)
 {
 	static const char *const names[] = {

@@ -1,7 +1,7 @@
 /* src/cli/open.c: the network and the host a command is about, and what its ports are called.
  *
  * Every command that opens a network sweeps it: what a killed program left behind is gone before
- * anybody is told about it (SETTLED 13). Where there is so much that a sweep is long, one is made now and then, and
+ * anybody is told about it. Where there is so much that a sweep is long, one is made now and then, and
  * a command sweeps only the hosts it speaks of; who asks about a port never waits for one. The default network and host need not exist: nobody has run
  * anything yet, and then every port is free, which is an answer and not a failure.
  */

@@ -1,4 +1,4 @@
-/* src/cli/proc.h: who holds a socket, read from /proc at the time of asking (SETTLED 6). */
+/* src/cli/proc.h: who holds a socket, read from /proc at the time of asking. */
 #ifndef BERTH_CLI_PROC_H
 #define BERTH_CLI_PROC_H
 

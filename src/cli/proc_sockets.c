@@ -1,4 +1,4 @@
-/* src/cli/proc_sockets.c: from a socket's inode to the processes that have it open now (SETTLED 6).
+/* src/cli/proc_sockets.c: from a socket's inode to the processes that have it open now.
  *
  * /proc/PID/fd of every process we may look into is read: the link of a descriptor says "socket:[INODE]". That
  * is 4 us for each descriptor of the machine.

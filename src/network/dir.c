@@ -1,4 +1,4 @@
-/* src/network/dir.c: where networks live, and whether we may trust the place (SETTLED 1).
+/* src/network/dir.c: where networks live, and whether we may trust the place.
  *
  * A directory is opened first and looked at through the descriptor, so what was checked is what is
  * used. It must be a directory and no symbolic link, ours, and closed to everybody else: every
@@ -146,7 +146,7 @@ int dir_open_checked(int at, const char *path, const char *shown, struct network
 	return fd;
 }
 
-/* Write down the candidate SETTLED 1 names. */
+/* Write down where it would be: $BERTH_DIR, the folder under /run/user, the temporary directory. */
 static int choose(char ret[NETWORK_PATH_MAX], struct network_error *reterr)
 {
 	const char *env = secure_getenv("BERTH_DIR");

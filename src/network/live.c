@@ -1,4 +1,4 @@
-/* src/network/live.c: does a socket still live? The kernel is asked (SETTLED 3).
+/* src/network/live.c: does a socket still live? The kernel is asked (decision 4).
  *
  * NETLINK_SOCK_DIAG finds an AF_UNIX socket by inode, and compares the cookie, which is never used twice:
  * an exact answer, in 6 us, also for sockets that are unbound, inherited or in flight in a message. A

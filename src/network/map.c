@@ -1,4 +1,4 @@
-/* src/network/map.c: the network's file: making it, opening it, mending and removing it (SETTLED 4).
+/* src/network/map.c: the network's file: making it, opening it, mending and removing it (decision 9).
  *
  * Whoever makes a network builds it whole in a directory beside and renames that into place; who comes
  * second finds a non-empty directory there and uses it.

@@ -1,4 +1,4 @@
-/* src/network/map_view.c: the network's file as this process maps it, and looking before touching (SETTLED 4).
+/* src/network/map_view.c: the network's file as this process maps it, and looking before touching (decision 9).
  *
  * The file may be cut short or overwritten by anybody of our uid. Each use begins with map_get(), which
  * has the kernel touch the mapping's end for us and compares what never changes with our own copy;

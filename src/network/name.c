@@ -3,7 +3,7 @@
  *     NUL 'b' tag[4] version proto families local[20] remote[20] lport rport client server slot
  *
  * The tag is a keyed hash of the network: a name of another network, or a stranger's, is not ours. The
- * table arbitrates four-tuples (SETTLED 3); the name only carries them.
+ * table arbitrates four-tuples (decision 3); the name only carries them.
  */
 #include <errno.h>
 

@@ -11,7 +11,7 @@
  * handlers and in vfork children, no descriptor kept open, errors returned and never printed. All
  * signals are blocked while a host's lock is held, and nothing blocks under it but page faults.
  *
- * The mapped file is the world, not ours (SETTLED 4): its octets are checked before use. A host whose
+ * The mapped file is the world, not ours (decision 9): its octets are checked before use. A host whose
  * table turns out damaged is mended by whoever notices (repair.c), and the call goes on.
  */
 #ifndef BERTH_NETWORK_NETWORK_H
@@ -59,7 +59,7 @@ struct network_host {
 };
 
 /* --- the directory (dir.c) --- */
-/* The berth directory (SETTLED 1): $BERTH_DIR, else /run/user/EUID/berth, else TMPDIR-or-/tmp/berth-EUID.
+/* The berth directory: $BERTH_DIR, else /run/user/EUID/berth, else TMPDIR-or-/tmp/berth-EUID.
  * make: create it 0700. Owner and mode are checked, symbolic links refused.
  * Return: 0; -EPERM, wrong owner; -EACCES, too open; -ENOTDIR; -ENOENT; others. reterr is always filled on failure. */
 MUST_CHECK int network_base_dir(bool make, char ret[NETWORK_PATH_MAX], struct network_error *reterr);
@@ -192,7 +192,7 @@ void network_path_unlink(const struct network *n, uint32_t host, struct port_ref
  * protocol and family are set; the scope of a link-local address is not in it. Return: 0; -ENOENT, not such a name. */
 MUST_CHECK int network_path_parse(const struct network *n, const char *path, size_t len_bytes, struct port_claim *ret);
 
-/* What a client's abstract name says, and so both ends know (MECHANISMS, 1). */
+/* What a client's abstract name says, and so both ends know (decision 3). */
 struct network_name {
 	struct port_tuple tuple; /* local = the client's side */
 	uint32_t client_host, server_host;
@@ -216,7 +216,7 @@ bool network_reset_seen(struct network *n, const struct network_name *flow, bool
 /* Did anybody in this network ever say so? Costs nothing. */
 bool network_resets(const struct network *n);
 
-/* --- explanations (ring.c): SETTLED 12 --- */
+/* --- explanations (ring.c) --- */
 struct network_event {
 	uint64_t at_us; /* monotonic */
 	int32_t pid;

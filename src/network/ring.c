@@ -1,4 +1,4 @@
-/* src/network/ring.c: refusals on their way from a program's shim to its `berth run` (SETTLED 12).
+/* src/network/ring.c: refusals on their way from a program's shim to its `berth run`.
  *
  * A ring of MAP_RUN_EVENTS records per run. A writer draws a number, marks the record as being written,
  * fills it, stamps it with its number plus one; it never waits, the oldest is overwritten. The reader

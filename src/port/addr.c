@@ -2,7 +2,7 @@
  *
  * Sixteen octets; an IPv4 address is held as ::ffff:a.b.c.d, so that one comparison and one hash
  * serve both. What a text calls "::ffff:10.0.0.1" and what it calls "10.0.0.1" are then the same
- * address, which is what Linux does with them too (RULES-OF-PORTS, R1): only the socket's family,
+ * address, which is what Linux does with them too (docs/linux-bind.md, R1): only the socket's family,
  * kept in the claim, tells them apart.
  *
  * Always true

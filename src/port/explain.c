@@ -6,7 +6,7 @@
  *
  * Advice is the dangerous part: a flag that does not help costs its reader an hour. So each line of
  * advice is added only where the rule makes it true against the claim in the way
- * (RULES-OF-PORTS, R1 to R7):
+ * (docs/linux-bind.md, R1 to R7):
  *   E1  SO_REUSEADDR is advised only if the holder has it and (TCP) does not listen;
  *   E2  SO_REUSEPORT is advised only if the holder has it and is the same user's (in TIME-WAIT,
  *       anybody's);
@@ -298,7 +298,7 @@ static void say_who(const struct port_refusal *r, const struct port_holder *h, s
 	}
 	if (!known && !r->by_valid)
 		return;
-	/* What was written down at bind; a pid may have gone to somebody else since (SETTLED 6). */
+	/* What was written down at bind; a pid may have gone to somebody else since. */
 	if (known && h->program[0])
 		say(program, sizeof(program), "%.31s", h->program);
 	else if (r->by_valid && r->by.owner.comm[0])

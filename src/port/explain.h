@@ -24,13 +24,13 @@ enum port_reason {
 	PORT_REASON_TABLE_FULL,
 	PORT_REASON_ALREADY_BOUND,
 	PORT_REASON_BAD_ARGUMENT,
-	PORT_REASON_NO_SUCH_HOST, /* connect to an address that is no host's (SETTLED 16) */
-	PORT_REASON_LOCK_STOPPED, /* the table's lock is held by a stopped process (SETTLED 5) */
+	PORT_REASON_NO_SUCH_HOST, /* connect to an address that is no host's */
+	PORT_REASON_LOCK_STOPPED, /* the table's lock is held by a stopped process */
 };
 #define PORT_NREASONS 16
 extern const char *const port_reason_name[PORT_NREASONS]; /* "IN_USE_LISTEN" */
 
-/* The holder, at the time of asking (SETTLED 6). Empty strings and 0: not known. */
+/* The holder, at the time of asking. Empty strings and 0: not known. */
 struct port_holder {
 	int32_t pid;
 	char program[32];

@@ -26,7 +26,7 @@ enum {
 	PORT_PRIVILEGED = 1 << 4,   /* want only: may bind below the first unprivileged port */
 	PORT_FREEBIND = 1 << 5,	    /* want only: IP_FREEBIND, IP_TRANSPARENT: address need not be local */
 	PORT_LISTEN_READY = 1 << 6, /* the listener's path exists; set by network/ */
-	PORT_PUMPED = 1 << 7,	    /* delivered by the supervisor (SETTLED 9) */
+	PORT_PUMPED = 1 << 7,	    /* delivered by the supervisor (docs/second-net.md) */
 	PORT_CHOSEN = 1 << 8,	    /* TCP: bind() or listen() chose the port; set by the table */
 	PORT_COLLAPSED = 1 << 9,    /* connected, and bound to the wildcard before (R2); set by the table */
 	PORT_RESETS = 1 << 10,	    /* a flow: its owner ends it with a reset (SO_LINGER 0); set by network/ */
@@ -44,8 +44,8 @@ enum claim_state {
 #define CLAIM_NSTATES 6
 extern const char *const claim_state_name[CLAIM_NSTATES];
 
-/* Who holds a claim, as written down when it was made. The pid is a hint (SETTLED 6); inode and
- * cookie are the socket's, and tell whether it still lives (SETTLED 3). */
+/* Who holds a claim, as written down when it was made. The pid is a hint; inode and
+ * cookie are the socket's, and tell whether it still lives (decision 4). */
 struct port_owner {
 	uint64_t inode, cookie; /* 0: not a kernel socket (the stack, a test) */
 	uint32_t netns;		/* inode number of the network namespace the socket is in; 0 unknown */
@@ -78,7 +78,7 @@ struct port_ref {
 };
 #define PORT_REF_NONE ((struct port_ref){0, 0})
 
-/* Which rule decided. Numbers are RULES-OF-PORTS' and stable. */
+/* Which rule decided. Numbers are those of docs/linux-bind.md, and stable. */
 enum port_rule {
 	PORT_RULE_NONE,
 	PORT_RULE_ARGUMENT,    /* C3, 4 and 7: the call makes no sense */

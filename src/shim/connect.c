@@ -1,7 +1,7 @@
 /* src/shim/connect.c: connect, as TCP on a loopback does it.
  *
  *   1. what the call says: lengths, families, states (EISCONN, EALREADY's kin), in the kernel's order
- *   2. the destination is a host's address, or ENETUNREACH and an explanation (SETTLED 16)
+ *   2. the destination is a host's address, or ENETUNREACH and an explanation
  *   3. somebody listens there, or ECONNREFUSED; nothing was claimed yet
  *   4. a claim for the flow, in our host's table, which chooses the port and arbitrates the four-tuple
  *   5. the socket is bound to the flow's name, which tells both ends the four-tuple

@@ -253,7 +253,6 @@ MUST_CHECK int sock_ask_open(const struct tag *t);
 int sock_ask_set(const struct tag *t, int level, int name, const void *val, socklen_t len);
 /* As `ours` would answer: key's value, if it has one, is set first; 0: nothing is. */
 int sock_ask_get(int ours, const struct tag *t, int key, int level, int name, void *val, socklen_t *len);
-/* recvmmsg() and sendmmsg() on what is no UDP socket of ours (data.c). */
 /* The host's network interfaces (iface.c): 1 is lo, 2 is berth0. Return: NULL; 0: no such. */
 const char *iface_name(unsigned index);
 unsigned iface_number(const char *name);
