@@ -117,6 +117,7 @@ struct if_nameindex;
 	X(int, __poll_chk, (struct pollfd *, unsigned long, int, size_t))                                         \
 	X(int, ppoll, (struct pollfd *, unsigned long, const struct timespec *, const void *))                    \
 	X(int, __ppoll_chk, (struct pollfd *, unsigned long, const struct timespec *, const void *, size_t))      \
+	X(int, epoll_pwait2, (int, struct epoll_event *, int, const struct timespec *, const void *))             \
 	X(int, select, (int, void *, void *, void *, struct timeval *))                                           \
 	X(int, pselect, (int, void *, void *, void *, const struct timespec *, const void *))                     \
 	X(int, execve, (const char *, char *const *, char *const *))                                              \

@@ -145,6 +145,13 @@ EXPORT(int, __ppoll_chk,
 	return shim_next()->__ppoll_chk(fds, n, timeout, mask, fds_octets);
 }
 
+EXPORT(int, epoll_pwait2,
+       (int fd, struct epoll_event *events, int max, const struct timespec *timeout, const sigset_t *mask))
+{
+	deaf_tell_all();
+	return shim_next()->epoll_pwait2(fd, events, max, timeout, mask);
+}
+
 EXPORT(int, select, (int n, fd_set *in, fd_set *out, fd_set *odd, struct timeval *timeout))
 {
 	deaf_tell_all();

@@ -104,9 +104,14 @@ void deaf_polled(void)
 	shutdown(s, SHUT_RD);
 	say_count("everything", recv(s, buf, sizeof(buf), MSG_WAITALL));
 	say_count("a look", recv(s, buf, sizeof(buf), MSG_PEEK | MSG_TRUNC));
+	ev.events = EPOLLIN;
+	e = epoll_create1(0);
+	epoll_ctl(e, EPOLL_CTL_ADD, s, &ev);
 	say_count("several buffers, deaf", readv(s, &(struct iovec){buf, 1}, 1));
 	say_count("a message, deaf",
 		  recvmsg(s, &(struct msghdr){.msg_iov = &(struct iovec){buf, 1}, .msg_iovlen = 1}, 0));
+	say_count("epoll_pwait2", epoll_pwait2(e, &ev, 1, &second, NULL));
+	close(e);
 	say("both", shutdown(s, SHUT_WR));
 	p.fd = s;
 	say_count("then poll", poll(&p, 1, 1000));
