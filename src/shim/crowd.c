@@ -8,8 +8,8 @@
  *
  *     window      some milliseconds; at its end the kernel is asked, three system calls of 5 us together
  *     crowded     it waited more than a quarter of what it ran, and more than a 32nd of the window:
- *                 only short looks for 4 ms, then a window with long ones again; each crowded window after that
- *                 doubles the pause, up to a second. So a crowd that lasts pays for one window in a hundred
+ *                 only short looks for 4 ms, then a window with long ones again; the pause after each
+ *                 crowded window in a row is four times as long, up to a second. So a crowd that lasts pays for one window in a hundred
  *     not         long looks go on, and the pause begins at 4 ms again
  *
  * A look of CROWD_LOOK_NS is always allowed: to sleep and be woken takes as much of the processor, so that nobody loses.
@@ -93,7 +93,7 @@ void crowd_judge(struct crowd *c, uint64_t now_ns, uint64_t ran_ns, uint64_t wai
 		c->shut_ns = 0;
 		return;
 	}
-	c->shut_ns = c->shut_ns ? c->shut_ns * 2 : CROWD_SHUT_MIN_NS;
+	c->shut_ns = c->shut_ns ? c->shut_ns * 4 : CROWD_SHUT_MIN_NS;
 	if (c->shut_ns > CROWD_SHUT_MAX_NS)
 		c->shut_ns = CROWD_SHUT_MAX_NS;
 	c->until_ns = now_ns + c->shut_ns;

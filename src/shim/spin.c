@@ -2,11 +2,14 @@
  *
  * A request and its answer between two programs on one machine take a few microseconds; putting a
  * processor to sleep and waking it takes ten times that, and on a virtual machine more. So a blocking
- * receive on a stream of ours asks again without waiting, for some microseconds, and only then sleeps.
+ * receive on a stream of ours asks again without waiting, for SPIN_LOOK_NS, and only then sleeps.
  * Where that does not pay it must cost nothing:
  *
- *     it helped      the next one may look for longer, up to SPIN_MAX_NS
+ *     it helped      the next one looks, too
  *     it did not     the next 2, 4, 8 ... 1024 receives of this process sleep at once
+ *
+ * A look is longer than waking an idle processor takes (40 us on a virtual machine). Else two that answer each other and
+ * have both begun to sleep would go on so: each one's looks would end before the other is awake.
  *
  * A peer that shares our processor cannot answer while we look; one that thinks for long will not. Both
  * are a failure each time, so they cost one look in a thousand receives. When the kernel takes the
@@ -23,7 +26,6 @@
 #include "shim/crowd.h"
 #include "shim/spin.h"
 
-#define SPIN_MAX_NS 50000u
 #define SKIP_MAX 1024u
 #define PREEMPTED_NS 15000u /* between two looks that take half a microsecond */
 
@@ -60,15 +62,11 @@ static void failed(struct spinner *s)
 	b = b * 2 < SKIP_MAX ? b * 2 : SKIP_MAX;
 	atomic_store_explicit(&s->backoff, b, memory_order_relaxed);
 	atomic_store_explicit(&s->skip, b, memory_order_relaxed);
-	atomic_store_explicit(&s->look_ns, SPIN_START_NS, memory_order_relaxed);
 }
 
-static void helped(struct spinner *s, uint32_t limit)
+static void helped(struct spinner *s)
 {
 	atomic_store_explicit(&s->backoff, 1, memory_order_relaxed);
-	if (limit < SPIN_MAX_NS)
-		atomic_store_explicit(&s->look_ns, limit * 2 < SPIN_MAX_NS ? limit * 2 : SPIN_MAX_NS,
-				      memory_order_relaxed);
 }
 
 bool spin_skips(struct spinner *s)
@@ -84,13 +82,14 @@ uint32_t spin_limit_ns(struct spinner *s)
 {
 	if (spin_skips(s))
 		return 0;
-	return crowd_limit(atomic_load_explicit(&s->look_ns, memory_order_relaxed));
+	return crowd_limit(SPIN_LOOK_NS);
 }
 
 void spin_learn(struct spinner *s, bool found, uint32_t limit_ns)
 {
+	(void)limit_ns; /* the length is the same again */
 	if (found)
-		helped(s, limit_ns);
+		helped(s);
 	else
 		failed(s);
 }
@@ -126,25 +125,25 @@ int spin_interrupted(uint64_t before)
 
 long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const void *what), const void *what)
 {
-	uint32_t limit = atomic_load_explicit(&s->look_ns, memory_order_relaxed), allowed;
+	uint32_t limit;
 	uint64_t all = UINT64_MAX, before = 0, start, last;
 	long n;
 	int r = 0;
 
 	/* A handler that ran while we look would not end the sleep that follows, as it would have done. */
 	sys_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&all, (long)&before, sizeof(all), 0);
-	allowed = crowd_limit(limit);
+	limit = crowd_limit(SPIN_LOOK_NS);
 	start = last = crowd_clock_ns();
 	for (;;) {
 		uint64_t now;
 
 		n = ask(what);
 		if (n != nothing) {
-			helped(s, limit);
+			helped(s);
 			break;
 		}
 		now = crowd_clock_ns();
-		if (now - start > allowed || now - last > PREEMPTED_NS) {
+		if (now - start > limit || now - last > PREEMPTED_NS) {
 			failed(s);
 			r = spin_interrupted(before);
 			break;

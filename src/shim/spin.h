@@ -7,14 +7,14 @@
 #include "shim/shim.h"
 
 #define SPIN_FDS_MAX 4096
-#define SPIN_START_NS 20000u
+#define SPIN_LOOK_NS 50000u
 /* What the process has learned about one kind of waiting. */
 struct spinner {
-	_Atomic uint32_t look_ns, skip, backoff;
+	_Atomic uint32_t skip, backoff;
 };
-#define SPINNER_INIT                \
-	{                           \
-		SPIN_START_NS, 0, 1 \
+#define SPINNER_INIT \
+	{            \
+		0, 1 \
 	}
 /* Is this one of those that sleep at once, because looking did not help lately? */
 bool spin_skips(struct spinner *s);

@@ -47,19 +47,19 @@ static const struct judge_case cases[] = {
 	 {{1, 0, 0, 0},
 	  {9, 1, 7, 13},
 	  {13, 1, 7, 0},
-	  {21, 2, 14, 29},
-	  {29, 2, 14, 0},
-	  {37, 3, 21, 53},
-	  {53, 3, 21, 0},
-	  {61, 4, 28, 93}}},
+	  {21, 2, 14, 37},
+	  {37, 2, 14, 0},
+	  {45, 3, 21, 109},
+	  {109, 3, 21, 0},
+	  {117, 4, 28, 373}}},
 	{"one good window and the pause is short again",
 	 {{1, 0, 0, 0},
 	  {9, 1, 7, 13},
 	  {13, 1, 7, 0},
-	  {21, 2, 14, 29},
-	  {29, 2, 14, 0},
-	  {37, 10, 14, 0},
-	  {45, 11, 21, 49}}},
+	  {21, 2, 14, 37},
+	  {37, 2, 14, 0},
+	  {45, 10, 14, 0},
+	  {53, 11, 21, 57}}},
 	{"what was long ago does not count", {{1, 0, 0, 0}, {101, 1, 99, 0}, {109, 9, 99, 0}}},
 	{"counters that went back are another thread's",
 	 {{1, 50, 50, 0}, {9, 51, 2, 0}, {17, 1, 9, 0}, {25, 2, 15, 29}}},
@@ -99,7 +99,7 @@ static void longest_pause(void **state)
 		waited += 8 * MS;
 		crowd_judge(&c, now, MS, waited);
 		assert_true(c.until_ns > now && c.until_ns - now <= CROWD_SHUT_MAX_NS);
-		assert_int_equal(c.until_ns - now, i < 8 ? CROWD_SHUT_MIN_NS << i : CROWD_SHUT_MAX_NS);
+		assert_int_equal(c.until_ns - now, i < 4 ? CROWD_SHUT_MIN_NS << 2 * i : CROWD_SHUT_MAX_NS);
 		now = c.until_ns;
 	}
 }

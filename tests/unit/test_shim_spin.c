@@ -141,7 +141,7 @@ static void short_in_a_crowd(void **state)
 
 	(void)state;
 	assert_true(look_long(CROWD_LOOK_NS, &longest));
-	assert_true(longest <= SPIN_START_NS); /* the first looks of a spinner */
+	assert_true(longest <= SPIN_LOOK_NS);
 	sched_getaffinity(0, sizeof(was), &was);
 	CPU_ZERO(&one);
 	for (size_t i = 0; !CPU_COUNT(&one); i++)
@@ -153,10 +153,10 @@ static void short_in_a_crowd(void **state)
 		struct spinner s = SPINNER_INIT;
 		struct asked a = {0};
 		uint64_t at = crowd_clock_ns();
-		bool crowded = crowd_limit(SPIN_START_NS) == CROWD_LOOK_NS;
+		bool crowded = crowd_limit(SPIN_LOOK_NS) == CROWD_LOOK_NS;
 
 		spin_look(&s, NOTHING, true, question, &a);
-		if (!crowded || crowd_limit(SPIN_START_NS) != CROWD_LOOK_NS || crowd_clock_ns() - at >= CROWD_WINDOW_NS)
+		if (!crowded || crowd_limit(SPIN_LOOK_NS) != CROWD_LOOK_NS || crowd_clock_ns() - at >= CROWD_WINDOW_NS)
 			continue; /* the pause was over meanwhile, or may have been */
 		assert_true(lasted(&a) <= CROWD_LOOK_NS);
 		n_short++;
