@@ -186,11 +186,17 @@ static bool steal(struct map_lock *l, uint64_t w, uint64_t since_ns, uint64_t mi
 }
 
 /* Nothing we ever write: octets somebody scribbled. */
-static bool is_garbage(uint64_t word, uint64_t since_ns)
+static bool is_garbled(uint64_t word)
 {
 	uint32_t tid = (uint32_t)OWNER(word), ns = (uint32_t)(word >> 32);
 
-	return tid == 0 || tid > TID_MAX || (ns < NS_INODE_MIN && ns != NS_UNKNOWN) || since_ns > boot_ns();
+	return tid == 0 || tid > TID_MAX || (ns < NS_INODE_MIN && ns != NS_UNKNOWN);
+}
+
+/* A time to come is garbage, too, or an owner's in another time namespace: not to be judged before he had time to end. */
+static bool is_garbage(uint64_t word, uint64_t since_ns)
+{
+	return is_garbled(word) || since_ns > boot_ns();
 }
 
 static bool owner_is_gone(uint64_t word, uint64_t since_ns, uint32_t my_ns, bool waited_long)
@@ -227,7 +233,7 @@ int map_lock_take(struct map_lock *l, uint64_t me, int32_t *reterr_pid)
 #endif
 			continue;
 		}
-		if (OWNER(w) == me || OWNER(w) == 0) {
+		if (OWNER(w) == me || is_garbled(w)) {
 			/* Ours while our signals are blocked, or nobody's: octets somebody scribbled. */
 			if (steal(l, w, atomic_load(&l->since_ns), mine)) {
 				suspect = true;
