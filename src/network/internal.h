@@ -141,8 +141,8 @@ static inline size_t map_len(const struct network *n)
 uint64_t map_view_len(uint64_t end);
 uint8_t *map_view(int fd, uint64_t size, uint64_t used, uint64_t *ret_len);
 void map_publish(struct network *n, uint8_t *map, uint64_t len_bytes);
-/* Of the file that was mapped: for network_ask(). */
-void map_prepare_asking(struct network *n, int fd);
+/* Before the file is mapped: what n->asked is to be once the view of it is published; until then nobody asks. */
+uint32_t *map_prepare_asking(struct network *n, int fd);
 /* The mapping if its end can be touched, else mended first. NULL: it cannot be. */
 uint8_t *map_get(struct network *n, size_t *ret_len_bytes);
 struct map_header *map_header(struct network *n);

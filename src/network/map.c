@@ -112,6 +112,7 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 			return error_because(reterr, w < 0 ? (int)w : -EIO, n->dir, "/table cannot be written");
 	}
 	if (!same_file(n, fd)) {
+		uint32_t *asked = map_prepare_asking(n, fd);
 		uint64_t len;
 		uint8_t *map;
 
@@ -120,8 +121,8 @@ static int mend_file(struct network *n, int dir, int fd, struct hosts_file *f, s
 		if (!map)
 			return error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
 		map_publish(n, map, len);
+		atomic_store(&n->asked, asked);
 	}
-	map_prepare_asking(n, fd);
 	atomic_store(&n->real_bytes, 0);
 	take_fixed(n, &f->fixed);
 	hd = (void *)map_base(n);
@@ -214,6 +215,7 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 	struct map_fixed fixed;
 	struct stat st;
 	uint64_t len, used;
+	uint32_t *asked;
 	uint8_t *map;
 	int r, fd;
 
@@ -262,6 +264,7 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 		goto mend;
 	if (used < MAP_LEN_FIRST || used > (uint64_t)st.st_size || used % PAGE_BYTES)
 		used = MAP_LEN_FIRST;
+	asked = map_prepare_asking(n, fd);
 	map = map_view(fd, (uint64_t)st.st_size, used, &len);
 	if (!map) {
 		r = error_because(reterr, -ENOMEM, n->dir, "/table cannot be mapped");
@@ -269,7 +272,7 @@ static int open_map(struct network *n, int dir, struct network_error *reterr)
 	}
 	take_fixed(n, &fixed);
 	map_publish(n, map, len);
-	map_prepare_asking(n, fd);
+	atomic_store(&n->asked, asked);
 out:
 	raw_close(fd);
 	return r;

@@ -21,29 +21,35 @@ static uint64_t view_of(const uint8_t *map, uint64_t len_bytes)
 
 /* Have the kernel look whether the file is whole, in a system call that reads a number from memory anyway and writes
  * the same number back: the length it is given is in a private copy of the last of the pages that hold the hosts'
- * records, and a private copy goes when its page of the file does. The page stays where it is: a thread
- * may be asking just now. */
-void map_prepare_asking(struct network *n, int fd)
+ * records, and a private copy goes when its page of the file does. The page stays where it is: a thread may be asking
+ * just now. It is mapped with all before it, and before the file is: a kernel that cuts a file goes through its mappings by
+ * where they begin, then by age, so that this one goes first and not some ten microseconds after what is to be touched. */
+uint32_t *map_prepare_asking(struct network *n, int fd)
 {
-	uint32_t *was = atomic_load(&n->asked), *at = was ? was - (PAGE_BYTES / sizeof(*at) - 1) : NULL;
-	long r = raw_call(SYS_mmap, (long)at, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | (was ? MAP_FIXED : 0),
-			  fd, (long)(MAP_REGIONS_OFF - PAGE_BYTES));
+	uint32_t *was = atomic_exchange(&n->asked, NULL);
+	uint8_t *at = was ? (uint8_t *)(was + 1) - MAP_RUNS_OFF : NULL;
+	long r = raw_call(SYS_mmap, (long)at, (long)MAP_RUNS_OFF, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_NORESERVE | (was ? MAP_FIXED : 0), fd, 0);
 
-	if (r < 0 && r > -4096)
-		return;
-	at = (uint32_t *)r + (PAGE_BYTES / sizeof(*at) - 1);
-	*at = sizeof(uint64_t);
-	atomic_store(&n->asked, at);
+	return r < 0 && r > -4096 ? was : (uint32_t *)(r + (long)MAP_RUNS_OFF) - 1;
 }
 
 bool network_ask(const struct network *n, int fd, uint64_t *ret_cookie)
 {
 	uint32_t *len = atomic_load_explicit(&n->asked, memory_order_relaxed), own = sizeof(*ret_cookie);
+	long r = -EFAULT;
 
-	if (len && raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)len) == 0)
+	if (len)
+		r = raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)len);
+	if (r == 0)
 		return true;
 	if (raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_COOKIE, (long)ret_cookie, (long)&own) < 0)
 		*ret_cookie = 0;
+	else if (r ==
+		 -EINVAL) { /* the page is there (again), without a number of ours: any that is large enough will do */
+		own = sizeof(*len);
+		(void)raw_pass(SYS_getsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)len, (long)&own);
+	}
 	return false;
 }
 
@@ -152,11 +158,11 @@ int map_extend(struct network *n, uint64_t end)
 /* Map the open file: as much as a view should have, else what is used. NULL: not even that. */
 uint8_t *map_view(int fd, uint64_t size, uint64_t used, uint64_t *ret_len)
 {
-	uint64_t len = size < MAP_VIEW_FIRST ? size : map_view_len(used);
+	uint64_t len = size < MAP_VIEW_FIRST ? size - size % PAGE_BYTES : map_view_len(used);
 	uint8_t *map;
 
 	if (len > size)
-		len = size;
+		len = size - size % PAGE_BYTES; /* somebody is cutting it just now, or nobody may make it longer */
 	map = raw_mmap(len, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 	if (!map) {
 		len = used;

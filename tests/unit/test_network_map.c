@@ -158,6 +158,57 @@ static void a_short_file_forgets_no_listener(void **state)
 	}
 }
 
+/* The question that looks as well (network_ask()) says no while the file is cut, and yes again once anybody mended it. */
+static void asking_tells_a_cut_file(void **state)
+{
+	int fd = fixture_socket(), st;
+	struct network_host h;
+	uint64_t cookie, same;
+
+	(void)state;
+	open_default();
+	fixture_host("web");
+	(void)network_ask(&net, fd, &cookie); /* the first may say no */
+	assert_true(cookie != 0 && network_ask(&net, fd, &same) && same == cookie);
+	for (int i = 0; i < 3; i++) {
+		static const off_t lens[] = {0, 4096, 524288};
+
+		assert_int_equal(truncate(table_path, lens[i]), 0);
+		assert_false(network_ask(&net, fd, &same) || network_ask(&net, fd, &same));
+		assert_int_equal(same, cookie);
+		if (fork() == 0)
+			_exit(network_host_by_name(&net, "web", &h) != 0);
+		assert_true(wait(&st) > 0 && st == 0);
+		(void)network_ask(&net, fd, &same);
+		assert_true(network_ask(&net, fd, &same) && same == cookie);
+		assert_int_equal(network_host_by_name(&net, "web", &h), 0);
+		assert_true(network_ask(&net, fd, &same) && same == cookie);
+	}
+	assert_false(network_ask(&net, -1, &same) || same);
+	close(fd);
+}
+
+/* A file that ends in the middle of a page, and may not be made longer. */
+static void a_file_that_ends_in_a_page(void **state)
+{
+	int st;
+
+	(void)state;
+	open_default();
+	fixture_host("web");
+	assert_int_equal(truncate(table_path, (off_t)MAP_LEN_FIRST + 5000), 0);
+	if (fork() == 0) {
+		struct rlimit most = {MAP_LEN_FIRST + 8192, MAP_LEN_FIRST + 8192};
+		struct network_host h;
+
+		setrlimit(RLIMIT_FSIZE, &most);
+		st = network_open(&net, "default", &(struct network_options){0}, NULL);
+		_exit(st < 0 ? -st : network_host_by_name(&net, "web", &h) != 0);
+	}
+	assert_true(wait(&st) > 0);
+	assert_int_equal(st, 0);
+}
+
 static void a_missing_table_is_made_anew(void **state)
 {
 	struct network_host h;
@@ -403,6 +454,8 @@ int main(void)
 		TEST(garbage_in_the_header_is_mended),
 		TEST(a_short_file_is_made_whole),
 		TEST(a_short_file_forgets_no_listener),
+		TEST(asking_tells_a_cut_file),
+		TEST(a_file_that_ends_in_a_page),
 		TEST(a_missing_table_is_made_anew),
 		TEST(a_damaged_hosts_file_cannot_be_mended),
 		TEST(a_table_grows_under_one_who_may_not_enter_the_folder),
