@@ -723,6 +723,70 @@ static void signals_while_looking(void)
 	close(fd);
 }
 
+/* Three times to an address; it must come out at `there`, and nowhere before. */
+static bool thrice_to(int from, const void *name, socklen_t len, int there)
+{
+	bool ok = true;
+
+	for (int i = 0; i < 3; i++)
+		ok = ok && sendto(from, &(char){(char)('a' + i)}, 1, 0, name, len) == 1 && get(there, 200) == 1 &&
+		     buf[0] == 'a' + i;
+	return ok;
+}
+
+/* The same with two families, names of several lengths, and ends that nobody saw. */
+static void the_same_way_by_other_names(void)
+{
+	int any = udp(AF_INET6), s6 = udp(AF_INET6), s4 = udp(AF_INET), exact, dev, st;
+	struct sockaddr unspec = {.sa_family = AF_UNSPEC};
+	union addr four, six, mapped, all = {0};
+	socklen_t len4 = addr(&four, "127.0.0.1", 7820), len6 = addr(&six, "::1", 7820);
+	pid_t pid;
+
+	addr(&mapped, "::ffff:127.0.0.1", 7820);
+	addr(&all, "::", 7820);
+	setsockopt(any, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	WANT(bind(any, &all.sa, len6) == 0);
+	for (int i = 0; i < 2; i++) {
+		WANT(thrice_to(s6, &mapped, len6, any) && thrice_to(s6, &six, len6, any));
+		WANT(thrice_to(s6, &six, 24, any) && thrice_to(s4, &four, len4, any) && thrice_to(s4, &four, 28, any));
+		WANT(sendto(s4, "x", 1, 0, &four.sa, 8) < 0 && errno == EINVAL);
+		WANT(sendto(s6, "x", 1, 0, &mapped.sa, 16) < 0 && errno == EINVAL);
+		WANT(sendto(s4, "x", 1, MSG_OOB, &four.sa, len4) < 0 && errno == EOPNOTSUPP);
+		WANT(sendto(s4, "x", 1, MSG_CONFIRM, &four.sa, len4) == 1 && get(any, 200) == 1);
+		WANT(sendto(s4, NULL, 0, 0, &four.sa, len4) == 0 && get(any, 200) == 0);
+	}
+	exact = udp(AF_INET);
+	setsockopt(exact, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	WANT(bind(exact, &four.sa, len4) == 0);
+	WANT(thrice_to(s6, &mapped, len6, exact) && thrice_to(s4, &four, len4, exact));
+	WANT(thrice_to(s6, &six, len6, any));
+	pid = fork();
+	if (pid == 0)
+		_exit(close(exact) != 0);
+	WANT(waitpid(pid, &st, 0) == pid && st == 0 && thrice_to(s4, &four, len4, exact));
+	WANT(dup2(0, exact) == exact && thrice_to(s4, &four, len4, any));
+	close(exact);
+	dev = udp(AF_INET);
+	setsockopt(dev, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+	WANT(setsockopt(dev, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3) == 0 && bind(dev, &four.sa, len4) == 0);
+	WANT(thrice_to(s4, &four, len4, dev));
+	close(dev);
+	WANT(thrice_to(s4, &four, len4, any));
+	WANT(connect(s6, &six.sa, len6) == 0 && thrice_to(s6, &unspec, sizeof(unspec), any));
+	WANT(connect(s6, &unspec, sizeof(unspec)) == 0);
+	WANT(sendto(s6, "x", 1, 0, &unspec, sizeof(unspec)) < 0 && errno == EDESTADDRREQ);
+	WANT(connect(s4, &four.sa, len4) == 0 && thrice(s4, any));
+	pid = fork();
+	if (pid == 0)
+		_exit(shutdown(s4, SHUT_WR) != 0);
+	WANT(waitpid(pid, &st, 0) == pid && st == 0);
+	WANT(send(s4, "x", 1, 0) < 0 && errno == EPIPE);
+	close(any);
+	close(s4);
+	close(s6);
+}
+
 /* Names of mailboxes, one after the other; with `known`, those that are not in it. */
 static void mailboxes(const char *known, char *ret, size_t size)
 {
@@ -804,6 +868,7 @@ static const struct check checks[] = {
 	{"numbers of descriptors used again, large, and none left", numbers_of_descriptors},
 	{"children close their copies", children_close_their_copies},
 	{"the same way again, until something changes", the_same_way_again},
+	{"the same way by other names", the_same_way_by_other_names},
 	{"signals while a receive looks", signals_while_looking},
 	{"the table is cut short between two messages of one call", cut_between_messages},
 };
