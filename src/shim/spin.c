@@ -85,9 +85,8 @@ uint32_t spin_limit_ns(struct spinner *s)
 	return crowd_limit(SPIN_LOOK_NS);
 }
 
-void spin_learn(struct spinner *s, bool found, uint32_t limit_ns)
+void spin_learn(struct spinner *s, bool found)
 {
-	(void)limit_ns; /* the length is the same again */
 	if (found)
 		helped(s);
 	else

@@ -20,7 +20,7 @@ struct spinner {
 bool spin_skips(struct spinner *s);
 /* The same for who looks without spin_look(): for how long, 0: not at all; and whether it helped. */
 uint32_t spin_limit_ns(struct spinner *s);
-void spin_learn(struct spinner *s, bool found, uint32_t limit_ns);
+void spin_learn(struct spinner *s, bool found);
 /* Which signals came while all were blocked, that the program has a handler for: 1, and it wants the call to go on
  * (SA_RESTART); -EINTR, it does not; 0, none. */
 int spin_interrupted(uint64_t before);

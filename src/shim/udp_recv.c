@@ -199,7 +199,7 @@ static ssize_t look(const struct udp *u, enum mailbox_how how, bool or_sleep, st
 		return -EAGAIN;
 	n = mailbox_take(&u->s->net, u->key, u->fd, how, &look, l, iov, n_iov);
 	if (look.looked)
-		spin_learn(&looks, look.found, look.limit_ns);
+		spin_learn(&looks, look.found);
 	if (n == -ERESTART) { /* a handler ran; with a time limit recv(2) ends, whatever SA_RESTART says */
 		struct timeval tv = {0};
 		socklen_t len = sizeof(tv);
