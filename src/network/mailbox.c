@@ -11,7 +11,9 @@
  * processor, and wants the lock. So a receiver that was not woken, but looked by itself, may find
  * the mailbox empty again before the octet came. It waits for it (settle()), as the socket would look readable
  * else; `ringing` says that one is on its way. A ringer that was killed there is found out by time; one that was only
- * stopped, and comes late, finds that he was given up, and has his octet counted again.
+ * stopped, and comes late, finds that he was given up, and has his octet counted again. Whoever does not know whether
+ * an octet is there, or still comes, counts it in both numbers (doubt()): then nobody relies on it, and time
+ * tells. Who relied on an octet that is not there would leave his datagram to one who sleeps.
  *
  * Who waits in a receive looks for a while and then sleeps, both on a word of the mailbox. A datagram that comes
  * while somebody looks, or wakes a sleeper, is his, and is not rung: nobody else needs to know. What he leaves in
@@ -34,7 +36,9 @@
  *   M1  cap is a power of two, at < cap, used <= cap, n == 0 exactly if used == 0;
  *   M2  the octets of at .. at + used are n slips with their datagrams, one after the other;
  *   M3  bells octets are in the doorbell, or on their way from one of `ringing`; at least one exactly
- *       if n > 0, but for a datagram that one who looks, or a sleeper just waking, is going to take.
+ *       if n > 0, but for a datagram that one who looks, or a sleeper just waking, is going to take;
+ *   M4  whoever was killed, stopped or given up: bells - ringing octets, or more, are in the doorbell (but for
+ *       a receiver who rings for what an error left behind: it is his own doorbell).
  */
 #include <linux/futex.h>
 #include <string.h>
@@ -49,6 +53,7 @@
 #define SETTLE_SPINS 100
 #define WATCH_PREEMPTED_NS 15000
 #define BELLS_QUEUE 16
+#define BUSY_US 20000	   /* nobody rings so long: one of them was killed */
 #define WATCH_MAX_US 1000  /* nobody looks for longer: a scribble, or another time namespace */
 #define TRUESIZE_HEAD 256  /* struct sk_buff */
 #define TRUESIZE_SMALL 576 /* the least room for octets */
@@ -210,26 +215,52 @@ static void attach(struct box_pin *p, const struct network *n, struct ring *ret)
 	write_back(ret);
 }
 
+static uint32_t ringers(struct box *b)
+{
+	return RINGERS(atomic_load(&b->ringing));
+}
+
+/* Those who ring were killed, or do not run: who comes late has his octet counted again. Under the lock. */
+static void give_up(struct box *b)
+{
+	atomic_store(&b->ringing, (GIVEN_UP(atomic_load(&b->ringing)) + 1) << 16);
+	b->bells = 0;
+	b->busy_us = 0;
+}
+
+/* An octet is there, or was taken, or never comes: nobody can tell. Under the lock. */
+static void doubt(struct box *b)
+{
+	b->bells += b->bells < BELLS_MAX;
+	atomic_fetch_add(&b->ringing, 1);
+}
+
+/* Of a mailbox that is pinned. Return: 0, locked; negative errno. */
+static int lock_bells(struct box_pin *p)
+{
+	struct box *b = p->b;
+	int r = map_lock_take(&b->lock, p->me, NULL);
+
+	if (r != 1)
+		return r;
+	/* The last owner died in the middle. */
+	if (atomic_load(&b->seq) & 1)
+		atomic_fetch_add(&b->seq, 1);
+	doubt(b);
+	atomic_fetch_add(&b->ringing, b->bells); /* and he may have taken the others */
+	return 0;
+}
+
 /* Of a mailbox that is pinned. Return: 0, locked and attached; negative errno, unpinned. */
 static int box_lock(const struct network *n, struct box_pin *p, struct ring *g)
 {
-	int r = map_lock_take(&p->b->lock, p->me, NULL);
+	int r = lock_bells(p);
 
-	if (r < 0) {
+	if (r < 0)
 		box_unpin(p);
-		return r;
-	}
-	attach(p, n, g);
-	if (r == 1) { /* the last owner died in the middle */
-		struct box *b = p->b;
-
-		if (atomic_load(&b->seq) & 1)
-			atomic_fetch_add(&b->seq, 1);
-		b->rang_us = 0; /* perhaps it was not rung */
-		if (b->bells < BELLS_MAX)
-			b->bells++; /* or rung and not counted */
-	}
-	return 0;
+	else
+		attach(p, n, g);
+	return r;
 }
 
 int box_open(struct network *n, uint64_t key, struct box_pin *p, struct ring *g)
@@ -340,45 +371,48 @@ int box_wake(struct box *b, int most)
 }
 
 /* A datagram was put in: is the doorbell to be rung? 1 yes, 0 no, -ECONNREFUSED nobody lives there. */
-static int announce(const struct network *n, uint64_t key, struct box *b, bool was_empty)
+static int announce(const struct network *n, uint64_t key, struct box_pin *p, bool was_empty)
 {
+	struct box *b = p->b;
 	uint64_t now = network_now_us();
+	uint32_t coming = ringers(b);
 
+	if (coming == 0)
+		b->busy_us = 0;
 	if (b->bells != 0) {
-		bool sure = b->bells > atomic_load(&b->ringing); /* who is on its way may be killed there */
+		bool sure = b->bells > coming; /* who is on its way may be killed there */
 
 		if (!was_empty && looks_dead(n, key, b, now))
 			return -ECONNREFUSED;
-		if (b->bells >= BELLS_MAX || (sure && now - b->rang_us < RERING_US))
+		if (sure && now - b->rang_us < RERING_US)
 			return 0;
 	}
-	b->bells++;
 	b->sign_us = b->rang_us = now;
-	atomic_fetch_add(&b->ringing, 1);
+	p->turn = GIVEN_UP(atomic_fetch_add(&b->ringing, 1)); /* first: between the two we may be killed */
+	b->bells += b->bells < BELLS_MAX;
 	return 1;
 }
 
-/* Return: false, we were given up meanwhile (settle()). */
-static bool rang(struct box *b)
+/* Return: false, we were given up meanwhile. */
+static bool rang(struct box_pin *p)
 {
-	uint32_t v = atomic_load(&b->ringing);
+	uint32_t v = atomic_load(&p->b->ringing);
 
-	while (v != 0 && !atomic_compare_exchange_weak(&b->ringing, &v, v - 1))
-		continue;
-	return v != 0;
+	while (RINGERS(v) != 0 && GIVEN_UP(v) == p->turn)
+		if (atomic_compare_exchange_weak(&p->b->ringing, &v, v - 1))
+			return true;
+	return false;
 }
 
 int box_ring(struct network *n, uint64_t key, struct box_pin *p, int from)
 {
 	int r = ring(n, key, from);
 
-	if (r != 1 && map_lock_take(&p->b->lock, p->me, NULL) >= 0) {
-		p->b->bells -= p->b->bells != 0 && atomic_load(&p->b->ringing) != 0;
-		map_lock_give(&p->b->lock, p->me);
-	}
-	if (!rang(p->b) && r == 1 && map_lock_take(&p->b->lock, p->me, NULL) >= 0) {
-		p->b->bells += p->b->bells < BELLS_MAX; /* it is there and not counted: somebody has to take it */
-		p->b->rang_us = 0;			/* or has, just now: who comes next rings himself */
+	if ((r != 1 || !rang(p)) && lock_bells(p) >= 0) {
+		if (r == 1)
+			doubt(p->b); /* it is there, or somebody took it just now */
+		else if (rang(p))
+			p->b->bells -= p->b->bells != 0;
 		map_lock_give(&p->b->lock, p->me);
 	}
 	return r < 0 ? r : 0;
@@ -387,11 +421,11 @@ int box_ring(struct network *n, uint64_t key, struct box_pin *p, int from)
 /* There seemed to be a sleeper, and none was woken: he was on his way into or out of sleep, or was killed. */
 static int nobody_woke(const struct network *n, uint64_t key, struct box_pin *p, bool was_empty)
 {
-	int r = map_lock_take(&p->b->lock, p->me, NULL);
+	int r = lock_bells(p);
 
 	if (r < 0)
 		return r;
-	r = p->b->n != 0 && p->b->bells == 0 ? announce(n, key, p->b, was_empty) : 0;
+	r = p->b->n != 0 && p->b->bells == 0 ? announce(n, key, p, was_empty) : 0;
 	map_lock_give(&p->b->lock, p->me);
 	return r;
 }
@@ -414,7 +448,7 @@ static bool still_full(struct box_pin *p, uint64_t key, uint32_t charge)
 	s.opts_known = b->state.opts_known;
 	s.opts[MAILBOX_OPT_RCVBUF] = b->state.opts[MAILBOX_OPT_RCVBUF];
 	now = network_now_us();
-	full = b->n != 0 && b->bells != 0 && (uint64_t)b->charge + charge > limit_of(&s) &&
+	full = b->n != 0 && b->bells > ringers(p->b) && (uint64_t)b->charge + charge > limit_of(&s) &&
 	       now - b->sign_us < SIGN_US && now - b->rang_us < RERING_US;
 	if (full)
 		atomic_fetch_add(&p->b->drops, 1);
@@ -462,7 +496,7 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 
 		atomic_fetch_add(&p.b->drops, 1);
 		/* Full, and perhaps because he who was to ring was killed: nobody else would. */
-		again = was_empty ? -looks_dead(n, key, p.b, network_now_us()) : announce(n, key, p.b, false);
+		again = was_empty ? -looks_dead(n, key, p.b, network_now_us()) : announce(n, key, &p, false);
 		map_lock_give(&p.b->lock, p.me);
 		if (again == 1)
 			again = box_ring(n, key, &p, from);
@@ -488,7 +522,7 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 	write_back(&g);
 	atomic_thread_fence(memory_order_seq_cst); /* n first, then who waits for it */
 	sleepers = atomic_load(&p.b->sleepers) != 0;
-	r = p.b->bells == 0 && (sleepers || watched(p.b)) ? 0 : announce(n, key, p.b, was_empty);
+	r = p.b->bells == 0 && (sleepers || watched(p.b)) ? 0 : announce(n, key, &p, was_empty);
 	map_lock_give(&p.b->lock, p.me);
 	atomic_fetch_add(&p.b->word, 1);
 	if (sleepers && box_wake(p.b, 1) < 1 && r == 0)
@@ -504,8 +538,8 @@ int mailbox_put(struct network *n, uint64_t key, int from, const struct letter *
 /* The mailbox is empty: take the octets; with all, those that nobody counted, too. Return: one more is on its way. */
 static bool hush(struct box *b, int doorbell, bool all)
 {
-	bool coming = atomic_load(&b->ringing) != 0; /* asked first: what was rung before can be taken now */
-	uint32_t most = b->bells < BELLS_MAX ? b->bells : BELLS_MAX, got;
+	bool coming = ringers(b) != 0; /* asked first: what was rung before can be taken now */
+	uint32_t most = b->bells < BELLS_MAX ? b->bells : BELLS_QUEUE, got;
 
 	/* An error that poll() is to show would be taken with them. */
 	if (all && b->state.n_errors == 0)
@@ -513,6 +547,14 @@ static bool hush(struct box *b, int doorbell, bool all)
 	got = most ? silence(doorbell, most) : 0;
 
 	b->bells = coming && got < b->bells ? b->bells - got : 0;
+	if (coming) {
+		uint64_t now = network_now_us();
+
+		if (b->busy_us == 0 || b->busy_us > now)
+			b->busy_us = now;
+		else if (now - b->busy_us > BUSY_US)
+			give_up(b);
+	}
 	return b->bells != 0;
 }
 
@@ -530,17 +572,15 @@ static void settle(struct box_pin *p, int doorbell)
 			(void)raw_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 		if (i % 8)
 			continue;
-		if (map_lock_take(&p->b->lock, p->me, NULL) < 0)
+		if (lock_bells(p) < 0)
 			return;
 		more = p->b->n == 0 && p->b->bells != 0 && hush(p->b, doorbell, false);
 		if (more && i >= SETTLE_SPINS) {
 			uint64_t now = network_now_us();
 
 			end = end ? end : now + SETTLE_US;
-			if (now >
-			    end) { /* killed on its way, or not running: who next finds the mailbox empty takes it */
-				atomic_store(&p->b->ringing, 0);
-				p->b->bells = 0;
+			if (now > end) {
+				give_up(p->b);
 				more = false;
 			}
 		}
@@ -672,7 +712,7 @@ ssize_t mailbox_take(struct network *n, uint64_t key, int doorbell, enum mailbox
 				      memory_order_relaxed); /* ours; another's looks on, and is rung for */
 	r = take(&p, &g, doorbell, how == MAILBOX_PEEK, ret, iov, n_iov, &late);
 	/* What a sleeper leaves behind, by MSG_PEEK or because he was killed, was never rung for. */
-	unrung = r >= 0 && p.b->n != 0 && p.b->bells == 0 && announce(n, key, p.b, true) == 1;
+	unrung = r >= 0 && p.b->n != 0 && p.b->bells == 0 && announce(n, key, &p, true) == 1;
 	map_lock_give(&p.b->lock, p.me);
 	if (unrung)
 		(void)box_ring(n, key, &p, doorbell);

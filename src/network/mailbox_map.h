@@ -30,8 +30,9 @@ struct box {
 
 	alignas(BOX_LINE) _Atomic uint32_t word; /* a futex: changes with each datagram */
 	_Atomic uint32_t sleepers;		 /* on it; more than there are, where some were killed */
-	_Atomic uint32_t ringing;		 /* so many ring just now */
+	_Atomic uint32_t ringing; /* low half: so many ring just now; high: so often they were given up */
 	_Atomic uint32_t drops;
+	uint64_t busy_us; /* under the lock: since then one rings each time somebody asks; 0: not known */
 
 	alignas(BOX_LINE) _Atomic uint32_t seq; /* odd while the state changes */
 	uint32_t n_members;
@@ -48,7 +49,8 @@ struct box_pin {
 	size_t len_bytes;    /* of the mapping, ring included */
 	struct box_entry *e; /* NULL: mapped for this once */
 	uint64_t sigmask;
-	uint64_t me; /* lock_me() */
+	uint64_t me;   /* lock_me() */
+	uint32_t turn; /* we were to ring after so many had been given up */
 };
 /* To look only. */
 MUST_CHECK int box_hold(const struct network *n, uint64_t key, struct box_pin *ret);

@@ -6,6 +6,10 @@
 
 #define BELLS_MAX 8 /* Linux queues eleven datagrams of any kind on an AF_UNIX socket */
 
+/* The two halves of box.ringing. */
+#define RINGERS(v) ((v)&0xffffu)
+#define GIVEN_UP(v) ((v) >> 16)
+
 /* The ring's numbers, read once and checked. */
 struct ring {
 	struct box *b;

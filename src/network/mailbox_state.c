@@ -116,12 +116,12 @@ int mailbox_change_errors(struct network *n, uint64_t key,
 		return r;
 	r = change(ctx, &s, p.b->errors);
 	if (r >= 0) {
-		uint32_t coming = atomic_load(&p.b->ringing);
+		uint32_t coming = RINGERS(atomic_load(&p.b->ringing));
 
 		store_state(p.b, &s);
 		/* Marking an error emptied the doorbell: the octet belongs there again. Those on their way still come. */
 		p.b->bells = g.n ? BELLS_MAX : p.b->bells < coming ? p.b->bells : coming;
-		atomic_fetch_add(&p.b->ringing, g.n != 0);
+		p.turn = GIVEN_UP(atomic_fetch_add(&p.b->ringing, g.n != 0));
 	}
 	map_lock_give(&p.b->lock, p.me);
 	if (r < 0) {

@@ -25,7 +25,7 @@
 #define NETWORK_NAME_MAX 64 /* with the NUL; RFC 1123 label: letters, digits, inner hyphens */
 #define NETWORK_PATH_MAX 4096
 #define NETWORK_HOSTS_MAX 4096
-#define NETWORK_FORMAT_VERSION 3
+#define NETWORK_FORMAT_VERSION 4
 
 /* Why opening or using a network failed, for the one who may print it. */
 struct network_error {

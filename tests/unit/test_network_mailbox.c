@@ -123,6 +123,132 @@ static void a_ringer_that_was_killed(void **state)
 	mailbox_unlink(&net, key);
 }
 
+static uint32_t silence(int fd)
+{
+	uint32_t n = 0;
+
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) == 1)
+		n++;
+	return n;
+}
+
+static void next_is_heard(uint64_t key, int fd)
+{
+	assert_false(rings(fd));
+	assert_int_equal(put(key, "next", 4), 0);
+	assert_true(rings(fd));
+	while (take(key, fd) != 4)
+		continue;
+	assert_int_equal(take(key, fd), -EAGAIN);
+	assert_false(rings(fd));
+}
+
+/* M4 after a sender that was killed with the lock in his hand: it is not known what he had done. */
+static void an_owner_that_was_killed(void **state)
+{
+	uint64_t key;
+
+	(void)state;
+	close(begin(&key));
+	for (uint32_t did = 0; did < 4; did++) {
+		struct box_pin p;
+		pid_t pid;
+		int fd, st;
+
+		fd = make(&key);
+		assert_int_equal(box_hold(&net, key, &p), 0);
+		pid = fork();
+		if (pid == 0) {
+			if (map_lock_take(&p.b->lock, lock_me(), NULL) < 0)
+				_exit(1);
+			p.b->bells = did; /* about to ring; or he took the octets out and died of it */
+			_exit(0);
+		}
+		waitpid(pid, &st, 0);
+		assert_int_equal(st, 0);
+		assert_int_equal(put(key, "x", 1), 0);
+		assert_true(p.b->bells <= RINGERS(atomic_load(&p.b->ringing)) + silence(fd));
+		box_drop(&p);
+		assert_int_equal(take(key, fd), 1);
+		next_is_heard(key, fd);
+		close(fd);
+	}
+}
+
+/* More of them than are counted. */
+static void many_ringers_that_were_killed(void **state)
+{
+	struct box_pin p;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fd = begin(&key);
+	assert_int_equal(box_hold(&net, key, &p), 0);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(put(key, "x", 1), 0);
+		(void)silence(fd);
+		atomic_fetch_add(&p.b->ringing, 1);
+	}
+	box_drop(&p);
+	assert_int_equal(put(key, "next", 4), 0);
+	assert_true(rings(fd));
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(take(key, fd), 1);
+	assert_int_equal(take(key, fd), 4);
+	assert_int_equal(take(key, fd), -EAGAIN);
+	next_is_heard(key, fd);
+	close(fd);
+}
+
+/* A sender that was given up, and comes when his octet was just taken; the one who comes next is killed before he rings. */
+static void a_late_octet_that_was_taken(void **state)
+{
+	struct box_pin p;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fd = begin(&key);
+	assert_int_equal(box_pin(&net, key, &p), 0);
+	p.b->bells = 1;
+	atomic_store(&p.b->ringing, 1);
+	assert_int_equal(take(key, fd), -EAGAIN);
+	assert_int_equal(box_ring(&net, key, &p, -1), 0);
+	assert_int_equal(silence(fd), 1);
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_int_equal(silence(fd), 1);
+	atomic_fetch_add(&p.b->ringing, 1);
+	assert_int_equal(put(key, "y", 1), 0);
+	assert_true(rings(fd));
+	box_unpin(&p);
+	close(fd);
+}
+
+/* One that was killed after he rang stays counted, and everybody rings: not for ever. */
+static void who_never_comes_back_is_given_up(void **state)
+{
+	struct box_pin p;
+	uint64_t key;
+	int fd;
+
+	(void)state;
+	fd = begin(&key);
+	assert_int_equal(box_hold(&net, key, &p), 0);
+	atomic_fetch_add(&p.b->ringing, 1);
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(put(key, "x", 1), 0);
+		assert_int_equal(take(key, fd), 1);
+		usleep(5000);
+	}
+	assert_int_equal(RINGERS(atomic_load(&p.b->ringing)), 0);
+	assert_int_equal(put(key, "x", 1), 0);
+	assert_int_equal(put(key, "y", 1), 0);
+	assert_int_equal(silence(fd), 1);
+	box_drop(&p);
+	close(fd);
+}
+
 static void datagrams_come_out_as_they_went_in(void **state)
 {
 	char octets[3000];
@@ -885,6 +1011,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_ringer_that_was_killed),
+		TEST(an_owner_that_was_killed),
+		TEST(many_ringers_that_were_killed),
+		TEST(a_late_octet_that_was_taken),
+		TEST(who_never_comes_back_is_given_up),
 		TEST(datagrams_come_out_as_they_went_in),
 		TEST(the_limit_drops_and_counts),
 		TEST(who_is_gone_refuses),
