@@ -33,8 +33,9 @@ void pin(int cpu)
 {
 	cpu_set_t set;
 
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
+	memset(&set, cpu == ANY_CPU ? 0xff : 0, sizeof(set));
+	if (cpu != ANY_CPU)
+		CPU_SET((size_t)cpu, &set);
 	(void)sched_setaffinity(0, sizeof(set), &set);
 }
 

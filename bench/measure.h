@@ -8,7 +8,8 @@ double now_s(void);
 /* The middle one of n values, which are sorted in place. */
 double median(double *v, int n);
 
-/* Stay on this processor. A wish: a machine with one processor, or a narrower set, is measured as it is. */
+/* Stay on this processor; ANY_CPU: where the kernel likes. A wish: a machine with one processor, or a narrower set, is measured as it is. */
+#define ANY_CPU (-1)
 void pin(int cpu);
 
 /* Say what failed, and errno, under the program's own name; end. */

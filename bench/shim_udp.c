@@ -28,13 +28,15 @@
 #define N_SIZES 3
 static const size_t sizes[N_SIZES] = {64, 1400, 8192};
 
-enum figure { WINDOWED, ONE_WAY = WINDOWED + N_SIZES, TRIP_ONE = ONE_WAY + N_SIZES, TRIP_TWO };
-#define N_FIGURES 8
+enum figure { WINDOWED, ONE_WAY = WINDOWED + N_SIZES, TRIP_ONE = ONE_WAY + N_SIZES, TRIP_TWO, TRIP_FREE };
+#define N_FIGURES 9
+#define N_PHASES (2 * N_SIZES + 3)
 static const struct rival_figure figures[N_FIGURES] = {
-	{"window of 48, 64 octets", "k/s", false, 1.5},	      {"window of 48, 1400 octets", "k/s", false, 1.5},
-	{"window of 48, 8192 octets", "k/s", false, 1.5},     {"one way, 64 octets, arrived", "k/s", false, 1.5},
-	{"one way, 1400 octets, arrived", "k/s", false, 1.5}, {"one way, 8192 octets, arrived", "k/s", false, 1.5},
-	{"64 octets there and back, 1 cpu", "us", true, 1},   {"64 octets there and back, 2 cpus", "us", true, 1},
+	{"window of 48, 64 octets", "k/s", false, 1.5},	       {"window of 48, 1400 octets", "k/s", false, 1.5},
+	{"window of 48, 8192 octets", "k/s", false, 1.5},      {"one way, 64 octets, arrived", "k/s", false, 1.5},
+	{"one way, 1400 octets, arrived", "k/s", false, 1.5},  {"one way, 8192 octets, arrived", "k/s", false, 1.5},
+	{"64 octets there and back, 1 cpu", "us", true, 1},    {"64 octets there and back, 2 cpus", "us", true, 1},
+	{"64 octets there and back, unpinned", "us", true, 1},
 };
 
 static char big[1 << 16];
@@ -57,7 +59,7 @@ static void serve(int fd)
 {
 	uint32_t n = 0;
 
-	for (int phase = 0; phase < 2 * N_SIZES + 2;) {
+	for (int phase = 0; phase < N_PHASES;) {
 		ssize_t len = recv(fd, big, sizeof(big), 0);
 		bool trips = phase >= 2 * N_SIZES;
 
@@ -70,7 +72,7 @@ static void serve(int fd)
 			n = 0;
 			phase++;
 			if (phase >= 2 * N_SIZES)
-				pin(phase == 2 * N_SIZES ? 0 : 1);
+				pin(phase == 2 * N_SIZES ? 0 : phase == 2 * N_SIZES + 1 ? 1 : ANY_CPU);
 			continue;
 		}
 		n++;
@@ -168,6 +170,8 @@ static int worker(double *out)
 	pin(0);
 	out[TRIP_ONE] = trip(ours);
 	out[TRIP_TWO] = trip(ours);
+	pin(ANY_CPU);
+	out[TRIP_FREE] = trip(ours);
 	waitpid(pid, &st, 0);
 	return st != 0;
 }
