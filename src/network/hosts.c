@@ -579,6 +579,8 @@ int network_host_get(struct network *n, const char *name, bool make, struct netw
 		if (r >= 0) {
 			r = make_locked(n, low, &index);
 			map_lock_give(&hd->lock, me);
+			if (r == 0)
+				network_changed(n);
 		}
 		raw_sigmask_restore(sigmask);
 	}

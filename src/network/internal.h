@@ -57,6 +57,8 @@ struct map_header {
 	_Atomic uint32_t n_hosts;		  /* a hint: records are what counts */
 	_Atomic uint32_t run_pad;
 	_Atomic uint64_t free_off[32]; /* regions given back; their own heads say how long they are */
+	_Atomic uint32_t change;       /* counts who began or ceased to listen (change.c) */
+	uint32_t change_pad;
 };
 
 struct map_host {
@@ -236,6 +238,8 @@ int live_dump(const struct network *n, bool names,
 		}                                                                     \
 		r_;                                                                   \
 	})
+/* Does somebody wait for it to come or go (change.c)? */
+bool claim_is_reachable(const struct port_claim *c);
 /* The path of a listener's claim that was ended. Where the owner's numbers were scribbled over, the claim looked
  * dead though the socket lives: its path stays, and from it the broom makes the claim again. */
 void drop_path(const struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c);

@@ -25,7 +25,7 @@
 #define NETWORK_NAME_MAX 64 /* with the NUL; RFC 1123 label: letters, digits, inner hyphens */
 #define NETWORK_PATH_MAX 4096
 #define NETWORK_HOSTS_MAX 4096
-#define NETWORK_FORMAT_VERSION 4
+#define NETWORK_FORMAT_VERSION 5
 
 /* Why opening or using a network failed, for the one who may print it. */
 struct network_error {
@@ -215,6 +215,28 @@ void network_reset_mark(struct network *n, const struct network_name *flow, bool
 bool network_reset_seen(struct network *n, const struct network_name *flow, bool by_client);
 /* Did anybody in this network ever say so? Costs nothing. */
 bool network_resets(const struct network *n);
+
+/* --- what changed (change.c): waiting for somebody to listen, without polling ---
+ * The network's count of changes: a TCP socket began to listen, a UDP socket was bound, a host was made, such a claim
+ * was given back or found dead. That a process merely died is noticed, and counted, by the next who asks for its port.
+ *
+ *     for (;;) {
+ *         uint32_t seen = network_change_seen(n);    before looking
+ *         if (what is waited for is there) break;
+ *         r = network_change_wait(n, seen, timeout_ms);
+ *     }
+ */
+uint32_t network_change_seen(struct network *n);
+/* Sleep until the count is not what was seen. timeout_ms -1: none. A sleep ends after a second at the latest, whatever the
+ * timeout, with 0 (the word is memory others can write, and the network may be removed meanwhile).
+ * Return: 0, look again (perhaps for nothing); -ETIMEDOUT; -EINTR; -EUCLEAN, the file cannot be used at this moment. */
+MUST_CHECK int network_change_wait(struct network *n, uint32_t seen, int timeout_ms);
+/* To sleep on it oneself (futex_waitv(2), a thread with an eventfd): arm, then FUTEX_WAIT (not private) on the word for *ret_value,
+ * a second at most. Return: 0; -EAGAIN, it changed already; -EUCLEAN. */
+MUST_CHECK int network_change_arm(struct network *n, uint32_t seen, uint32_t *ret_value);
+uint32_t *network_change_word(struct network *n); /* its address stays mapped; NULL: it cannot be had */
+/* Count it up, and wake who waits. Called by network/ itself. */
+void network_changed(struct network *n);
 
 /* --- explanations (ring.c) --- */
 struct network_event {

@@ -54,6 +54,11 @@ static int ask(struct port_table *t, const struct request *q, struct port_ref *r
 
 /* --- ending the dead --- */
 
+bool claim_is_reachable(const struct port_claim *c)
+{
+	return c->state == CLAIM_LISTENING || c->proto == PORT_UDP;
+}
+
 static bool same_owner(const struct port_claim *a, const struct port_claim *b)
 {
 	return a->owner.cookie == b->owner.cookie && a->owner.inode == b->owner.inode;
@@ -85,6 +90,8 @@ static int end_dead(struct network *n, uint32_t host, struct port_ref ref, const
 		r = port_table_release(&l.table, ref);
 	network_unlock(&l);
 	drop_path(n, host, ref, was);
+	if (claim_is_reachable(was))
+		network_changed(n);
 	return 0;
 }
 
@@ -249,8 +256,11 @@ int network_bind(struct network *n, uint32_t host, struct port_ref have, const s
 		 struct port_ref *ret, struct port_refusal *reterr)
 {
 	struct request q = {.call = CALL_BIND, .have = have, .want = want};
+	int r = run(n, host, &q, ret, reterr);
 
-	return run(n, host, &q, ret, reterr);
+	if (r == 0 && want->proto == PORT_UDP)
+		network_changed(n);
+	return r;
 }
 
 int network_probe(struct network *n, uint32_t host, const struct port_want *want, bool listen,
@@ -285,7 +295,11 @@ int network_connect(struct network *n, uint32_t host, struct port_ref *ref, cons
 
 int network_listen_ready(struct network *n, uint32_t host, struct port_ref ref)
 {
-	return WITH_TABLE(n, host, port_table_set_flags(t, ref, PORT_LISTEN_READY, PORT_LISTEN_READY));
+	int r = WITH_TABLE(n, host, port_table_set_flags(t, ref, PORT_LISTEN_READY, PORT_LISTEN_READY));
+
+	if (r == 0)
+		network_changed(n);
+	return r;
 }
 
 static int unlisten(struct port_table *t, struct port_ref ref)
@@ -297,17 +311,47 @@ static int unlisten(struct port_table *t, struct port_ref ref)
 
 int network_unlisten(struct network *n, uint32_t host, struct port_ref ref)
 {
-	return WITH_TABLE(n, host, unlisten(t, ref));
+	int r = WITH_TABLE(n, host, unlisten(t, ref));
+
+	network_changed(n);
+	return r;
+}
+
+static int release(struct port_table *t, struct port_ref ref, bool *ret_reachable)
+{
+	struct port_claim c;
+
+	*ret_reachable = port_table_get(t, ref, &c) == 0 && claim_is_reachable(&c);
+	return port_table_release(t, ref);
 }
 
 int network_release(struct network *n, uint32_t host, struct port_ref ref)
 {
-	return WITH_TABLE(n, host, port_table_release(t, ref));
+	bool reachable = false;
+	int r = WITH_TABLE(n, host, release(t, ref, &reachable));
+
+	if (r == 0 && reachable)
+		network_changed(n);
+	return r;
+}
+
+static int undo(struct port_table *t, struct port_ref ref, bool keep, const struct port_owner *o, uint64_t user,
+		bool *ret_reachable)
+{
+	struct port_claim c;
+
+	*ret_reachable = port_table_get(t, ref, &c) == 0 && claim_is_reachable(&c);
+	return port_table_undo(t, ref, keep, o, user);
 }
 
 int network_undo(struct network *n, uint32_t host, struct port_ref ref, bool keep, const struct port_owner *o)
 {
-	return WITH_TABLE(n, host, port_table_undo(t, ref, keep, o, owner_sum(n, o)));
+	bool reachable = false;
+	int r = WITH_TABLE(n, host, undo(t, ref, keep, o, owner_sum(n, o), &reachable));
+
+	if (r >= 0 && reachable)
+		network_changed(n);
+	return r;
 }
 
 int network_set_flags(struct network *n, uint32_t host, struct port_ref ref, uint16_t mask, uint16_t flags)

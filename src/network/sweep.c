@@ -243,7 +243,7 @@ static uint32_t end_suspects(struct network *n, const struct sweep *w)
 			if (r < 0)
 				continue;
 			ended++;
-			if (c.state == CLAIM_LISTENING || c.proto == PORT_UDP) {
+			if (claim_is_reachable(&c)) {
 				paths[n_paths].ref = s->ref;
 				paths[n_paths++].c = c;
 			}
@@ -251,6 +251,8 @@ static uint32_t end_suspects(struct network *n, const struct sweep *w)
 		network_unlock(&l);
 		for (uint32_t p = 0; p < n_paths; p++)
 			drop_path(n, host, paths[p].ref, &paths[p].c);
+		if (n_paths > 0)
+			network_changed(n);
 	}
 	return ended;
 }
