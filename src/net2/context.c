@@ -150,6 +150,11 @@ static const struct target_state *look(void)
 	return &state;
 }
 
+const struct target *context_target(void)
+{
+	return who;
+}
+
 int32_t context_caller(char ret_comm[16])
 {
 	memcpy(ret_comm, look()->comm, sizeof(state.comm));

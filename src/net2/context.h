@@ -24,7 +24,8 @@ void context_put(struct context *c);
 struct target;
 void context_enter(const struct target *t);
 void context_leave(void);
-/* Who is served now: its name and process. */
+/* Who is served now; its name and process. */
+const struct target *context_target(void);
 int32_t context_caller(char ret_comm[16]);
 
 #endif

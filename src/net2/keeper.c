@@ -42,6 +42,7 @@
 #include "net2/echo.h"
 #include "net2/filter.h"
 #include "net2/letters.h"
+#include "net2/outer.h"
 #include "net2/owed.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -55,7 +56,7 @@
 #define LOOK_US 40000
 #define LOOK_EACH_US 500 /* of the time between two looks, for each that is parked */
 #define RETRY_US 4000
-#define SWEEP_US 2000000 /* while there are UDP sockets of programs past libc */
+#define SWEEP_US 2000000 /* while there are UDP sockets of programs past libc, or that talk to the outside */
 #define KERNEL_ERESTARTSYS 512
 
 enum { EV_LISTENER, EV_CHILDREN, EV_FRONT, EV_TIMER, EV_SWEEP, EV_OWED, EV_PARKED };
@@ -211,6 +212,14 @@ void letters_watch(int fd, uint64_t key, bool readable, bool room)
 
 	if (epoll_ctl(k.epoll, EPOLL_CTL_MOD, fd, &e) < 0)
 		(void)epoll_ctl(k.epoll, EPOLL_CTL_ADD, fd, &e);
+	if (!k.sweeping)
+		set_timer(k.sweep, SWEEP_US);
+	k.sweeping = true;
+}
+
+void outer_watch(int fd, uint64_t key)
+{
+	add(fd, key);
 	if (!k.sweeping)
 		set_timer(k.sweep, SWEEP_US);
 	k.sweeping = true;
@@ -580,6 +589,7 @@ static bool on_event(const struct epoll_event *e)
 	case EV_SWEEP:
 		(void)!read(k.sweep, &n, sizeof(n));
 		k.sweeping = letters_sweep();
+		k.sweeping = outer_sweep() || k.sweeping;
 		if (k.sweeping)
 			set_timer(k.sweep, SWEEP_US);
 		break;
@@ -591,6 +601,8 @@ static bool on_event(const struct epoll_event *e)
 			echo_event(e->data.u64);
 		else if (e->data.u64 >> 62)
 			letters_event(e->data.u64);
+		else if (e->data.u64 >> 61 == OUTER_KEYS)
+			outer_event(e->data.u64);
 		else
 			ready(e->data.u64 - EV_PARKED);
 	}

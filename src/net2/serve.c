@@ -25,6 +25,7 @@
 
 #include "net2/echo.h"
 #include "net2/letters.h"
+#include "net2/outer.h"
 #include "net2/owed.h"
 #include "net2/shim_calls.h"
 #include "network/reach.h"
@@ -467,6 +468,26 @@ static struct reply serve_echo(struct call *c)
 	return value(r);
 }
 
+static struct reply serve_outer(struct call *c)
+{
+	struct ask_outer a;
+	int r;
+
+	if (c->n.data.args[4] != sizeof(a) || target_read(c->t, c->n.data.args[3], &a, sizeof(a)) < 0)
+		return value(-EFAULT);
+	c->fd = target_fd(c->t, a.fd);
+	if (c->fd < 0)
+		return value(c->fd);
+	if (!serve_is_wanted(c->n.id))
+		return plain(REPLY_NONE);
+	if (a.outer < 0) {
+		r = outer_of(c->fd);
+		return r < 0 ? value(r) : new_socket(r, true);
+	}
+	r = target_fd(c->t, a.outer);
+	return value(r < 0 ? r : outer_put(c->t, c->fd, r));
+}
+
 static struct reply serve_ask(struct call *c)
 {
 	serve_counts.n_asked += !c->again;
@@ -489,6 +510,8 @@ static struct reply serve_ask(struct call *c)
 		return serve_path(c, (enum ask)c->n.data.args[2]);
 	case ASK_ECHO:
 		return serve_echo(c);
+	case ASK_OUTER:
+		return serve_outer(c);
 	}
 	return value(-ENOSYS);
 }

@@ -28,6 +28,7 @@ enum ask {
 	ASK_UNLINK,  /* struct ask_path: remove a file */
 	ASK_LINK,    /* struct ask_path: leaf gets the name leaf2, too */
 	ASK_ECHO,    /* struct ask_path: connect(2) the descriptor to somebody who sends back what it sends */
+	ASK_OUTER,   /* struct ask_outer: what comes to a socket of the kernel's is put into a UDP socket's mailbox */
 };
 
 struct ask_join {
@@ -41,6 +42,11 @@ struct ask_path {
 	uint32_t mode;		    /* OPEN */
 	int64_t flags;		    /* OPEN */
 	char leaf[112], leaf2[112]; /* "table", "s/..." */
+};
+
+/* outer -1: the answer is a descriptor of the one that fd has, or ENOENT. Else: fd gets this one; EEXIST, it has one. */
+struct ask_outer {
+	int32_t fd, outer;
 };
 
 struct ask_counts {

@@ -48,6 +48,11 @@ uint64_t fdset_word(int fd)
 	return fd >= 0 && fd < FDSET_MAX ? atomic_load(&fdset_words[fd / 32]) : 0;
 }
 
+bool fdset_is_child(void)
+{
+	return atomic_load(&owner) != raw_getpid();
+}
+
 void fdset_remove(int fd, uint64_t word)
 {
 	if (fd >= 0 && fd < FDSET_MAX && atomic_load(&owner) == raw_getpid())

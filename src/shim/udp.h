@@ -8,6 +8,7 @@
 #define BERTH_SHIM_UDP_H
 
 #include <stdatomic.h>
+#include <string.h>
 
 #include "network/mailbox.h"
 #include "shim/shim.h"
@@ -26,6 +27,7 @@ void fdset_add(int fd);
 /* What the descriptor's word was before it was looked at, and: it is none after all. */
 uint64_t fdset_word(int fd);
 void fdset_remove(int fd, uint64_t word);
+bool fdset_is_child(void); /* of vfork(): our memory, and descriptors of its own */
 /* At the start of a program: what it was given at exec. */
 void fdset_probe(void);
 /* A descriptor that came from another program: what is it? */
@@ -157,6 +159,42 @@ ssize_t udp_send(const struct udp *u, const void *buf, size_t len, int flags, co
 		 socklen_t sa_len);
 /* Descriptors may have come with the message: the hint is set where they are UDP sockets. */
 void udp_passed(const struct msghdr *m);
+
+/* --- datagrams that leave the network (udp_outside.c; udp_outer.c and, in the supervisor, net2/outer.c) --- */
+/* The network's first address: the machine itself. */
+static inline struct port_addr udp_gateway(const struct network *n, bool v4)
+{
+	struct port_addr a = v4 ? n->net4 : n->net6;
+
+	a.b[15] |= 1;
+	return a;
+}
+static inline bool udp_is_gateway(const struct network *n, const struct port_addr *a)
+{
+	struct port_addr g = udp_gateway(n, port_addr_is4(a));
+
+	return memcmp(a->b, g.b, sizeof(g.b)) == 0;
+}
+/* Is it no host's address, and none that reaches many? */
+bool udp_is_outside(const struct udp *u, const struct port_addr *dst);
+/* Return: 0; -EINVAL, from a loopback address; -ENETUNREACH and others: refused, and said. */
+MUST_CHECK int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst,
+			     uint16_t port);
+/* Return: 0; negative errno: -ENETUNREACH, there is no way, or nobody who would take the answers. */
+MUST_CHECK int udp_send_outside(const struct udp *u, const struct mailbox_state *st, const struct letter *m,
+				const struct iovec *iov, size_t n_iov, int flags);
+/* The kernel's socket by which u sends outside. Return: 0, and to be put back; negative errno. */
+struct udp_outer {
+	int fd;
+	bool six; /* it is an IPv6 socket */
+	void *place;
+};
+MUST_CHECK int udp_outer_get(const struct udp *u, const struct mailbox_state *st, struct udp_outer *ret);
+void udp_outer_put(struct udp_outer *o);
+void udp_outer_closed(uint64_t cookie); /* a descriptor of this socket was closed */
+MUST_CHECK int udp_outer_make(const struct udp *u, const struct mailbox_state *st); /* a new one. Return: fd */
+bool udp_outer_is6(int fd);
+
 /* FIONREAD, SIOCOUTQ and the like. Return: 0; negative errno; 1, the kernel's. */
 int udp_ioctl(const struct udp *u, unsigned long request, void *arg);
 

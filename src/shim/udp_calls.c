@@ -205,6 +205,7 @@ static __attribute__((noinline)) int slow_close(int fd)
 	if (confined() || !udp_check(fd, &u) || tag_get(fd, &t) < 0)
 		return shim_next()->close(fd);
 	had = sock_claim(u.s, fd, &t, &ref, &c) == 0;
+	udp_outer_closed(u.cookie);
 	r = shim_next()->close(fd); /* the bit stays: in a child of vfork() it is its parent's, too */
 	saved = errno;
 	if (!mailbox_alive(&u.s->net, u.key)) {

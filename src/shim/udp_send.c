@@ -24,6 +24,8 @@ struct out {
 	bool to_peer;	  /* no address was given */
 	uint32_t segment; /* UDP_SEGMENT */
 	bool spec_src;
+	bool outside; /* the destination is no host's */
+	int flags;    /* of the call */
 };
 
 /* --- ancillary data --- */
@@ -203,6 +205,8 @@ static int deliver(const struct udp *u, const struct mailbox_state *st, struct o
 	struct timespec now;
 	int r;
 
+	if (o->outside)
+		return udp_send_outside(u, st, &o->m, iov, n_iov, o->flags);
 	clock_gettime(CLOCK_REALTIME, &now);
 	o->m.at_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 	r = network_udp_send(&u->s->net, st->host, u->fd, &o->m, iov, n_iov, loop);
@@ -304,11 +308,16 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 }
 
 /* And from a loopback address only to the host's own. */
-static int check_way(const struct udp *u, const struct mailbox_state *st, const struct out *o)
+static int check_way(const struct udp *u, const struct mailbox_state *st, struct out *o)
 {
 	const struct port_addr *dst = &o->m.dst;
 	struct network_host h, to;
-	int r = udp_way(u, dst, o->m.dst_port);
+	int r;
+
+	o->outside = udp_is_outside(u, dst);
+	r = o->outside ? udp_may_leave(u, st, dst, o->m.dst_port) : udp_way(u, dst, o->m.dst_port);
+	if (o->outside)
+		return r;
 
 	if (r < 0 || !port_addr_is_loopback(&o->m.src) || !network_covers(&u->s->net, dst) ||
 	    network_is_broadcast(&u->s->net, dst))
@@ -352,7 +361,7 @@ static int address(const struct udp *u, const struct mailbox_state *st, const st
 static int send_it(const struct udp *u, const struct msghdr *m, int flags, size_t len)
 {
 	struct mailbox_state st;
-	struct out o = {0};
+	struct out o = {.flags = flags};
 	uint64_t epoch = network_udp_epoch(&u->s->net, u->s->host.index); /* before what it stands for is read */
 	struct cork *k;
 	bool more;
@@ -389,7 +398,7 @@ static int send_it(const struct udp *u, const struct msghdr *m, int flags, size_
 	if (more || (k && k->len))
 		return send_corked(u, &st, &o, m->msg_iov, m->msg_iovlen, (uint32_t)len, more);
 	r = send_whole(u, &st, &o, m->msg_iov, m->msg_iovlen, (uint32_t)len);
-	if (r == 0 && !o.segment && st.host == u->s->host.index)
+	if (r == 0 && !o.segment && !o.outside && st.host == u->s->host.index)
 		udp_remember(u, &st, epoch, m, &o.m);
 	return r;
 }
