@@ -177,7 +177,7 @@ static inline bool udp_is_gateway(const struct network *n, const struct port_add
 }
 /* Is it no host's address, and none that reaches many? */
 bool udp_is_outside(const struct udp *u, const struct port_addr *dst);
-/* Return: 0; -EINVAL, from a loopback address; -ENETUNREACH and others: refused, and said. */
+/* Return: 0; -EINVAL or -ENETUNREACH, from a loopback address. */
 MUST_CHECK int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst,
 			     uint16_t port);
 /* Return: 0; negative errno: -ENETUNREACH, there is no way, or nobody who would take the answers. */

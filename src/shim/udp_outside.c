@@ -38,8 +38,8 @@ int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const str
 	(void)u; /* policy's */
 	(void)dst;
 	(void)port;
-	if (port_addr_is_loopback(&st->local)) /* a loopback address cannot leave its host */
-		return -EINVAL;
+	if (port_addr_is_loopback(&st->local)) /* it cannot leave its host. Linux sends from ::1, and it is lost */
+		return port_addr_is4(dst) ? -EINVAL : -ENETUNREACH;
 	return 0;
 }
 

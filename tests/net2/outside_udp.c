@@ -285,6 +285,11 @@ static void loopback_stays(void)
 	WANT(to(fd, "x", 1, link4, PORT) == -1 && errno == EINVAL);
 	WANT(to(fd, "x", 1, gateway4, PORT) == -1 && errno == EINVAL);
 	close(fd);
+	fd = udp(AF_INET6);
+	len = addr(&a, "::1", 4322);
+	WANT(bind(fd, &a.sa, len) == 0);
+	WANT(to(fd, "x", 1, link6, PORT) == -1 && errno == ENETUNREACH);
+	close(fd);
 }
 
 static void who(int fd, char ret[128])
