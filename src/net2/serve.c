@@ -27,8 +27,10 @@
 #include "net2/letters.h"
 #include "net2/outer.h"
 #include "net2/owed.h"
+#include "net2/replace.h"
 #include "net2/shim_calls.h"
 #include "network/reach.h"
+#include "shim/outside.h"
 
 #if defined(__x86_64__)
 #define OUR_ARCH AUDIT_ARCH_X86_64
@@ -153,42 +155,42 @@ static struct reply serve_bind(struct call *c)
 	return of(shim_bind(c->fd, sa, (socklen_t)c->n.data.args[2]));
 }
 
-/* The shim may have put another socket in the place of c->fd: the program gets it, too. */
-static void hand_over(struct call *c, uint64_t cookie_before)
-{
-	int fl;
-
-	if (sock_cookie(c->fd) == cookie_before)
-		return;
-	fl = fcntl(c->fd, F_GETFD);
-	(void)serve_replace_fd(c->n.id, c->fd, (int)c->n.data.args[0], fl >= 0 && fl & FD_CLOEXEC);
-}
-
 static struct reply serve_listen(struct call *c)
 {
-	uint64_t cookie = sock_cookie(c->fd);
-	struct reply r = of(shim_listen(c->fd, (int)c->n.data.args[1]));
+	struct replace p;
+	struct reply r;
 
-	hand_over(c, cookie);
+	replace_begin(c, &p); /* one that was shut down is replaced */
+	r = of(shim_listen(c->fd, (int)c->n.data.args[1]));
+	replace_end(c, &p);
 	return r;
+}
+
+/* A connect() under way outside, on a socket that waits: in the kernel, by the program itself. */
+static bool is_kernels(const struct call *c, int64_t r, bool may_block)
+{
+	struct tag t;
+
+	return r == -EINPROGRESS && may_block && tag_get(c->fd, &t) < 0;
 }
 
 struct reply serve_connect_to(struct call *c, const struct sockaddr *sa, socklen_t len)
 {
 	bool may_block = !nonblocking(c->fd);
-	uint64_t cookie = sock_cookie(c->fd);
+	struct replace p;
 	int r;
 
+	replace_begin(c, &p);
 	if (may_block)
 		guard(true);
 	r = shim_connect(c->fd, sa, len);
 	if (may_block)
 		guard(false);
-	if (r < 0 && errno == EINTR && may_block)
-		return serve_wait(c, 0, SO_SNDTIMEO); /* the listener's backlog is full */
 	r = r < 0 ? -errno : r;
-	hand_over(c, cookie);
-	return value(r);
+	replace_end(c, &p);
+	if (r == -EINTR && may_block)
+		return serve_wait(c, 0, SO_SNDTIMEO); /* the listener's backlog is full */
+	return is_kernels(c, r, may_block) ? plain(REPLY_KERNEL) : value(r);
 }
 
 static struct reply serve_connect(struct call *c)
@@ -202,6 +204,27 @@ static struct reply serve_connect(struct call *c)
 	if (!serve_is_wanted(c->n.id))
 		return plain(REPLY_NONE);
 	return serve_connect_to(c, sa, (socklen_t)c->n.data.args[2]);
+}
+
+/* Of a socket that is the kernel's. It may be one that was outside, and comes back to a host. */
+static struct reply serve_connect_again(struct call *c)
+{
+	_Alignas(8) uint8_t octets[ADDR_MAX];
+	const struct sockaddr *sa;
+	struct replace p;
+	int r;
+
+	if (take_address(c, c->n.data.args[1], c->n.data.args[2], octets, &sa) < 0)
+		return plain(REPLY_KERNEL);
+	if (!serve_is_wanted(c->n.id))
+		return plain(REPLY_NONE);
+	replace_begin(c, &p);
+	if (!outside_again(shim_get(), c->fd, sa, (socklen_t)c->n.data.args[2], &r)) {
+		replace_end(c, &p);
+		return plain(REPLY_KERNEL);
+	}
+	replace_end(c, &p);
+	return is_kernels(c, r, !nonblocking(c->fd)) ? plain(REPLY_KERNEL) : value(r);
 }
 
 /* A name or value whose length is given and taken at len_at. */
@@ -569,7 +592,7 @@ static struct reply serve_known(struct call *c)
 	if (!serve_is_wanted(c->n.id))
 		r = plain(REPLY_NONE);
 	else if (tag_get(c->fd, &t) < 0)
-		r = plain(REPLY_KERNEL);
+		r = c->n.data.nr == SYS_connect ? serve_connect_again(c) : plain(REPLY_KERNEL);
 	else
 		r = serve_on_socket(c);
 	return r;

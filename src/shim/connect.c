@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "shim/gone.h"
+#include "shim/outside.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
 #include "shim/udp.h"
@@ -353,6 +354,22 @@ static int open_to_itself(struct shim *s, int fd, struct attempt *a)
 	return refused(s, fd, a, true, true);
 }
 
+/* It is no host's address. */
+static int leave(struct shim *s, int fd, struct attempt *a, const struct port_claim *before, const struct sockaddr *sa,
+		 socklen_t len)
+{
+	if (port_addr_is_loopback(&before->addr))
+		return -EINVAL;
+	if (a->t->state == SOCK_CONNECTING) { /* its flow's name, and a claim with a peer */
+		int r = rename_socket(s, fd, a->t);
+
+		if (r < 0)
+			return r;
+		tag_set(fd, a->t);
+	}
+	return outside_connect(s, fd, a->t, &a->peer, a->peer_port, sa, len);
+}
+
 static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
 {
 	struct port_claim before = {.addr = addr_any(t->family)}, listener;
@@ -377,6 +394,8 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	if (loop) {
 		a.to = s->host;
 	} else if (network_host_by_addr(&s->net, s->host.index, &a.peer, &a.to) < 0) {
+		if (outside_is(s, &a.peer) && !confined())
+			return leave(s, fd, &a, &before, sa, len);
 		unreachable(s, &a.want, &a.peer, a.peer_port);
 		return -ENETUNREACH;
 	}
@@ -472,8 +491,13 @@ EXPORT(int, connect, (int fd, const struct sockaddr *sa, socklen_t len))
 	struct shim *s = shim_calls();
 	struct tag t;
 
-	if (!s || tag_get(fd, &t) < 0)
+	if (!s || tag_get(fd, &t) < 0) {
+		int r;
+
+		if (s && outside_again(s, fd, sa, len, &r))
+			return shim_ret(r);
 		return shim_next()->connect(fd, sa, len);
+	}
 	if (t.flags & TAG_UDP) {
 		struct udp u = udp_of(s, fd);
 

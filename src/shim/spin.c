@@ -46,6 +46,12 @@ static void unmark(int fd)
 	atomic_fetch_and_explicit(&spin_words[fd / 64], ~(UINT64_C(1) << (fd % 64)), memory_order_relaxed);
 }
 
+void spin_forget(int fd)
+{
+	if (fd >= 0 && fd < SPIN_FDS_MAX)
+		unmark(fd);
+}
+
 static inline void relax(void)
 {
 #if defined(__x86_64__)

@@ -30,6 +30,7 @@ long spin_look(struct spinner *s, long nothing, bool restarts, long (*ask)(const
 extern _Atomic bool spin_streams;		       /* this process had a connected stream of ours */
 extern _Atomic uint64_t spin_words[SPIN_FDS_MAX / 64]; /* a hint: became a connected stream of ours */
 void spin_mark(int fd);
+void spin_forget(int fd); /* it is something else by now */
 /* May this receive look before it sleeps? */
 static inline bool spin_may(int fd, int flags)
 {

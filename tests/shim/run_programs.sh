@@ -53,17 +53,18 @@ if need python3 python3 && need curl curl; then
 		is "curl by name, http.server on port 80 of $h" "hello from $h" "$(on client curl -sf -m 10 http://$h/)"
 	done
 	addr=$("$launch" -e programs web1 | cut -d' ' -f1)
+	nobody=${addr%.*}.250
 	is "curl by address" "hello from web1" "$(on client curl -sf -m 10 "http://$addr/")"
 	is "curl localhost on the same host" "hello from web2" "$(on web2 curl -sf -m 10 http://localhost/)"
 	on client curl -s -m 10 http://localhost/ >/dev/null; is "curl localhost elsewhere: refused (7)" 7 $?
-	on client curl -s -m 10 http://192.0.2.7/ >/dev/null; is "an address that is no host's: unreachable (7)" 7 $?
+	on client curl -s -m 10 "http://$nobody/" >/dev/null; is "an address of the subnet that is no host's: unreachable (7)" 7 $?
 	on web1 timeout 10 python3 -m http.server 80 --directory "$dir/www/web1" >"$dir/third" 2>&1
 	is "a second server on web1's port 80 is refused" 1 "$(grep -c 'Address already in use' "$dir/third")"
 	web1=${pids# }; web1=${web1%% *}
 	LAUNCH_EVENTS=1 on web1 timeout 10 python3 -m http.server 80 >"$dir/third" 2>/dev/null
 	is "the refusal is told, with its holder" "event b EADDRINUSE 80 by $web1" "$(grep ^event "$dir/third")"
 	is "an unreachable address is told" "event c ENETUNREACH 80 by 0" \
-		"$(LAUNCH_EVENTS=1 on client curl -s -m 10 http://192.0.2.7/ | grep ^event)"
+		"$(LAUNCH_EVENTS=1 on client curl -s -m 10 "http://$nobody/" | grep ^event)"
 	is "a plain refusal is not" "" "$(LAUNCH_EVENTS=1 on client curl -s -m 10 http://localhost/ | grep ^event)"
 fi
 if need redis-server redis-server && need redis-cli redis-tools; then

@@ -1,0 +1,23 @@
+/* src/shim/outside.h: the way out: sockets that talk to addresses that are no host's (outside.c). */
+#ifndef BERTH_SHIM_OUTSIDE_H
+#define BERTH_SHIM_OUTSIDE_H
+
+#include "shim/shim.h"
+
+/* Is it an address of the outside, and not one inside the subnet or the host's own? */
+bool outside_is(struct shim *s, const struct port_addr *peer);
+/* connect() of a TCP socket of ours to peer:port, which is no host's. Return: as connect(2); the socket behind fd is the
+ * kernel's then, unless the kernel refused the address at once. */
+int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_addr *peer, uint16_t port,
+		    const struct sockaddr *sa, socklen_t len);
+
+/* connect() of a socket that is the kernel's. Return: true, and *ret is the answer; false: it is libc's call to make. */
+bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int *ret);
+
+/* What was set on a socket of ours, for the kernel's in its place (carry.c); and back: into the tag, then, when the socket
+ * is made, onto it. */
+void carry_out(int from, int to, const struct tag *t);
+void carry_home(int from, struct tag *t);
+void carry_values_home(int from, int to, const struct tag *t);
+
+#endif
