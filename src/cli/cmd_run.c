@@ -84,7 +84,9 @@ static void headline(struct cli *cli, FILE *out, const struct network_event *e)
 	fprintf(out, "berth: %s (pid %d) ", comm, e->pid);
 	switch (e->call) {
 	case 'c':
-		fprintf(out, "cannot connect to %s from host %s",
+	case 'p':
+		fprintf(out, "cannot %s %s from host %s",
+			e->call == 'p' && e->want.proto == PORT_UDP ? "send to" : "connect to",
 			port_endpoint_print(&e->want.addr, e->want.port, endpoint), host.name);
 		break;
 	case 'l':

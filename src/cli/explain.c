@@ -99,6 +99,7 @@ static const char *rule_name(enum port_rule rule)
 		[PORT_RULE_RANGE_FULL] = "RANGE_FULL",
 		[PORT_RULE_TUPLE] = "TUPLE",
 		[PORT_RULE_TABLE_FULL] = "TABLE_FULL",
+		[PORT_RULE_POLICY] = "POLICY",
 	};
 	static_assert(COUNT_OF(names) == PORT_NRULES, "a new rule needs a name");
 

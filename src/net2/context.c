@@ -179,6 +179,12 @@ int shim_owner(const struct shim *s, int fd, struct port_owner *ret)
 	return r;
 }
 
+int32_t shim_caller(const struct shim *s, char ret_comm[16])
+{
+	(void)s;
+	return context_caller(ret_comm);
+}
+
 uint32_t shim_euid(const struct shim *s)
 {
 	(void)s;

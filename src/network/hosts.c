@@ -268,7 +268,11 @@ int hosts_write(int dir, const char *network, const struct hosts_file *f)
 	line_addr(&t, "# net6 ", &f->fixed.net6, f->fixed.prefix6_bits, false);
 	text_str(&t, "# created ");
 	text_u64(&t, f->fixed.created_unix_s);
-	text_str(&t, f->fixed.privileged_deny ? "\n# privileged-ports deny\n" : "\n# privileged-ports allow\n");
+	text_str(&t, f->fixed.privileged_deny ? "\n# privileged-ports deny" : "\n# privileged-ports allow");
+	text_str(&t, "\n# policy ");
+	(void)port_policy_print(&f->policy, t.s + t.len, t.size - t.len);
+	t.len += strlen(t.s + t.len);
+	text_str(&t, "\n");
 	for (uint32_t i = 0; i < NETWORK_HOSTS_MAX; i++)
 		for (unsigned v6 = 0; v6 < 2 && f->names[i][0]; v6++) {
 			struct port_addr a = host_addr(v6 ? &f->fixed.net6 : &f->fixed.net4, i);
@@ -340,6 +344,9 @@ static void read_line(const char *line, struct hosts_file *f, unsigned *seen)
 	} else if (starts(&line, "# created ")) {
 		if (text_take_u64(&line, 10, &v))
 			f->fixed.created_unix_s = v;
+	} else if (starts(&line, "# policy ")) {
+		if (port_policy_parse(line, &f->policy) == 0)
+			*seen |= 16;
 	} else if (starts(&line, "# privileged-ports deny")) {
 		f->fixed.privileged_deny = 1;
 	} else if (line[0] != '#' && len > 0 && len < sizeof(addr) && (*seen & 4)) {
@@ -400,7 +407,7 @@ int hosts_read(int dir, struct hosts_file *ret, struct network_error *reterr)
 		return error_because(reterr, (int)r, "the network's hosts file", " cannot be read");
 	if (seen & 1 && ret->fixed.version != NETWORK_FORMAT_VERSION)
 		return error_say(reterr, -EPROTO, "the network was made by another version of berth", NULL, NULL);
-	if (seen != 15)
+	if (seen != 31)
 		return error_say(reterr, -EUCLEAN,
 				 "the network's hosts file is damaged; remove the network and make it again", NULL,
 				 NULL);
@@ -433,6 +440,7 @@ void hosts_restore(struct network *n, const struct hosts_file *f, uint32_t made)
 		}
 	}
 	atomic_store(&((struct map_header *)(void *)map_base(n))->n_hosts, count);
+	policy_restore(n, &f->policy);
 }
 
 /* --- finding --- */

@@ -3,6 +3,7 @@
  *     0        header: what never changes (summed), then the network's lock and the allocator's cursor
  *     4 KiB    NETWORK_HOSTS_MAX host records of 128 octets, in order of index
  *     516 KiB  MAP_RUNS (1 MiB) run records: explanations on their way to a `berth run`
+ *     then     the network's policy, twice, and what it refused (policy.c, refused.c)
  *     then     regions, page aligned: a summed region head and one host's port table
  *
  * The order of locks: a host's, then the network's, then the directory's flock (repair of the file).
@@ -24,6 +25,7 @@
 #define MAP_MAGIC UINT64_C(0x0a68747265620a89) /* octets no text file begins with */
 #define MAP_RUNS 128u
 #define MAP_RUN_EVENTS 16u
+#define MAP_REFUSED 256u
 #define MAP_LEN_MAX ((UINT64_C(1) << 40) - PAGE_BYTES)
 #define HOST_USED 0x74736f68u
 #define TABLE_CLAIMS_FIRST 8u
@@ -95,10 +97,40 @@ struct map_run {
 	struct map_event events[MAP_RUN_EVENTS];
 };
 
+/* What may leave the network. The one that is not in force is written, then `word` says that it is. */
+struct map_policy_slot {
+	uint64_t sum;	     /* over the rest, keyed */
+	uint64_t generation; /* the word with which it is in force: an older one is no policy of today */
+	struct port_policy policy;
+};
+struct map_policy {
+	_Atomic uint64_t word; /* the generation; its lowest bit is the slot */
+	struct map_policy_slot slot[2];
+};
+
+/* One program that was refused one destination, and how often. */
+struct map_refused {
+	_Atomic uint64_t tag;			   /* of what it is about, keyed; 0: free */
+	_Atomic uint64_t stamp;			   /* tag once all is written */
+	_Atomic uint64_t count, first_us, last_us; /* CLOCK_REALTIME */
+	_Atomic int32_t pid;			   /* the last one's */
+	int32_t err;
+	uint32_t host;
+	uint8_t proto, pad0;
+	uint16_t port;
+	char comm[16];
+	struct port_addr addr;
+	struct port_policy_refusal by;
+	uint32_t pad1[4];
+};
+static_assert(sizeof(struct map_refused) == 144, "no padding: all of it is summed");
+
 #define MAP_HOSTS_OFF ((size_t)PAGE_BYTES)
 #define MAP_RUNS_OFF (MAP_HOSTS_OFF + NETWORK_HOSTS_MAX * sizeof(struct map_host))
 #define PAGE_UP(n) (((n) + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1))
-#define MAP_REGIONS_OFF PAGE_UP(MAP_RUNS_OFF + MAP_RUNS * sizeof(struct map_run))
+#define MAP_POLICY_OFF ((MAP_RUNS_OFF + MAP_RUNS * sizeof(struct map_run) + 7) & ~(size_t)7)
+#define MAP_REFUSED_OFF (MAP_POLICY_OFF + sizeof(struct map_policy))
+#define MAP_REGIONS_OFF PAGE_UP(MAP_REFUSED_OFF + MAP_REFUSED * sizeof(struct map_refused))
 #define MAP_LEN_FIRST (MAP_REGIONS_OFF + (UINT64_C(256) << 10)) /* real from the beginning */
 #define MAP_LEN_SPARSE (UINT64_C(256) << 20)			/* the file's length, holes included */
 #define MAP_VIEW_FIRST (UINT64_C(16) << 20)			/* what a process maps at first */
@@ -171,6 +203,7 @@ uint32_t map_layout(void);
 /* --- hosts.c --- */
 struct hosts_file {
 	struct map_fixed fixed; /* sum and layout filled in */
+	struct port_policy policy;
 	uint32_t n_hosts;
 	char (*names)[NETWORK_NAME_MAX]; /* by index, "" where none; NETWORK_HOSTS_MAX of them */
 };
@@ -184,6 +217,12 @@ uint64_t host_sum(const struct network *n, uint32_t index, const struct map_host
  * record is not there had one, and its table is to be made of what lives. NETWORK_HOSTS_MAX: none is new. */
 void hosts_restore(struct network *n, const struct hosts_file *f, uint32_t made);
 struct port_addr host_addr(const struct port_addr *net, uint32_t index);
+
+/* --- policy.c --- */
+/* What a new network's record is: key and policy. */
+void policy_first(const struct map_fixed *f, const struct port_policy *p, struct map_policy *ret);
+/* The record says what the hosts file says; under the network's lock. */
+void policy_restore(struct network *n, const struct port_policy *p);
 
 /* --- lock.c --- */
 /* Signals must be blocked; me is lock_me(). Return: 0; 1, taken from a dead owner; -ETIMEDOUT and the

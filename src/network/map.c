@@ -20,7 +20,8 @@
 uint32_t map_layout(void)
 {
 	return (uint32_t)(sizeof(struct port_claim) * 31 + sizeof(struct map_run) * 131 + port_table_size(64) * 1031 +
-			  sizeof(struct map_header) * 7 + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__));
+			  sizeof(struct map_header) * 7 + MAP_REGIONS_OFF * 3 +
+			  (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__));
 }
 
 uint64_t map_fixed_sum(const struct map_fixed *f)
@@ -328,9 +329,12 @@ static int build(struct network *n, int base, const char *temp, const struct net
 {
 	static const size_t names_bytes = (size_t)NETWORK_HOSTS_MAX * NETWORK_NAME_MAX;
 	struct hosts_file f = {.names = NULL};
+	struct map_policy policy;
 	struct map_header hd;
 	int dir, fd, r;
 
+	if (o->policy)
+		f.policy = *o->policy;
 	r = hosts_choose(&f.fixed, o, reterr);
 	if (r < 0)
 		return r;
@@ -356,6 +360,9 @@ static int build(struct network *n, int base, const char *temp, const struct net
 			map_sparse(fd, MAP_LEN_FIRST);
 		if (r == 0)
 			r = write_all(fd, (const char *)&hd, sizeof(hd));
+		policy_first(&f.fixed, &f.policy, &policy);
+		if (r == 0 && raw_pwrite(fd, &policy, sizeof(policy), MAP_POLICY_OFF) != (long)sizeof(policy))
+			r = -EIO;
 		if (fd >= 0)
 			raw_close(fd);
 	}

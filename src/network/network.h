@@ -67,9 +67,10 @@ bool network_name_ok(const char *name);
 
 /* --- opening (map.c) --- */
 struct network_options {
-	bool create;	      /* make it when missing; concurrent makers agree on one */
-	const char *subnet;   /* "10.77.0.0/24", or NULL: one that meets none of the machine's routes */
-	bool privileged_deny; /* ports below 1024 need the privilege (PORT_PRIVILEGED in want) */
+	bool create;			  /* make it when missing; concurrent makers agree on one */
+	const char *subnet;		  /* "10.77.0.0/24", or NULL: one that meets none of the machine's routes */
+	bool privileged_deny;		  /* ports below 1024 need the privilege (PORT_PRIVILEGED in want) */
+	const struct port_policy *policy; /* what may leave it (policy.h); NULL: everything */
 };
 /**
  * network_open() - open, or create, the network `name` of this user
@@ -244,8 +245,8 @@ struct network_event {
 	int32_t pid;
 	char comm[16];
 	uint32_t host;
-	uint8_t call;	       /* 'b' bind, 'l' listen, 'c' connect, 'k' lock */
-	struct port_want want; /* for 'c': addr and port are the destination */
+	uint8_t call;	       /* 'b' bind, 'l' listen, 'c' connect, 'k' lock, 'p' the way out is barred */
+	struct port_want want; /* for 'c' and 'p': addr and port are the destination */
 	struct port_refusal refusal;
 };
 /* A record for one `berth run`: its ring and the word its supervisor sleeps on. Return: its number,

@@ -93,7 +93,8 @@ static bool event_sane(struct network_event *e)
 	e->refusal.by.owner.comm[sizeof(e->refusal.by.owner.comm) - 1] = '\0';
 	return rule < PORT_NRULES && proto < PORT_NPROTOS && (family == PORT_FAMILY_4 || family == PORT_FAMILY_6) &&
 	       by_valid <= 1 && (!by_valid || claim_sane(&e->refusal.by)) && e->host < NETWORK_HOSTS_MAX &&
-	       e->refusal.err <= 0 && e->refusal.err > -4096 && e->call && strchr("blck", e->call);
+	       e->refusal.err <= 0 && e->refusal.err > -4096 && e->call && strchr("blckp", e->call) &&
+	       port_policy_refusal_sane(&e->refusal.policy);
 }
 
 int network_event_take(struct network *n, uint32_t run, uint64_t *cursor, struct network_event *ret)

@@ -41,6 +41,7 @@ const char *const port_reason_name[PORT_NREASONS] = {
 	[PORT_REASON_BAD_ARGUMENT] = "BAD_ARGUMENT",
 	[PORT_REASON_NO_SUCH_HOST] = "NO_SUCH_HOST",
 	[PORT_REASON_LOCK_STOPPED] = "LOCK_STOPPED",
+	[PORT_REASON_POLICY_DENIED] = "POLICY_DENIED",
 };
 
 /* Writes what fits, always terminated. */
@@ -149,6 +150,8 @@ enum port_reason port_explain_reason(const struct port_want *want, const struct 
 	if (r->err == 0)
 		return PORT_REASON_OK;
 	switch (r->rule) {
+	case PORT_RULE_POLICY:
+		return PORT_REASON_POLICY_DENIED;
 	case PORT_RULE_ARGUMENT:
 		return r->by_valid && r->err == -EINVAL ? PORT_REASON_ALREADY_BOUND : PORT_REASON_BAD_ARGUMENT;
 	case PORT_RULE_NOT_LOCAL:
@@ -266,6 +269,9 @@ static void say_what(const struct port_want *w, const struct port_refusal *r, st
 	case PORT_REASON_LOCK_STOPPED:
 		say(e->what, sizeof(e->what), "the port table is locked by a process that is stopped");
 		return;
+	case PORT_REASON_POLICY_DENIED:
+		say(e->what, sizeof(e->what), "%s of %s may not be sent to", port, at);
+		return;
 	}
 }
 
@@ -349,6 +355,7 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 		return "berth does not yet carry connections out of its network";
 	case PORT_REASON_LOCK_STOPPED:
 		return "a process was stopped (SIGSTOP, a debugger) while it changed the table, and it must finish first";
+	case PORT_REASON_POLICY_DENIED: /* why_barred() */
 	default:
 		break;
 	}
@@ -379,9 +386,25 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 	case PORT_RULE_TABLE_FULL:
 		return "every place for a claim in this host's table is taken, and the table cannot grow";
 	case PORT_RULE_NONE:
+	case PORT_RULE_POLICY:
 		break;
 	}
 	return "";
+}
+
+static void say_why_barred(const struct port_refusal *r, struct port_explanation *e)
+{
+	const char *whose = r->policy.by == PORT_POLICY_RUN ? "this run" : "this network";
+	char rule[PORT_POLICY_RULE_STR_MAX];
+
+	if (r->policy.by == PORT_POLICY_GARBLED)
+		say(e->why, sizeof(e->why), "what may leave this network cannot be read, and so nothing may");
+	else if (r->policy.has_rule)
+		say(e->why, sizeof(e->why), "%s has the rule --deny %s", whose,
+		    port_policy_rule_print(&r->policy.rule, rule));
+	else
+		say(e->why, sizeof(e->why), "%s is closed to the outside, and no --allow of it meets this address",
+		    whose);
 }
 
 /* ---- what would work, best first ---- */
@@ -471,6 +494,28 @@ static void try_in_use(const struct port_want *w, const struct port_refusal *r, 
 		try_address(w, &r->by, e);
 }
 
+/* More exact than any rule that refused it, or the same. */
+static void try_to_allow(const struct port_want *w, const struct port_refusal *r, struct port_explanation *e)
+{
+	struct port_policy_rule rule = {.ports = {w->port, w->port}, .proto = (uint8_t)w->proto, .allow = true};
+	char s[PORT_POLICY_RULE_STR_MAX];
+
+	port_policy_rule_at(&rule, &w->addr);
+	port_policy_rule_print(&rule, s);
+	switch (r->policy.by) {
+	case PORT_POLICY_RUN:
+		try_next(e, "start it with berth run --allow %s", s);
+		try_next(e, "start it without --isolated, --allow and --deny: then only the network's rules hold");
+		return;
+	case PORT_POLICY_NETWORK:
+		try_next(e, "berth net policy NETWORK --allow %s, which holds at once", s);
+		try_next(e, "berth net policy NETWORK --open --clear, if everything may pass");
+		return;
+	default:
+		try_next(e, "berth net policy NETWORK says what is wrong");
+	}
+}
+
 static void say_try(const struct port_want *w, const struct port_refusal *r, const struct port_holder *h, uint16_t near,
 		    struct port_explanation *e)
 {
@@ -524,6 +569,9 @@ static void say_try(const struct port_want *w, const struct port_refusal *r, con
 		else
 			try_next(e, "let the stopped process go on (SIGCONT), or end it");
 		return;
+	case PORT_REASON_POLICY_DENIED:
+		try_to_allow(w, r, e);
+		return;
 	}
 }
 
@@ -538,6 +586,9 @@ void port_explain(const struct port_want *want, const struct port_refusal *r, co
 	ASSERT((unsigned)want->proto < PORT_NPROTOS);
 	say_what(want, r, ret);
 	say_who(r, holder, ret);
-	say(ret->why, sizeof(ret->why), "%s", why(want, r, ret->reason));
+	if (ret->reason == PORT_REASON_POLICY_DENIED)
+		say_why_barred(r, ret);
+	else
+		say(ret->why, sizeof(ret->why), "%s", why(want, r, ret->reason));
 	say_try(want, r, holder, near, ret);
 }

@@ -24,10 +24,11 @@ enum port_reason {
 	PORT_REASON_TABLE_FULL,
 	PORT_REASON_ALREADY_BOUND,
 	PORT_REASON_BAD_ARGUMENT,
-	PORT_REASON_NO_SUCH_HOST, /* connect to an address that is no host's */
-	PORT_REASON_LOCK_STOPPED, /* the table's lock is held by a stopped process */
+	PORT_REASON_NO_SUCH_HOST,  /* connect to an address that is no host's */
+	PORT_REASON_LOCK_STOPPED,  /* the table's lock is held by a stopped process */
+	PORT_REASON_POLICY_DENIED, /* the way out is barred, by the network or by the run */
 };
-#define PORT_NREASONS 16
+#define PORT_NREASONS 17
 extern const char *const port_reason_name[PORT_NREASONS]; /* "IN_USE_LISTEN" */
 
 /* The holder, at the time of asking. Empty strings and 0: not known. */

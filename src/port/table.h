@@ -16,6 +16,7 @@
 
 #include "port/addr.h"
 #include "port/endpoint.h"
+#include "port/policy.h"
 
 /* Flags of a claim: what the socket was told, or what it is. */
 enum {
@@ -93,15 +94,17 @@ enum port_rule {
 	PORT_RULE_RANGE_FULL,  /* port 0, and every port of the range is taken */
 	PORT_RULE_TUPLE,       /* connect: this very four-tuple is in use */
 	PORT_RULE_TABLE_FULL,
+	PORT_RULE_POLICY, /* the way out of the network is barred (docs/policy.md) */
 };
-#define PORT_NRULES 13
+#define PORT_NRULES 14
 
 struct port_refusal {
 	int err; /* the negative errno returned */
 	enum port_rule rule;
 	bool by_valid;
-	struct port_ref by_ref; /* the claim in the way, when by_valid */
-	struct port_claim by;	/* and a copy of it */
+	struct port_ref by_ref;		   /* the claim in the way, when by_valid */
+	struct port_claim by;		   /* and a copy of it */
+	struct port_policy_refusal policy; /* PORT_RULE_POLICY only: whose, and by which rule */
 };
 
 /* What a caller wants: the socket as it is at the time of bind(), listen() or connect(). */

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -65,8 +66,8 @@ static int first_close(int fd)
 struct shim_hot shim_hot = {first_read, first_write, first_readv, first_writev, first_send, first_close};
 static _Atomic int phase, next_phase;
 static char env_preload[NETWORK_PATH_MAX + 16], env_dir[NETWORK_PATH_MAX + 32], env_host[NETWORK_NAME_MAX + 16],
-	env_run[32];
-static const char *env_list[5];
+	env_run[32], env_policy[PORT_POLICY_CHAIN_STR_MAX + 16];
+static const char *env_list[6];
 
 static const char *env_find(const char *name)
 {
@@ -117,7 +118,8 @@ extern const char *gnu_get_libc_version(void) __attribute__((weak)); /* glibc ha
 
 static int start(void)
 {
-	const char *dir = env_find("BERTH_NETWORK_DIR"), *name = env_find("BERTH_HOST"), *run = env_find("BERTH_RUN");
+	const char *dir = env_find("BERTH_NETWORK_DIR"), *name = env_find("BERTH_HOST"), *run = env_find("BERTH_RUN"),
+		   *policy = env_find("BERTH_POLICY");
 	struct network_info info;
 	struct network_error err;
 	uint32_t number = 0;
@@ -138,6 +140,12 @@ static int start(void)
 			number = number * 10 + (uint32_t)(*c - '0');
 		self.run = number;
 		self.has_run = env_keep(env_run, sizeof(env_run), "BERTH_RUN", run, strlen(run));
+	}
+	/* What cannot be read is passed on all the same: who is started next must not have more than we. */
+	if (policy && (port_policy_chain_parse(policy, &self.policy) < 0 ||
+		       !env_keep(env_policy, sizeof(env_policy), "BERTH_POLICY", policy, strlen(policy)))) {
+		self.policy.garbled = 1;
+		(void)env_keep(env_policy, sizeof(env_policy), "BERTH_POLICY", "garbled", strlen("garbled"));
 	}
 	if (network_open_dir(&self.net, dir, &err) < 0 || network_host_get(&self.net, name, true, &self.host) < 0)
 		return ON;
@@ -242,6 +250,14 @@ int shim_echo(struct shim *s, int fd)
 {
 	(void)s;
 	return reach_echo(fd);
+}
+
+int32_t shim_caller(const struct shim *s, char ret_comm[16])
+{
+	(void)s;
+	memset(ret_comm, 0, 16);
+	sys_call(SYS_prctl, PR_GET_NAME, (long)ret_comm, 0, 0, 0);
+	return (int32_t)sys_call(SYS_getpid, 0, 0, 0, 0, 0);
 }
 
 uint32_t shim_euid(const struct shim *s)

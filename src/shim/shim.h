@@ -35,6 +35,7 @@ struct shim {
 	uint32_t run; /* BERTH_RUN, when has_run */
 	bool has_run;
 	bool privileged_deny;
+	struct port_policy_chain policy; /* of this run (BERTH_POLICY); no layers: none of its own */
 	int err; /* the negative errno with which every IP stream socket is refused; 0: all is well */
 };
 /* The process's shim, made at the first call. NULL: not under berth, everything passes to libc. */
@@ -161,8 +162,14 @@ extern const struct shim_next shim_inline_calls; /* those that there are; NULL e
 /* Who calls (env.c): this process. In the second net, the program that is served (net2/context.c). */
 MUST_CHECK int shim_owner(const struct shim *s, int fd, struct port_owner *ret);
 uint32_t shim_euid(const struct shim *s);
-bool shim_privileged(const struct shim *s); /* to ports below 1024 */
-bool shim_pumped(int fd);		    /* a UDP socket that the supervisor delivers to (net2/letters.c) */
+int32_t shim_caller(const struct shim *s, char ret_comm[16]); /* its process, and the name of the thread */
+bool shim_privileged(const struct shim *s);		      /* to ports below 1024 */
+/* May the caller send to this address, which is no host's (0.0.0.0 and loopbacks: of the machine itself)? Asked once
+ * for each connect(), and for a datagram unless the answer is remembered with network_policy_generation().
+ * Return: 0; -ENETUNREACH or -ECONNREFUSED (network/policy.h), which is counted and told. An address of the
+ * network's own subnets that nobody has, the gateway's apart, is no outside: -ENETUNREACH, and told. */
+MUST_CHECK int shim_may_pass(struct shim *s, enum port_proto proto, const struct port_addr *addr, uint16_t port);
+bool shim_pumped(int fd); /* a UDP socket that the supervisor delivers to (net2/letters.c) */
 
 /* Connected to itself (env.c, net2/echo.c): is there somebody who can do that? Then: 0; negative errno. */
 bool shim_has_echo(void);

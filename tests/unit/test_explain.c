@@ -168,6 +168,7 @@ static const struct {
 	{"UDP listens", PORT_UDP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_ARGUMENT, -EOPNOTSUPP, PORT_REASON_BAD_ARGUMENT},
 	{"no host", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_NONE, -ENETUNREACH, PORT_REASON_NO_SUCH_HOST},
 	{"stopped", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_NONE, -ETIMEDOUT, PORT_REASON_LOCK_STOPPED},
+	{"barred", PORT_TCP, {ANY4, 4, 0, 0, 0}, {0}, PORT_RULE_POLICY, -ECONNREFUSED, PORT_REASON_POLICY_DENIED},
 };
 
 static void reasons_by_table(void **state)
