@@ -1,0 +1,119 @@
+/* src/cli/place.c: HOST:PORT, and who answers there.
+ *
+ * Reached is: a TCP claim that listens and can be connected to, or a UDP socket that is bound and not connected; and its
+ * socket lives. The table alone does not say the last: a listener that was closed, or whose process was killed, leaves its
+ * claim behind until somebody asks. So the kernel is asked for each (network_dead(): a few microseconds), without a lock.
+ *
+ * Any address of the host counts: a development server that listens on 127.0.0.1 of its host, or on ::1 only, listens. Who
+ * means one address writes it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli/rows.h"
+#include "cli/place.h"
+
+enum { CLAIMS_MAX = 64 }; /* of one port that are looked at: a SO_REUSEPORT group has rarely more than processors */
+
+/* "web", "web.NETWORK.berth", "web." */
+static bool host_ok(const char *name)
+{
+	char first[NETWORK_NAME_MAX];
+	size_t len = strcspn(name, ".");
+
+	if (len >= sizeof(first))
+		return false;
+	memcpy(first, name, len);
+	first[len] = '\0';
+	return network_name_ok(first);
+}
+
+int place_parse(struct cli *cli, const char *text, struct place *ret)
+{
+	struct port_endpoint e;
+	int r = cli_endpoint(cli, text, &e);
+	bool any;
+
+	if (r != 0)
+		return r;
+	if (e.ports.first != e.ports.last || e.ports.first == 0)
+		return cli_usage(cli, "'%s' is not one port", text);
+	if (e.host[0] && !host_ok(e.host)) {
+		char shown[sizeof(e.host)];
+
+		snprintf(shown, sizeof(shown), "%s", e.host);
+		return cli_usage(cli, "'%s' cannot be the name of a host: letters, digits and hyphens inside",
+				 cli_clean(shown));
+	}
+	any = e.has_addr && port_addr_is_any(&e.addr);
+	*ret = (struct place){.text = text,
+			      .port = e.ports.first,
+			      .proto = e.has_proto ? e.proto : PORT_TCP,
+			      .only_addr = e.has_addr && !any,
+			      .by_addr = e.has_addr && !any && !port_addr_is_loopback(&e.addr),
+			      .addr = e.addr};
+	snprintf(ret->host, sizeof(ret->host), "%s",
+		 e.host[0] && strcasecmp(e.host, "localhost") != 0 ? e.host : cli->host_name);
+	return 0;
+}
+
+int place_host(struct cli *cli, const struct place *t, struct network_host *ret)
+{
+	if (t->by_addr)
+		return network_host_by_addr(&cli->net, 0, &t->addr, ret);
+	return network_host_by_name(&cli->net, t->host, ret);
+}
+
+bool place_meets(const struct place *t, const struct port_claim *c)
+{
+	if (!t->only_addr || port_addr_equal(&c->addr, &t->addr))
+		return true;
+	return port_addr_is_any(&c->addr) && (port_addr_is4(&c->addr) == port_addr_is4(&t->addr) || rows_is_dual(c));
+}
+
+static bool answers(const struct port_claim *c)
+{
+	return c->proto == PORT_UDP ? c->state == CLAIM_HELD
+				    : c->state == CLAIM_LISTENING && c->flags & PORT_LISTEN_READY;
+}
+
+int place_look(struct cli *cli, const struct place *t, struct place_look *ret)
+{
+	struct port_ref refs[CLAIMS_MAX];
+	struct port_claim claims[CLAIMS_MAX];
+	struct network_host host;
+	struct network_lock lock;
+	uint32_t count, n = 0;
+	int r = place_host(cli, t, &host);
+
+	ret->reached = ret->held = ret->buried = false;
+	ret->host = r == 0;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = network_lock(&cli->net, host.index, &lock);
+	if (r < 0)
+		return r;
+	count = port_table_on_port(&lock.table, t->proto, t->port, refs, CLAIMS_MAX);
+	for (uint32_t i = 0; i < count && i < CLAIMS_MAX; i++)
+		if (port_table_get(&lock.table, refs[i], &claims[n]) == 0 && place_meets(t, &claims[n])) {
+			refs[n] = refs[i];
+			n++;
+		}
+	network_unlock(&lock);
+	for (uint32_t i = 0; i < n && !ret->reached; i++) {
+		bool would = answers(&claims[i]);
+
+		if (!would && (ret->held || (claims[i].state != CLAIM_HELD && claims[i].state != CLAIM_LISTENING)))
+			continue; /* a flow from or to the port holds it, and says nothing about who answers */
+		if (network_dead(&cli->net, host.index, refs[i]) == 0) {
+			ret->buried = true;
+			ret->dead = claims[i];
+			continue;
+		}
+		ret->reached = would;
+		ret->held = !would;
+		ret->claim = claims[i];
+	}
+	return 0;
+}

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""tests/cli/dev.py BERTH HOLDER [NAME...]: the commands for everyday development: wait, exec, auto hosts, berth.conf.
+
+Each check is a function below, with a berth directory and a folder of its own; names on the command line pick checks.
+Nothing asserts how long a thing took: who waits in vain runs into the limit that each command has here.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BERTH, HOLDER = os.path.realpath(sys.argv[1]), os.path.realpath(sys.argv[2])
+LIMIT_S = 60
+SCRUB = ("BERTH_HOST", "BERTH_RUN", "BERTH_NETWORK_DIR", "LD_PRELOAD", "BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+
+
+class World:
+    """A check's own berth directory, and what it started."""
+
+    def __init__(self):
+        self.top = tempfile.mkdtemp(prefix="berth-dev-")
+        self.dir = os.path.join(self.top, "berth")
+        self.home = os.path.join(self.top, "home")
+        os.mkdir(self.home)
+        self.env = {k: v for k, v in os.environ.items() if k not in SCRUB}
+        self.env.update(BERTH_DIR=self.dir, HOME=self.home, LC_ALL="C", TERM="dumb")
+        self.children = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for p in self.children:
+            for f in (p.stdin, p.stdout):
+                if f:
+                    f.close()
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.terminate()
+                p.wait()
+        shutil.rmtree(self.top, ignore_errors=True)
+
+    def folder(self, name):
+        path = os.path.join(self.home, name)
+        os.makedirs(path)
+        return path
+
+    def run(self, *args, cwd=None, env=None, **more):
+        """Exit code, standard output, standard error."""
+        p = subprocess.run([BERTH, *args], capture_output=True, text=True, timeout=LIMIT_S, stdin=subprocess.DEVNULL,
+                           cwd=cwd or self.home, env={**self.env, **(env or {})}, **more)
+        return p.returncode, p.stdout, p.stderr
+
+    def start(self, *args, cwd=None):
+        p = subprocess.Popen([BERTH, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                             text=True, cwd=cwd or self.home, env=self.env)
+        self.children.append(p)
+        return p
+
+    def hold(self, host, *args, **more):
+        """A program that has a port until its standard input ends."""
+        p = self.start("run", "-q", "-H", host, "--", HOLDER, *args, **more)
+        assert p.stdout.readline() == "ready\n"
+        return p
+
+
+def end(p):
+    p.stdin.close()
+    p.wait(LIMIT_S)
+
+
+def inner_pid(host_line):
+    return int(re.search(r"pid (\d+)", host_line).group(1))
+
+
+# --- wait ---
+
+def wait_returns_when_the_port_listens(w):
+    waiter = w.start("wait", "web:80", "--timeout", str(LIMIT_S))  # neither network nor host exist
+    time.sleep(0.05)
+    w.run("run", "-H", "other", "--", "true")
+    w.run("run", "-H", "web", "--", "true")
+    assert waiter.poll() is None
+    bound = w.hold("web", "0.0.0.0", "80")  # not listening
+    time.sleep(0.05)
+    assert waiter.poll() is None
+    end(bound)
+    w.hold("web", "0.0.0.0", "80", "listen")
+    assert waiter.wait(LIMIT_S) == 0
+    assert waiter.stdout.read() == ""
+    assert w.run("wait", "web:80", "-t", "0") == (0, "", "")
+    assert w.run("wait", "web.default.berth:80", "WEB:http", "80", "-H", "web", "-t", "0")[0] == 0
+
+
+def wait_is_woken_and_does_not_poll(w):
+    """Asleep, it makes about one look a second: the processor time of a waiter is next to nothing."""
+    w.run("run", "-H", "web", "--", "true")
+    waiter = w.start("wait", "web:80")
+    time.sleep(1)
+
+    def switches():
+        with open(f"/proc/{waiter.pid}/status") as f:
+            return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M).group(1))
+
+    before = switches()
+    time.sleep(2)
+    assert switches() - before <= 8, switches() - before
+    w.hold("web", "::", "80", "listen")
+    assert waiter.wait(LIMIT_S) == 0
+
+
+def wait_sees_udp_and_any_address(w):
+    waiter = w.start("wait", "dns:53/udp")
+    w.hold("dns", "127.0.0.1", "53", "udp")
+    assert waiter.wait(LIMIT_S) == 0
+    assert w.run("wait", "dns:53", "-t", "0")[0] == 1  # TCP is another port
+    w.hold("web", "127.0.0.1", "80", "listen")
+    assert w.run("wait", "web:80", "-t", "0")[0] == 0
+    assert w.run("wait", "127.0.0.1:80", "-H", "web", "-t", "0")[0] == 0
+    assert w.run("wait", "[::1]:80", "-H", "web", "-t", "0")[0] == 1
+    code, out, _ = w.run("run", "-H", "web", "--", "sh", "-c", "getent ahostsv4 web | sed 's/ .*//;q'")
+    assert code == 0
+    assert w.run("wait", out.strip() + ":80", "-t", "0")[0] == 1  # it listens on the loopback only
+    w.hold("web", "0.0.0.0", "81", "listen")
+    assert w.run("wait", out.strip() + ":81", "-t", "0")[0] == 0
+
+
+def wait_for_all_or_for_any(w):
+    w.hold("web", "0.0.0.0", "80", "listen")
+    assert w.run("wait", "web:80", "web:81", "-t", "0.05")[0] == 1
+    assert w.run("wait", "--any", "web:81", "web:80", "-t", "0")[0] == 0
+    waiter = w.start("wait", "web:80", "web:81", "db:5432")
+    w.hold("web", "0.0.0.0", "81", "listen")
+    time.sleep(0.05)
+    assert waiter.poll() is None
+    w.hold("db", "0.0.0.0", "5432", "listen")
+    assert waiter.wait(LIMIT_S) == 0
+
+
+def wait_says_what_is_missing(w):
+    code, out, err = w.run("wait", "web:80", "-t", "0")
+    assert code == 1 and out == ""
+    assert err == "berth: after 0 s nobody listens on 80/tcp of host web; there is no network 'default'\n", err
+    w.hold("a", "0.0.0.0", "80", "listen")
+    w.hold("a", "0.0.0.0", "81")
+    code, out, err = w.run("wait", "a:80", "a:81", "b:82", "a:53/udp", "-t", "0.1")
+    assert code == 1 and out == ""
+    lines = re.sub(r"pid \d+", "pid N", re.sub(r"after [0-9.]+ s", "after T s", err)).splitlines()
+    assert lines == [
+        "berth: after T s nobody listens on 81/tcp of host a; cli-holder (pid N) has it, bound and not listening",
+        "berth: after T s nobody listens on 82/tcp of host b; there is no such host in network 'default'",
+        "berth: after T s nobody receives on 53/udp of host a",
+    ], err
+    assert w.run("wait", "-q", "a:82", "-t", "0") == (1, "", "")
+
+
+def wait_does_not_take_a_dead_claim_for_a_listener(w):
+    p = w.hold("web", "0.0.0.0", "80", "listen")
+    _, out, _ = w.run("who", "80", "-H", "web")
+    pid = inner_pid(out)
+    os.kill(p.pid, signal.SIGKILL)  # nobody sweeps
+    os.kill(pid, signal.SIGKILL)
+    p.wait()
+    while os.path.exists(f"/proc/{pid}") and open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+        time.sleep(0.01)
+    code, _, err = w.run("wait", "web:80", "-t", "0")
+    assert code == 1 and "is gone or has closed it" in err, err
+    assert w.run("wait", "--gone", "web:80")[0] == 0
+    p = w.hold("web", "0.0.0.0", "80", "listen")
+    _, out, _ = w.run("who", "80", "-H", "web")
+    waiter = w.start("wait", "web:80", "web:81", "-t", "0.5")
+    time.sleep(0.1)
+    os.kill(p.pid, signal.SIGKILL)
+    os.kill(inner_pid(out), signal.SIGKILL)
+    waiter.wait(LIMIT_S)
+    err = re.sub(r"pid \d+", "pid N", waiter.stdout.read())
+    assert "80/tcp of host web; cli-holder (pid N) had it, and is gone or has closed it\n" in err, err
+
+
+def wait_gone_returns_when_nobody_listens(w):
+    assert w.run("wait", "--gone", "web:80")[0] == 0  # no network
+    p = w.hold("web", "0.0.0.0", "80", "listen")
+    assert w.run("wait", "--gone", "web:81", "nosuch:80")[0] == 0
+    code, _, err = w.run("wait", "--gone", "web:80", "-t", "0.05")
+    assert code == 1
+    assert re.search(r"somebody still listens on 80/tcp of host web; cli-holder \(pid \d+\) has it$", err.strip()), err
+    waiter = w.start("wait", "--gone", "web:80")
+    time.sleep(0.3)
+    assert waiter.poll() is None
+    end(p)
+    assert waiter.wait(LIMIT_S) == 0
+    # A program that closes its listener and lives on, and one whose child has the socket, too.
+    p = w.start("run", "-H", "web", "--", sys.executable, "-c",
+                "import socket, sys, os; s = socket.create_server(('', 80)); print('ready', flush=True); "
+                "sys.stdin.readline(); s.close(); print('closed', flush=True); sys.stdin.readline()")
+    assert p.stdout.readline() == "ready\n"
+    waiter = w.start("wait", "--gone", "web:80")
+    time.sleep(0.1)
+    p.stdin.write("\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == "closed\n"
+    assert waiter.wait(LIMIT_S) == 0 and p.poll() is None
+    p.stdin.write("\n")
+    p.stdin.flush()
+    p.wait(LIMIT_S)
+
+
+def wait_outlives_its_network(w):
+    w.run("run", "-H", "web", "--", "true")
+    waiter = w.start("wait", "web:80")
+    time.sleep(0.1)
+    assert w.run("net", "rm", "default")[0] == 0
+    time.sleep(0.1)
+    w.hold("web", "0.0.0.0", "80", "listen")
+    assert waiter.wait(LIMIT_S) == 0
+
+
+def wait_refuses_what_makes_no_sense(w):
+    for args in ((), ("web:80-90",), ("web:0",), ("bad_:80",), ("-t", "x", "web:80"), ("-t", "-1", "web:80"),
+                 ("-t", "nan", "web:80"), ("web:99999",), ("web:80/sctp",)):
+        code, out, err = w.run("wait", *args)
+        assert code == 2 and out == "" and err.startswith("berth wait: "), (args, code, err)
+
+
+def main():
+    only = sys.argv[3:]
+    checks = [f for name, f in globals().items()
+              if callable(f) and getattr(f, "__code__", None) and f.__code__.co_varnames[:1] == ("w",)
+              and f.__code__.co_argcount == 1]
+    failed = 0
+    for f in checks:
+        if only and not any(o in f.__name__ for o in only):
+            continue
+        try:
+            with World() as w:
+                f(w)
+            print("ok:", f.__name__.replace("_", " "), flush=True)
+        except Exception as e:  # noqa: BLE001: any end of a check is a failure of it
+            failed += 1
+            tb = e.__traceback__
+            while tb.tb_next and tb.tb_next.tb_frame.f_code.co_filename == __file__:
+                tb = tb.tb_next
+            print(f"FAIL: {f.__name__} (line {tb.tb_lineno}): {type(e).__name__} {e}", flush=True)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
