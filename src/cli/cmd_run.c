@@ -30,6 +30,7 @@ struct told {
 	uint16_t port;
 	uint8_t proto, call;
 	enum port_reason reason;
+	struct port_policy_refusal policy;
 };
 
 struct run {
@@ -55,6 +56,8 @@ static bool seen_before(struct run *run, const struct network_event *e, enum por
 	t.proto = (uint8_t)e->want.proto;
 	t.call = e->call;
 	t.reason = reason;
+	if (reason == PORT_REASON_POLICY_DENIED)
+		t.policy = e->refusal.policy;
 	for (uint32_t i = 0; i < run->n_seen; i++)
 		if (memcmp(&run->seen[i], &t, sizeof(t)) == 0)
 			return true;

@@ -205,29 +205,21 @@ static int ask_layer(const struct port_policy *p, enum port_policy_by by, enum p
 	return r;
 }
 
-int network_policy_ask(struct network *n, const struct network_asker *who, enum port_proto proto,
+int network_policy_ask(struct network *n, const struct port_policy_chain *run, enum port_proto proto,
 		       const struct port_addr *addr, uint16_t port, struct port_policy_refusal *reterr)
 {
-	struct port_policy_refusal no = {.by = PORT_POLICY_GARBLED};
 	struct port_addr to = *addr;
 	struct port_policy p;
-	int r;
+	int r = network_policy_get(n, &p);
 
 	if (port_addr_is_any(&to) || port_addr_is_loopback(&to))
 		to = first_address(port_addr_is4(&to) ? &n->net4 : &n->net6);
-	r = network_policy_get(n, &p);
-	if (r == 0)
-		r = ask_layer(&p, PORT_POLICY_NETWORK, proto, &to, port, &no);
-	else
-		r = -ENETUNREACH;
-	if (r == 0 && who->run && who->run->garbled)
-		r = -ENETUNREACH;
-	for (uint32_t i = 0; r == 0 && who->run && i < who->run->n_layers && i < PORT_POLICY_LAYERS_MAX; i++)
-		r = ask_layer(&who->run->layer[i], PORT_POLICY_RUN, proto, &to, port, &no);
-	if (r == 0)
-		return 0;
-	network_refused_put(n, who, proto, &to, port, r, &no);
-	if (reterr)
-		*reterr = no;
+	if (r < 0 || (run && run->garbled)) {
+		*reterr = (struct port_policy_refusal){.by = PORT_POLICY_GARBLED};
+		return -ENETUNREACH;
+	}
+	r = ask_layer(&p, PORT_POLICY_NETWORK, proto, &to, port, reterr);
+	for (uint32_t i = 0; r == 0 && run && i < run->n_layers && i < PORT_POLICY_LAYERS_MAX; i++)
+		r = ask_layer(&run->layer[i], PORT_POLICY_RUN, proto, &to, port, reterr);
 	return r;
 }

@@ -16,27 +16,20 @@
 bool network_is_gateway(const struct network *n, const struct port_addr *addr);
 void network_gateway(const struct network *n, struct port_addr *ret4, struct port_addr *ret6);
 
-/* Who wants to send. */
-struct network_asker {
-	uint32_t host; /* index */
-	int32_t pid;
-	char comm[16];
-	const struct port_policy_chain *run; /* of its run; NULL: none of its own */
-};
-
 /**
- * network_policy_ask() - may this program send to addr:port, which is no host's?
+ * network_policy_ask() - may be sent to addr:port, which is no host's?
+ * @run:  of the program's run; NULL: it has none of its own
  * @addr: as the program gave it, but for 0.0.0.0, :: and loopbacks: these mean its own host. Given all the same
  *        (somebody leads them to the machine's own), they are asked as the gateway's address
- * @reterr: whose policy and which rule, on refusal only; may be NULL
+ * @reterr: whose policy and which rule, on refusal only
  *
- * A refusal is counted (network_refused_next()). The caller tells: shim_may_pass() does both, and is what
- * the shim's and the second net's code asks. Costs a system call and a look at each rule.
+ * Who asks for a program asks shim_may_pass() instead, which also counts and tells. Costs a system call and a look at
+ * each rule.
  *
  * Return: 0; -ENETUNREACH, closed to all that no rule allows, or the policy cannot be read; -ECONNREFUSED, a
  * rule denies it.
  */
-MUST_CHECK int network_policy_ask(struct network *n, const struct network_asker *who, enum port_proto proto,
+MUST_CHECK int network_policy_ask(struct network *n, const struct port_policy_chain *run, enum port_proto proto,
 				  const struct port_addr *addr, uint16_t port, struct port_policy_refusal *reterr);
 
 /* Changes with each change of the network's policy: who remembers an answer remembers this beside it. The run's
@@ -60,9 +53,8 @@ struct network_refused {
 	uint16_t port;
 	struct port_policy_refusal by;
 };
-/* One more. Takes no lock and never waits. */
-void network_refused_put(struct network *n, const struct network_asker *who, enum port_proto proto,
-			 const struct port_addr *addr, uint16_t port, int err, const struct port_policy_refusal *by);
+/* One more: all but count and times of `what` is given. Takes no lock and never waits. */
+void network_refused_put(struct network *n, const struct network_refused *what);
 /* Each of them, in no order; *cursor starts at 0. What is garbled is passed over. False: no more. */
 bool network_refused_next(struct network *n, uint32_t *cursor, struct network_refused *ret);
 

@@ -78,8 +78,7 @@ static struct map_refused *place_of(struct map_refused *all, const struct map_re
 	return NULL;
 }
 
-void network_refused_put(struct network *n, const struct network_asker *who, enum port_proto proto,
-			 const struct port_addr *addr, uint16_t port, int err, const struct port_policy_refusal *by)
+void network_refused_put(struct network *n, const struct network_refused *refused)
 {
 	struct map_refused what, *all = records(n), *r;
 	uint64_t tag, now = real_us();
@@ -87,13 +86,13 @@ void network_refused_put(struct network *n, const struct network_asker *who, enu
 	if (!all)
 		return;
 	memset(&what, 0, sizeof(what));
-	what.err = err;
-	what.host = who->host;
-	what.proto = (uint8_t)proto;
-	what.port = port;
-	memcpy(what.comm, who->comm, strnlen(who->comm, sizeof(what.comm) - 1));
-	what.addr = *addr;
-	what.by = *by;
+	what.err = refused->err;
+	what.host = refused->host;
+	what.proto = (uint8_t)refused->proto;
+	what.port = refused->port;
+	memcpy(what.comm, refused->comm, strnlen(refused->comm, sizeof(what.comm) - 1));
+	what.addr = refused->addr;
+	what.by = refused->by;
 	tag = tag_of(n, &what);
 	r = place_of(all, &what, tag, now);
 	if (!r)
@@ -102,7 +101,7 @@ void network_refused_put(struct network *n, const struct network_asker *who, enu
 		write_down(r, &what, tag);
 	atomic_fetch_add(&r->count, 1);
 	atomic_store(&r->last_us, now);
-	atomic_store(&r->pid, who->pid);
+	atomic_store(&r->pid, refused->pid);
 }
 
 bool network_refused_next(struct network *n, uint32_t *cursor, struct network_refused *ret)

@@ -398,7 +398,8 @@ static void say_why_barred(const struct port_refusal *r, struct port_explanation
 	char rule[PORT_POLICY_RULE_STR_MAX];
 
 	if (r->policy.by == PORT_POLICY_GARBLED)
-		say(e->why, sizeof(e->why), "what may leave this network cannot be read, and so nothing may");
+		say(e->why, sizeof(e->why),
+		    "the rules of this network or of this run cannot be read, and so nothing may pass");
 	else if (r->policy.has_rule)
 		say(e->why, sizeof(e->why), "%s has the rule --deny %s", whose,
 		    port_policy_rule_print(&r->policy.rule, rule));
@@ -512,7 +513,9 @@ static void try_to_allow(const struct port_want *w, const struct port_refusal *r
 		try_next(e, "berth net policy NETWORK --open --clear, if everything may pass");
 		return;
 	default:
-		try_next(e, "berth net policy NETWORK says what is wrong");
+		try_next(
+			e,
+			"berth net policy NETWORK shows the network's; the run's are in BERTH_POLICY, which berth run writes");
 	}
 }
 

@@ -146,7 +146,9 @@ int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_add
 	struct port_ref ref;
 	int fresh, r;
 
-	(void)port;
+	r = shim_may_pass(s, t->flags & TAG_UDP ? PORT_UDP : PORT_TCP, peer, port);
+	if (r < 0)
+		return r;
 	destination(s, peer, sa, len, &to);
 	fresh = make(t, true);
 	if (fresh < 0)
@@ -237,6 +239,9 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 			*ret = come_home(s, fd, six ? PORT_FAMILY_6 : PORT_FAMILY_4, sa, len);
 		return true;
 	}
+	*ret = shim_may_pass(s, PORT_TCP, &peer, port);
+	if (*ret < 0 && is_idle(fd) != -EISCONN) /* what is connected, or about to be, asks only how it stands */
+		return true;
 	if (!is_gateway(s, &peer))
 		return false;
 	destination(s, &peer, sa, len, &to);

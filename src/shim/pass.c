@@ -8,34 +8,34 @@
 #include "network/policy.h"
 #include "shim/shim.h"
 
-static void tell(struct shim *s, char call, enum port_proto proto, const struct port_addr *addr, uint16_t port,
-		 const struct network_asker *who, const struct port_refusal *why)
+static void tell(struct shim *s, char call, const struct network_refused *what, const struct port_refusal *why)
 {
-	struct port_want want = {.proto = proto,
-				 .family = port_addr_is4(addr) ? PORT_FAMILY_4 : PORT_FAMILY_6,
-				 .addr = *addr,
-				 .port = port};
+	struct port_want want = {.proto = what->proto,
+				 .family = port_addr_is4(&what->addr) ? PORT_FAMILY_4 : PORT_FAMILY_6,
+				 .addr = what->addr,
+				 .port = what->port};
 
-	memcpy(want.owner.comm, who->comm, sizeof(want.owner.comm));
+	memcpy(want.owner.comm, what->comm, sizeof(want.owner.comm));
 	shim_event(s, call, &want, why);
 }
 
 int shim_may_pass(struct shim *s, enum port_proto proto, const struct port_addr *addr, uint16_t port)
 {
-	struct network_asker who = {.host = s->host.index, .run = &s->policy};
+	struct network_refused what = {.host = s->host.index, .proto = proto, .addr = *addr, .port = port};
 	struct port_refusal why = {.err = -ENETUNREACH};
-	int r;
+	bool nobodys = network_covers(&s->net, addr) && !network_is_gateway(&s->net, addr);
 
-	who.pid = shim_caller(s, who.comm);
-	if (network_covers(&s->net, addr) && !network_is_gateway(&s->net, addr)) {
-		tell(s, 'c', proto, addr, port, &who, &why);
-		return -ENETUNREACH;
-	}
-	r = network_policy_ask(&s->net, &who, proto, addr, port, &why.policy);
-	if (r < 0) {
-		why.err = r;
+	if (!nobodys) {
+		why.err = network_policy_ask(&s->net, &s->policy, proto, addr, port, &why.policy);
+		if (why.err == 0)
+			return 0;
 		why.rule = PORT_RULE_POLICY;
-		tell(s, 'p', proto, addr, port, &who, &why);
 	}
-	return r;
+	what.pid = shim_caller(s, what.comm);
+	what.err = why.err;
+	what.by = why.policy;
+	if (!nobodys)
+		network_refused_put(&s->net, &what);
+	tell(s, nobodys ? 'c' : 'p', &what, &why);
+	return why.err;
 }

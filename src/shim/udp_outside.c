@@ -35,12 +35,9 @@ bool udp_is_outside(const struct udp *u, const struct port_addr *dst)
 
 int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst, uint16_t port)
 {
-	(void)u; /* policy's */
-	(void)dst;
-	(void)port;
 	if (port_addr_is_loopback(&st->local)) /* it cannot leave its host. Linux sends from ::1, and it is lost */
 		return port_addr_is4(dst) ? -EINVAL : -ENETUNREACH;
-	return 0;
+	return shim_may_pass(u->s, PORT_UDP, dst, port);
 }
 
 /* --- a new one --- */

@@ -3,8 +3,6 @@
 #include "network/policy.h"
 #include "network_fixture.h"
 
-static const struct network_asker who = {.pid = 1, .comm = "prog"};
-
 static void set(const char *line)
 {
 	struct port_policy p;
@@ -13,15 +11,19 @@ static void set(const char *line)
 	assert_int_equal(network_policy_set(&net, &p), 0);
 }
 
+/* As shim_may_pass() does it. */
 static int ask_of(struct network *n, const struct port_policy_chain *run, const char *to,
 		  struct port_policy_refusal *ret)
 {
-	struct network_asker w = who;
-	struct port_addr a;
+	struct network_refused what = {.comm = "prog", .pid = 1, .proto = PORT_TCP, .port = 443};
 
-	w.run = run;
-	assert_int_equal(port_addr_parse(to, &a, NULL), 0);
-	return network_policy_ask(n, &w, PORT_TCP, &a, 443, ret);
+	assert_int_equal(port_addr_parse(to, &what.addr, NULL), 0);
+	what.err = network_policy_ask(n, run, PORT_TCP, &what.addr, 443, &what.by);
+	if (what.err < 0)
+		network_refused_put(n, &what);
+	if (ret)
+		*ret = what.by;
+	return what.err;
 }
 
 static int may(const char *to)
@@ -265,9 +267,10 @@ static void there_is_room_for_the_last_ones(void **state)
 	fixture_open("net");
 	set("closed");
 	for (unsigned i = 0; i < 5000; i++) {
-		struct port_addr a = port_addr_v4(192, 0, (uint8_t)(i >> 8), (uint8_t)i);
+		char to[32];
 
-		assert_int_equal(network_policy_ask(&net, &who, PORT_UDP, &a, 53, NULL), -ENETUNREACH);
+		snprintf(to, sizeof(to), "192.0.%u.%u", i >> 8, i & 255);
+		assert_int_equal(may(to), -ENETUNREACH);
 	}
 	n = count_refused(&r);
 	assert_in_range(n, MAP_REFUSED / 2, MAP_REFUSED);
@@ -317,9 +320,10 @@ static void many_are_refused_at_once(void **state)
 	for (int p = 0; p < PROCESSES; p++)
 		if (fork() == 0) {
 			for (unsigned i = 0; i < TIMES; i++) {
-				struct port_addr a = port_addr_v4(192, 0, 2, (uint8_t)(i % 16));
+				char to[32];
 
-				if (network_policy_ask(&net, &who, PORT_TCP, &a, 80, NULL) != -ENETUNREACH)
+				snprintf(to, sizeof(to), "192.0.2.%u", i % 16);
+				if (may(to) != -ENETUNREACH)
 					_exit(1);
 			}
 			_exit(0);
