@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "network/policy.h"
+
 #define AT_ONCE 16
 #define OCTETS_MAX 65536
 #define CONTROL_MAX 128
@@ -80,6 +82,14 @@ static void read_control(struct msghdr *m, struct letter *ret)
 	}
 }
 
+static void to_gateway(const struct network *n, struct port_addr *a)
+{
+	struct port_addr g4, g6;
+
+	network_gateway(n, &g4, &g6);
+	*a = port_addr_is4(a) ? g4 : g6;
+}
+
 /* Who it is from and to, as the program is to see it. Return: it is for the program. */
 static bool address(struct network *n, const struct mailbox_state *st, const struct network_host *h, struct msghdr *m,
 		    struct letter *ret)
@@ -92,7 +102,7 @@ static bool address(struct network *n, const struct mailbox_state *st, const str
 	addr_read(from->ss_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4, m->msg_name, m->msg_namelen, &ret->src,
 		  &ret->src_port);
 	if (port_addr_is_loopback(&ret->src))
-		ret->src = udp_gateway(n, port_addr_is4(&ret->src));
+		to_gateway(n, &ret->src);
 	ret->dst = port_addr_is4(&ret->src) ? h->addr4 : h->addr6;
 	read_control(m, ret);
 	return !st->connected || (st->peer_port == ret->src_port && port_addr_equal(&st->peer, &ret->src));

@@ -8,7 +8,6 @@
 #define BERTH_SHIM_UDP_H
 
 #include <stdatomic.h>
-#include <string.h>
 
 #include "network/mailbox.h"
 #include "shim/shim.h"
@@ -161,23 +160,9 @@ ssize_t udp_send(const struct udp *u, const void *buf, size_t len, int flags, co
 void udp_passed(const struct msghdr *m);
 
 /* --- datagrams that leave the network (udp_outside.c; udp_outer.c and, in the supervisor, net2/outer.c) --- */
-/* The network's first address: the machine itself. */
-static inline struct port_addr udp_gateway(const struct network *n, bool v4)
-{
-	struct port_addr a = v4 ? n->net4 : n->net6;
-
-	a.b[15] |= 1;
-	return a;
-}
-static inline bool udp_is_gateway(const struct network *n, const struct port_addr *a)
-{
-	struct port_addr g = udp_gateway(n, port_addr_is4(a));
-
-	return memcmp(a->b, g.b, sizeof(g.b)) == 0;
-}
 /* Is it no host's address, and none that reaches many? */
 bool udp_is_outside(const struct udp *u, const struct port_addr *dst);
-/* Return: 0; -EINVAL or -ENETUNREACH, from a loopback address. */
+/* Return: 0; -EINVAL or -ENETUNREACH, from a loopback address; what the policy says, counted and told. */
 MUST_CHECK int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst,
 			     uint16_t port);
 /* Return: 0; negative errno: -ENETUNREACH, there is no way, or nobody who would take the answers. */

@@ -19,6 +19,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "network/policy.h"
 #include "shim/udp.h"
 
 #define CONTROL_INTS 2
@@ -30,7 +31,7 @@ bool udp_is_outside(const struct udp *u, const struct port_addr *dst)
 
 	if (network_is_broadcast(n, dst) || port_addr_is_multicast(dst) || port_addr_is_loopback(dst))
 		return false;
-	return !network_covers(n, dst) || udp_is_gateway(n, dst);
+	return !network_covers(n, dst) || network_is_gateway(n, dst);
 }
 
 int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst, uint16_t port)
@@ -108,7 +109,7 @@ static int write_dest(const struct udp *u, const struct udp_outer *o, const stru
 	*ret_len = sizeof(*ret);
 	if (!o->six && !v4)
 		return -ENETUNREACH;
-	if (udp_is_gateway(&u->s->net, &dst))
+	if (network_is_gateway(&u->s->net, &dst))
 		dst = v4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
 	return addr_write(o->six ? PORT_FAMILY_6 : PORT_FAMILY_4, &dst, m->dst_port, (void *)ret, ret_len);
 }
