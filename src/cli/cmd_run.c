@@ -19,6 +19,7 @@
 #include "cli/elf.h"
 #include "cli/explain.h"
 #include "cli/relay.h"
+#include "cli/run.h"
 #include "cli/shim_file.h"
 
 enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED, OPT_ALLOW_OUTSIDE, OPT_VERBOSE };
@@ -394,35 +395,64 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 	return relay_exit_code(end.status);
 }
 
-static int run(struct cli *cli)
+int run_command(struct cli *cli, const struct run_how *how, char **argv)
 {
-	struct network_options o = {.create = true};
-	bool quiet = false, verbose = false, privileged_given = false;
-	struct net2 net2 = {.net = &cli->net};
+	struct net2 net2 = {.net = &cli->net, .allow_outside = how->allow_outside};
 	static char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
 	struct network_host host;
+	int r;
+
+	net2.inside = net2_inside();
+	net2.without = !net2.inside && net2_possible() < 0;
+	r = find_program(cli, argv[0], path);
+	if (r == 0)
+		r = check_reach(cli, path, &net2, how->quiet, how->verbose);
+	if (r != 0)
+		return r;
+	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
+	if (r < 0)
+		return cli_fail(cli, 0, "%s", what);
+	r = cli_network(cli, &how->o, NULL);
+	if (r == 0)
+		r = check_made_so(cli, &how->o, how->privileged_given);
+	if (r == 0)
+		r = cli_host(cli, how->o.create, &host, NULL);
+	if (r == 0 && how->check_host)
+		r = how->check_host(cli, &host);
+	if (r != 0)
+		return r;
+	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
+	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
+		return cli_fail(cli, -ENOMEM, "cannot set the environment");
+	net2.host = &host;
+	return run_it(cli, path, argv, &net2, how->quiet, how->verbose);
+}
+
+static int run(struct cli *cli)
+{
+	struct run_how how = {.o.create = true};
 	char **argv;
-	int c, r;
+	int c;
 
 	while ((c = cli_next(cli)) != CLI_END) {
 		switch (c) {
 		case 'q':
-			quiet = true;
+			how.quiet = true;
 			break;
 		case OPT_SUBNET:
-			o.subnet = cli->value;
+			how.o.subnet = cli->value;
 			break;
 		case OPT_ALLOW_OUTSIDE:
-			net2.allow_outside = true;
+			how.allow_outside = true;
 			break;
 		case OPT_VERBOSE:
-			verbose = true;
+			how.verbose = true;
 			break;
 		case OPT_PRIVILEGED:
 			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
 				return cli_usage(cli, "--privileged-ports is 'allow' or 'deny', not '%s'", cli->value);
-			privileged_given = true;
-			o.privileged_deny = strcmp(cli->value, "deny") == 0;
+			how.privileged_given = true;
+			how.o.privileged_deny = strcmp(cli->value, "deny") == 0;
 			break;
 		default:
 			return cli->status;
@@ -431,28 +461,7 @@ static int run(struct cli *cli)
 	argv = cli_rest(cli);
 	if (!argv[0])
 		return cli_usage(cli, "no command to run: berth run [-H HOST] -- COMMAND");
-	net2.inside = net2_inside();
-	net2.without = !net2.inside && net2_possible() < 0;
-	r = find_program(cli, argv[0], path);
-	if (r == 0)
-		r = check_reach(cli, path, &net2, quiet, verbose);
-	if (r != 0)
-		return r;
-	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
-	if (r < 0)
-		return cli_fail(cli, 0, "%s", what);
-	r = cli_network(cli, &o, NULL);
-	if (r == 0)
-		r = check_made_so(cli, &o, privileged_given);
-	if (r == 0)
-		r = cli_host(cli, true, &host, NULL);
-	if (r != 0)
-		return r;
-	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
-	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
-		return cli_fail(cli, -ENOMEM, "cannot set the environment");
-	net2.host = &host;
-	return run_it(cli, path, argv, &net2, quiet, verbose);
+	return run_command(cli, &how, argv);
 }
 
 static const struct cli_option options[] = {
