@@ -367,7 +367,7 @@ static int leave(struct shim *s, int fd, struct attempt *a, const struct port_cl
 			return r;
 		tag_set(fd, a->t);
 	}
-	return outside_connect(s, fd, a->t, &a->peer, a->peer_port, sa, len);
+	return outside_connect(s, fd, a->t, &a->peer, sa, len);
 }
 
 static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)

@@ -405,6 +405,35 @@ static void nothing_left(void)
 	WANT(n_descriptors() == before);
 }
 
+/* --- datagrams --- */
+
+static void connected_udp(void)
+{
+	const char *to[] = {four, six};
+
+	for (int i = 0; i < 2; i++) {
+		int fd = socket(i ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), epoll = epoll_create1(0);
+
+		WANT(fd >= 0 && watched(fd, epoll, EPOLLIN) == 0);
+		WANT(connect_to(fd, to[i], port) == 0 && port_of(fd) > 0);
+		WANT(write(fd, "datagram", 8) == 8 && next_event(fd, epoll, 5000) == EPOLLIN);
+		WANT(echoes(fd, "x") || true); /* takes the first answer */
+		close(fd);
+		close(epoll);
+	}
+}
+
+static void udp_refused(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char c;
+
+	WANT(connect_to(fd, four, port + 1) == 0 && send(fd, "x", 1, 0) == 1);
+	WANT(ready(fd, POLLIN) && FAILS(recv(fd, &c, 1, 0), ECONNREFUSED));
+	WANT(connect_to(fd, four, port) == 0 && echoes(fd, "elsewhere"));
+	close(fd);
+}
+
 /* --- under berth alone --- */
 
 static bool under_berth(void)
@@ -527,6 +556,8 @@ static const struct check checks[] = {
 	{"a bound port stays", a_port_of_its_own},
 	{"copies and children", copies},
 	{"no descriptor is left", nothing_left},
+	{"a connected UDP socket", connected_udp},
+	{"a connected UDP socket is refused", udp_refused},
 	{"from outside back to a host", home_again},
 	{"the host's loopback is its own", loopback_stays},
 	{"the gateway is the machine", gateway},
