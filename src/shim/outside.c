@@ -5,7 +5,7 @@
  * it is the kernel's alone: it has no tag, so every function of ours leaves it to libc, after one bit test.
  *
  *     whose address?    a host's: connect.c. Inside the subnet, but nobody's: unreachable. Else here
- *     may it?           network/policy.c; refused is counted and told
+ *     may it?           shim_may_pass(); refused is counted and told
  *     the gateway's     the machine itself: its loopback of that family
  *     socket()          the kernel's, with options; bound to the same port if the program bound one and the kernel has
  *                       it free, else to any
@@ -23,6 +23,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "network/policy.h"
 #include "shim/gone.h"
 #include "shim/outside.h"
 #include "shim/spin.h"
@@ -43,22 +44,13 @@ struct target_addr {
 
 /* --- the address --- */
 
-/* The network's first address of each family: the machine itself. */
-static bool is_gateway(const struct shim *s, const struct port_addr *a)
-{
-	struct port_addr g = port_addr_is4(a) ? s->net.net4 : s->net.net6;
-
-	g.b[15] |= 1;
-	return port_addr_equal(&g, a);
-}
-
 /* Where an address that programs use really leads. */
 static void destination(const struct shim *s, const struct port_addr *peer, const struct sockaddr *sa, socklen_t len,
 			struct target_addr *ret)
 {
 	ret->len = len < sizeof(ret->any) ? len : sizeof(ret->any);
 	memcpy(&ret->any, sa, ret->len);
-	if (!is_gateway(s, peer))
+	if (!network_is_gateway(&s->net, peer))
 		return;
 	if (sa->sa_family == AF_INET)
 		ret->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -70,7 +62,7 @@ static void destination(const struct shim *s, const struct port_addr *peer, cons
 
 bool outside_is(struct shim *s, const struct port_addr *peer)
 {
-	return is_gateway(s, peer) || !network_covers(&s->net, peer);
+	return network_is_gateway(&s->net, peer) || !network_covers(&s->net, peer);
 }
 
 /* --- the kernel's socket --- */
@@ -302,7 +294,10 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 		*ret = home_if_idle(s, fd, f, udp, sa, len);
 		return *ret != -EISCONN;
 	}
-	if (!is_gateway(s, &peer))
+	*ret = shim_may_pass(s, udp ? PORT_UDP : PORT_TCP, &peer, port);
+	if (*ret < 0)
+		return true;
+	if (!network_is_gateway(&s->net, &peer))
 		return false;
 	destination(s, &peer, sa, len, &to);
 	nonblocking = sock_nonblocking(fd);

@@ -434,6 +434,36 @@ static void udp_refused(void)
 	close(fd);
 }
 
+/* connect() by turns, and what was set stays. */
+static void udp_turns(void)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, v = 0;
+	struct sockaddr_in own = at("127.0.0.1", 7200);
+	socklen_t len = sizeof(v);
+	union addr a;
+	char c;
+
+	WANT(setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)) == 0);
+	WANT(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)) == 0);
+	WANT(connect_to(fd, four, port) == 0 && echoes(fd, "one"));
+	WANT(getsockopt(fd, IPPROTO_IP, IP_RECVTTL, &v, &len) == 0 && v == 1);
+	WANT(getsockopt(fd, SOL_SOCKET, SO_BROADCAST, &v, &len) == 0 && v == 1);
+	WANT(fcntl(fd, F_GETFD) == FD_CLOEXEC && fcntl(fd, F_GETFL) & O_NONBLOCK);
+	len = sizeof(a);
+	WANT(getpeername(fd, &a.sa, &len) == 0 && ntohs(a.in.sin_port) == port);
+	WANT(connect(fd, &none, sizeof(none)) == 0 && FAILS(getpeername(fd, &a.sa, &len), ENOTCONN));
+	if (!SERVED) /* the second net: what is wrong with a send without an address nobody hears */
+		WANT(FAILS(send(fd, "x", 1, 0), EDESTADDRREQ));
+	WANT(connect_to(fd, four, port) == 0 && echoes(fd, "two"));
+	WANT(connect(fd, &none, sizeof(none)) == 0);
+	WANT(bind(fd, (struct sockaddr *)&own, sizeof(own)) == 0 && port_of(fd) == 7200);
+	WANT(sendto(fd, "y", 1, 0, (struct sockaddr *)&own, sizeof(own)) == 1);
+	WANT(ready(fd, POLLIN) == POLLIN && read(fd, &c, 1) == 1 && c == 'y');
+	WANT(getsockopt(fd, IPPROTO_IP, IP_RECVTTL, &v, &len) == 0 && v == 1);
+	close(fd);
+}
+
 /* --- under berth alone --- */
 
 static bool under_berth(void)
@@ -558,6 +588,7 @@ static const struct check checks[] = {
 	{"no descriptor is left", nothing_left},
 	{"a connected UDP socket", connected_udp},
 	{"a connected UDP socket is refused", udp_refused},
+	{"a UDP socket by turns", udp_turns},
 	{"from outside back to a host", home_again},
 	{"the host's loopback is its own", loopback_stays},
 	{"the gateway is the machine", gateway},
