@@ -295,8 +295,12 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 		return *ret != -EISCONN;
 	}
 	*ret = shim_may_pass(s, udp ? PORT_UDP : PORT_TCP, &peer, port);
-	if (*ret < 0)
-		return true;
+	if (*ret < 0) {
+		int idle = udp ? 0 : is_idle(fd);
+
+		*ret = idle < 0 ? idle : *ret;
+		return idle != -EISCONN; /* what is connected, or about to be, asks only how it stands */
+	}
 	if (!network_is_gateway(&s->net, &peer))
 		return false;
 	destination(s, &peer, sa, len, &to);

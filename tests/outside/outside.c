@@ -526,6 +526,9 @@ static void gateway(void)
 	fd = tcp(four, SOCK_NONBLOCK);
 	WANT(FAILS(connect_to(fd, text, port), EINPROGRESS) && ready(fd, POLLOUT) == POLLOUT && echoes(fd, "machine"));
 	close(fd);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	WANT(connect_to(fd, text, port) == 0 && echoes(fd, "machine"));
+	close(fd);
 	fd = tcp(four, 0);
 	WANT(FAILS(connect_to(fd, text, port + 1), ECONNREFUSED) && connect_to(fd, text, port) == 0);
 	WANT(echoes(fd, "again"));
@@ -570,6 +573,27 @@ static int serve(int p)
 	}
 }
 
+/* By name, and whichever family comes first. */
+static void gateway_by_name(void)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all, *ai;
+	char service[8];
+	int n = 0;
+
+	if (!under_berth() || SERVED) /* what is static asks no library of ours */
+		return;
+	snprintf(service, sizeof(service), "%d", port);
+	WANT(getaddrinfo("gateway.berth", service, &hints, &all) == 0);
+	for (ai = all; ai; ai = ai->ai_next, n++) {
+		int fd = socket(ai->ai_family, ai->ai_socktype, 0);
+
+		WANT(connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 && echoes(fd, "machine"));
+		close(fd);
+	}
+	freeaddrinfo(all);
+	WANT(n == 2);
+}
+
 static const struct check checks[] = {
 	{"a blocking connect, both families", blocking},
 	{"an IPv4 address of an IPv6 socket", mapped},
@@ -592,6 +616,7 @@ static const struct check checks[] = {
 	{"from outside back to a host", home_again},
 	{"the host's loopback is its own", loopback_stays},
 	{"the gateway is the machine", gateway},
+	{"the gateway by name", gateway_by_name},
 };
 
 int main(int argc, char **argv)
