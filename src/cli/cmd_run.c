@@ -9,6 +9,7 @@
  * reach is refused before it runs, with the reason, unless --allow-outside says that this is meant.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -18,8 +19,8 @@
 #include "cli/apparmor.h"
 #include "cli/elf.h"
 #include "cli/explain.h"
+#include "cli/publisher.h"
 #include "cli/relay.h"
-#include "cli/run.h"
 #include "cli/shim_file.h"
 
 enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED, OPT_ALLOW_OUTSIDE, OPT_VERBOSE };
@@ -34,8 +35,11 @@ struct told {
 	struct port_policy_refusal policy;
 };
 
+#define SPECS_MAX 64
+
 struct run {
 	struct cli *cli;
+	struct publisher publisher;
 	uint32_t number;
 	uint64_t cursor;
 	const struct net2 *net2;
@@ -167,6 +171,16 @@ static void started(void *ctx, int32_t pid)
 		"the AppArmor profile '%s' holds the command: where it is refused a file that berth needs, it is not in "
 		"the network ('aa-complain %s' lets it, and writes down what it used)",
 		cli_clean(profile), profile);
+}
+
+static int publisher_news(void *ctx)
+{
+	struct run *run = ctx;
+
+	if (publisher_hear(run->cli, &run->publisher, false))
+		return run->publisher.news;
+	cli_warn(run->cli, "the publisher of this run was ended: its ports are published no more");
+	return -1;
 }
 
 static void no_net(void *ctx, int err)
@@ -347,17 +361,52 @@ static int check_made_so(struct cli *cli, const struct network_options *o, bool 
 	return 0;
 }
 
-static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *net2, bool quiet, bool verbose)
+/* The host has a program, for who asks that (network_publish_hold_host()), and the publisher a run. */
+static void hold(struct cli *cli, struct net2 *net2, const struct publisher *publisher)
+{
+	int file = network_publish_open(&cli->net, true);
+
+	if (file >= 0 && file <= 2) {
+		int low = file;
+
+		file = fcntl(low, F_DUPFD_CLOEXEC, 3);
+		close(low);
+	}
+	if (file >= 0 && network_publish_hold_host(file, net2->host->index) == 0)
+		net2->held[0] = file;
+	net2->held[1] = publisher->life > 0 ? publisher->life : 0;
+}
+
+static void let_go(struct run *run, struct net2 *net2, bool last)
+{
+	if (net2->held[0] > 0)
+		close(net2->held[0]);
+	publisher_end(run->cli, &run->publisher, last);
+}
+
+static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *net2, const struct publisher *publisher,
+		  bool quiet, bool verbose)
 {
 	static struct run run; /* seen[] is big */
-	struct relay relay =
-		{.news = news, .ctx = &run, .net2 = net2, .no_net = no_net, .say = say_line, .started = started};
+	struct relay relay = {.news = news,
+			      .ctx = &run,
+			      .net2 = net2,
+			      .no_net = no_net,
+			      .say = say_line,
+			      .started = started,
+			      .other = publisher->news,
+			      .other_news = publisher_news};
 	struct relay_end end;
 	int number = network_run_open(&cli->net), r;
 
 	if (number < 0 && number != -ENOSPC)
 		return cli_fail(cli, number, "no room for another run in network '%s'", cli->network_name);
-	run = (struct run){.cli = cli, .number = (uint32_t)number, .net2 = net2, .quiet = quiet, .verbose = verbose};
+	run = (struct run){.cli = cli,
+			   .publisher = *publisher,
+			   .number = (uint32_t)number,
+			   .net2 = net2,
+			   .quiet = quiet,
+			   .verbose = verbose};
 	net2->has_run = number >= 0;
 	net2->run = run.number;
 	relay.word = network_event_word(&cli->net, run.number);
@@ -375,7 +424,9 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 	if (net2->without && !net2->needed)
 		no_net(&run, ENOSYS);
 	fflush(NULL);
+	hold(cli, net2, publisher);
 	r = relay_run(path, argv, &relay, &end);
+	let_go(&run, net2, r < 0 || end.last || !end.executed);
 	/* What the command left goes with it, if it did not take long to look at everybody. */
 	(void)network_sweep(&cli->net, network_sweep_due(&cli->net) ? NETWORK_HOSTS_MAX : net2->host->index);
 	network_run_close(&cli->net, run.number);
@@ -395,64 +446,48 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 	return relay_exit_code(end.status);
 }
 
-int run_command(struct cli *cli, const struct run_how *how, char **argv)
-{
-	struct net2 net2 = {.net = &cli->net, .allow_outside = how->allow_outside};
-	static char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
-	struct network_host host;
-	int r;
-
-	net2.inside = net2_inside();
-	net2.without = !net2.inside && net2_possible() < 0;
-	r = find_program(cli, argv[0], path);
-	if (r == 0)
-		r = check_reach(cli, path, &net2, how->quiet, how->verbose);
-	if (r != 0)
-		return r;
-	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
-	if (r < 0)
-		return cli_fail(cli, 0, "%s", what);
-	r = cli_network(cli, &how->o, NULL);
-	if (r == 0)
-		r = check_made_so(cli, &how->o, how->privileged_given);
-	if (r == 0)
-		r = cli_host(cli, how->o.create, &host, NULL);
-	if (r == 0 && how->check_host)
-		r = how->check_host(cli, &host);
-	if (r != 0)
-		return r;
-	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
-	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
-		return cli_fail(cli, -ENOMEM, "cannot set the environment");
-	net2.host = &host;
-	return run_it(cli, path, argv, &net2, how->quiet, how->verbose);
-}
-
 static int run(struct cli *cli)
 {
-	struct run_how how = {.o.create = true};
+	struct network_options o = {.create = true};
+	bool quiet = false, verbose = false, privileged_given = false;
+	struct net2 net2 = {.net = &cli->net};
+	static char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
+	static struct publish_spec specs[SPECS_MAX];
+	struct publisher_order publish = {.specs = specs, .with_run = true};
+	struct publisher publisher = {.news = -1, .life = -1};
+	struct port_parse_error where;
+	struct network_host host;
 	char **argv;
-	int c;
+	int c, r;
 
 	while ((c = cli_next(cli)) != CLI_END) {
 		switch (c) {
+		case 'p':
+			if (publish.n_specs == SPECS_MAX)
+				return cli_usage(cli, "at most %d -p at a time; a range is one", SPECS_MAX);
+			if (publish_spec_parse(cli->value, &specs[publish.n_specs++], &where) < 0)
+				return cli_usage_at(cli, cli->value, &where);
+			break;
+		case 'P':
+			publish.all = true;
+			break;
 		case 'q':
-			how.quiet = true;
+			quiet = true;
 			break;
 		case OPT_SUBNET:
-			how.o.subnet = cli->value;
+			o.subnet = cli->value;
 			break;
 		case OPT_ALLOW_OUTSIDE:
-			how.allow_outside = true;
+			net2.allow_outside = true;
 			break;
 		case OPT_VERBOSE:
-			how.verbose = true;
+			verbose = true;
 			break;
 		case OPT_PRIVILEGED:
 			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
 				return cli_usage(cli, "--privileged-ports is 'allow' or 'deny', not '%s'", cli->value);
-			how.privileged_given = true;
-			how.o.privileged_deny = strcmp(cli->value, "deny") == 0;
+			privileged_given = true;
+			o.privileged_deny = strcmp(cli->value, "deny") == 0;
 			break;
 		default:
 			return cli->status;
@@ -461,10 +496,35 @@ static int run(struct cli *cli)
 	argv = cli_rest(cli);
 	if (!argv[0])
 		return cli_usage(cli, "no command to run: berth run [-H HOST] -- COMMAND");
-	return run_command(cli, &how, argv);
+	net2.inside = net2_inside();
+	net2.without = !net2.inside && net2_possible() < 0;
+	r = find_program(cli, argv[0], path);
+	if (r == 0)
+		r = check_reach(cli, path, &net2, quiet, verbose);
+	if (r != 0)
+		return r;
+	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
+	if (r < 0)
+		return cli_fail(cli, 0, "%s", what);
+	r = cli_network(cli, &o, NULL);
+	if (r == 0)
+		r = check_made_so(cli, &o, privileged_given);
+	if (r == 0)
+		r = cli_host(cli, true, &host, NULL);
+	if (r != 0)
+		return r;
+	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
+	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
+		return cli_fail(cli, -ENOMEM, "cannot set the environment");
+	net2.host = publish.host = &host;
+	if (publish.n_specs || publish.all)
+		r = publisher_start(cli, &publish, &publisher);
+	return r ? r : run_it(cli, path, argv, &net2, &publisher, quiet, verbose);
 }
 
 static const struct cli_option options[] = {
+	{'p', "publish", "[ADDR:]OUTER[:INNER]", "publish the program's port INNER on the machine's port OUTER"},
+	{'P', "publish-all", NULL, "publish whatever it listens on, on the same port if that is free"},
 	{OPT_SUBNET, "subnet", "NET/BITS", "IPv4 subnet of the network, when it is made"},
 	{OPT_PRIVILEGED, "privileged-ports", "RULE", "allow (default) or deny ports below 1024, when it is made"},
 	{'q', "quiet", NULL, "do not explain refusals"},

@@ -236,7 +236,8 @@ static void hear(struct watch *w)
 	case NET2_ENDED:
 		w->end->status = n.value;
 		w->over = true;
-		if (strcmp(n.text, NET2_LAST) == 0) /* leave no zombie for an init that does not wait */
+		w->end->last = strcmp(n.text, NET2_LAST) == 0;
+		if (w->end->last) /* leave no zombie for an init that does not wait */
 			while (waitpid(w->keeper, NULL, 0) < 0 && errno == EINTR)
 				;
 		break;
@@ -264,9 +265,10 @@ static void pass_on(pid_t child, const struct signalfd_siginfo *si)
 /* Until the child has ended. */
 static void supervise(struct watch *w, int signal_fd, int event_fd)
 {
-	struct pollfd p[3] = {{.fd = signal_fd, .events = POLLIN},
+	struct pollfd p[4] = {{.fd = signal_fd, .events = POLLIN},
 			      {.fd = event_fd, .events = POLLIN},
-			      {.fd = w->front, .events = POLLIN}};
+			      {.fd = w->front, .events = POLLIN},
+			      {.fd = w->relay->other_news ? w->relay->other : -1, .events = POLLIN}};
 	struct signalfd_siginfo si;
 	uint64_t rings;
 
@@ -278,6 +280,8 @@ static void supervise(struct watch *w, int signal_fd, int event_fd)
 		if (w->front >= 0 && p[2].revents)
 			hear(w);
 		p[2].fd = w->front;
+		if (p[3].fd >= 0 && p[3].revents)
+			p[3].fd = w->relay->other_news(w->relay->ctx);
 		while (read(signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 			if (si.ssi_signo != SIGCHLD)
 				pass_on(w->child, &si);

@@ -17,6 +17,9 @@ struct relay {
 	/* A line for the person. always false: only for one who wants to know more. */
 	void (*say)(void *ctx, bool always, const char *text);
 	void (*started)(void *ctx, int32_t pid); /* the command has been executed */
+	/* One more descriptor to listen to while the command runs; -1: none. Return: what to listen to from now on. */
+	int other;
+	int (*other_news)(void *ctx);
 };
 
 struct relay_end {
@@ -24,6 +27,7 @@ struct relay_end {
 	int exec_errno; /* 0, and not executed: net_errno says why */
 	int net_errno;	/* the second net could not be put on */
 	int status;	/* as waitpid(2) gives it */
+	bool last;	/* nothing that the command started is left */
 };
 
 /* Run path with argv as a child, in this process group, and return when it has ended. argv[0] is the

@@ -501,16 +501,28 @@ static int above(int fd)
 }
 
 /* What we were given is the command's alone: a pipe's reader and a lock's waiter wait for its end, not for ours. */
-static void let_go(void)
+static void let_go(const int *held, size_t n_held)
 {
-	int low = k.front < k.listener ? k.front : k.listener, high = k.front + k.listener - low;
-	int null;
+	int keep[2 + NET2_HELD], n = 0, from = 3, null;
 
-	if (low > 3)
-		(void)close_range(3, (unsigned)low - 1, 0);
-	if (high > (low > 2 ? low : 2) + 1)
-		(void)close_range((unsigned)(low > 2 ? low : 2) + 1, (unsigned)high - 1, 0);
-	(void)close_range((unsigned)(high > 2 ? high : 2) + 1, ~0u, 0);
+	keep[n++] = k.front;
+	keep[n++] = k.listener;
+	for (size_t i = 0; i < n_held; i++)
+		keep[n++] = held[i];
+	/* From one that is kept to the next: the lowest that is left each time. */
+	for (;;) {
+		int next = -1;
+
+		for (int i = 0; i < n; i++)
+			if (keep[i] >= from && (next < 0 || keep[i] < next))
+				next = keep[i];
+		if (next < 0)
+			break;
+		if (next > from)
+			(void)close_range((unsigned)from, (unsigned)next - 1, 0);
+		from = next + 1;
+	}
+	(void)close_range((unsigned)from, ~0u, 0);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
@@ -684,7 +696,7 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 	}
 	close(tell_fd[0]);
 	tell(NET2_STARTED, k.command, NULL);
-	let_go();
+	let_go(o->held, NET2_HELD);
 	context_set_first(o->net, o->host, o->has_run, o->run, o->allow_outside);
 	sigfillset(&heard);
 	sigdelset(&heard, SIGALRM);

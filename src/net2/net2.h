@@ -12,15 +12,17 @@
 
 #include "network/network.h"
 
+#define NET2_HELD 2
 struct net2 {
 	const struct network *net;
 	const struct network_host *host;
 	uint32_t run;
-	bool has_run;	    /* run is its ring for explanations */
-	bool inside;	    /* a tree that has a supervisor already: it is joined, no filter is put on */
-	bool without;	    /* nor is there one to be had here */
-	bool needed;	    /* the command cannot run without */
-	bool allow_outside; /* programs that cannot be served may use the machine's own network */
+	bool has_run;	     /* run is its ring for explanations */
+	bool inside;	     /* a tree that has a supervisor already: it is joined, no filter is put on */
+	bool without;	     /* nor is there one to be had here */
+	bool needed;	     /* the command cannot run without */
+	bool allow_outside;  /* programs that cannot be served may use the machine's own network */
+	int held[NET2_HELD]; /* descriptors, above 2, that the keeper keeps open as long as it lives; 0: none */
 };
 
 /* Is there a supervisor above us? */

@@ -2,6 +2,12 @@
  *
  *     NUL 'b' tag[4] version proto families local[20] remote[20] lport rport client server slot
  *
+ * A publisher (cli/publisher.c) that brings a connection of the machine's to a listener has a name of another kind, 'p':
+ *
+ *     NUL 'p' tag[4] version local[20] remote[20] lport rport          of the machine's connection
+ *
+ * It is no flow: what follows on its stream is that connection's socket itself, and nothing else.
+ *
  * The tag is a keyed hash of the network: a name of another network, or a stranger's, is not ours. The
  * table arbitrates four-tuples (decision 3); the name only carries them.
  */
@@ -88,5 +94,42 @@ int network_name_decode(const struct network *n, const uint8_t *path, size_t len
 	    m.server_host >= NETWORK_HOSTS_MAX)
 		return -ENOENT;
 	*ret = m;
+	return 0;
+}
+
+size_t network_name_published(const struct network *n, const struct port_tuple *t, uint8_t ret[NETWORK_NAME_OCTETS])
+{
+	struct cursor_writer w = cursor_writer(ret, NETWORK_NAME_OCTETS);
+
+	cursor_put_u8(&w, 0);
+	cursor_put_u8(&w, 'p');
+	cursor_put_be32(&w, tag(n));
+	cursor_put_u8(&w, NAME_VERSION);
+	put_addr(&w, &t->local);
+	put_addr(&w, &t->remote);
+	cursor_put_be16(&w, t->local_port);
+	cursor_put_be16(&w, t->remote_port);
+	ASSERT(cursor_writer_ok(&w));
+	return cursor_writer_len(&w);
+}
+
+int network_name_is_published(const struct network *n, const uint8_t *path, size_t len_bytes, struct port_tuple *ret)
+{
+	struct cursor_reader r = cursor_reader(path, len_bytes);
+	struct port_tuple t = {.proto = PORT_TCP};
+	bool ours = cursor_get_u8(&r) == 0;
+
+	ours &= cursor_get_u8(&r) == 'p';
+	ours &= cursor_get_be32(&r) == tag(n);
+	ours &= cursor_get_u8(&r) == NAME_VERSION;
+	if (!ours)
+		return -ENOENT;
+	get_addr(&r, &t.local);
+	get_addr(&r, &t.remote);
+	t.local_port = cursor_get_be16(&r);
+	t.remote_port = cursor_get_be16(&r);
+	if (!cursor_reader_ok(&r) || cursor_reader_left(&r) != 0)
+		return -ENOENT;
+	*ret = t;
 	return 0;
 }

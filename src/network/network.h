@@ -209,6 +209,12 @@ size_t network_name_encode(const struct network *n, const struct network_name *m
 MUST_CHECK int network_name_decode(const struct network *n, const uint8_t *path, size_t len_bytes,
 				   struct network_name *ret);
 
+/* The name of a publisher's end that brings the machine's connection t (local: the machine's side) to a listener. */
+size_t network_name_published(const struct network *n, const struct port_tuple *t, uint8_t ret[NETWORK_NAME_OCTETS]);
+/* Return: 0; -ENOENT, no such name of this network. */
+MUST_CHECK int network_name_is_published(const struct network *n, const uint8_t *path, size_t len_bytes,
+					 struct port_tuple *ret);
+
 /* --- resets (reset.c): an end of a flow says that it will close with a reset, and the other asks, later --- */
 /* by_client: which end says so. on: or takes it back. */
 void network_reset_mark(struct network *n, const struct network_name *flow, bool by_client, bool on);

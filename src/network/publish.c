@@ -6,6 +6,9 @@
  * take a record is to get that lock, so nothing else arbitrates, and a publisher that is killed has given all its
  * records back in that moment. Others ask whether the lock can be had: it can, so the record is nobody's.
  *
+ * Far behind the records there is an octet for each host, locked for reading by every `berth run` on it: who gets it for
+ * writing knows that the host's last program has gone, and can sleep until then.
+ *
  * A record is written by one pwrite() and read by one pread(); neither is atomic, so it carries a keyed sum of what it
  * says, and a reader who meets half of one reads again. Anybody of the network may write to the file: what does not
  * sum up, or says what cannot be, is passed over. The mark lies outside the sum, as others write it.
@@ -23,6 +26,7 @@
 #define PUBLISH_OCTETS 512u
 #define MARK_AT (PUBLISH_OCTETS - 1)
 #define FILE_OCTETS (PUBLISH_MAX * PUBLISH_OCTETS)
+#define HOSTS_AT (1u << 24) /* locks need no octets to be there */
 #define LEAF "published"
 #define VERSION 1
 #define READS_MAX 8
@@ -323,5 +327,26 @@ int network_publish_wait_end(int file, uint32_t record)
 
 	if (r == 0)
 		network_publish_drop(file, record);
+	return r;
+}
+
+/* --- hosts --- */
+
+int network_publish_hold_host(int file, uint32_t host)
+{
+	return lock_call(file, F_OFD_SETLKW, F_RDLCK, HOSTS_AT + host, NULL);
+}
+
+int network_publish_host_is_held(int file, uint32_t host)
+{
+	return is_taken(file, HOSTS_AT + host);
+}
+
+int network_publish_wait_host(int file, uint32_t host)
+{
+	int r = lock_call(file, F_OFD_SETLKW, F_WRLCK, HOSTS_AT + host, NULL);
+
+	if (r == 0)
+		unlock(file, HOSTS_AT + host);
 	return r;
 }

@@ -47,6 +47,13 @@ MUST_CHECK int network_publish_ask_end(int file, uint32_t record);
 bool network_publish_is_asked(int file, uint32_t record);
 /* Wait until nobody has it. Return: 0; -EINTR, a signal came first. */
 MUST_CHECK int network_publish_wait_end(int file, uint32_t record);
+/* A host has programs as long as somebody holds it: each `berth run` does, and its keeper, by a descriptor of this file
+ * that is used for nothing else. Return: 0; negative errno. */
+MUST_CHECK int network_publish_hold_host(int file, uint32_t host);
+/* Return: 1, somebody holds it; 0, nobody; negative errno. */
+MUST_CHECK int network_publish_host_is_held(int file, uint32_t host);
+/* Sleep until nobody does. Return: 0; -EINTR. */
+MUST_CHECK int network_publish_wait_host(int file, uint32_t host);
 /* Does the process p->pid live, and is it the one that wrote this? */
 bool network_publish_is_by(const struct network_published *p);
 

@@ -113,6 +113,23 @@ static int sock_accept(struct shim *s, int fd, const struct tag *t, struct socka
 		if (new_fd < 0)
 			return -errno;
 		r = adopt(s, fd, t, new_fd, &un, un_len, &flow);
+		if (r == -ENOENT && un_len > offsetof(struct sockaddr_un, sun_path)) {
+			struct port_tuple outer;
+			int kernel_fd = published_take(s, fd, t, new_fd, un.sun_path,
+						       un_len - offsetof(struct sockaddr_un, sun_path), flags, &outer);
+
+			if (kernel_fd != -ENOENT)
+				errno = saved;
+			if (kernel_fd >= 0) {
+				r = sa ? addr_write(t->family, &outer.remote, outer.remote_port, sa, len) : 0;
+				if (r == 0)
+					return kernel_fd;
+				sys_close(kernel_fd);
+				return r;
+			}
+			if (kernel_fd != -ENOENT)
+				continue;
+		}
 		if (r == 0 && (sa || len))
 			r = sa ? addr_write(t->family, &flow.tuple.local, flow.tuple.local_port, sa, len) : 0;
 		errno = saved;

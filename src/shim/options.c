@@ -279,6 +279,55 @@ void sock_inherit(int from, int to, const struct tag *from_tag, bool all)
 	}
 }
 
+/* Of an option that means something else to a socket of the kernel's, or only here. */
+static bool is_ours_only(int key)
+{
+	switch (key) {
+	case EXTRA_DEV:
+	case EXTRA_PORT_RANGE:
+	case EXTRA_BUF_LOCK:
+	case EXTRA_TRANSPARENT:
+	case EXTRA_V6_TRANSPARENT:
+		return true;
+	}
+	return false;
+}
+
+void sock_inherit_published(int listener, int fd, const struct tag *t)
+{
+	static const int levels[] = {[EXTRA_SOCKET] = SOL_SOCKET,
+				     [EXTRA_IP] = IPPROTO_IP,
+				     [EXTRA_IPV6] = IPPROTO_IPV6,
+				     [EXTRA_TCP] = IPPROTO_TCP};
+	const int on = 1;
+	uint8_t v[EXTRA_OCTETS_MAX];
+	uint64_t cookie;
+	unsigned at = 0;
+	size_t len;
+	int key;
+
+	if (t->flags & TAG_NODELAY)
+		(void)sys_setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (t->flags & TAG_CORK)
+		(void)sys_setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	if (!(t->flags & TAG_EXTRA))
+		return;
+	cookie = sock_cookie(listener);
+	while (extra_next(cookie, &at, &key)) {
+		int32_t half;
+
+		if (is_own(key) || is_ours_only(key) || key >> 8 >= (int)COUNT_OF(levels) ||
+		    !extra_get_octets(cookie, key, v, &len))
+			continue;
+		if ((key == EXTRA_SNDBUF || key == EXTRA_RCVBUF) && len == sizeof(half)) {
+			memcpy(&half, v, sizeof(half)); /* kept as it is told; the kernel doubles what it is given */
+			half /= 2;
+			memcpy(v, &half, sizeof(half));
+		}
+		(void)sys_setsockopt(fd, levels[key >> 8], key & 0xff, v, (socklen_t)len);
+	}
+}
+
 /* --- one option --- */
 static int set_flag(struct shim *s, int fd, struct tag *t, const struct option *o, const void *val, socklen_t len)
 {

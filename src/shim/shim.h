@@ -254,6 +254,12 @@ void shim_event(struct shim *s, char call, const struct port_want *want, const s
 /* Options that `to` must have from `from` (options.c): an accepted socket those that a listener's child has, one
  * that takes another's place all of them. */
 void sock_inherit(int from, int to, const struct tag *from_tag, bool all);
+/* The same for a socket of the kernel's that the listener's accept() returns (published.c). */
+void sock_inherit_published(int listener, int fd, const struct tag *t);
+/* A client that brings a connection of the machine's (published.c). un, len: its name. Return: the kernel's socket, and
+ * the client is closed; -ENOENT, no such client, left as it is; -ECONNABORTED, closed, it brought nothing. */
+MUST_CHECK int published_take(struct shim *s, int listener, const struct tag *t, int client, const void *path,
+			      size_t len_bytes, int flags, struct port_tuple *ret);
 int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int name, const void *val, socklen_t len);
 int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int name, void *val, socklen_t *len);
 /* The kernel's own socket of the kind that t is, for one question (ask.c). Each: 0 (or fd); negative errno. */

@@ -129,6 +129,37 @@ static void flow_names_come_back(void **state)
 	}
 }
 
+static void a_publishers_name_is_no_flows(void **state)
+{
+	struct network_name flow;
+	struct network other;
+	struct rng r;
+
+	(void)state;
+	fixture_open("a");
+	other = net;
+	other.key[3] ^= 1;
+	rng_init(&r, SEED);
+	for (int i = 0; i < 2000; i++) {
+		struct port_tuple t = {.proto = PORT_TCP,
+				       .local = random_addr(&r),
+				       .remote = random_addr(&r),
+				       .local_port = (uint16_t)rng_u64(&r),
+				       .remote_port = (uint16_t)rng_u64(&r)},
+				  got;
+		uint8_t name[NETWORK_NAME_OCTETS];
+		size_t len = network_name_published(&net, &t, name);
+
+		assert_true(len > 8 && len <= NETWORK_NAME_OCTETS && name[0] == 0);
+		assert_int_equal(network_name_is_published(&net, name, len, &got), 0);
+		assert_true(port_addr_equal(&got.local, &t.local) && port_addr_equal(&got.remote, &t.remote) &&
+			    got.local_port == t.local_port && got.remote_port == t.remote_port);
+		assert_int_equal(network_name_decode(&net, name, len, &flow), -ENOENT);
+		assert_int_equal(network_name_is_published(&other, name, len, &got), -ENOENT);
+		assert_int_equal(network_name_is_published(&net, name, len - 1, &got), -ENOENT);
+	}
+}
+
 static void a_deep_directory_is_reached_all_the_same(void **state)
 {
 	char deep[400];
@@ -163,6 +194,7 @@ int main(void)
 		TEST(other_files_are_not_ours),
 		TEST(a_path_of_an_earlier_network_of_the_name_is_not_ours),
 		TEST(flow_names_come_back),
+		TEST(a_publishers_name_is_no_flows),
 		TEST(a_deep_directory_is_reached_all_the_same),
 	};
 

@@ -1,0 +1,505 @@
+/* src/cli/publisher_door.c: one port of the machine, and the program behind it.
+ *
+ *     held     bound and not listening: the kernel refuses callers, and nobody else gets the port
+ *     open     listening, because a listener of the host has the inner port
+ *
+ * A door's socket is of the family that the program's listener has, so that what accept() returns there is what it
+ * would have been without berth: an AF_INET6 listener for both families sees IPv4 callers as ::ffff:a.b.c.d. As the
+ * family is known only when the program listens, a door whose socket is of the other one is swapped before it opens.
+ *
+ * A caller is accepted here and its socket sent to the program (shim/published.c). The program's listener is asked
+ * for anew for each, so a group of them (SO_REUSEPORT) shares as it does inside; one that has died is buried and the
+ * next asked. A listener whose backlog is full takes nobody: the caller waits here, and when DOOR_WAITING_MAX do,
+ * the door accepts no more and the kernel's own backlog fills.
+ */
+#include "cli/publisher_door.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/un.h>
+
+#include "cli/kernel_port.h"
+#include "network/raw.h"
+
+#define LAZY_PORTS 64 /* a range longer than this is lazy */
+#define TRIES_MAX 8   /* listeners that turn out dead, one after the other */
+#define ACCEPTS_MAX 32
+#define CHOICES_MAX 64
+
+/* --- the program's listener --- */
+
+/* From outside everybody is welcome who would be: a listener on the host's address, on all, or on its loopback. */
+static int find(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port,
+		struct port_ref *ret_ref, struct port_claim *ret)
+{
+	bool v4 = port_addr_is4(&door->addr);
+	struct port_tuple seen = {.proto = PORT_TCP,
+				  .local = v4 ? d->host.addr4 : d->host.addr6,
+				  .local_port = door->inner,
+				  .remote = *from,
+				  .remote_port = from_port};
+	int r = network_find_listener(d->net, d->host.index, &seen, ret_ref, ret);
+
+	if (r == -ECONNREFUSED) {
+		seen.local = v4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
+		r = network_find_listener(d->net, d->host.index, &seen, ret_ref, ret);
+	}
+	return r;
+}
+
+/* One that lives. */
+static int find_alive(struct doors *d, const struct door *door, struct port_claim *ret)
+{
+	struct port_ref ref;
+
+	for (int i = 0; i < TRIES_MAX; i++) {
+		int r = find(d, door, &door->addr, 1, &ref, ret);
+
+		if (r < 0)
+			return r;
+		if (network_dead(d->net, d->host.index, ref) != 0)
+			return 0;
+	}
+	return -ECONNREFUSED;
+}
+
+/* --- holding --- */
+
+static enum port_family family_of(const struct port_addr *a)
+{
+	return port_addr_is4(a) ? PORT_FAMILY_4 : PORT_FAMILY_6;
+}
+
+static int hold(struct door *door)
+{
+	uint16_t port;
+
+	door->family = family_of(&door->addr);
+	door->fd = kernel_port_hold(&door->addr, door->outer, door->family, PORT_TCP, &port);
+	return door->fd < 0 ? door->fd : 0;
+}
+
+/* Who of this network's publishers has it. */
+static bool published_by(struct doors *d, const struct door *door, char *text, size_t size_bytes)
+{
+	int file = network_publish_open(d->net, false);
+	struct network_published p;
+	struct network_host host;
+	uint32_t at = 0, record;
+	bool found = false;
+
+	while (file >= 0 && !found && network_publish_next(d->net, file, &at, &record, &p) == 0)
+		for (uint32_t i = 0; i < p.n_addrs && !found; i++)
+			found = p.proto == PORT_TCP && door->outer >= p.outer.first && door->outer <= p.outer.last &&
+				(port_addr_equal(&p.addrs[i], &door->addr) || port_addr_is_any(&p.addrs[i]) ||
+				 port_addr_is_any(&door->addr));
+	if (file >= 0)
+		raw_close(file);
+	if (found)
+		snprintf(text, size_bytes, "berth publishes it for %s:%u (pid %d)",
+			 network_host_at(d->net, p.host, &host) == 0 ? host.name : "?",
+			 p.inner + (unsigned)(door->outer - p.outer.first), p.pid);
+	return found;
+}
+
+static void say_why(struct doors *d, const struct door *door, int err, char *text, size_t size_bytes)
+{
+	char endpoint[PORT_ENDPOINT_STR_MAX], who[KERNEL_PORT_WHO_MAX];
+	unsigned start;
+
+	port_endpoint_print(&door->addr, door->outer, endpoint);
+	switch (err) {
+	case -EADDRINUSE:
+		if (!published_by(d, door, who, sizeof(who)))
+			kernel_port_who(&door->addr, door->outer, PORT_TCP, who);
+		snprintf(text, size_bytes, "cannot publish %s: %s", endpoint, who);
+		break;
+	case -EACCES:
+		start = kernel_port_unprivileged();
+		snprintf(
+			text, size_bytes,
+			"cannot publish %s: ports below %u need a right you do not have "
+			"(net.ipv4.ip_unprivileged_port_start is %u). Publish another, as %u:%u; or lower it: sudo sysctl "
+			"net.ipv4.ip_unprivileged_port_start=%u",
+			endpoint, start, start, door->outer + 8000u, door->inner, door->outer);
+		break;
+	case -EADDRNOTAVAIL:
+		snprintf(text, size_bytes, "cannot publish %s: this machine does not have that address", endpoint);
+		break;
+	case -EMFILE:
+	case -ENFILE:
+		snprintf(text, size_bytes, "cannot publish %s: no descriptors left (ulimit -n)", endpoint);
+		break;
+	default:
+		snprintf(text, size_bytes, "cannot publish %s: %s", endpoint, strerror(-err));
+	}
+}
+
+/* The machine has no such address, or not this family; nobody asked for it by name. */
+static bool may_lack(const struct publish_spec *s, uint32_t i, int err)
+{
+	return !s->addr_given && i > 0 && (err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT || err == -EPROTONOSUPPORT);
+}
+
+static void close_all(struct publication *p)
+{
+	for (uint32_t i = 0; i < p->n_doors; i++) {
+		if (p->doors[i].fd >= 0)
+			raw_close(p->doors[i].fd);
+		p->doors[i].fd = -1;
+	}
+}
+
+/* Doors are in order of address, then port. Return: 0; negative errno, none is held, and *ret_at is the one. */
+static int hold_all(struct publication *p, const struct publish_spec *s, uint32_t n_ports, uint32_t *ret_at)
+{
+	uint32_t n_addrs = s->n_addrs;
+
+	for (uint32_t i = 0; i < n_addrs; i++)
+		for (uint32_t k = 0; k < n_ports; k++) {
+			int r = hold(&p->doors[i * n_ports + k]);
+
+			if (r == 0 && p->lazy) {
+				raw_close(p->doors[i * n_ports + k].fd);
+				p->doors[i * n_ports + k].fd = -1;
+			}
+			if (r < 0 && k == 0 && may_lack(s, i, r)) {
+				n_addrs = i;
+				p->said.n_addrs = i;
+				p->n_doors = i * n_ports;
+				break;
+			}
+			if (r < 0) {
+				close_all(p);
+				*ret_at = i * n_ports + k;
+				return r;
+			}
+		}
+	return 0;
+}
+
+static void number(struct publication *p, const struct publish_spec *s, uint16_t outer, uint32_t n_ports)
+{
+	p->said.outer = (struct port_range){outer, (uint16_t)(outer + n_ports - 1)};
+	for (uint32_t i = 0; i < p->n_doors; i++) {
+		struct door *door = &p->doors[i];
+
+		*door = (struct door){.of = p, .addr = s->addrs[i / n_ports], .fd = -1};
+		door->outer = (uint16_t)(outer + i % n_ports);
+		door->inner = (uint16_t)(s->inner.first + i % n_ports);
+	}
+}
+
+/* Any free port: one that the first address gives, if the others have it free, too. */
+static int hold_any(struct publication *p, const struct publish_spec *s, uint32_t *ret_at)
+{
+	int r = -EADDRINUSE;
+
+	for (int i = 0; i < CHOICES_MAX && r == -EADDRINUSE; i++) {
+		uint16_t port;
+		int fd = kernel_port_hold(&s->addrs[0], 0, family_of(&s->addrs[0]), PORT_TCP, &port);
+
+		number(p, s, fd < 0 ? 0 : port, 1);
+		*ret_at = 0;
+		if (fd < 0)
+			return fd;
+		raw_close(fd);
+		r = hold_all(p, s, 1, ret_at);
+	}
+	return r;
+}
+
+struct publication *publication_new(struct doors *d, const struct publish_spec *s, char *text, size_t size_bytes)
+{
+	uint32_t n_ports = (uint32_t)(s->inner.last - s->inner.first) + 1, at = 0;
+	struct publication *p = calloc(1, sizeof(*p) + sizeof(p->doors[0]) * n_ports * s->n_addrs);
+	int r;
+
+	if (!p) {
+		snprintf(text, size_bytes, "cannot publish %s: %s", s->text, strerror(ENOMEM));
+		return NULL;
+	}
+	p->lazy = n_ports > LAZY_PORTS;
+	p->n_doors = n_ports * s->n_addrs;
+	p->said = (struct network_published){.host = d->host.index,
+					     .proto = s->proto,
+					     .n_addrs = s->n_addrs,
+					     .inner = s->inner.first,
+					     .automatic = s->automatic};
+	memcpy(p->said.addrs, s->addrs, sizeof(p->said.addrs));
+	number(p, s, s->outer.first, n_ports);
+	r = s->outer.first ? hold_all(p, s, n_ports, &at) : -EADDRINUSE;
+	if (!s->outer.first || (s->automatic && r < 0))
+		r = hold_any(p, s, &at);
+	if (r < 0) {
+		say_why(d, &p->doors[at], r, text, size_bytes);
+		free(p);
+		return NULL;
+	}
+	return p;
+}
+
+uint32_t publication_n_up(const struct publication *p)
+{
+	uint32_t n_ports = (uint32_t)(p->said.outer.last - p->said.outer.first) + 1, n = 0;
+
+	for (uint32_t k = 0; k < n_ports; k++) {
+		bool up = false;
+
+		for (uint32_t i = k; i < p->n_doors && !up; i += n_ports)
+			up = p->doors[i].open;
+		n += up;
+	}
+	return n;
+}
+
+/* --- callers --- */
+
+/* Refused, now that it is too late to be refused by the kernel. */
+static void turn_away(int fd)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	(void)raw_pass(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, (long)&now, sizeof(now));
+	raw_close(fd);
+}
+
+static int send_socket(int over, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char octets[CMSG_SPACE(sizeof(int))];
+	} c = {0};
+	uint8_t octet = 'k';
+	struct iovec iov = {&octet, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
+
+	c.h = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&c.h), &fd, sizeof(fd));
+	return (int)raw_pass(SYS_sendmsg, over, (long)&m, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
+}
+
+/* A client of the listener's, under the name that says what it brings. Return: descriptor; negative errno. */
+static int carrier(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port)
+{
+	struct port_tuple t = {.proto = PORT_TCP,
+			       .local = door->addr,
+			       .local_port = door->outer,
+			       .remote = *from,
+			       .remote_port = from_port};
+	struct {
+		sa_family_t family;
+		uint8_t path[NETWORK_NAME_OCTETS];
+	} un = {.family = AF_UNIX};
+	size_t len = network_name_published(d->net, &t, un.path);
+	int fd = (int)raw_pass(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0), r;
+
+	if (fd < 0)
+		return fd;
+	r = (int)raw_pass(SYS_bind, fd, (long)&un, (long)(offsetof(__typeof__(un), path) + len), 0, 0);
+	if (r < 0) {
+		raw_close(fd);
+		return r;
+	}
+	return fd;
+}
+
+/* Return: 0, it is the program's; -EAGAIN, not now; -ECONNREFUSED, nobody listens. The socket stays ours. */
+static int bring(struct doors *d, const struct door *door, int fd, const struct port_addr *from, uint16_t from_port)
+{
+	for (int i = 0; i < TRIES_MAX; i++) {
+		struct port_claim c;
+		struct port_ref ref;
+		int over, r = find(d, door, from, from_port, &ref, &c);
+
+		if (r < 0)
+			return r == -ECONNREFUSED ? r : -EAGAIN;
+		over = carrier(d, door, from, from_port);
+		if (over < 0)
+			return -EAGAIN;
+		r = network_path_connect(d->net, over, d->host.index, ref, &c);
+		if (r == 0)
+			r = send_socket(over, fd);
+		raw_close(over);
+		if (r >= 0)
+			return 0;
+		if (r == -ECONNREFUSED || r == -ENOENT)
+			(void)network_dead(d->net, d->host.index, ref);
+		else if (r != -EPIPE && r != -ECONNRESET)
+			return -EAGAIN;
+	}
+	return -EAGAIN;
+}
+
+static void put_waiting(struct doors *d, struct door *door, int fd, const struct port_addr *from, uint16_t from_port)
+{
+	struct waiting *w = calloc(1, sizeof(*w)), **at = &door->waiting;
+
+	if (!w) {
+		turn_away(fd);
+		return;
+	}
+	*w = (struct waiting){.fd = fd, .from = *from, .from_port = from_port};
+	while (*at)
+		at = &(*at)->next;
+	*at = w;
+	d->n_waiting++;
+	if (++door->n_waiting >= DOOR_WAITING_MAX)
+		door_pause(d, door, true);
+}
+
+int door_serve(struct doors *d, struct door *door)
+{
+	for (int i = 0; i < ACCEPTS_MAX && door->open && !door->paused; i++) {
+		struct port_addr from;
+		uint16_t from_port;
+		int fd = kernel_port_accept(door->fd, &from, &from_port), r;
+
+		if (fd == -EAGAIN)
+			return 0;
+		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
+			return fd;
+		if (fd < 0)
+			continue; /* the caller is gone already */
+		r = door->waiting ? -EAGAIN : bring(d, door, fd, &from, from_port);
+		if (r == -EAGAIN)
+			put_waiting(d, door, fd, &from, from_port);
+		else if (r < 0)
+			turn_away(fd);
+		else
+			raw_close(fd);
+	}
+	return 0;
+}
+
+void door_retry(struct doors *d, struct door *door)
+{
+	while (door->waiting) {
+		struct waiting *w = door->waiting;
+		int r = bring(d, door, w->fd, &w->from, w->from_port);
+
+		if (r == -EAGAIN)
+			break;
+		if (r < 0)
+			turn_away(w->fd);
+		else
+			raw_close(w->fd);
+		door->waiting = w->next;
+		door->n_waiting--;
+		d->n_waiting--;
+		free(w);
+	}
+	if (door->paused && door->n_waiting <= DOOR_WAITING_MAX / 2)
+		door_pause(d, door, false);
+}
+
+/* --- opening and closing --- */
+
+static void watch(struct doors *d, struct door *door, int op, uint32_t events)
+{
+	struct epoll_event e = {.events = events, .data.ptr = door};
+
+	(void)epoll_ctl(d->epoll, op, door->fd, &e);
+}
+
+void door_pause(struct doors *d, struct door *door, bool on)
+{
+	if (door->open && door->paused != on)
+		watch(d, door, EPOLL_CTL_MOD, on ? 0 : EPOLLIN);
+	door->paused = on;
+}
+
+/* The family that the program's listener has. */
+static void suit(struct door *door, enum port_family family)
+{
+	int fd;
+
+	if (!port_addr_is4(&door->addr) || door->family == family)
+		return;
+	fd = kernel_port_swap(door->fd, &door->addr, door->outer, family);
+	door->stuck = fd < 0; /* a kernel without IPv6: its callers are IPv4's then */
+	if (fd < 0)
+		return;
+	door->fd = fd;
+	door->family = family;
+}
+
+bool door_try(struct doors *d, struct door *door)
+{
+	char endpoint[PORT_ENDPOINT_STR_MAX];
+	struct port_claim c;
+	int r = 0;
+
+	if (door->open || find_alive(d, door, &c) < 0)
+		return false;
+	if (door->fd < 0)
+		r = hold(door);
+	if (r == 0) {
+		suit(door, c.family);
+		r = kernel_port_listen(door->fd);
+	}
+	if (r < 0) {
+		d->say("%s is not published: %s", port_endpoint_print(&door->addr, door->outer, endpoint),
+		       strerror(-r));
+		return false;
+	}
+	door->open = true;
+	door->paused = false;
+	watch(d, door, EPOLL_CTL_ADD, EPOLLIN);
+	door->next_open = d->open;
+	d->open = door;
+	return true;
+}
+
+static void shut(struct doors *d, struct door *door)
+{
+	struct door **at = &d->open;
+
+	if (!door->open)
+		return;
+	watch(d, door, EPOLL_CTL_DEL, 0);
+	kernel_port_unlisten(door->fd);
+	door->open = false;
+	while (*at != door)
+		at = &(*at)->next_open;
+	*at = door->next_open;
+	while (door->waiting) {
+		struct waiting *w = door->waiting;
+
+		door->waiting = w->next;
+		turn_away(w->fd);
+		free(w);
+		d->n_waiting--;
+	}
+	door->n_waiting = 0;
+	if (door->of->lazy) {
+		raw_close(door->fd);
+		door->fd = -1;
+	}
+}
+
+bool door_check(struct doors *d, struct door *door)
+{
+	struct port_claim c;
+
+	if (find_alive(d, door, &c) < 0) {
+		shut(d, door);
+		return false;
+	}
+	if (port_addr_is4(&door->addr) && door->family != c.family && !door->stuck && !door->waiting) {
+		shut(d, door); /* another listener, of the other family */
+		return door_try(d, door);
+	}
+	return true;
+}
+
+void publication_free(struct doors *d, struct publication *p)
+{
+	for (uint32_t i = 0; i < p->n_doors; i++)
+		shut(d, &p->doors[i]);
+	close_all(p);
+	free(p);
+}

@@ -1,0 +1,490 @@
+/* src/cli/publisher_loop.c: the publisher's life: ports are taken, doors open and close with the program's listeners.
+ *
+ *     callers, a door's socket   --> door_serve()
+ *     the network's change word  --> who listens now? doors open; with -P, new ones are made
+ *     time, while a door is open --> does the program still listen? else the door closes
+ *     a signal                   --> this record was asked to end; all of us are
+ *     the run, or the host's last program, is over --> all of us are
+ *
+ * That somebody begins to listen is told (network_change_word()), that a process died is not: so open doors are looked
+ * at every TICK_MS. With no door open nothing wakes up but for a change. Word and lock can only be slept on, so
+ * two threads sleep on them and ring eventfds; everything else is done by one.
+ *
+ * Ports are given back by closing their sockets, then the record; when we are killed the kernel does both.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/publisher.h"
+#include "cli/publisher_door.h"
+#include "network/raw.h"
+
+#define TICK_MS 20
+#define RETRY_MS 2    /* while callers wait for room */
+#define STARVED_MS 50 /* without descriptors: until we try again */
+#define CALM_US 500   /* between two looks at what changed */
+#define WITHOUT_US 200000
+
+enum { EV_CHANGE, EV_SIGNAL, EV_LIFE, EV_HOST, EV_FIRST_POINTER = 4096 };
+
+static struct loop {
+	struct doors doors;
+	struct publication *all;
+	bool automatic; /* -P */
+	int news, records, change, signals, host_file, host_over;
+	uint64_t tick_us, starved_us;
+	bool starved;
+	bool told_starved;
+} l;
+
+static void tell(enum publisher_news_kind kind, const char *text)
+{
+	struct publisher_news n = {.kind = kind};
+	struct iovec iov = {&n, sizeof(n)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	snprintf(n.text, sizeof(n.text), "%s", text);
+	if (l.news >= 0)
+		(void)raw_pass(SYS_sendmsg, l.news, (long)&m,
+			       MSG_NOSIGNAL | (kind == PUBLISHER_LINE ? MSG_DONTWAIT : 0), 0, 0);
+}
+
+static void say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+static void say(const char *fmt, ...)
+{
+	char text[500];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	tell(PUBLISHER_LINE, text);
+}
+
+/* --- publications --- */
+
+static void note(struct publication *p)
+{
+	uint32_t up = publication_n_up(p);
+
+	if (up == p->said.n_up)
+		return;
+	p->said.n_up = up;
+	if (network_publish_set(l.doors.net, l.records, p->record, &p->said) < 0)
+		p->said.n_up = UINT32_MAX; /* a full disk: again at the next change */
+}
+
+static void end_one(struct publication **at)
+{
+	struct publication *p = *at;
+	uint32_t record = p->record;
+
+	*at = p->next;
+	publication_free(&l.doors, p);
+	network_publish_drop(l.records, record);
+}
+
+_Noreturn static void end_all(int status)
+{
+	while (l.all)
+		end_one(&l.all);
+	_exit(status);
+}
+
+/* Return: it; NULL, and *text says why. */
+static struct publication *add(const struct publish_spec *s, char *text, size_t size_bytes)
+{
+	struct publication *p, **at = &l.all;
+	int r;
+
+	if (s->proto != PORT_TCP) {
+		snprintf(text, size_bytes, "cannot publish %s: UDP ports cannot be published yet", s->text);
+		return NULL;
+	}
+	p = publication_new(&l.doors, s, text, size_bytes);
+	if (!p)
+		return NULL;
+	p->said.since_unix_s = (uint64_t)time(NULL);
+	r = network_publish_put(l.doors.net, l.records, &p->said);
+	if (r < 0) {
+		snprintf(text, size_bytes, "cannot publish %s: %s", s->text,
+			 r == -ENOSPC ? "this network has as many published ports as it can have" : strerror(-r));
+		publication_free(&l.doors, p);
+		return NULL;
+	}
+	p->record = (uint32_t)r;
+	while (*at)
+		at = &(*at)->next;
+	*at = p;
+	return p;
+}
+
+static void say_where(const struct publication *p)
+{
+	char endpoint[PORT_ENDPOINT_STR_MAX];
+
+	say("%s leads to %s:%u", port_endpoint_print(&p->said.addrs[0], p->said.outer.first, endpoint),
+	    l.doors.host.name, p->said.inner);
+}
+
+/* --- what the host's programs listen on --- */
+
+static uint64_t listening[65536 / 64];
+
+static bool listens(uint32_t port)
+{
+	return listening[port / 64] >> (port % 64) & 1;
+}
+
+/* Every port of the host that a TCP socket listens on, in one visit to its table. False: it could not be read. */
+static bool read_listening(void)
+{
+	struct network_lock lock;
+	struct port_claim c;
+	struct port_ref ref;
+	uint32_t cursor = 0;
+
+	memset(listening, 0, sizeof(listening));
+	if (network_lock(l.doors.net, l.doors.host.index, &lock) < 0)
+		return false;
+	while (port_table_next(&lock.table, &cursor, &ref, &c))
+		if (c.proto == PORT_TCP && c.state == CLAIM_LISTENING)
+			listening[c.port / 64] |= UINT64_C(1) << (c.port % 64);
+	network_unlock(&lock);
+	return true;
+}
+
+static bool is_published(uint32_t port)
+{
+	for (const struct publication *p = l.all; p; p = p->next)
+		if (port >= p->said.inner &&
+		    port <= p->said.inner + (uint32_t)(p->said.outer.last - p->said.outer.first))
+			return true;
+	return false;
+}
+
+/* Let the doors of one open that can. */
+static bool open_doors(struct publication *p)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < p->n_doors; i++)
+		if (!p->doors[i].open && listens(p->doors[i].inner))
+			any |= door_try(&l.doors, &p->doors[i]);
+	if (any)
+		note(p);
+	return any;
+}
+
+/* -P: what listens and is not published, on its own number if that is free. */
+static void publish_new(void)
+{
+	for (uint32_t port = 1; port < 65536; port++) {
+		struct publish_spec s = {.proto = PORT_TCP, .n_addrs = 2, .automatic = true};
+		struct publication *p, **at = &l.all;
+		char text[400];
+
+		if (!listens(port) || is_published(port))
+			continue;
+		snprintf(s.text, sizeof(s.text), "%u", port);
+		s.addrs[0] = PORT_ADDR_LOOP4;
+		s.addrs[1] = PORT_ADDR_LOOP6;
+		s.outer = s.inner = (struct port_range){(uint16_t)port, (uint16_t)port};
+		p = add(&s, text, sizeof(text));
+		if (!p) {
+			say("%s", text);
+			continue;
+		}
+		if (open_doors(p)) {
+			say_where(p);
+			continue;
+		}
+		while (*at != p) /* it was killed, and its claim is still there */
+			at = &(*at)->next;
+		end_one(at);
+	}
+}
+
+static void look(void)
+{
+	if (!read_listening())
+		return;
+	for (struct publication *p = l.all; p; p = p->next)
+		(void)open_doors(p);
+	if (l.automatic)
+		publish_new();
+}
+
+/* Every open door: does somebody still listen behind it? */
+static void tick(void)
+{
+	struct door *next;
+
+	for (struct door *door = l.doors.open; door; door = next) {
+		next = door->next_open;
+		if (!door_check(&l.doors, door))
+			note(door->of);
+	}
+	for (struct publication **at = &l.all; *at;)
+		if ((*at)->said.automatic && (*at)->said.n_up == 0)
+			end_one(at);
+		else
+			at = &(*at)->next;
+}
+
+static void starve(bool on, int err)
+{
+	struct rlimit files = {0};
+
+	l.starved = on;
+	for (struct door *door = l.doors.open; door; door = door->next_open)
+		if (on || door->n_waiting < DOOR_WAITING_MAX)
+			door_pause(&l.doors, door, on);
+	if (!on)
+		return;
+	l.starved_us = network_now_us() + STARVED_MS * 1000;
+	if (l.told_starved)
+		return;
+	l.told_starved = true;
+	(void)getrlimit(RLIMIT_NOFILE, &files);
+	say("the publisher has no descriptors left (%s, limit %lu): callers wait until it has", strerrorname_np(-err),
+	    (unsigned long)files.rlim_cur);
+}
+
+/* --- threads that sleep --- */
+
+static void ring(int fd)
+{
+	const uint64_t one = 1;
+
+	(void)!write(fd, &one, sizeof(one));
+}
+
+/* Rings for the value it goes to sleep on, so that a change between the two is not missed. */
+static void *sleep_on_change(void *arg)
+{
+	struct network *n = arg;
+
+	for (;;) {
+		uint32_t seen = network_change_seen(n);
+
+		ring(l.change);
+		while (network_change_seen(n) == seen)
+			if (network_change_wait(n, seen, -1) == -EUCLEAN)
+				raw_sleep_us(WITHOUT_US); /* the network is gone, or being mended */
+		raw_sleep_us(CALM_US);			  /* a program that binds very often is looked at less often */
+	}
+	return NULL;
+}
+
+static void *sleep_on_host(void *arg)
+{
+	const struct doors *d = arg;
+
+	while (network_publish_wait_host(l.host_file, d->host.index) == -EINTR)
+		;
+	ring(l.host_over);
+	return NULL;
+}
+
+/* --- events --- */
+
+static void on_signal(void)
+{
+	struct signalfd_siginfo si;
+
+	while (read(l.signals, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGTERM || si.ssi_signo == SIGINT)
+			end_all(0);
+		if (si.ssi_signo != PUBLISH_SIGNAL)
+			continue;
+		for (struct publication **at = &l.all; *at;)
+			if (network_publish_is_asked(l.records, (*at)->record))
+				end_one(at);
+			else
+				at = &(*at)->next;
+		if (!l.all && !l.automatic)
+			end_all(0);
+	}
+}
+
+static void on_event(const struct epoll_event *e)
+{
+	uint64_t n;
+	int r;
+
+	switch (e->data.u64) {
+	case EV_CHANGE:
+		(void)!read(l.change, &n, sizeof(n));
+		look();
+		return;
+	case EV_SIGNAL:
+		on_signal();
+		return;
+	case EV_LIFE:
+	case EV_HOST:
+		end_all(0);
+	}
+	r = door_serve(&l.doors, e->data.ptr);
+	if (r < 0)
+		starve(true, r);
+	else
+		l.told_starved = l.told_starved && l.starved;
+}
+
+/* How long until something has to be done without anybody telling. */
+static int patience_ms(uint64_t now)
+{
+	if (l.doors.n_waiting)
+		return RETRY_MS;
+	if (!l.doors.open)
+		return -1;
+	return now >= l.tick_us ? 0 : (int)((l.tick_us - now + 999) / 1000);
+}
+
+_Noreturn static void run(void)
+{
+	struct epoll_event e[32];
+
+	for (;;) {
+		uint64_t now = network_now_us();
+		int n = epoll_wait(l.doors.epoll, e, COUNT_OF(e), patience_ms(now));
+
+		for (int i = 0; i < n; i++) {
+			/* What ended a publication made the rest of this list worthless: doors are gone. */
+			on_event(&e[i]);
+			if (e[i].data.u64 < EV_FIRST_POINTER)
+				break;
+		}
+		now = network_now_us();
+		if (l.starved && now >= l.starved_us)
+			starve(false, 0);
+		if (l.doors.n_waiting)
+			for (struct door *door = l.doors.open; door; door = door->next_open)
+				door_retry(&l.doors, door);
+		if (l.doors.open && now >= l.tick_us) {
+			tick();
+			l.tick_us = network_now_us() + TICK_MS * 1000;
+		}
+	}
+}
+
+/* --- beginning --- */
+
+/* Nothing of who started us stays: neither its terminal nor its pipes, which others may wait on. */
+static void leave(const struct publisher_pipes *pipes)
+{
+	int low = pipes->news < pipes->life || pipes->life < 0 ? pipes->news : pipes->life;
+	int high = pipes->news > pipes->life ? pipes->news : pipes->life, null;
+	struct rlimit files;
+	sigset_t all;
+
+	if (low > 3)
+		(void)close_range(3, (unsigned)low - 1, 0);
+	if (high > low + 1)
+		(void)close_range((unsigned)low + 1, (unsigned)high - 1, 0);
+	(void)close_range((unsigned)high + 1, ~0u, 0);
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		(void)dup2(null, fd);
+	if (null > 2)
+		close(null);
+	(void)setsid();
+	(void)!chdir("/");
+	umask(077);
+	prctl(PR_SET_NAME, "berth-publish");
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static void watch(int fd, uint64_t key)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = key};
+
+	(void)epoll_ctl(l.doors.epoll, EPOLL_CTL_ADD, fd, &e);
+}
+
+_Noreturn static void fail(const char *text)
+{
+	tell(PUBLISHER_FAILED, text);
+	end_all(1);
+}
+
+static void begin_thread(void *(*f)(void *), void *arg)
+{
+	pthread_attr_t small;
+	pthread_t t;
+
+	pthread_attr_init(&small);
+	(void)pthread_attr_setstacksize(&small, 65536 < PTHREAD_STACK_MIN ? PTHREAD_STACK_MIN : 65536);
+	if (pthread_create(&t, &small, f, arg) != 0)
+		fail("the publisher cannot be started: no threads left");
+	pthread_detach(t);
+}
+
+_Noreturn void publisher_main(struct network *n, const struct publisher_order *o, const struct publisher_pipes *pipes)
+{
+	char text[400];
+	sigset_t heard;
+
+	l = (struct loop){.news = pipes->news, .automatic = o->all};
+	l.doors = (struct doors){.net = n, .host = *o->host, .say = say};
+	leave(pipes);
+	sigemptyset(&heard);
+	sigaddset(&heard, SIGTERM);
+	sigaddset(&heard, SIGINT);
+	sigaddset(&heard, PUBLISH_SIGNAL);
+	l.signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
+	l.doors.epoll = epoll_create1(EPOLL_CLOEXEC);
+	l.change = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l.host_over = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	l.records = network_publish_open(n, true);
+	l.host_file = network_publish_open(n, true);
+	if (l.signals < 0 || l.doors.epoll < 0 || l.change < 0 || l.host_over < 0 || l.records < 0 || l.host_file < 0) {
+		snprintf(text, sizeof(text), "the publisher cannot be started: %s",
+			 strerror(l.records < 0 ? -l.records : errno));
+		fail(text);
+	}
+	for (size_t i = 0; i < o->n_specs; i++)
+		if (!add(&o->specs[i], text, sizeof(text)))
+			fail(text);
+	watch(l.signals, EV_SIGNAL);
+	watch(l.change, EV_CHANGE);
+	if (pipes->life >= 0)
+		watch(pipes->life, EV_LIFE);
+	else
+		begin_thread(sleep_on_host, &l.doors);
+	watch(l.host_over, EV_HOST);
+	begin_thread(sleep_on_change, n);
+	look(); /* what listens already is heard before anybody is told that it is published */
+	for (size_t i = 0; i < o->n_specs; i++) {
+		struct publication *p = l.all;
+
+		for (size_t k = 0; k < i; k++)
+			p = p->next;
+		if (!o->specs[i].outer.first)
+			say_where(p);
+	}
+	tell(PUBLISHER_READY, "");
+	run();
+}

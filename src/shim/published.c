@@ -1,0 +1,95 @@
+/* src/shim/published.c: accept() of a connection that came to the machine's own kernel.
+ *
+ * A publisher (cli/publisher.c) listens on a port of the machine for a listener of ours. A caller it hears is brought
+ * here: the publisher connects to the listener's path under a name that says whose connection it has
+ * (network_name_published()), sends the kernel's socket as a message, and closes. What accept() returns to the program
+ * is that socket: nothing of ours is between it and its caller from then on, and its names are the kernel's.
+ *
+ * The name wakes accept() before the message is there, by a microsecond or two; so we wait for it. A publisher that was
+ * killed between the two is an end of file; one that was stopped there costs WAIT_MS and its caller, whom it
+ * brings again when it goes on.
+ *
+ * Who can connect to the path is a program of this network; still a descriptor is taken only from the network's user
+ * or root, and only if it is a stream of the IP families.
+ */
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "shim/gone.h"
+#include "shim/shim.h"
+
+#define WAIT_MS 1000
+
+static bool is_trusted(const struct shim *s, int client)
+{
+	struct ucred who = {.uid = (uid_t)-1};
+	socklen_t len = sizeof(who);
+
+	return sys_getsockopt(client, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+	       (who.uid == 0 || who.uid == shim_euid(s));
+}
+
+static bool is_stream(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	if (sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return false;
+	return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM;
+}
+
+/* The one descriptor of the message. Return: it; -EAGAIN, no message yet; -ENOENT, none will come. */
+static int receive(int client, int flags)
+{
+	union {
+		struct cmsghdr h;
+		char octets[CMSG_SPACE(sizeof(int))];
+	} c = {0};
+	uint8_t octet;
+	struct iovec iov = {&octet, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
+	long r = sys_call(SYS_recvmsg, client, (long)&m, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0),
+			  0, 0);
+	int fd;
+
+	if (r < 0)
+		return (int)r;
+	if (r != 1 || m.msg_controllen < CMSG_LEN(sizeof(int)) || c.h.cmsg_type != SCM_RIGHTS ||
+	    c.h.cmsg_level != SOL_SOCKET)
+		return m.msg_flags & MSG_CTRUNC ? -EMFILE : -ENOENT;
+	memcpy(&fd, CMSG_DATA(&c.h), sizeof(fd));
+	return fd;
+}
+
+int published_take(struct shim *s, int listener, const struct tag *t, int client, const void *path, size_t len_bytes,
+		   int flags, struct port_tuple *ret)
+{
+	struct pollfd p = {.fd = client, .events = POLLIN};
+	const struct timespec wait = {.tv_sec = WAIT_MS / 1000, .tv_nsec = WAIT_MS % 1000 * 1000000L};
+	int fd;
+
+	if (network_name_is_published(&s->net, path, len_bytes, ret) < 0 || !is_trusted(s, client))
+		return -ENOENT;
+	fd = receive(client, flags);
+	if (fd == -EAGAIN) {
+		struct timespec left = wait; /* the kernel writes into it */
+
+		(void)sys_call(SYS_ppoll, (long)&p, 1, (long)&left, 0, 0);
+		fd = receive(client, flags);
+	}
+	sys_close(client);
+	if (fd < 0)
+		return -ECONNABORTED;
+	if (!is_stream(fd)) {
+		sys_close(fd);
+		return -ECONNABORTED;
+	}
+	gone_forget(fd); /* the number may have been a stream of ours */
+	if (!(flags & SOCK_NONBLOCK))
+		(void)sys_fcntl(fd, F_SETFL, O_RDWR); /* it comes non-blocking, as most servers want it */
+	sock_inherit_published(listener, fd, t);
+	return fd;
+}
