@@ -47,6 +47,9 @@ enum {
 	CLI_NOT_FOUND = 127,	  /* run: no such command */
 };
 
+/* The host of the folder a command was called in (folder.h). */
+#define CLI_HOST_AUTO "auto"
+
 /* What a command accepts besides its own options. */
 enum {
 	CMD_NETWORK = 1 << 0, /* -n, --network NAME */
@@ -150,6 +153,7 @@ MUST_CHECK int cli_host(struct cli *cli, bool make, struct network_host *ret, bo
 const struct port_service_overlay *cli_services(struct cli *cli);
 
 /* --- the table of commands (main.c) --- */
-extern const struct cmd cmd_run, cmd_ls, cmd_who, cmd_why, cmd_name, cmd_net, cmd_doctor, cmd_version, cmd_wait;
+extern const struct cmd cmd_run, cmd_ls, cmd_who, cmd_why, cmd_name, cmd_net, cmd_doctor, cmd_version, cmd_wait,
+	cmd_exec;
 
 #endif

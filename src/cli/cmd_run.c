@@ -21,6 +21,7 @@
 #include "cli/explain.h"
 #include "cli/publisher.h"
 #include "cli/relay.h"
+#include "cli/run.h"
 #include "cli/shim_file.h"
 
 enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED, OPT_ALLOW_OUTSIDE, OPT_VERBOSE };
@@ -446,71 +447,32 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 	return relay_exit_code(end.status);
 }
 
-static int run(struct cli *cli)
+int run_command(struct cli *cli, const struct run_how *how, char **argv)
 {
-	struct network_options o = {.create = true};
-	bool quiet = false, verbose = false, privileged_given = false;
-	struct net2 net2 = {.net = &cli->net};
+	struct net2 net2 = {.net = &cli->net, .allow_outside = how->allow_outside};
 	static char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
-	static struct publish_spec specs[SPECS_MAX];
-	struct publisher_order publish = {.specs = specs, .with_run = true};
+	struct publisher_order publish = how->publish;
 	struct publisher publisher = {.news = -1, .life = -1};
-	struct port_parse_error where;
 	struct network_host host;
-	char **argv;
-	int c, r;
+	int r;
 
-	while ((c = cli_next(cli)) != CLI_END) {
-		switch (c) {
-		case 'p':
-			if (publish.n_specs == SPECS_MAX)
-				return cli_usage(cli, "at most %d -p at a time; a range is one", SPECS_MAX);
-			if (publish_spec_parse(cli->value, &specs[publish.n_specs++], &where) < 0)
-				return cli_usage_at(cli, cli->value, &where);
-			break;
-		case 'P':
-			publish.all = true;
-			break;
-		case 'q':
-			quiet = true;
-			break;
-		case OPT_SUBNET:
-			o.subnet = cli->value;
-			break;
-		case OPT_ALLOW_OUTSIDE:
-			net2.allow_outside = true;
-			break;
-		case OPT_VERBOSE:
-			verbose = true;
-			break;
-		case OPT_PRIVILEGED:
-			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
-				return cli_usage(cli, "--privileged-ports is 'allow' or 'deny', not '%s'", cli->value);
-			privileged_given = true;
-			o.privileged_deny = strcmp(cli->value, "deny") == 0;
-			break;
-		default:
-			return cli->status;
-		}
-	}
-	argv = cli_rest(cli);
-	if (!argv[0])
-		return cli_usage(cli, "no command to run: berth run [-H HOST] -- COMMAND");
 	net2.inside = net2_inside();
 	net2.without = !net2.inside && net2_possible() < 0;
 	r = find_program(cli, argv[0], path);
 	if (r == 0)
-		r = check_reach(cli, path, &net2, quiet, verbose);
+		r = check_reach(cli, path, &net2, how->quiet, how->verbose);
 	if (r != 0)
 		return r;
 	r = shim_file_find(shim, sizeof(shim), what, sizeof(what));
 	if (r < 0)
 		return cli_fail(cli, 0, "%s", what);
-	r = cli_network(cli, &o, NULL);
+	r = cli_network(cli, &how->o, NULL);
 	if (r == 0)
-		r = check_made_so(cli, &o, privileged_given);
+		r = check_made_so(cli, &how->o, how->privileged_given);
 	if (r == 0)
-		r = cli_host(cli, true, &host, NULL);
+		r = cli_host(cli, how->o.create, &host, NULL);
+	if (r == 0 && how->check_host)
+		r = how->check_host(cli, &host);
 	if (r != 0)
 		return r;
 	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
@@ -519,7 +481,54 @@ static int run(struct cli *cli)
 	net2.host = publish.host = &host;
 	if (publish.n_specs || publish.all)
 		r = publisher_start(cli, &publish, &publisher);
-	return r ? r : run_it(cli, path, argv, &net2, &publisher, quiet, verbose);
+	return r ? r : run_it(cli, path, argv, &net2, &publisher, how->quiet, how->verbose);
+}
+
+static int run(struct cli *cli)
+{
+	static struct publish_spec specs[SPECS_MAX];
+	struct run_how how = {.o.create = true, .publish = {.specs = specs, .with_run = true}};
+	struct port_parse_error where;
+	char **argv;
+	int c;
+
+	while ((c = cli_next(cli)) != CLI_END) {
+		switch (c) {
+		case 'p':
+			if (how.publish.n_specs == SPECS_MAX)
+				return cli_usage(cli, "at most %d -p at a time; a range is one", SPECS_MAX);
+			if (publish_spec_parse(cli->value, &specs[how.publish.n_specs++], &where) < 0)
+				return cli_usage_at(cli, cli->value, &where);
+			break;
+		case 'P':
+			how.publish.all = true;
+			break;
+		case 'q':
+			how.quiet = true;
+			break;
+		case OPT_SUBNET:
+			how.o.subnet = cli->value;
+			break;
+		case OPT_ALLOW_OUTSIDE:
+			how.allow_outside = true;
+			break;
+		case OPT_VERBOSE:
+			how.verbose = true;
+			break;
+		case OPT_PRIVILEGED:
+			if (strcmp(cli->value, "deny") != 0 && strcmp(cli->value, "allow") != 0)
+				return cli_usage(cli, "--privileged-ports is 'allow' or 'deny', not '%s'", cli->value);
+			how.privileged_given = true;
+			how.o.privileged_deny = strcmp(cli->value, "deny") == 0;
+			break;
+		default:
+			return cli->status;
+		}
+	}
+	argv = cli_rest(cli);
+	if (!argv[0])
+		return cli_usage(cli, "no command to run: berth run [-H HOST] -- COMMAND");
+	return run_command(cli, &how, argv);
 }
 
 static const struct cli_option options[] = {

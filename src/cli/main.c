@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_run, &cmd_wait, &cmd_ls, &cmd_who, &cmd_why, &cmd_name, &cmd_net, &cmd_doctor, &cmd_version,
+	&cmd_run, &cmd_exec, &cmd_wait, &cmd_ls, &cmd_who, &cmd_why, &cmd_name, &cmd_net, &cmd_doctor, &cmd_version,
 };
 
 static void general_help(FILE *out)

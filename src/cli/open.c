@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/folder.h"
 
 enum { NAMES_MAX = 256, SERVICES_MAX = 1 << 16 };
 
@@ -64,11 +65,25 @@ void cli_sweep(struct cli *cli, uint32_t host)
 
 int cli_host(struct cli *cli, bool make, struct network_host *ret, bool *ret_missing)
 {
-	int r = network_host_get(&cli->net, cli->host_name, make, ret);
+	bool automatic = strcmp(cli->host_name, CLI_HOST_AUTO) == 0;
+	static char name[NETWORK_NAME_MAX];
+	int r = 0;
 
 	if (ret_missing)
 		*ret_missing = false;
-	if (r == -ENOENT && ret_missing && !cli->host_given) {
+	if (automatic) {
+		r = folder_host(cli, make, name);
+		if (r > 0)
+			return r;
+		if (r == 0)
+			cli->host_name = name;
+		else if (!ret_missing)
+			return cli_fail(cli, 0, "%s has no host in network '%s' yet: 'berth run -H auto' makes it",
+					folder_of_host(cli), cli->network_name);
+	}
+	if (r == 0)
+		r = network_host_get(&cli->net, cli->host_name, make, ret);
+	if (r == -ENOENT && ret_missing && (automatic || !cli->host_given)) {
 		*ret_missing = true;
 		return 0;
 	}

@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "cli/rows.h"
+#include "cli/folder.h"
 #include "cli/place.h"
 
 enum { CLAIMS_MAX = 64 }; /* of one port that are looked at: a SO_REUSEPORT group has rarely more than processors */
@@ -62,6 +63,12 @@ int place_host(struct cli *cli, const struct place *t, struct network_host *ret)
 {
 	if (t->by_addr)
 		return network_host_by_addr(&cli->net, 0, &t->addr, ret);
+	if (strcmp(t->host, CLI_HOST_AUTO) == 0) {
+		char name[NETWORK_NAME_MAX];
+		int r = folder_host(cli, false, name);
+
+		return r == 0 ? network_host_get(&cli->net, name, false, ret) : r < 0 ? r : -EIO;
+	}
 	return network_host_by_name(&cli->net, t->host, ret);
 }
 

@@ -1,7 +1,7 @@
 /* src/shim/connect.c: connect, as TCP on a loopback does it.
  *
  *   1. what the call says: lengths, families, states (EISCONN, EALREADY's kin), in the kernel's order
- *   2. the destination is a host's address, or ENETUNREACH and an explanation
+ *   2. the destination is a host's address, or outside (outside.c), or nobody's: ENETUNREACH and an explanation
  *   3. somebody listens there, or ECONNREFUSED; nothing was claimed yet
  *   4. a claim for the flow, in our host's table, which chooses the port and arbitrates the four-tuple
  *   5. the socket is bound to the flow's name, which tells both ends the four-tuple
@@ -131,15 +131,6 @@ static int choose_source(const struct shim *s, const struct port_addr *bound, co
 	else
 		*ret = v4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
 	return 0;
-}
-
-static void unreachable(struct shim *s, struct port_want *want, const struct port_addr *peer, uint16_t port)
-{
-	struct port_refusal refusal = {.err = -ENETUNREACH};
-
-	want->addr = *peer;
-	want->port = port;
-	shim_event(s, 'c', want, &refusal);
 }
 
 struct attempt {
@@ -354,20 +345,25 @@ static int open_to_itself(struct shim *s, int fd, struct attempt *a)
 	return refused(s, fd, a, true, true);
 }
 
-/* It is no host's address. */
+/* It is no host's address: the way out, if there is one and the program may. */
 static int leave(struct shim *s, int fd, struct attempt *a, const struct port_claim *before, const struct sockaddr *sa,
 		 socklen_t len)
 {
-	if (port_addr_is_loopback(&before->addr))
-		return -EINVAL;
-	if (a->t->state == SOCK_CONNECTING) { /* its flow's name, and a claim with a peer */
-		int r = rename_socket(s, fd, a->t);
+	int r = shim_may_pass(s, PORT_TCP, &a->peer, a->peer_port);
 
+	if (r < 0)
+		return r;
+	if (confined()) /* it takes calls that the program does not make itself */
+		return -ENETUNREACH;
+	if (port_addr_is_loopback(&before->addr)) /* it cannot leave its host; Linux sends from ::1, and it is lost */
+		return port_addr_is4(&a->peer) ? -EINVAL : -ENETUNREACH;
+	if (a->t->state == SOCK_CONNECTING) { /* its flow's name, and a claim with a peer */
+		r = rename_socket(s, fd, a->t);
 		if (r < 0)
 			return r;
 		tag_set(fd, a->t);
 	}
-	return outside_connect(s, fd, a->t, &a->peer, a->peer_port, sa, len);
+	return outside_connect(s, fd, a->t, &a->peer, sa, len);
 }
 
 static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
@@ -394,10 +390,7 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	if (loop) {
 		a.to = s->host;
 	} else if (network_host_by_addr(&s->net, s->host.index, &a.peer, &a.to) < 0) {
-		if (outside_is(s, &a.peer) && !confined())
-			return leave(s, fd, &a, &before, sa, len);
-		unreachable(s, &a.want, &a.peer, a.peer_port);
-		return -ENETUNREACH;
+		return leave(s, fd, &a, &before, sa, len);
 	}
 	r = choose_source(s, &before.addr, &a.peer, a.to.index == s->host.index, &a.source);
 	if (r < 0)

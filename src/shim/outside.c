@@ -5,7 +5,7 @@
  * it is the kernel's alone: it has no tag, so every function of ours leaves it to libc, after one bit test.
  *
  *     whose address?    a host's: connect.c. Inside the subnet, but nobody's: unreachable. Else here
- *     may it?           network/policy.c; refused is counted and told
+ *     may it?           shim_may_pass(); refused is counted and told
  *     the gateway's     the machine itself: its loopback of that family
  *     socket()          the kernel's, with options; bound to the same port if the program bound one and the kernel has
  *                       it free, else to any
@@ -23,6 +23,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
+#include "network/policy.h"
 #include "shim/gone.h"
 #include "shim/outside.h"
 #include "shim/spin.h"
@@ -43,22 +44,13 @@ struct target_addr {
 
 /* --- the address --- */
 
-/* The network's first address of each family: the machine itself. */
-static bool is_gateway(const struct shim *s, const struct port_addr *a)
-{
-	struct port_addr g = port_addr_is4(a) ? s->net.net4 : s->net.net6;
-
-	g.b[15] |= 1;
-	return port_addr_equal(&g, a);
-}
-
 /* Where an address that programs use really leads. */
 static void destination(const struct shim *s, const struct port_addr *peer, const struct sockaddr *sa, socklen_t len,
 			struct target_addr *ret)
 {
 	ret->len = len < sizeof(ret->any) ? len : sizeof(ret->any);
 	memcpy(&ret->any, sa, ret->len);
-	if (!is_gateway(s, peer))
+	if (!network_is_gateway(&s->net, peer))
 		return;
 	if (sa->sa_family == AF_INET)
 		ret->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -70,7 +62,7 @@ static void destination(const struct shim *s, const struct port_addr *peer, cons
 
 bool outside_is(struct shim *s, const struct port_addr *peer)
 {
-	return is_gateway(s, peer) || !network_covers(&s->net, peer);
+	return network_is_gateway(&s->net, peer) || !network_covers(&s->net, peer);
 }
 
 /* --- the kernel's socket --- */
@@ -137,25 +129,35 @@ static void let_go(int fd)
 	fdset_remove(fd, fdset_word(fd));
 }
 
-int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_addr *peer, uint16_t port,
-		    const struct sockaddr *sa, socklen_t len)
+/* The claim ends now, unless another process has the old socket still; so does the mailbox. */
+static void release(struct shim *s, const struct tag *t, const struct port_ref *ref, const struct udp *u)
+{
+	if (u && !mailbox_alive(&s->net, u->key)) {
+		udp_cork_closed(u->cookie);
+		mailbox_unlink(&s->net, u->key);
+	}
+	if (ref)
+		(void)network_dead(&s->net, t->host, *ref);
+	if (u && ref)
+		network_udp_changed(&s->net, t->host);
+}
+
+/* u: a UDP socket; else NULL. */
+static int go(struct shim *s, int fd, struct tag *t, const struct udp *u, const struct mailbox_state *st,
+	      const struct target_addr *to)
 {
 	bool nonblocking = sock_nonblocking(fd), had;
-	struct target_addr to;
+	int fresh = make(t, true), r;
 	struct port_claim c;
 	struct port_ref ref;
-	int fresh, r;
 
-	r = shim_may_pass(s, t->flags & TAG_UDP ? PORT_UDP : PORT_TCP, peer, port);
-	if (r < 0)
-		return r;
-	destination(s, peer, sa, len, &to);
-	fresh = make(t, true);
 	if (fresh < 0)
 		return fresh;
 	carry_out(fd, fresh, t);
+	if (u)
+		udp_carry_out(st, fresh);
 	bind_like(s, fd, fresh, t);
-	r = start(fresh, true, &to);
+	r = start(fresh, true, to);
 	if (r < 0 && r != -EINPROGRESS) {
 		sys_close(fresh);
 		return r;
@@ -163,13 +165,36 @@ int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_add
 	if (!nonblocking)
 		(void)sys_fcntl(fresh, F_SETFL, O_RDWR);
 	had = sock_claim(s, fd, t, &ref, &c) == 0;
+	if (u)
+		udp_outer_closed(u->cookie);
 	if (swap_socket(fd, fresh) < 0)
 		r = -EBADF;
 	sys_close(fresh);
-	if (had) /* ends now, unless another process has the old socket still */
-		(void)network_dead(&s->net, t->host, ref);
+	release(s, t, had ? &ref : NULL, u);
 	let_go(fd);
-	return finish(fd, nonblocking, &to, r);
+	return finish(fd, nonblocking, to, r);
+}
+
+int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_addr *peer, const struct sockaddr *sa,
+		    socklen_t len)
+{
+	struct target_addr to;
+
+	destination(s, peer, sa, len, &to);
+	return go(s, fd, t, NULL, NULL, &to);
+}
+
+int outside_connect_udp(const struct udp *u, const struct mailbox_state *st, const struct port_addr *peer,
+			const struct sockaddr *sa, socklen_t len)
+{
+	struct target_addr to;
+	struct tag t;
+	int r = tag_get(u->fd, &t);
+
+	if (r < 0)
+		return r;
+	destination(u->s, peer, sa, len, &to);
+	return go(u->s, u->fd, &t, u, st, &to);
 }
 
 /* --- a socket that is the kernel's --- */
@@ -196,53 +221,87 @@ static int is_idle(int fd)
 }
 
 /* A socket of ours comes in its place, and connects. */
-static int come_home(struct shim *s, int fd, enum port_family f, const struct sockaddr *sa, socklen_t len)
+static int come_home(struct shim *s, int fd, enum port_family f, bool udp, const struct sockaddr *sa, socklen_t len)
 {
-	struct tag t = {.state = SOCK_NEW, .family = f, .host = s->host.index};
-	int fresh, r;
+	struct tag t = {.state = SOCK_NEW, .family = f, .flags = udp ? TAG_UDP : 0, .host = s->host.index};
+	int type_flags = SOCK_CLOEXEC | (sock_nonblocking(fd) ? SOCK_NONBLOCK : 0), fresh, r;
+	struct udp u;
 
 	carry_home(fd, &t);
-	fresh = sock_new(&t, SOCK_CLOEXEC | (sock_nonblocking(fd) ? SOCK_NONBLOCK : 0));
+	fresh = udp ? outside_new_udp(s, f, type_flags) : sock_new(&t, type_flags);
 	if (fresh < 0)
 		return fresh;
+	if (udp)
+		tag_set(fresh, &t);
 	carry_values_home(fd, fresh, &t);
+	if (udp)
+		udp_carry_home(s, fd, fresh);
 	r = swap_socket(fd, fresh);
 	sys_close(fresh);
 	if (r < 0)
 		return r;
-	gone_mark(fd);
-	return sock_connect(s, fd, &t, sa, len);
+	if (!udp) {
+		gone_mark(fd);
+		return sock_connect(s, fd, &t, sa, len);
+	}
+	u = udp_of(s, fd);
+	return udp_connect(&u, sa, len);
+}
+
+/* What kind of socket of the kernel's is it? False: none that could have been ours. */
+static bool kind_of(int fd, enum port_family *ret_family, bool *ret_udp)
+{
+	int32_t domain, type, protocol;
+
+	if (!number(fd, SO_DOMAIN, &domain) || (domain != AF_INET && domain != AF_INET6) ||
+	    !number(fd, SO_TYPE, &type) || !number(fd, SO_PROTOCOL, &protocol))
+		return false;
+	*ret_family = domain == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
+	*ret_udp = type == SOCK_DGRAM && protocol == IPPROTO_UDP;
+	return *ret_udp || (type == SOCK_STREAM && protocol == IPPROTO_TCP);
+}
+
+static int home_if_idle(struct shim *s, int fd, enum port_family f, bool udp, const struct sockaddr *sa, socklen_t len)
+{
+	int r = udp ? 0 : is_idle(fd);
+
+	return r == 0 ? come_home(s, fd, f, udp, sa, len) : r;
 }
 
 bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int *ret)
 {
-	bool six, nonblocking;
 	struct target_addr to;
+	enum port_family f, of;
 	struct port_addr peer;
-	int32_t domain, protocol;
 	uint16_t port;
+	bool udp, nonblocking;
 
-	if (s->err || confined() || (int)len < (int)sizeof(struct sockaddr_in) || bad_pointer(sa))
+	if (s->err || confined() || (int)len < (int)sizeof(sa->sa_family) || len > sizeof(to.any) || bad_pointer(sa) ||
+	    (sa->sa_family != AF_INET && sa->sa_family != AF_INET6 && sa->sa_family != AF_UNSPEC) ||
+	    !kind_of(fd, &f, &udp))
 		return false;
-	six = sa->sa_family == AF_INET6;
-	if (six ? len < offsetof(struct sockaddr_in6, sin6_scope_id) : sa->sa_family != AF_INET)
-		return false;
-	if (!number(fd, SO_DOMAIN, &domain) || domain != sa->sa_family || !number(fd, SO_PROTOCOL, &protocol) ||
-	    protocol != IPPROTO_TCP)
-		return false;
-	addr_read(six ? PORT_FAMILY_6 : PORT_FAMILY_4, sa, len, &peer, &port);
-	if (port_addr_is_any(&peer) || port_addr_is_loopback(&peer) || !outside_is(s, &peer)) {
-		*ret = is_idle(fd);
-		if (*ret == -EISCONN)
-			return false;
-		if (*ret == 0)
-			*ret = come_home(s, fd, six ? PORT_FAMILY_6 : PORT_FAMILY_4, sa, len);
-		return true;
+	if (sa->sa_family == AF_UNSPEC) {
+		if (udp) /* may talk to hosts again */
+			*ret = come_home(s, fd, f, udp, sa, len);
+		return udp;
 	}
-	*ret = shim_may_pass(s, PORT_TCP, &peer, port);
-	if (*ret < 0 && is_idle(fd) != -EISCONN) /* what is connected, or about to be, asks only how it stands */
-		return true;
-	if (!is_gateway(s, &peer))
+	of = sa->sa_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
+	if (len < (of == PORT_FAMILY_6 ? offsetof(struct sockaddr_in6, sin6_scope_id) : sizeof(struct sockaddr_in)) ||
+	    (of == PORT_FAMILY_6 && f == PORT_FAMILY_4))
+		return false;
+	addr_read(of, sa, len, &peer, &port);
+	if (port_addr_is_any(&peer) || port_addr_is_loopback(&peer) || !outside_is(s, &peer)) {
+		*ret = home_if_idle(s, fd, f, udp, sa, len);
+		return *ret != -EISCONN;
+	}
+	*ret = shim_may_pass(s, udp ? PORT_UDP : PORT_TCP, &peer, port);
+	if (*ret < 0) {
+		int idle = udp ? 0 : is_idle(fd);
+
+		*ret = idle < 0 ? idle : *ret;
+		return idle != -EISCONN; /* what is connected, or about to be, asks only how it stands */
+	}
+	if (!network_is_gateway(&s->net, &peer))
 		return false;
 	destination(s, &peer, sa, len, &to);
 	nonblocking = sock_nonblocking(fd);

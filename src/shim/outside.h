@@ -6,10 +6,17 @@
 
 /* Is it an address of the outside, and not one inside the subnet or the host's own? */
 bool outside_is(struct shim *s, const struct port_addr *peer);
-/* connect() of a TCP socket of ours to peer:port, which is no host's. Return: as connect(2); the socket behind fd is the
+/* connect() of a TCP socket of ours to peer, which is no host's. Return: as connect(2); the socket behind fd is the
  * kernel's then, unless the kernel refused the address at once. */
-int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_addr *peer, uint16_t port,
-		    const struct sockaddr *sa, socklen_t len);
+int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_addr *peer, const struct sockaddr *sa,
+		    socklen_t len);
+/* The same of a UDP socket. */
+struct udp;
+struct mailbox_state;
+int outside_connect_udp(const struct udp *u, const struct mailbox_state *st, const struct port_addr *peer,
+			const struct sockaddr *sa, socklen_t len);
+/* A UDP socket of ours for who is served: a mailbox's, or in the second net one end of a pair (net2/letters.c). */
+int outside_new_udp(struct shim *s, enum port_family family, int type_flags);
 
 /* connect() of a socket that is the kernel's. Return: true, and *ret is the answer; false: it is libc's call to make. */
 bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int *ret);
@@ -19,5 +26,8 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 void carry_out(int from, int to, const struct tag *t);
 void carry_home(int from, struct tag *t);
 void carry_values_home(int from, int to, const struct tag *t);
+/* What a mailbox knows (udp_options.c). */
+void udp_carry_out(const struct mailbox_state *st, int to);
+void udp_carry_home(struct shim *s, int from, int to);
 
 #endif

@@ -3,7 +3,9 @@
  * In this order, first match wins:
  *
  *     localhost, *.localhost   127.0.0.1 and ::1, never asked of anybody (RFC 6761, 6.3)
+ *     gateway.berth            the network's first address: the machine itself
  *     web, web.NETWORK.berth   the host's addresses; a host stands before /etc/hosts
+ *     gateway, gateway.NETWORK.berth   the machine, where no host has that name
  *     what uname(2) says       this program's own host: the machine's name must not lead to the machine
  *     anything else in .berth  does not exist; it must not leak to the machine's DNS
  *     all else, and numbers    libc's, as it came: /etc/hosts, DNS, whatever nsswitch.conf says
@@ -29,6 +31,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "network/policy.h"
 #include "shim/resolve.h"
 
 #define ASKED_AT_ONCE_MAX 512 /* requests in one getaddrinfo_a() that we look at */
@@ -58,6 +61,29 @@ static void loopback(struct shim *s, struct resolved *ret)
 	*ret = (struct resolved){.name = "localhost", .host = s->host.index};
 	ret->addr4 = PORT_ADDR_LOOP4;
 	ret->addr6 = PORT_ADDR_LOOP6;
+}
+
+/* The machine itself. */
+static void gateway(struct shim *s, struct resolved *ret)
+{
+	*ret = (struct resolved){.name = "gateway.berth", .host = NETWORK_HOSTS_MAX};
+	network_gateway(&s->net, &ret->addr4, &ret->addr6);
+	snprintf(ret->alias, sizeof(ret->alias), "gateway.%s.berth", s->net.name);
+}
+
+/* "gateway" and "gateway.NETWORK.berth", where no host has that name. */
+static bool is_gateway(const struct shim *s, const char *name, size_t len)
+{
+	static const char label[] = "gateway";
+	char whole[RESOLVE_FQDN_MAX];
+	size_t n = sizeof(label) - 1;
+
+	if (len < n || strncasecmp(name, label, n) != 0)
+		return false;
+	if (len == n)
+		return true;
+	snprintf(whole, sizeof(whole), "gateway.%s.berth", s->net.name);
+	return strlen(whole) == len && strncasecmp(name, whole, len) == 0;
 }
 
 /* Does name (len octets) end in the label, or is it the label? */
@@ -91,8 +117,16 @@ enum found resolve_name(struct shim *s, const char *name, struct resolved *ret)
 		loopback(s, ret);
 		return FOUND;
 	}
+	if (len == sizeof("gateway.berth") - 1 && strncasecmp(name, "gateway.berth", len) == 0) {
+		gateway(s, ret);
+		return FOUND;
+	}
 	if (network_host_by_name(&s->net, name, &h) == 0) {
 		resolve_host(s, &h, ret);
+		return FOUND;
+	}
+	if (is_gateway(s, name, len)) {
+		gateway(s, ret);
 		return FOUND;
 	}
 	if (len && is_machine(name, len)) {
@@ -117,6 +151,10 @@ enum found resolve_addr(struct shim *s, const struct port_addr *a, struct resolv
 	}
 	if (!network_covers(&s->net, a))
 		return NOT_OURS;
+	if (network_is_gateway(&s->net, a)) {
+		gateway(s, ret);
+		return FOUND;
+	}
 	if (network_host_by_addr(&s->net, s->host.index, a, &h) < 0)
 		return NO_SUCH;
 	resolve_host(s, &h, ret);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "shim/outside.h"
 #include "shim/udp.h"
 
 #define TIDY_EVERY 32
@@ -81,6 +82,13 @@ int udp_new(struct shim *s, enum port_family family, int type_flags)
 	fdset_add(fd);
 	return fd;
 }
+
+#ifndef BERTH_NET2
+int outside_new_udp(struct shim *s, enum port_family family, int type_flags)
+{
+	return udp_new(s, family, type_flags);
+}
+#endif
 
 /* --- the mailbox --- */
 
@@ -405,6 +413,20 @@ int udp_way(const struct udp *u, const struct port_addr *dst, uint16_t port)
 	return -ENETUNREACH;
 }
 
+/* What the socket is, or would be had it a mailbox. */
+static int peek_or_new(const struct udp *u, struct mailbox_state *ret)
+{
+	int r = udp_peek(u, ret);
+	struct tag t;
+
+	if (r != -ENOENT)
+		return r;
+	r = tag_get(u->fd, &t);
+	if (r == 0)
+		*ret = (struct mailbox_state){.family = (uint8_t)t.family, .local = addr_any(t.family)};
+	return r;
+}
+
 int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 {
 	struct port_addr peer, source;
@@ -426,6 +448,11 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 		return -EINVAL;
 	if (sa->sa_family == AF_UNSPEC)
 		return disconnect(u);
+	r = peek_or_new(u, &st);
+	if (r == 0 && udp_read_dest(u, &st, sa, len, true, &peer, &peer_port) == 0 && udp_is_outside(u, &peer)) {
+		r = udp_may_leave(u, &st, &peer, peer_port);
+		return r < 0 ? r : outside_connect_udp(u, &st, &peer, sa, len);
+	}
 	r = udp_load(u, &st);
 	if (r == 0)
 		r = udp_autobind(u, &st);
@@ -462,15 +489,8 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 int udp_name(const struct udp *u, bool peer, struct sockaddr *sa, socklen_t *len)
 {
 	struct mailbox_state st;
-	struct tag t;
-	int r = udp_peek(u, &st);
+	int r = peek_or_new(u, &st);
 
-	if (r == -ENOENT) {
-		r = tag_get(u->fd, &t);
-		if (r < 0)
-			return r;
-		st = (struct mailbox_state){.family = (uint8_t)t.family, .local = addr_any(t.family)};
-	}
 	if (r < 0)
 		return r;
 	if (peer && (!st.connected || !st.peer_port))

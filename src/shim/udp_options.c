@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "shim/outside.h"
 #include "shim/udp.h"
 
 #define SO_TIMESTAMP_NEW_ 63
@@ -309,4 +310,45 @@ int udp_getsockopt(const struct udp *u, int level, int name, void *val, socklen_
 int udp_store(const struct udp *u, int opt, int32_t v)
 {
 	return store(u, opt, v);
+}
+
+/* --- a socket of the kernel's in the place of ours, and back (outside.c) --- */
+
+void udp_carry_out(const struct mailbox_state *st, int to)
+{
+	static const struct {
+		int name, opt;
+	} sizes[] = {{SO_SNDBUF, UDP_OPT_SNDBUF}, {SO_RCVBUF, MAILBOX_OPT_RCVBUF}};
+	static const int32_t on = 1;
+
+	for (size_t i = 0; i < COUNT_OF(table); i++)
+		if (st->opts_known & UINT64_C(1) << table[i].opt)
+			(void)sys_setsockopt(to, table[i].level, table[i].name, &st->opts[table[i].opt],
+					     sizeof(st->opts[0]));
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		int32_t half = udp_opt(st, sizes[i].opt) / 2; /* kept as the kernel shows it: doubled */
+
+		if (st->opts_known & UINT64_C(1) << sizes[i].opt)
+			(void)sys_setsockopt(to, SOL_SOCKET, sizes[i].name, &half, sizeof(half));
+	}
+	if (udp_opt(st, UDP_OPT_STAMP) != UDP_STAMP_NONE)
+		(void)sys_setsockopt(to, SOL_SOCKET,
+				     udp_opt(st, UDP_OPT_STAMP) == UDP_STAMP_US ? SO_TIMESTAMP : SO_TIMESTAMPNS, &on,
+				     sizeof(on));
+	if (udp_opt(st, UDP_OPT_OVFL))
+		(void)sys_setsockopt(to, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof(on));
+}
+
+void udp_carry_home(struct shim *s, int from, int to)
+{
+	struct udp u = udp_of(s, to);
+
+	for (size_t i = 0; i < COUNT_OF(table); i++) {
+		int32_t v = 0;
+		socklen_t len = sizeof(v);
+
+		if (sys_getsockopt(from, table[i].level, table[i].name, &v, &len) == 0 && len == sizeof(v) &&
+		    v != table[i].dflt)
+			(void)store(&u, table[i].opt, v);
+	}
 }

@@ -227,6 +227,111 @@ def wait_refuses_what_makes_no_sense(w):
         assert code == 2 and out == "" and err.startswith("berth wait: "), (args, code, err)
 
 
+# --- exec ---
+
+def exec_runs_beside_what_runs(w):
+    assert w.run("exec", "web", "--", "true")[0] == 125  # no network
+    w.run("run", "-H", "web", "--", "true")
+    code, out, err = w.run("exec", "wbe", "--", "true")
+    assert code == 125 and "there is no host 'wbe' in network 'default'; did you mean 'web'?" in err, err
+    assert "wbe" not in w.run("net", "show")[1]  # nothing is made
+    code, out, err = w.run("exec", "web", "--", "true")
+    assert code == 125 and out == "" and "nothing runs on host 'web' of network 'default'" in err, err
+    assert w.run("exec", "--any", "web", "--", "sh", "-c", "echo $BERTH_HOST; exit 7") == (7, "web\n", "")
+    w.hold("web", "127.0.0.1", "80", "listen")
+    code, out, err = w.run("exec", "web", "--", "sh", "-c", "echo ${BERTH_NETWORK_DIR##*/} ${LD_PRELOAD##*/} $no_proxy")
+    assert code == 0 and re.match(r"default libberth\.so localhost,127", out), (out, err)
+    code, out, err = w.run("exec", "web", HOLDER, "0.0.0.0", "80")  # the same ports, and the same explanations
+    assert code == 3 and out == "bind EADDRINUSE\n" and "was refused 80/tcp on host web" in err, err
+    assert w.run("exec", "web", "--", "sh", "-c", "kill -TERM $$")[0] == -signal.SIGTERM
+    assert w.run("exec", "web", "--", "no-such-program")[0] == 127
+
+
+def exec_sees_a_program_without_a_port(w):
+    p = w.start("run", "-H", "web", "--", "sh", "-c", "echo up; read line")
+    p.stdout.readline()
+    assert w.run("exec", "web", "--", "true")[0] == 0
+    assert w.run("exec", "-n", "lab", "web", "--", "true")[0] == 125
+    end(p)
+    assert w.run("exec", "web", "--", "true")[0] == 125
+
+
+def exec_refuses_what_makes_no_sense(w):
+    for args in ((), ("web",), ("web", "--"), ("bad_name", "true"), ("-z", "web", "true")):
+        assert w.run("exec", *args)[0] == 2, args
+
+
+# --- hosts named after folders ---
+
+def auto_names_a_host_after_the_work_tree(w):
+    a = w.folder("src/My Shop.v2")
+    os.mkdir(os.path.join(a, ".git"))
+    os.makedirs(os.path.join(a, "web/src"))
+    host = ("run", "-H", "auto", "--", "sh", "-c", "echo $BERTH_HOST")
+    assert w.run(*host, cwd=a)[1] == "my-shop-v2\n"
+    assert w.run(*host, cwd=os.path.join(a, "web/src"))[1] == "my-shop-v2\n"
+    b = w.folder("other/my-shop-v2")  # a linked work tree has a file
+    with open(os.path.join(b, ".git"), "w") as f:
+        f.write("gitdir: /nowhere\n")
+    assert w.run(*host, cwd=b)[1] == "my-shop-v2-2\n"
+    c = w.folder("plain")
+    assert w.run(*host, cwd=c)[1] == "plain\n"
+    os.symlink(a, os.path.join(w.home, "link"))
+    assert w.run(*host, cwd=os.path.join(w.home, "link"))[1] == "my-shop-v2\n"
+    for _ in range(2):
+        assert w.run(*host, cwd=a)[1] == "my-shop-v2\n"
+        assert w.run(*host, cwd=b)[1] == "my-shop-v2-2\n"
+
+
+def auto_makes_a_name_of_anything(w):
+    for folder, host in (("local", "local-tree"), ("auto", "auto-tree"), ("\u043f\u0440\u043e", "tree"),
+                         ("..a__b--", "a-b"), ("X" * 200, "x" * 48), ("new\nline%", "new-line"), ("%0A", "0a"),
+                         ("LOCALHOST", "localhost-tree")):
+        out = w.run("run", "-H", "auto", "--", "sh", "-c", "echo $BERTH_HOST", cwd=w.folder(folder))[1]
+        assert out == host + "\n", (folder, out)
+        out = w.run("run", "-H", "auto", "--", "sh", "-c", "echo $BERTH_HOST", cwd=os.path.join(w.home, folder))[1]
+        assert out == host + "\n", (folder, out)
+
+
+def auto_takes_no_host_of_somebody_else(w):
+    w.run("run", "-H", "shop", "--", "true")
+    a, b = w.folder("a/shop"), w.folder("b/shop")
+    host = ("run", "-H", "auto", "--", "sh", "-c", "echo $BERTH_HOST")
+    assert w.run(*host, cwd=a)[1] == "shop-2\n"
+    assert w.run(*host, cwd=b)[1] == "shop-3\n"
+    os.rmdir(a)  # its host is free again for the next of that name
+    assert w.run(*host, cwd=w.folder("c/shop"))[1] == "shop-2\n"
+    p = w.hold("auto", "0.0.0.0", "80", "listen", cwd=b)
+    os.rmdir(b)
+    assert w.run(*host, cwd=w.folder("d/shop"))[1] == "shop-4\n"  # something still listens on shop-3
+    end(p)
+
+
+def auto_gives_each_of_many_at_once_its_own(w):
+    folders = [w.folder(f"{i}/shop") for i in range(10)]
+    ps = [w.start("run", "-H", "auto", "--", "sh", "-c", "echo $BERTH_HOST", cwd=f) for f in folders for _ in range(2)]
+    hosts = [p.stdout.readline() for p in ps]
+    assert hosts[0::2] == hosts[1::2], hosts
+    assert sorted(hosts[0::2]) == sorted(["shop\n"] + [f"shop-{i}\n" for i in range(2, 11)]), hosts
+
+
+def auto_is_understood_by_the_others(w):
+    a = w.folder("shop")
+    code, _, err = w.run("ls", "-H", "auto", cwd=a)
+    assert code == 0
+    w.run("run", "-H", "other", "--", "true")
+    assert w.run("wait", "auto:80", "-t", "0", cwd=a)[0] == 1
+    assert "shop" not in w.run("net", "show")[1]  # asking makes nothing
+    w.hold("auto", "0.0.0.0", "80", "listen", cwd=a)
+    assert w.run("wait", "auto:80", "-t", "0", cwd=a)[0] == 0
+    assert w.run("wait", "80", "-H", "auto", "-t", "0", cwd=a)[0] == 0
+    assert "on host shop is held" in w.run("who", "80", "-H", "auto", cwd=a)[1]
+    assert "on host shop is held" in w.run("who", "auto:80", cwd=a)[1]
+    assert w.run("why", "80", "-H", "auto", cwd=a)[0] == 1
+    assert w.run("exec", "auto", "--", "sh", "-c", "echo $BERTH_HOST", cwd=a)[1] == "shop\n"
+    assert w.run("exec", "auto", "--", "true", cwd=w.folder("b"))[0] == 125
+
+
 def main():
     only = sys.argv[3:]
     checks = [f for name, f in globals().items()

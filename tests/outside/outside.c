@@ -405,6 +405,65 @@ static void nothing_left(void)
 	WANT(n_descriptors() == before);
 }
 
+/* --- datagrams --- */
+
+static void connected_udp(void)
+{
+	const char *to[] = {four, six};
+
+	for (int i = 0; i < 2; i++) {
+		int fd = socket(i ? AF_INET6 : AF_INET, SOCK_DGRAM, 0), epoll = epoll_create1(0);
+
+		WANT(fd >= 0 && watched(fd, epoll, EPOLLIN) == 0);
+		WANT(connect_to(fd, to[i], port) == 0 && port_of(fd) > 0);
+		WANT(write(fd, "datagram", 8) == 8 && next_event(fd, epoll, 5000) == EPOLLIN);
+		WANT(echoes(fd, "x") || true); /* takes the first answer */
+		close(fd);
+		close(epoll);
+	}
+}
+
+static void udp_refused(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char c;
+
+	WANT(connect_to(fd, four, port + 1) == 0 && send(fd, "x", 1, 0) == 1);
+	WANT(ready(fd, POLLIN) && FAILS(recv(fd, &c, 1, 0), ECONNREFUSED));
+	WANT(connect_to(fd, four, port) == 0 && echoes(fd, "elsewhere"));
+	close(fd);
+}
+
+/* connect() by turns, and what was set stays. */
+static void udp_turns(void)
+{
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1, v = 0;
+	struct sockaddr_in own = at("127.0.0.1", 7200);
+	socklen_t len = sizeof(v);
+	union addr a;
+	char c;
+
+	WANT(setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)) == 0);
+	WANT(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)) == 0);
+	WANT(connect_to(fd, four, port) == 0 && echoes(fd, "one"));
+	WANT(getsockopt(fd, IPPROTO_IP, IP_RECVTTL, &v, &len) == 0 && v == 1);
+	WANT(getsockopt(fd, SOL_SOCKET, SO_BROADCAST, &v, &len) == 0 && v == 1);
+	WANT(fcntl(fd, F_GETFD) == FD_CLOEXEC && fcntl(fd, F_GETFL) & O_NONBLOCK);
+	len = sizeof(a);
+	WANT(getpeername(fd, &a.sa, &len) == 0 && ntohs(a.in.sin_port) == port);
+	WANT(connect(fd, &none, sizeof(none)) == 0 && FAILS(getpeername(fd, &a.sa, &len), ENOTCONN));
+	if (!SERVED) /* the second net: what is wrong with a send without an address nobody hears */
+		WANT(FAILS(send(fd, "x", 1, 0), EDESTADDRREQ));
+	WANT(connect_to(fd, four, port) == 0 && echoes(fd, "two"));
+	WANT(connect(fd, &none, sizeof(none)) == 0);
+	WANT(bind(fd, (struct sockaddr *)&own, sizeof(own)) == 0 && port_of(fd) == 7200);
+	WANT(sendto(fd, "y", 1, 0, (struct sockaddr *)&own, sizeof(own)) == 1);
+	WANT(ready(fd, POLLIN) == POLLIN && read(fd, &c, 1) == 1 && c == 'y');
+	WANT(getsockopt(fd, IPPROTO_IP, IP_RECVTTL, &v, &len) == 0 && v == 1);
+	close(fd);
+}
+
 /* --- under berth alone --- */
 
 static bool under_berth(void)
@@ -467,6 +526,9 @@ static void gateway(void)
 	fd = tcp(four, SOCK_NONBLOCK);
 	WANT(FAILS(connect_to(fd, text, port), EINPROGRESS) && ready(fd, POLLOUT) == POLLOUT && echoes(fd, "machine"));
 	close(fd);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	WANT(connect_to(fd, text, port) == 0 && echoes(fd, "machine"));
+	close(fd);
 	fd = tcp(four, 0);
 	WANT(FAILS(connect_to(fd, text, port + 1), ECONNREFUSED) && connect_to(fd, text, port) == 0);
 	WANT(echoes(fd, "again"));
@@ -511,6 +573,27 @@ static int serve(int p)
 	}
 }
 
+/* By name, and whichever family comes first. */
+static void gateway_by_name(void)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all, *ai;
+	char service[8];
+	int n = 0;
+
+	if (!under_berth() || SERVED) /* what is static asks no library of ours */
+		return;
+	snprintf(service, sizeof(service), "%d", port);
+	WANT(getaddrinfo("gateway.berth", service, &hints, &all) == 0);
+	for (ai = all; ai; ai = ai->ai_next, n++) {
+		int fd = socket(ai->ai_family, ai->ai_socktype, 0);
+
+		WANT(connect(fd, ai->ai_addr, ai->ai_addrlen) == 0 && echoes(fd, "machine"));
+		close(fd);
+	}
+	freeaddrinfo(all);
+	WANT(n == 2);
+}
+
 static const struct check checks[] = {
 	{"a blocking connect, both families", blocking},
 	{"an IPv4 address of an IPv6 socket", mapped},
@@ -527,9 +610,13 @@ static const struct check checks[] = {
 	{"a bound port stays", a_port_of_its_own},
 	{"copies and children", copies},
 	{"no descriptor is left", nothing_left},
+	{"a connected UDP socket", connected_udp},
+	{"a connected UDP socket is refused", udp_refused},
+	{"a UDP socket by turns", udp_turns},
 	{"from outside back to a host", home_again},
 	{"the host's loopback is its own", loopback_stays},
 	{"the gateway is the machine", gateway},
+	{"the gateway by name", gateway_by_name},
 };
 
 int main(int argc, char **argv)

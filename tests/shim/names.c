@@ -101,6 +101,38 @@ static void machine_name(void)
 	WANT(h && !strcmp(h->h_name, "one") && h->h_aliases[0] && !strcmp(h->h_aliases[0], "one.names.berth"));
 }
 
+static int name_info(const char *address, int port, int flags, char host[128], char serv[64])
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+
+	host[0] = serv[0] = '\0';
+	if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
+		return getnameinfo((struct sockaddr *)&in, sizeof(in), host, 128, serv, 64, flags);
+	inet_pton(AF_INET6, address, &in6.sin6_addr);
+	return getnameinfo((struct sockaddr *)&in6, sizeof(in6), host, 128, serv, 64, flags);
+}
+
+/* The machine itself: the subnet's first address. */
+static void the_gateway(void)
+{
+	char want[256], first[64], host[128], serv[64];
+	struct hostent *h;
+
+	snprintf(first, sizeof(first), "%s", four);
+	strcpy(strrchr(first, '.'), ".1");
+	snprintf(want, sizeof(want), "4s:%s:80", first);
+	WANT(lists(want, "gateway.berth", "80", AF_INET, SOCK_STREAM, 0));
+	WANT(lists(want, "gateway", "80", AF_INET, SOCK_STREAM, AI_ADDRCONFIG));
+	WANT(lists(want, "Gateway.names.Berth.", "80", AF_INET, SOCK_STREAM, 0));
+	WANT(lists("error -2", "gateway.other.berth", "80", AF_INET, SOCK_STREAM, 0));
+	snprintf(want, sizeof(want), "%s", six);
+	strcpy(strrchr(want, ':'), ":1");
+	h = gethostbyname2("gateway.berth", AF_INET6);
+	WANT(h && inet_ntop(AF_INET6, h->h_addr_list[0], serv, sizeof(serv)) && !strcmp(serv, want));
+	WANT(name_info(first, 80, NI_NAMEREQD, host, serv) == 0 && !strcmp(host, "gateway.berth"));
+}
+
 static void berth_does_not_leak(void)
 {
 	struct hostent *h;
@@ -151,18 +183,6 @@ static void every_flag(void)
 }
 
 /* --- the other way --- */
-
-static int name_info(const char *address, int port, int flags, char host[128], char serv[64])
-{
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
-
-	host[0] = serv[0] = '\0';
-	if (inet_pton(AF_INET, address, &in.sin_addr) == 1)
-		return getnameinfo((struct sockaddr *)&in, sizeof(in), host, 128, serv, 64, flags);
-	inet_pton(AF_INET6, address, &in6.sin6_addr);
-	return getnameinfo((struct sockaddr *)&in6, sizeof(in6), host, 128, serv, 64, flags);
-}
 
 static void reverse(void)
 {
@@ -490,6 +510,7 @@ static void garbage(void)
 static const struct check checks[] = {
 	{"localhost and what ends in it", localhost_names},
 	{"the machine's own name leads to this host", machine_name},
+	{"the gateway is the machine", the_gateway},
 	{"names in .berth that nobody has do not exist", berth_does_not_leak},
 	{"getaddrinfo with every flag", every_flag},
 	{"addresses to names", reverse},
