@@ -1,17 +1,17 @@
 #!/bin/sh
 # tools/cross-cli.sh COMPILER BUILD: compiles src/cli for another processor, without linking it.
-# libjansson's headers are this machine's: they say the same for every 64-bit Linux.
+# The headers of libjansson and libinih are this machine's: they say the same for every 64-bit Linux.
 set -eu
 cd "$(dirname "$0")/.."
 cc=$1
 out=$2/cli-objects
 headers=$2/jansson
 mkdir -p "$out" "$headers"
-# Only those two headers: the rest of /usr/include is this machine's libc, which must not be seen.
-for h in jansson.h jansson_config.h; do
+# Only those headers: the rest of /usr/include is this machine's libc, which must not be seen.
+for h in jansson.h jansson_config.h ini.h; do
 	from=$(find /usr/include -maxdepth 2 -name $h | head -n 1)
 	if [ -z "$from" ]; then
-		echo "no $h: libjansson-dev is not installed"
+		echo "no $h: libjansson-dev or libinih-dev is not installed"
 		exit 77
 	fi
 	cp "$from" "$headers/"

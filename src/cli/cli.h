@@ -24,7 +24,8 @@
  *	}
  *
  * Answers go to standard output, everything else to standard error, one clear line each that starts
- * with "berth: ". Text that other programs chose (names, command lines) goes through cli_clean()
+ * with "berth: ". A CMD_NETWORK command gets what the folder's berth.conf says as if it stood on its command line, unless it
+ * does: the names of network and host, and its own options by their long names (conf.h). Text that other programs chose (names, command lines) goes through cli_clean()
  * before a person sees it, so that it cannot move their cursor, and through cli_json_text() before a
  * program does, so that it is UTF-8.
  */
@@ -79,6 +80,8 @@ struct cmd {
 	int (*run)(struct cli *cli);	  /* returns the exit code */
 };
 
+struct conf;
+
 struct cli {
 	const struct cmd *cmd;
 	const char *network_name; /* -n, or "default" */
@@ -90,10 +93,15 @@ struct cli {
 	/* cli_next()'s own */
 	int argc, at;
 	char **argv;
-	const char *letters; /* rest of a group such as -xyz */
-	bool only_args;	     /* after "--" */
-	const char *value;   /* of the option or argument just returned */
-	int status;	     /* the exit code, when cli_next() returned CLI_DONE */
+	const char *letters;	 /* rest of a group such as -xyz */
+	bool only_args;		 /* after "--" */
+	const char *value;	 /* of the option or argument just returned */
+	int status;		 /* the exit code, when cli_next() returned CLI_DONE */
+	const struct conf *conf; /* after CLI_END of a CMD_NETWORK command */
+	size_t conf_at;		 /* the next of its settings */
+	unsigned conf_line;	 /* where the option just returned stands; 0: on the command line */
+	int given[32];		 /* ids of options that were on the command line */
+	size_t n_given;
 
 	struct network net; /* valid after cli_network() returned 0 */
 	bool swept;	    /* the dead of all its hosts were moved out of the way */

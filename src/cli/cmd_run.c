@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cli/apparmor.h"
+#include "cli/conf.h"
 #include "cli/elf.h"
 #include "cli/explain.h"
 #include "cli/publisher.h"
@@ -476,7 +477,7 @@ int run_command(struct cli *cli, const struct run_how *how, char **argv)
 	if (r != 0)
 		return r;
 	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
-	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli))
+	    !put_env("BERTH_HOST", "%s", host.name) || !put_no_proxy(cli) || conf_set_environment(cli->conf) < 0)
 		return cli_fail(cli, -ENOMEM, "cannot set the environment");
 	net2.host = publish.host = &host;
 	if (publish.n_specs || publish.all)
@@ -550,6 +551,9 @@ const struct cmd cmd_run = {
 	"same host share its ports and its loopback; hosts reach each other by name. When a program is refused\n"
 	"a port, the reason is written to standard error, once.\n"
 	"\n"
+	"Host 'auto' is the one named after the folder's work tree. A berth.conf in the folder or above says what\n"
+	"the options do not: network, host, ports, variables (docs/conf.md).\n"
+	"\n"
 	"Exits as COMMAND does (by the same signal, too); 125 when berth itself failed, 126 when COMMAND\n"
 	"cannot be executed, 127 when it is not found, 2 when berth was called wrongly.\n"
 	"\n"
@@ -557,6 +561,7 @@ const struct cmd cmd_run = {
 	"  berth run -- python3 -m http.server 80           on host 'local' of network 'default'\n"
 	"  berth run -H web -- nginx -g 'daemon off;'       another host: port 80 is free there\n"
 	"  berth run -- curl http://web/                    reaches it by name\n"
+	"  berth run -H auto -- npm run dev                 one host for each work tree, always the same\n"
 	"  berth run -n test --privileged-ports=deny -- ./server 80    refused, as for a plain user\n",
 	CMD_NETWORK | CMD_HOST | CMD_STOP,
 	options,

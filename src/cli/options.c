@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "cli/cli.h"
+#include "cli/conf.h"
 
 enum { OPT_HELP = 'h', OPT_NETWORK = 'n', OPT_HOST = 'H', OPT_JSON = CLI_LONG + 1000 };
 
@@ -136,6 +137,8 @@ static int serve(struct cli *cli, const struct cli_option *o)
 	case OPT_HOST:
 		break;
 	default:
+		if (cli->n_given < COUNT_OF(cli->given))
+			cli->given[cli->n_given++] = o->id;
 		return o->id;
 	}
 	if (!(cli->cmd->accepts & (o->id == OPT_NETWORK ? CMD_NETWORK : CMD_HOST)))
@@ -216,6 +219,48 @@ static int letter_option(struct cli *cli)
 	return CLI_DONE;
 }
 
+static bool is_given(const struct cli *cli, int id)
+{
+	for (size_t i = 0; i < cli->n_given; i++)
+		if (cli->given[i] == id)
+			return true;
+	return false;
+}
+
+/* The command line is over: what berth.conf says and the line does not. */
+static int from_conf(struct cli *cli)
+{
+	const struct cmd *cmd = cli->cmd;
+	int r;
+
+	if (!(cmd->accepts & CMD_NETWORK))
+		return CLI_END;
+	if (!cli->conf) {
+		r = conf_read(cli, &cli->conf);
+		if (r != 0) {
+			cli->status = r;
+			return CLI_DONE;
+		}
+		if (!cli->network_given && cli->conf->network[0])
+			cli->network_name = cli->conf->network;
+		if (!cli->host_given && cli->conf->host[0] && cmd->accepts & CMD_HOST)
+			cli->host_name = cli->conf->host;
+	}
+	while (cli->conf_at < cli->conf->n_settings) {
+		const struct conf_setting *s = &cli->conf->settings[cli->conf_at++];
+
+		for (const struct cli_option *o = cmd->options; o && o->name; o++)
+			if (strcmp(o->name, s->key) == 0 && (o->arg != NULL) == (s->value != NULL) &&
+			    !is_given(cli, o->id)) {
+				cli->value = s->value;
+				cli->conf_line = s->line;
+				return o->id;
+			}
+	}
+	cli->conf_line = 0;
+	return CLI_END;
+}
+
 int cli_next(struct cli *cli)
 {
 	for (;;) {
@@ -229,19 +274,21 @@ int cli_next(struct cli *cli)
 			continue;
 		}
 		if (cli->at >= cli->argc)
-			return CLI_END;
+			return from_conf(cli);
 		a = cli->argv[cli->at];
 		if (cli->only_args || a[0] != '-' || a[1] == '\0') {
 			if (cli->cmd->accepts & CMD_STOP)
-				return CLI_END;
+				return from_conf(cli);
 			cli->at++;
 			cli->value = a;
 			return CLI_ARG;
 		}
 		cli->at++;
 		if (strcmp(a, "--") == 0) {
-			if (cli->cmd->accepts & CMD_STOP)
-				return CLI_END;
+			if (cli->cmd->accepts & CMD_STOP) {
+				cli->only_args = true; /* and there are no more options when we are called again */
+				return from_conf(cli);
+			}
 			cli->only_args = true;
 			continue;
 		}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/conf.h"
 
 int cli_say(struct cli *cli, const char *fmt, ...)
 {
@@ -20,7 +21,7 @@ int cli_say(struct cli *cli, const char *fmt, ...)
 /* The whole line in one write, so that lines of several processes do not mix. */
 static void say_line(const char *prefix, const char *fmt, va_list ap, const char *suffix)
 {
-	char text[2048], line[2304];
+	char text[2048], line[NETWORK_PATH_MAX + 2304];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	snprintf(line, sizeof(line), "berth%s: %s%s\n", prefix, text, suffix);
@@ -54,10 +55,14 @@ int cli_fail(struct cli *cli, int r, const char *fmt, ...)
 
 int cli_usage(struct cli *cli, const char *fmt, ...)
 {
-	char prefix[32], more[64];
+	char prefix[NETWORK_PATH_MAX + 64], more[64];
 	va_list ap;
 
-	snprintf(prefix, sizeof(prefix), " %s", cli->cmd->name);
+	if (cli->conf_line)
+		snprintf(prefix, sizeof(prefix), " %s: %s:%u", cli->cmd->name, cli->conf->path, cli->conf_line);
+	else
+		snprintf(prefix, sizeof(prefix), " %s", cli->cmd->name);
+	cli_clean(prefix);
 	snprintf(more, sizeof(more), " (see 'berth %s --help')", cli->cmd->name);
 	va_start(ap, fmt);
 	say_line(prefix, fmt, ap, more);
@@ -68,14 +73,17 @@ int cli_usage(struct cli *cli, const char *fmt, ...)
 int cli_usage_at(struct cli *cli, const char *text, const struct port_parse_error *e)
 {
 	size_t at = e->at < strlen(text) ? e->at : strlen(text);
-	char shown[256];
+	char shown[256], where[NETWORK_PATH_MAX + 16] = "";
 
 	snprintf(shown, sizeof(shown), "%s", text);
 	cli_clean(shown);
 	fflush(stdout);
 	if (at >= sizeof(shown))
 		at = sizeof(shown) - 1;
-	fprintf(stderr, "berth %s: %s\n    %s\n    %*s^\n", cli->cmd->name, e->what, shown, (int)at, "");
+	if (cli->conf_line)
+		snprintf(where, sizeof(where), "%s:%u: ", cli->conf->path, cli->conf_line);
+	fprintf(stderr, "berth %s: %s%s\n    %s\n    %*s^\n", cli->cmd->name, cli_clean(where), e->what, shown, (int)at,
+		"");
 	return CLI_WRONG_USE;
 }
 

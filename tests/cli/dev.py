@@ -332,6 +332,146 @@ def auto_is_understood_by_the_others(w):
     assert w.run("exec", "auto", "--", "true", cwd=w.folder("b"))[0] == 125
 
 
+# --- berth.conf ---
+
+HOST = ("run", "--", "sh", "-c", "echo ${BERTH_NETWORK_DIR##*/} $BERTH_HOST $COLOUR")
+
+
+def write(folder, text, name="berth.conf", mode=0o644):
+    path = os.path.join(folder, name)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def conf_says_network_host_and_environment(w):
+    a = w.folder("src/shop")
+    write(a, "# ours\nnetwork = lab\nhost = web\n\n[environment]\nCOLOUR = red blue ; and a remark\n")
+    assert w.run(*HOST, cwd=a) == (0, "lab web red blue\n", "")
+    assert w.run(*HOST, cwd=w.folder("src/shop/a/b")) == (0, "lab web red blue\n", "")
+    assert w.run(*HOST, cwd=w.folder("src/other")) == (0, "default local\n", "")
+    # The command line comes first, then what is in the environment.
+    assert w.run("run", "-n", "net2", *HOST[1:], cwd=a)[1] == "net2 web red blue\n"
+    assert w.run("run", "-H", "db", *HOST[1:], cwd=a)[1] == "lab db red blue\n"
+    assert w.run(*HOST, cwd=a, env={"COLOUR": "green"})[1] == "lab web green\n"
+    # Other commands are about the same network and host.
+    p = w.hold("web", "0.0.0.0", "80", "listen", cwd=a)
+    assert "80" in w.run("ls", cwd=a)[1] and "cli-holder" not in w.run("ls")[1]
+    assert w.run("wait", "80", "-t", "0", cwd=a)[0] == 0
+    assert w.run("why", "80", cwd=a)[0] == 1 and w.run("why", "80")[0] == 0
+    assert w.run("exec", "web", *HOST[2:], cwd=a)[1] == "lab web red blue\n"
+    end(p)
+
+
+def conf_is_looked_for_up_to_the_top_only(w):
+    write(w.home, "host = of-home\n")
+    a = w.folder("a/b")
+    assert w.run(*HOST, cwd=a)[1] == "default of-home\n"
+    os.mkdir(os.path.join(w.home, "a", ".git"))  # a work tree: home is above its top
+    assert w.run(*HOST, cwd=a)[1] == "default local\n"
+    write(os.path.join(w.home, "a"), "host = of-a\n")
+    assert w.run(*HOST, cwd=a)[1] == "default of-a\n"
+    write(a, "network = lab\n")  # the nearest, and only that one
+    assert w.run(*HOST, cwd=a)[1] == "lab local\n"
+    write(w.top, "host = above-home\n")
+    os.remove(os.path.join(w.home, "berth.conf"))
+    assert w.run(*HOST)[1] == "default local\n"
+    assert w.run(*HOST, cwd=a, env={"BERTH_CONF": ""})[1] == "default local\n"
+    assert w.run(*HOST, cwd=a, env={"BERTH_CONF": os.path.join(w.top, "berth.conf")})[1] == "default above-home\n"
+    code, _, err = w.run(*HOST, env={"BERTH_CONF": "/nowhere/berth.conf"})
+    assert code == 125 and err == "berth: cannot read /nowhere/berth.conf: No such file or directory\n", err
+
+
+def conf_of_somebody_else_is_not_used(w):
+    a = w.folder("a")
+    path = write(a, "host = theirs\n")
+    for spoil, why in ((lambda: os.chmod(path, 0o666), "everybody may write it"),
+                       (lambda: os.chmod(a, 0o777), "everybody may write to its folder"),
+                       (lambda: os.geteuid() == 0 and os.chown(path, 12345, -1), "it belongs to user uid 12345"),
+                       (lambda: os.geteuid() == 0 and os.chown(a, 12345, -1), "its folder belongs to user uid 12345")):
+        if spoil() is False:
+            continue  # only root can give a file away
+        code, out, err = w.run(*HOST, cwd=a)
+        assert (code, out, err) == (0, "default local\n", f"berth: {path} is not used: {why}\n"), (out, err)
+        os.chmod(path, 0o644)
+        os.chmod(a, 0o755)
+        if os.geteuid() == 0:
+            os.chown(path, 0, -1)
+            os.chown(a, 0, -1)
+    assert w.run(*HOST, cwd=a)[1] == "default theirs\n"
+    os.rename(path, path + ".real")
+    os.symlink(path + ".real", path)
+    code, out, err = w.run(*HOST, cwd=a)
+    assert out == "default local\n" and err == f"berth: {path} is not used: it is not a plain file\n", err
+
+
+def conf_errors_name_file_and_line(w):
+    a = w.folder("a")
+    cases = (
+        ("x\n", 1, "this is neither 'key = value' nor a [section]"),
+        ("\n[enviroment]\nA = b\n", 3, "there is no section [enviroment]: [environment] is the only one"),
+        ("netwrok = lab\n", 1, "there is no key 'netwrok'; did you mean 'network'?"),
+        ("zzz = lab\n", 1, "there is no key 'zzz' (variables belong under [environment])"),
+        ("network = a\nnetwork = b\n", 2, "'network' is given a second time (an indented line continues the one above)"),
+        ("network = a\n  host = b\n", 2, "'network' is given a second time (an indented line continues the one above)"),
+        ("host = a_b\n", 1, "'a_b' cannot be the name of a host"),
+        ("host = localhost\n", 1, "'localhost' cannot be the name of a host"),
+        ("host =\n", 1, "'' cannot be the name of a host"),
+        ("network = " + "n" * 64 + "\n", 1, f"'{'n' * 64}' cannot be the name of a network"),
+        ("isolated = perhaps\n", 1, "'isolated' is yes or no, not 'perhaps'"),
+        ("isolated = no\nisolated = yes\nisolated = yes\n", 3, "'isolated' is given a second time"),
+        ("# " + "x" * 300 + "\n", 1, "the line is longer than 196 characters"),
+        ("host = a\n[environment]\nLD_PRELOAD = ./x.so\n", 3,
+         "LD_PRELOAD is not set by a berth.conf: it decides which code programs run"),
+        ("[environment]\nPATH = .\n", 2, "PATH is not set by a berth.conf: it decides which code programs run"),
+        ("[environment]\nA B = .\n", 2, "'A B' cannot be the name of a variable"),
+        ("[environment]\nA = 1\nA = 2\n", 3, "A is set a second time (an indented line continues the one above)"),
+        ("host = a\0b\n", 1, "there is a NUL character in the line"),
+    )
+    for text, line, why in cases:
+        path = write(a, text)
+        for args in (HOST, ("ls",)):
+            code, out, err = w.run(*args, cwd=a)
+            assert (code, out, err) == (125, "", f"berth: {path}:{line}: {why}\n"), (text, out, err)
+    assert w.run("run", "--help", cwd=a)[0] == 0  # help is to be had all the same
+    write(a, "x" * 70000)
+    assert "is larger than 64 KiB" in w.run("ls", cwd=a)[2]
+
+
+def ten_work_trees_need_no_flag(w):
+    """The same development server on the same port in ten copies of one repository, at once."""
+    node = shutil.which("node")
+    server = ("require('http').createServer((q, r) => r.end(process.env.BERTH_HOST + ' ' + process.cwd()))"
+              ".listen(3000, () => console.log('up'));process.stdin.resume().on('end', () => process.exit(0))")
+    python = ("import http.server, os, sys, threading\n"
+              "class H(http.server.BaseHTTPRequestHandler):\n"
+              "    def do_GET(s):\n        s.send_response(200); s.end_headers()\n"
+              "        s.wfile.write((os.environ['BERTH_HOST'] + ' ' + os.getcwd()).encode())\n"
+              "    def log_message(s, *a): pass\n"
+              "h = http.server.ThreadingHTTPServer(('', 3000), H); print('up', flush=True)\n"
+              "threading.Thread(target=h.serve_forever, daemon=True).start(); sys.stdin.read()")
+    command = (node, "-e", server) if node else (sys.executable, "-c", python)
+    trees = [w.folder(f"{i}/shop") for i in range(10)]
+    for t in trees:
+        os.mkdir(os.path.join(t, ".git"))
+        write(t, "network = shops\nhost = auto\n[environment]\nNODE_ENV = development\n")
+    ps = [w.start("run", *command, cwd=t) for t in trees]
+    for t in trees:
+        assert w.run("wait", "3000", "-t", str(LIMIT_S), cwd=t) == (0, "", "")
+    fetch = "import os, urllib.request; print(urllib.request.urlopen('http://%s:3000/').read().decode())"
+    seen = set()
+    for t in trees:
+        host, cwd = w.run("run", sys.executable, "-c", fetch % "localhost", cwd=t)[1].split()
+        assert cwd == os.path.realpath(t), (cwd, t)
+        seen.add(host)
+        assert w.run("run", "-H", "client", sys.executable, "-c", fetch % host, cwd=t)[1].split() == [host, cwd]
+    assert seen == {"shop"} | {f"shop-{i}" for i in range(2, 11)}, seen
+    for p in ps:
+        end(p)
+    assert w.run("wait", "--gone", *[f"{h}:3000" for h in seen], "-n", "shops")[0] == 0
+
+
 def main():
     only = sys.argv[3:]
     checks = [f for name, f in globals().items()
