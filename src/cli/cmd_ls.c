@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/explain.h"
+#include "cli/published.h"
 #include "cli/rows.h"
 
 enum { PORT, NAME, PROTO, ADDRESS, STATE, HOST, PROGRAM, PID, USER, AGE, N_COLUMNS };
@@ -151,6 +152,31 @@ static int print_table(struct cli *cli, struct rows *rows)
 	return CLI_OK;
 }
 
+enum { OPT_PUBLISHED = CLI_LONG + 40 };
+
+/* Below the table, or alone. only: nothing else was asked for. */
+static int print_published(struct cli *cli, uint32_t host, bool only)
+{
+	struct published_list list;
+	bool any = false;
+	int r = published_read(cli, &list);
+
+	if (r != 0)
+		return r;
+	for (size_t i = 0; i < list.n; i++)
+		any |= host == NETWORK_HOSTS_MAX || list.r[i].p.host == host;
+	if (only && cli->json)
+		r = published_print_json(cli, &list, host);
+	else if (any) {
+		if (!only)
+			printf("\n");
+		r = published_print(cli, &list, host);
+	} else if (only)
+		r = cli_say(cli, "nothing is published in network '%s'\n", cli->network_name);
+	published_free(&list);
+	return r;
+}
+
 static int run(struct cli *cli)
 {
 	struct rows_filter f = {0};
@@ -158,12 +184,14 @@ static int run(struct cli *cli)
 	struct rows rows = {0};
 	struct port_endpoint e;
 	const char *what = NULL;
-	bool missing;
+	bool missing, published = false;
 	int o, r;
 
 	while ((o = cli_next(cli)) != CLI_END) {
 		if (o == 'a')
 			f.connections = true;
+		else if (o == OPT_PUBLISHED)
+			published = true;
 		else if (o == CLI_ARG && !what)
 			what = cli->value;
 		else
@@ -191,6 +219,8 @@ static int run(struct cli *cli)
 		f.one_host = true;
 		f.host_index = host.index;
 	}
+	if (r == 0 && published && !missing)
+		return print_published(cli, f.one_host ? f.host_index : NETWORK_HOSTS_MAX, true);
 	if (r == 0 && !missing)
 		r = rows_read(cli, &f, &rows);
 	if (r != 0)
@@ -207,10 +237,13 @@ static int run(struct cli *cli)
 			    what ? what : "", f.one_host ? " on host " : "", f.one_host ? cli->host_name : "",
 			    cli->network_name, rows.n_hidden ? " (connections are not shown; --all shows them)" : "");
 	rows_free(&rows);
+	if (r == 0 && !missing && !what && !cli->json)
+		r = print_published(cli, f.one_host ? f.host_index : NETWORK_HOSTS_MAX, false);
 	return r;
 }
 
 static const struct cli_option options[] = {
+	{OPT_PUBLISHED, "published", NULL, "only the ports of the machine that lead to hosts"},
 	{'a', "all", NULL, "connections, too, not only who listens or is bound"},
 	{0},
 };

@@ -12,7 +12,8 @@
 #include "cli/cli.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_run, &cmd_exec, &cmd_wait, &cmd_ls, &cmd_who, &cmd_why, &cmd_name, &cmd_net, &cmd_doctor, &cmd_version,
+	&cmd_run, &cmd_exec, &cmd_wait, &cmd_publish, &cmd_unpublish, &cmd_ls,
+	&cmd_who, &cmd_why,  &cmd_name, &cmd_net,     &cmd_doctor,    &cmd_version,
 };
 
 static void general_help(FILE *out)
@@ -23,7 +24,7 @@ static void general_help(FILE *out)
 	      "\n",
 	      out);
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
-		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n"
 	      "A network has hosts; a host has an address and all 65,536 TCP and UDP ports. Without -n and -H\n"
 	      "the network is 'default' and the host 'local'. Nothing outside berth is touched.\n"

@@ -47,8 +47,6 @@ static int take_addr(const char *text, size_t *at, struct publish_spec *s, struc
 		s->n_addrs = 2;
 	} else if (port_addr_parse(addr, &s->addrs[0], e) < 0) {
 		return -EINVAL;
-	} else if (text[0] == '[' && port_addr_is4(&s->addrs[0])) {
-		return wrong(e, 0, "brackets are for IPv6 addresses");
 	}
 	*at = len + 1;
 	return 0;

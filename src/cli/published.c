@@ -1,0 +1,154 @@
+/* src/cli/published.c: the published ports of a network in one stable order, as text and as JSON. */
+#include "cli/published.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network/raw.h"
+
+static int in_order(const void *a, const void *b)
+{
+	const struct network_published *x = &((const struct published *)a)->p, *y = &((const struct published *)b)->p;
+	int r = (x->outer.first > y->outer.first) - (x->outer.first < y->outer.first);
+
+	if (r == 0)
+		r = (x->proto > y->proto) - (x->proto < y->proto);
+	if (r == 0)
+		r = memcmp(x->addrs[0].b, y->addrs[0].b, sizeof(x->addrs[0].b));
+	return r;
+}
+
+int published_read(struct cli *cli, struct published_list *ret)
+{
+	int file = network_publish_open(&cli->net, false), r = 0;
+	struct published p, *more;
+	uint32_t at = 0;
+
+	*ret = (struct published_list){0};
+	if (file == -ENOENT)
+		return 0; /* nobody ever published anything */
+	if (file < 0)
+		return cli_fail(cli, file, "cannot read the published ports of network '%s'", cli->network_name);
+	while (r == 0 && (r = network_publish_next(&cli->net, file, &at, &p.record, &p.p)) == 0) {
+		struct network_host host;
+
+		snprintf(p.host, sizeof(p.host), "%s",
+			 network_host_at(&cli->net, p.p.host, &host) == 0 ? host.name : "?");
+		more = realloc(ret->r, (ret->n + 1) * sizeof(*more));
+		if (!more) {
+			r = -ENOMEM;
+			break;
+		}
+		ret->r = more;
+		ret->r[ret->n++] = p;
+	}
+	raw_close(file);
+	if (r != -ENOENT) {
+		published_free(ret);
+		return cli_fail(cli, r, "cannot read the published ports of network '%s'", cli->network_name);
+	}
+	if (ret->n)
+		qsort(ret->r, ret->n, sizeof(*ret->r), in_order);
+	return 0;
+}
+
+void published_free(struct published_list *list)
+{
+	free(list->r);
+	*list = (struct published_list){0};
+}
+
+char *published_where(const struct network_published *p, char s[PUBLISHED_WHERE_MAX])
+{
+	size_t at = 0;
+
+	s[0] = '\0';
+	for (uint32_t i = 0; i < p->n_addrs && at < PUBLISHED_WHERE_MAX - PORT_ENDPOINT_STR_MAX - 8; i++) {
+		char e[PORT_ENDPOINT_STR_MAX];
+
+		at += (size_t)snprintf(s + at, PUBLISHED_WHERE_MAX - at, "%s%s", i ? " " : "",
+				       port_endpoint_print(&p->addrs[i], p->outer.first, e));
+		if (p->outer.last != p->outer.first)
+			at += (size_t)snprintf(s + at, PUBLISHED_WHERE_MAX - at, "-%u", p->outer.last);
+	}
+	return s;
+}
+
+char *published_to(const struct published *p, char s[PUBLISHED_TO_MAX])
+{
+	int n = snprintf(s, PUBLISHED_TO_MAX, "%s:%u", p->host, p->p.inner);
+
+	if (p->p.outer.last != p->p.outer.first)
+		n += snprintf(s + n, PUBLISHED_TO_MAX - (size_t)n, "-%u",
+			      p->p.inner + (unsigned)(p->p.outer.last - p->p.outer.first));
+	if (p->p.proto != PORT_TCP)
+		snprintf(s + n, PUBLISHED_TO_MAX - (size_t)n, "/%s", port_proto_name[p->p.proto]);
+	return s;
+}
+
+static void state_of(const struct network_published *p, char s[32])
+{
+	unsigned n = (unsigned)(p->outer.last - p->outer.first) + 1, up = p->n_up > n ? n : p->n_up;
+
+	if (n == 1)
+		snprintf(s, 32, "%s", up ? "open" : "waits");
+	else
+		snprintf(s, 32, "%u of %u", up, n);
+}
+
+int published_print(struct cli *cli, const struct published_list *list, uint32_t host)
+{
+	char where[PUBLISHED_WHERE_MAX], to[PUBLISHED_TO_MAX], state[32];
+	int w = 9, t = 8;
+
+	/* Twice through: first how wide they are. */
+	for (size_t i = 0; i < list->n; i++) {
+		int a = (int)strlen(published_where(&list->r[i].p, where)),
+		    b = (int)strlen(published_to(&list->r[i], to));
+
+		w = a > w ? a : w;
+		t = b > t ? b : t;
+	}
+	printf("%s%-*s  %-*s  %-9s  PID%s\n", cli->colour_out ? "\033[1m" : "", w, "PUBLISHED", t, "LEADS TO", "STATE",
+	       cli->colour_out ? "\033[0m" : "");
+	for (size_t i = 0; i < list->n; i++) {
+		const struct published *p = &list->r[i];
+
+		if (host != NETWORK_HOSTS_MAX && p->p.host != host)
+			continue;
+		state_of(&p->p, state);
+		printf("%-*s  %-*s  %-9s  %d\n", w, published_where(&p->p, where), t, published_to(p, to), state,
+		       p->p.pid);
+	}
+	return CLI_OK;
+}
+
+int published_print_json(struct cli *cli, const struct published_list *list, uint32_t host)
+{
+	json_t *root = json_array();
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct network_published *p = &list->r[i].p;
+		json_t *addresses = json_array();
+
+		if (host != NETWORK_HOSTS_MAX && p->host != host) {
+			json_decref(addresses);
+			continue;
+		}
+		for (uint32_t k = 0; k < p->n_addrs; k++) {
+			char a[PORT_ADDR_STR_MAX];
+
+			json_array_append_new(addresses, cli_json_text(port_addr_print(&p->addrs[k], a)));
+		}
+		json_array_append_new(root,
+				      json_pack("{s:o, s:i, s:i, s:s, s:o, s:i, s:i, s:i, s:b, s:i, s:I}", "addresses",
+						addresses, "outer", (int)p->outer.first, "outer_last",
+						(int)p->outer.last, "proto", port_proto_name[p->proto], "host",
+						cli_json_text(list->r[i].host), "inner", (int)p->inner, "inner_last",
+						p->inner + (p->outer.last - p->outer.first), "open", (int)p->n_up,
+						"automatic", (int)p->automatic, "pid", (int)p->pid, "since_unix_s",
+						(json_int_t)p->since_unix_s));
+	}
+	return cli_json(cli, root);
+}
