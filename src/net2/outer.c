@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "shim/outside.h"
+
 #include "network/policy.h"
 
 #define AT_ONCE 16
@@ -101,7 +103,7 @@ static bool address(struct network *n, const struct mailbox_state *st, const str
 		return false;
 	addr_read(from->ss_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4, m->msg_name, m->msg_namelen, &ret->src,
 		  &ret->src_port);
-	if (port_addr_is_loopback(&ret->src))
+	if (port_addr_is_loopback(&ret->src) && !nameserver_is_named(&ret->src, ret->src_port))
 		to_gateway(n, &ret->src);
 	ret->dst = port_addr_is4(&ret->src) ? h->addr4 : h->addr6;
 	read_control(m, ret);

@@ -66,7 +66,7 @@ void replace_end(struct call *c, struct replace *r)
 	int status;
 
 	if (sock_cookie(c->fd) != r->cookie) {
-		swap_find(c->t->tgid, r->inode, &p);
+		(void)swap_find(c->t->tgid, r->inode, &p);
 		if (p.n_copies == 0)
 			p.copies[p.n_copies++] = (int)c->n.data.args[0];
 		if (p.n_watches && r->old >= 0)

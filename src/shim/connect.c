@@ -387,7 +387,9 @@ static int open_flow(struct shim *s, int fd, struct tag *t, const struct sockadd
 	if (r < 0)
 		return r;
 	loop = port_addr_is_loopback(&a.peer);
-	if (loop) {
+	if (loop && nameserver_is(s, PORT_TCP, &a.peer, a.peer_port)) {
+		return leave(s, fd, &a, &before, sa, len);
+	} else if (loop) {
 		a.to = s->host;
 	} else if (network_host_by_addr(&s->net, s->host.index, &a.peer, &a.to) < 0) {
 		return leave(s, fd, &a, &before, sa, len);

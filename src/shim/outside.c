@@ -60,11 +60,6 @@ static void destination(const struct shim *s, const struct port_addr *peer, cons
 		ret->in6.sin6_addr = in6addr_loopback;
 }
 
-bool outside_is(struct shim *s, const struct port_addr *peer)
-{
-	return network_is_gateway(&s->net, peer) || !network_covers(&s->net, peer);
-}
-
 /* --- the kernel's socket --- */
 
 static int make(const struct tag *t, bool nonblocking)
@@ -147,7 +142,7 @@ static int go(struct shim *s, int fd, struct tag *t, const struct udp *u, const 
 	      const struct target_addr *to)
 {
 	bool nonblocking = sock_nonblocking(fd), had;
-	int fresh = make(t, true), r;
+	int fresh = make(t, true), r, at_all;
 	struct port_claim c;
 	struct port_ref ref;
 
@@ -167,9 +162,10 @@ static int go(struct shim *s, int fd, struct tag *t, const struct udp *u, const 
 	had = sock_claim(s, fd, t, &ref, &c) == 0;
 	if (u)
 		udp_outer_closed(u->cookie);
-	if (swap_socket(fd, fresh) < 0)
-		r = -EBADF;
+	at_all = swap_socket(fd, fresh);
 	sys_close(fresh);
+	if (at_all < 0)
+		return at_all;
 	release(s, t, had ? &ref : NULL, u);
 	let_go(fd);
 	return finish(fd, nonblocking, to, r);
@@ -268,6 +264,13 @@ static int home_if_idle(struct shim *s, int fd, enum port_family f, bool udp, co
 	return r == 0 ? come_home(s, fd, f, udp, sa, len) : r;
 }
 
+static bool is_inside(struct shim *s, enum port_proto proto, const struct port_addr *a, uint16_t port)
+{
+	if (port_addr_is_any(a) || port_addr_is_loopback(a))
+		return !nameserver_is(s, proto, a, port);
+	return network_covers(&s->net, a) && !network_is_gateway(&s->net, a);
+}
+
 bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int *ret)
 {
 	struct target_addr to;
@@ -290,7 +293,7 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 	    (of == PORT_FAMILY_6 && f == PORT_FAMILY_4))
 		return false;
 	addr_read(of, sa, len, &peer, &port);
-	if (port_addr_is_any(&peer) || port_addr_is_loopback(&peer) || !outside_is(s, &peer)) {
+	if (is_inside(s, udp ? PORT_UDP : PORT_TCP, &peer, port)) {
 		*ret = home_if_idle(s, fd, f, udp, sa, len);
 		return *ret != -EISCONN;
 	}

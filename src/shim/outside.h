@@ -4,8 +4,10 @@
 
 #include "shim/shim.h"
 
-/* Is it an address of the outside, and not one inside the subnet or the host's own? */
-bool outside_is(struct shim *s, const struct port_addr *peer);
+/* The machine's name server on a loopback address (nameserver.c): the first asks /etc/resolv.conf alone. */
+bool nameserver_is_named(const struct port_addr *a, uint16_t port);
+bool nameserver_is(struct shim *s, enum port_proto proto, const struct port_addr *a, uint16_t port);
+
 /* connect() of a TCP socket of ours to peer, which is no host's. Return: as connect(2); the socket behind fd is the
  * kernel's then, unless the kernel refused the address at once. */
 int outside_connect(struct shim *s, int fd, struct tag *t, const struct port_addr *peer, const struct sockaddr *sa,

@@ -108,7 +108,7 @@ static void read_line(const char *line, int epoll, uint64_t inode, struct swap_p
 		(struct swap_watch){.epoll = epoll, .fd = (int)fd, .events = (uint32_t)events, .data = data};
 }
 
-static void read_epoll(int pid, int epoll, uint64_t inode, struct swap_places *p)
+static int read_epoll(int pid, int epoll, uint64_t inode, struct swap_places *p)
 {
 	char buf[2048 + 1], name[NAME_MAX_];
 	size_t have = 0;
@@ -117,7 +117,7 @@ static void read_epoll(int pid, int epoll, uint64_t inode, struct swap_places *p
 	proc_name(name, pid, "/fdinfo/", epoll);
 	fd = raw_openat(AT_FDCWD, name, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return;
+		return fd;
 	for (;;) {
 		long n = raw_call(SYS_read, fd, (long)(buf + have), (long)(sizeof(buf) - 1 - have), 0, 0, 0);
 		char *line = buf, *end;
@@ -139,6 +139,7 @@ static void read_epoll(int pid, int epoll, uint64_t inode, struct swap_places *p
 		memmove(buf, line, have);
 	}
 	raw_close(fd);
+	return 0;
 }
 
 /* --- all descriptors --- */
@@ -153,7 +154,7 @@ static bool is_epoll(int pid, int fd)
 	       memcmp(to, want, sizeof(want) - 1) == 0;
 }
 
-static void look_at(int pid, int fd, uint64_t inode, struct swap_places *p)
+static int look_at(int pid, int fd, uint64_t inode, struct swap_places *p)
 {
 	char name[NAME_MAX_];
 	struct stat st;
@@ -166,26 +167,27 @@ static void look_at(int pid, int fd, uint64_t inode, struct swap_places *p)
 		r = raw_fstat(fd, &st);
 	}
 	if (r < 0)
-		return;
+		return 0;
 	if (S_ISSOCK(st.st_mode)) {
 		if (st.st_ino == inode && p->n_copies < SWAP_COPIES_MAX)
 			p->copies[p->n_copies++] = fd;
 	} else if (!(st.st_mode & S_IFMT) && is_epoll(pid, fd)) {
-		read_epoll(pid, fd, inode, p);
+		return read_epoll(pid, fd, inode, p);
 	}
+	return 0;
 }
 
-void swap_find(int pid, uint64_t inode, struct swap_places *ret)
+int swap_find(int pid, uint64_t inode, struct swap_places *ret)
 {
 	_Alignas(8) char buf[2048];
 	char name[NAME_MAX_];
-	int dir, saved = errno;
+	int dir, saved = errno, err = 0;
 
 	ret->n_copies = ret->n_watches = 0;
 	proc_name(name, pid, "/fd", -1);
 	dir = raw_openat(AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (dir < 0)
-		return;
+		return dir == -EMFILE || dir == -ENFILE ? dir : 0;
 	for (;;) {
 		long n = raw_getdents(dir, buf, sizeof(buf));
 
@@ -197,13 +199,17 @@ void swap_find(int pid, uint64_t inode, struct swap_places *ret)
 
 			for (const char *c = e->name; *c >= '0' && *c <= '9' && fd < 100000000; c++)
 				fd = fd * 10 + (*c - '0');
-			if (e->name[0] != '.' && (pid || fd != dir))
-				look_at(pid, fd, inode, ret);
+			if (e->name[0] != '.' && (pid || fd != dir)) {
+				int r = look_at(pid, fd, inode, ret);
+
+				err = r == -EMFILE || r == -ENFILE ? r : err;
+			}
 			at += e->len;
 		}
 	}
 	raw_close(dir);
 	errno = saved;
+	return err;
 }
 
 /* Close-on-exec, as /proc says of another process. */
@@ -267,7 +273,9 @@ int swap_socket(int fd, int fresh)
 
 	if (fl < 0 || fresh_fl < 0 || raw_fstat(fd, &st) < 0)
 		return -EBADF;
-	swap_find(0, st.st_ino, &p);
+	r = swap_find(0, st.st_ino, &p);
+	if (r < 0)
+		return r;
 	if (p.n_copies == 0) /* no /proc */
 		p.copies[p.n_copies++] = fd;
 	if (fl & O_ASYNC || sys_fcntl(fd, F_GETOWN, 0) != 0)

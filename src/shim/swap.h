@@ -24,8 +24,9 @@ struct swap_places {
 };
 
 /* Look for the socket with this inode among the descriptors and the epolls of a process: of the calling thread's
- * own, or with pid (the second net) of that process. What does not fit is left out. Without /proc nothing is found. */
-void swap_find(int pid, uint64_t inode, struct swap_places *ret);
+ * own, or with pid (the second net) of that process. What does not fit is left out. Without /proc nothing is found.
+ * Return: 0; -EMFILE, -ENFILE, no descriptor was left to look. */
+int swap_find(int pid, uint64_t inode, struct swap_places *ret);
 bool swap_is_cloexec(int pid, int fd);
 
 /* The socket `fresh` comes behind fd, and behind every copy of it in this process; registrations in epolls are made

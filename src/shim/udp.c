@@ -449,7 +449,8 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 	if (sa->sa_family == AF_UNSPEC)
 		return disconnect(u);
 	r = peek_or_new(u, &st);
-	if (r == 0 && udp_read_dest(u, &st, sa, len, true, &peer, &peer_port) == 0 && udp_is_outside(u, &peer)) {
+	if (r == 0 && udp_read_dest(u, &st, sa, len, true, &peer, &peer_port) == 0 &&
+	    (udp_is_outside(u, &peer) || nameserver_is(u->s, PORT_UDP, &peer, peer_port))) {
 		r = udp_may_leave(u, &st, &peer, peer_port);
 		return r < 0 ? r : outside_connect_udp(u, &st, &peer, sa, len);
 	}

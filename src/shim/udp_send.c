@@ -9,6 +9,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
+#include "shim/outside.h"
 #include "shim/udp.h"
 
 #ifndef UDP_SEGMENT
@@ -314,7 +315,7 @@ static int check_way(const struct udp *u, const struct mailbox_state *st, struct
 	struct network_host h, to;
 	int r;
 
-	o->outside = udp_is_outside(u, dst);
+	o->outside = udp_is_outside(u, dst) || nameserver_is(u->s, PORT_UDP, dst, o->m.dst_port);
 	r = o->outside ? udp_may_leave(u, st, dst, o->m.dst_port) : udp_way(u, dst, o->m.dst_port);
 	if (o->outside)
 		return r;

@@ -1,9 +1,10 @@
-"""tests/outside/names.py: a DNS server for one name, server.example, on every address and port 53."""
+"""tests/outside/names.py: a DNS server for one name, server.example, on port 53 of the address that is given."""
 import socket
 import struct
+import sys
 
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-s.bind(("::", 53))
+s.bind((sys.argv[1], 53))
 print("serving", flush=True)
 while True:
     q, who = s.recvfrom(2048)

@@ -11,7 +11,7 @@ echo "a page from outside" >"$work/there/page"
 echo "a page of the machine" >"$work/here/page"
 serve_there "$work/there.log" python3 -m http.server 8080 --bind :: --directory "$work/there"
 serve_here "$work/here.log" python3 -m http.server 8081 --bind 127.0.0.1 --directory "$work/here"
-serve_there "$work/names.log" python3 "$here/names.py"
+serve_there "$work/names.log" python3 "$here/names.py" ::
 until_ok python3 -c 'import socket; socket.create_connection(("198.51.100.2", 8080)); socket.create_connection(("127.0.0.1", 8081))'
 until_ok test -s "$work/names.log"
 
@@ -142,6 +142,37 @@ if mount --bind "$work/resolv.conf" /etc/resolv.conf 2>/dev/null && mount --bind
 			"$(on web node -e 'require("dns").resolve4("server.example", (e, a) => console.log(e ? e.code : a[0]))')"
 	fi
 	if need dig; then is "dig" 198.51.100.2 "$(on web dig +short +time=5 server.example @198.51.100.2)"; fi
+	# As with systemd-resolved: the machine's server is on its loopback.
+	echo "nameserver 127.0.0.53" >"$work/resolv.conf"
+	serve_here "$work/names.here" python3 "$here/names.py" ::ffff:127.0.0.53
+	until_ok test -s "$work/names.here"
+	is "libc asks a name server on the machine's loopback" "$outside $outside" \
+		"$(on web python3 "$work/get.py" http://server.example:8080/page | tr '\n' ' ' | sed 's/ $//')"
+	[ ! -x "$work/get" ] || is "so does go" "$outside" "$(on web "$work/get" http://server.example:8080/page)"
+	if command -v node >/dev/null; then
+		is "so does node" 198.51.100.2 \
+			"$(on web node -e 'require("dns").resolve4("server.example", (e, a) => console.log(e ? e.code : a[0]))')"
+	fi
+	cat >"$work/ask.py" <<'P'
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.sendto(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\6server\7example\0\0\1\0\1", ("127.0.0.53", 53))
+a, who = s.recvfrom(512)
+print(socket.inet_ntoa(a[-4:]), *who)
+P
+	is "so does who does not connect" "198.51.100.2 127.0.0.53 53" "$(on web python3 "$work/ask.py")"
+	cat >"$work/own.py" <<'P'
+import socket
+l = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+l.bind(("127.0.0.53", 53))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(("127.0.0.53", 53))
+s.send(b"mine")
+l.settimeout(5)
+print(l.recv(10).decode())
+P
+	is "a host that has a name server of its own is asked first" mine "$(on web python3 "$work/own.py")"
 else
 	echo "skipped: no right to mount: names are not asked for"
 fi
