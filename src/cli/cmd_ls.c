@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "cli/explain.h"
+#include "cli/policy.h"
 #include "cli/published.h"
 #include "cli/rows.h"
 
+enum { OPT_REFUSED = CLI_LONG + 1 };
 enum { PORT, NAME, PROTO, ADDRESS, STATE, HOST, PROGRAM, PID, USER, AGE, N_COLUMNS };
 
 static const struct {
@@ -184,7 +186,7 @@ static int run(struct cli *cli)
 	struct rows rows = {0};
 	struct port_endpoint e;
 	const char *what = NULL;
-	bool missing, published = false;
+	bool missing, published = false, refused = false;
 	int o, r;
 
 	while ((o = cli_next(cli)) != CLI_END) {
@@ -192,12 +194,16 @@ static int run(struct cli *cli)
 			f.connections = true;
 		else if (o == OPT_PUBLISHED)
 			published = true;
+		else if (o == OPT_REFUSED)
+			refused = true;
 		else if (o == CLI_ARG && !what)
 			what = cli->value;
 		else
 			return o == CLI_ARG ? cli_usage(cli, "one port, range or name at a time: '%s'", cli->value)
 					    : cli->status;
 	}
+	if (what && refused)
+		return cli_usage(cli, "--refused lists all that was refused; it takes no port: '%s'", what);
 	if (what) {
 		r = cli_endpoint(cli, what, &e);
 		if (r != 0)
@@ -221,6 +227,8 @@ static int run(struct cli *cli)
 	}
 	if (r == 0 && published && !missing)
 		return print_published(cli, f.one_host ? f.host_index : NETWORK_HOSTS_MAX, true);
+	if (r == 0 && !missing && refused)
+		return refused_list(cli, f.one_host, f.host_index);
 	if (r == 0 && !missing)
 		r = rows_read(cli, &f, &rows);
 	if (r != 0)
@@ -245,6 +253,7 @@ static int run(struct cli *cli)
 static const struct cli_option options[] = {
 	{OPT_PUBLISHED, "published", NULL, "only the ports of the machine that lead to hosts"},
 	{'a', "all", NULL, "connections, too, not only who listens or is bound"},
+	{OPT_REFUSED, "refused", NULL, "instead: which programs were refused the way out, whereto and how often"},
 	{0},
 };
 
@@ -260,7 +269,8 @@ const struct cmd cmd_ls = {
 	"  berth ls -H web                one host\n"
 	"  berth ls 8000-8100             a range\n"
 	"  berth ls http                  a name\n"
-	"  berth ls --json | jq '.[].port'\n",
+	"  berth ls --json | jq '.[].port'\n"
+	"  berth ls --refused             what --isolated, --allow and --deny kept in\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON,
 	options,
 	run,

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/policy.h"
 #include "cli/rows.h"
 
 enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED };
@@ -14,6 +15,7 @@ struct net_args {
 	size_t n;
 	const char *subnet;
 	bool deny, privileged_given, force;
+	struct policy_args policy;
 };
 
 /* "10.77.0.0/24": the 128-bit form is ours, not people's. */
@@ -39,20 +41,48 @@ static const char *plural(size_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* A rule may speak of the network's own addresses, which there are none of before it is made: until it has its rules it
+ * is closed. One that cannot have them is removed again. */
+static int make_policy(struct cli *cli, const struct policy_args *a)
+{
+	struct network_error e = {.what = ""};
+	struct port_policy p = {0};
+	int r, gone;
+
+	if (!policy_given(a))
+		return 0;
+	r = policy_apply(cli, a, true, &p);
+	if (r == 0) {
+		r = network_policy_set(&cli->net, &p);
+		if (r == 0)
+			return 0;
+		r = cli_fail(cli, r, "network '%s' cannot have its rules", cli->network_name);
+	}
+	gone = network_remove(cli->network_name, true, &e);
+	if (gone < 0)
+		cli_warn(cli, "network '%s' has been made, and is closed: %s", cli->network_name, e.what);
+	return r;
+}
+
 static int create(struct cli *cli, const struct net_args *a)
 {
 	struct network_options o = {.create = true, .subnet = a->subnet, .privileged_deny = a->deny};
 	static const struct network_options look;
+	static const struct port_policy closed = {.closed = 1};
 	char net4[PORT_ADDR_STR_MAX + 8], net6[PORT_ADDR_STR_MAX + 8];
 	struct network_error e = {.what = ""};
 	struct network_info info;
 	int r;
 
+	if (policy_given(&a->policy))
+		o.policy = &closed;
 	cli->network_name = a->names[0];
 	if (network_open(&cli->net, cli->network_name, &look, &e) == 0)
 		return cli_fail(cli, 0, "network '%s' exists already", cli->network_name);
 	memset(&cli->net, 0, sizeof(cli->net));
 	r = cli_network(cli, &o, NULL);
+	if (r == 0)
+		r = make_policy(cli, &a->policy);
 	if (r != 0)
 		return r;
 	network_get_info(&cli->net, &info);
@@ -167,6 +197,8 @@ static int show(struct cli *cli)
 	char net4[PORT_ADDR_STR_MAX + 8], net6[PORT_ADDR_STR_MAX + 8], when[64] = "?";
 	json_t *hosts = json_array();
 	struct network_info info;
+	struct port_policy policy;
+	bool policy_read;
 	struct rows rows;
 	size_t at = 0;
 	time_t created;
@@ -183,13 +215,19 @@ static int show(struct cli *cli)
 	created = (time_t)info.created_unix_s;
 	if (localtime_r(&created, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	policy_read = network_policy_get(&cli->net, &policy) == 0;
 	if (!cli->json) {
 		cli_say(cli,
 			"network    %s\ndirectory  %s\nsubnets    %s, %s\ncreated    %s\nports      below 1024 %s\n"
-			"table      %llu KiB\nhosts      %u\n",
+			"table      %llu KiB\noutside    ",
 			cli->network_name, cli->net.dir, print_net4(&info, net4), print_net6(&info, net6), when,
 			info.privileged_deny ? "are privileged (--privileged-ports=deny)" : "are open to its owner",
-			(unsigned long long)(info.size_bytes / 1024), rows.n_hosts);
+			(unsigned long long)(info.size_bytes / 1024));
+		if (policy_read)
+			policy_print(stdout, &policy, "             ");
+		else
+			cli_say(cli, "its rules cannot be read, and so nothing may pass\n");
+		cli_say(cli, "hosts      %u\n", rows.n_hosts);
 		for (uint32_t i = 0; i < rows.n_hosts; i++)
 			if ((int)strlen(rows.hosts[i].name) > widest)
 				widest = (int)strlen(rows.hosts[i].name);
@@ -215,11 +253,57 @@ static int show(struct cli *cli)
 		json_decref(hosts);
 		return CLI_OK;
 	}
-	return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s, s:I, s:b, s:I, s:o}", "network", cli->network_name,
+	return cli_json(cli, json_pack("{s:s, s:o, s:s, s:s, s:I, s:b, s:I, s:o, s:o}", "network", cli->network_name,
 				       "directory", cli_json_text(cli->net.dir), "subnet4", print_net4(&info, net4),
 				       "subnet6", print_net6(&info, net6), "created_unix_s",
 				       (json_int_t)info.created_unix_s, "privileged_deny", (int)info.privileged_deny,
-				       "table_bytes", (json_int_t)info.size_bytes, "hosts", hosts));
+				       "table_bytes", (json_int_t)info.size_bytes, "policy",
+				       policy_read ? policy_json(&policy) : json_null(), "hosts", hosts));
+}
+
+/* Show it, or change it and show what it is now. */
+static int policy(struct cli *cli, const struct policy_args *a)
+{
+	bool was_open, change = policy_given(a);
+	struct port_policy p;
+	int r = cli_network(cli, NULL, NULL);
+
+	if (r != 0)
+		return r;
+	r = network_policy_get(&cli->net, &p);
+	if (r < 0 && !(a->isolated || a->open))
+		return cli_fail(
+			cli, 0,
+			"the rules of network '%s' cannot be read, and so nothing may pass: 'berth net policy %s "
+			"--isolated' or '--open' writes new ones",
+			cli->network_name, cli->network_name);
+	if (r < 0)
+		p = (struct port_policy){.closed = 1};
+	was_open = !p.closed && p.n_rules == 0;
+	if (change) {
+		r = policy_apply(cli, a, false, &p);
+		if (r != 0)
+			return r;
+		r = network_policy_set(&cli->net, &p);
+		if (r < 0)
+			return cli_fail(cli, r, "the rules of network '%s' cannot be changed", cli->network_name);
+		if (was_open && !p.closed && a->n_rules && !a->open) {
+			bool denies = false;
+
+			for (size_t i = 0; i < a->n_rules; i++)
+				denies |= !a->rules[i].allow;
+			if (!denies)
+				cli_warn(
+					cli,
+					"network '%s' is open, and so --allow alone changes nothing; --isolated closes it",
+					cli->network_name);
+		}
+	}
+	if (cli->json)
+		return cli_json(cli, json_pack("{s:s, s:o}", "network", cli->network_name, "policy", policy_json(&p)));
+	cli_say(cli, "outside of network %s: ", cli->network_name);
+	policy_print(stdout, &p, "  ");
+	return CLI_OK;
 }
 
 static int rm(struct cli *cli, const struct net_args *a)
@@ -252,6 +336,8 @@ static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
 	int o;
 
 	while ((o = cli_next(cli)) != CLI_END) {
+		if (policy_option(cli, &a->policy, o))
+			continue;
 		switch (o) {
 		case 'f':
 			a->force = true;
@@ -288,7 +374,7 @@ static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
 
 static int run(struct cli *cli)
 {
-	static const char *const verbs[] = {"create", "ls", "show", "rm"};
+	static const char *const verbs[] = {"create", "ls", "show", "policy", "rm"};
 	const char *verb = NULL, *near;
 	struct net_args a = {.n = 0};
 	int r = read_args(cli, &verb, &a);
@@ -296,22 +382,29 @@ static int run(struct cli *cli)
 	if (r != 0)
 		return r < 0 ? CLI_OK : r;
 	if (!verb)
-		return cli_usage(cli, "what about networks? create, ls, show or rm");
+		return cli_usage(cli, "what about networks? create, ls, show, policy or rm");
 	if ((a.subnet || a.privileged_given) && strcmp(verb, "create") != 0)
 		return cli_usage(cli, "--subnet and --privileged-ports belong to 'create'");
+	if (policy_given(&a.policy) && strcmp(verb, "create") != 0 && strcmp(verb, "policy") != 0)
+		return cli_usage(cli, "--isolated, --allow and their kin belong to 'create' and 'policy'");
+	if (a.policy.clear && strcmp(verb, "create") == 0)
+		return cli_usage(cli, "--clear belongs to 'policy': a new network has no rules yet");
+	r = policy_check(cli, &a.policy);
+	if (r != 0)
+		return r;
 	if (a.force && strcmp(verb, "rm") != 0)
 		return cli_usage(cli, "--force belongs to 'rm'");
 	if (strcmp(verb, "ls") == 0)
 		return a.n == 0 ? ls(cli)
 				: cli_usage(cli, "'ls' takes no names; 'berth net show %s' shows one", a.names[0]);
-	if (strcmp(verb, "show") == 0) {
+	if (strcmp(verb, "show") == 0 || strcmp(verb, "policy") == 0) {
 		if (a.n > 1)
 			return cli_usage(cli, "one network at a time");
 		if (a.n == 1) {
 			cli->network_name = a.names[0];
 			cli->network_given = true;
 		}
-		return show(cli);
+		return verb[0] == 's' ? show(cli) : policy(cli, &a.policy);
 	}
 	if (strcmp(verb, "create") == 0)
 		return a.n == 1 ? create(cli, &a) : cli_usage(cli, "one name, please: berth net create NAME");
@@ -319,27 +412,37 @@ static int run(struct cli *cli)
 		return a.n >= 1 ? rm(cli, &a) : cli_usage(cli, "which network? berth net rm NAME");
 	near = cli_nearest(verb, verbs, COUNT_OF(verbs), sizeof(verbs[0]));
 	return near ? cli_usage(cli, "no such thing to do: '%s'; did you mean 'berth net %s'?", verb, near)
-		    : cli_usage(cli, "no such thing to do: '%s'; there are create, ls, show and rm", verb);
+		    : cli_usage(cli, "no such thing to do: '%s'; there are create, ls, show, policy and rm", verb);
 }
 
 static const struct cli_option options[] = {
 	{OPT_SUBNET, "subnet", "NET/BITS", "create: the IPv4 subnet (default: one that meets no route of the machine)"},
 	{OPT_PRIVILEGED, "privileged-ports", "RULE", "create: allow (default) or deny ports below 1024"},
+	POLICY_OPTIONS,
+	{OPT_POLICY_CLEAR, "clear", NULL, "policy: forget all rules; open stays open and closed closed"},
 	{'f', "force", NULL, "rm: also when programs are running in it"},
 	{0},
 };
 
 const struct cmd cmd_net = {
 	"net",
-	"create|ls|show|rm [options] [NETWORK...]",
-	"make, list, show and remove networks",
+	"create|ls|show|policy|rm [options] [NETWORK...]",
+	"make, list, show and remove networks, and say what may leave them",
 	"A network is a directory that only you can enter. The first 'berth run' in it makes it, too; its hosts\n"
 	"keep their addresses until it is removed. 'rm' refuses while a program holds a port in it.\n"
+	"\n"
+	"Programs reach the outside unless the network is told otherwise, when it is made or later; a change holds\n"
+	"at once. --isolated and --open begin anew, --allow and --deny add a rule each (docs/policy.md). For\n"
+	"programs that cooperate: it is no sandbox.\n"
 	"\n"
 	"Examples:\n"
 	"  berth net create lab --subnet 10.99.0.0/24\n"
 	"  berth net ls\n"
 	"  berth net show lab             hosts, addresses, counts, where it is\n"
+	"  berth net create lab2 --allow gateway:5432 --allow 10.0.0.0/8:443/tcp     and nothing else\n"
+	"  berth net policy lab --deny 192.168.1.1 --deny :smtp\n"
+	"  berth net policy lab --isolated\n"
+	"  berth net policy lab           what may leave it now\n"
 	"  berth net rm lab\n",
 	CMD_JSON,
 	options,

@@ -450,13 +450,17 @@ static int run_it(struct cli *cli, const char *path, char **argv, struct net2 *n
 
 int run_command(struct cli *cli, const struct run_how *how, char **argv)
 {
-	struct net2 net2 = {.net = &cli->net, .allow_outside = how->allow_outside};
+	static struct port_policy_chain policy;
+	struct net2 net2 = {.net = &cli->net, .policy = &policy, .allow_outside = how->allow_outside};
 	static char shim[PATH_MAX], what[PATH_MAX + 128], path[PATH_MAX];
 	struct publisher_order publish = how->publish;
 	struct publisher publisher = {.news = -1, .life = -1};
 	struct network_host host;
 	int r;
 
+	r = policy_check(cli, &how->policy);
+	if (r != 0)
+		return r;
 	net2.inside = net2_inside();
 	net2.without = !net2.inside && net2_possible() < 0;
 	r = find_program(cli, argv[0], path);
@@ -474,6 +478,8 @@ int run_command(struct cli *cli, const struct run_how *how, char **argv)
 		r = cli_host(cli, how->o.create, &host, NULL);
 	if (r == 0 && how->check_host)
 		r = how->check_host(cli, &host);
+	if (r == 0)
+		r = policy_of_run(cli, &how->policy, &policy);
 	if (r != 0)
 		return r;
 	if (!put_preload(shim) || !put_env("BERTH_NETWORK_DIR", "%s", cli->net.dir) ||
@@ -494,6 +500,8 @@ static int run(struct cli *cli)
 	int c;
 
 	while ((c = cli_next(cli)) != CLI_END) {
+		if (policy_option(cli, &how.policy, c))
+			continue;
 		switch (c) {
 		case 'p':
 			if (how.publish.n_specs == SPECS_MAX)
@@ -539,6 +547,7 @@ static const struct cli_option options[] = {
 	{OPT_PRIVILEGED, "privileged-ports", "RULE", "allow (default) or deny ports below 1024, when it is made"},
 	{'q', "quiet", NULL, "do not explain refusals"},
 	{OPT_VERBOSE, "verbose", NULL, "also say which programs go past libc and are served by the second net"},
+	POLICY_OPTIONS,
 	{OPT_ALLOW_OUTSIDE, "allow-outside", NULL, "run also what berth cannot serve; it uses the real network"},
 	{0},
 };
@@ -562,6 +571,8 @@ const struct cmd cmd_run = {
 	"  berth run -H web -- nginx -g 'daemon off;'       another host: port 80 is free there\n"
 	"  berth run -- curl http://web/                    reaches it by name\n"
 	"  berth run -H auto -- npm run dev                 one host for each work tree, always the same\n"
+	"  berth run --isolated -- make test                nothing outside the network is reached\n"
+	"  berth run --allow gateway:5432 -- ./app          but the machine's PostgreSQL, and nothing else\n"
 	"  berth run -n test --privileged-ports=deny -- ./server 80    refused, as for a plain user\n",
 	CMD_NETWORK | CMD_HOST | CMD_STOP,
 	options,

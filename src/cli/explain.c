@@ -15,6 +15,18 @@
 
 enum { LABEL_COLUMNS = 7 }; /* "  who  " */
 
+/* Advice says NETWORK where the heart does not know the name. */
+static void put_network(char s[160], const char *name)
+{
+	char whole[160];
+	char *at = strstr(s, "NETWORK ");
+
+	if (!at)
+		return;
+	snprintf(whole, sizeof(whole), "%.*s%s%s", (int)(at - s), s, name, at + strlen("NETWORK"));
+	memcpy(s, whole, sizeof(whole));
+}
+
 void explain_refusal(struct cli *cli, uint32_t host, const struct port_want *want, const struct port_refusal *r,
 		     struct port_explanation *ret, struct port_holder *ret_holder, uint16_t *ret_near)
 {
@@ -31,6 +43,8 @@ void explain_refusal(struct cli *cli, uint32_t host, const struct port_want *wan
 		network_unlock(&lock);
 	}
 	port_explain(want, r, r->by_valid ? ret_holder : NULL, near, ret);
+	for (size_t i = 0; ret->reason == PORT_REASON_POLICY_DENIED && i < COUNT_OF(ret->try_); i++)
+		put_network(ret->try_[i], cli->net.name);
 	cli_clean(ret->who);
 	*ret_near = near;
 }

@@ -3,12 +3,14 @@
 #define BERTH_CLI_RUN_H
 
 #include "cli/cli.h"
+#include "cli/policy.h"
 #include "cli/publisher.h"
 
 struct run_how {
 	struct network_options o; /* create: network and host are made when missing */
 	bool privileged_given, allow_outside, quiet, verbose;
 	struct publisher_order publish; /* but its host */
+	struct policy_args policy;
 	int (*check_host)(struct cli *cli,
 			  const struct network_host *h); /* NULL: none. Return: 0; an exit code, said */
 };

@@ -72,12 +72,13 @@ static void settle(struct context *c)
 }
 
 void context_set_first(const struct network *n, const struct network_host *host, bool has_run, uint32_t run,
-		       bool allow_outside)
+		       bool allow_outside, const struct port_policy_chain *policy)
 {
 	first = fresh(host, has_run, run, allow_outside);
 	if (!first)
 		_exit(125);
 	memcpy((void *)&first->shim.net, n, sizeof(*n));
+	first->shim.policy = *policy;
 	settle(first);
 }
 
@@ -94,6 +95,8 @@ struct context *context_new(const struct ask_join *j, uint32_t uid)
 	c = fresh(&none, j->has_run != 0, j->run, j->allow_outside != 0);
 	if (!c)
 		return NULL;
+	c->shim.policy = j->policy;
+	c->shim.policy.garbled |= !port_policy_chain_sane(&j->policy);
 	if (uid != self && seteuid(uid) < 0) {
 		free(c);
 		return NULL;

@@ -15,7 +15,7 @@ struct context {
 /* The one of the `berth run` that installed the filter. */
 struct context *context_first(void);
 void context_set_first(const struct network *n, const struct network_host *host, bool has_run, uint32_t run,
-		       bool allow_outside);
+		       bool allow_outside, const struct port_policy_chain *policy);
 /* For a nested run, whose words are the world's. uid: of who asks; the network must be theirs. NULL: no. */
 struct context *context_new(const struct ask_join *j, uint32_t uid);
 void context_put(struct context *c);

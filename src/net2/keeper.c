@@ -648,6 +648,7 @@ static void join(const struct net2 *o)
 	j.has_run = o->has_run;
 	j.run = o->run;
 	j.allow_outside = o->allow_outside;
+	j.policy = *o->policy;
 	if (ask(ASK_JOIN, &j, sizeof(j)) < 0)
 		tell(NET2_LINE, 0,
 		     "the supervisor of the outer berth run does not take this one: programs that call "
@@ -697,7 +698,7 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 	close(tell_fd[0]);
 	tell(NET2_STARTED, k.command, NULL);
 	let_go(o->held, NET2_HELD);
-	context_set_first(o->net, o->host, o->has_run, o->run, o->allow_outside);
+	context_set_first(o->net, o->host, o->has_run, o->run, o->allow_outside, o->policy);
 	sigfillset(&heard);
 	sigdelset(&heard, SIGALRM);
 	k.signals = signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);

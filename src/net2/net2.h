@@ -16,6 +16,7 @@
 struct net2 {
 	const struct network *net;
 	const struct network_host *host;
+	const struct port_policy_chain *policy; /* of this run, and of those it is in */
 	uint32_t run;
 	bool has_run;	     /* run is its ring for explanations */
 	bool inside;	     /* a tree that has a supervisor already: it is joined, no filter is put on */

@@ -35,6 +35,7 @@ struct ask_join {
 	char dir[NETWORK_PATH_MAX];
 	char host[NETWORK_NAME_MAX];
 	uint32_t run, has_run, allow_outside, pad;
+	struct port_policy_chain policy; /* of the run, and of those it is in */
 };
 
 struct ask_path {

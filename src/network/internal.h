@@ -121,7 +121,7 @@ struct map_refused {
 	char comm[16];
 	struct port_addr addr;
 	struct port_policy_refusal by;
-	uint32_t pad1[4];
+	uint32_t pad1[3];
 };
 static_assert(sizeof(struct map_refused) == 144, "no padding: all of it is summed");
 

@@ -199,7 +199,7 @@ static int ask_layer(const struct port_policy *p, enum port_policy_by by, enum p
 
 	if (r == 0)
 		return 0;
-	*ret = (struct port_policy_refusal){.by = by, .has_rule = rule >= 0};
+	*ret = (struct port_policy_refusal){.by = by, .closed = p->closed, .has_rule = rule >= 0};
 	if (rule >= 0)
 		ret->rule = p->rules[rule];
 	return r;

@@ -505,12 +505,12 @@ static void try_to_allow(const struct port_want *w, const struct port_refusal *r
 	port_policy_rule_print(&rule, s);
 	switch (r->policy.by) {
 	case PORT_POLICY_RUN:
-		try_next(e, "start it with berth run --allow %s", s);
-		try_next(e, "start it without --isolated, --allow and --deny: then only the network's rules hold");
+		try_next(e, "add %s--allow %s to its berth run", r->policy.closed ? "" : "--open ", s);
+		try_next(e, "leave --isolated, --allow and --deny out there: then only the network's rules hold");
 		return;
 	case PORT_POLICY_NETWORK:
 		try_next(e, "berth net policy NETWORK --allow %s, which holds at once", s);
-		try_next(e, "berth net policy NETWORK --open --clear, if everything may pass");
+		try_next(e, "berth net policy NETWORK --open, if everything may pass");
 		return;
 	default:
 		try_next(

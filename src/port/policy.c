@@ -66,7 +66,8 @@ bool port_policy_chain_sane(const struct port_policy_chain *c)
 
 bool port_policy_refusal_sane(const struct port_policy_refusal *r)
 {
-	return r->by < PORT_NPOLICY_BYS && r->has_rule <= 1 && (!r->has_rule || port_policy_rule_sane(&r->rule));
+	return r->by < PORT_NPOLICY_BYS && r->closed <= 1 && r->has_rule <= 1 &&
+	       (!r->has_rule || port_policy_rule_sane(&r->rule));
 }
 
 /* --- which one decides --- */

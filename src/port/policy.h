@@ -45,7 +45,8 @@ enum port_policy_by {
 #define PORT_NPOLICY_BYS 3
 struct port_policy_refusal {
 	uint32_t by;		      /* enum port_policy_by */
-	uint32_t has_rule;	      /* false: it is closed, and no rule lets this pass */
+	uint32_t closed;	      /* to what no rule speaks of */
+	uint32_t has_rule;	      /* 0: it is closed, and no rule lets this pass */
 	struct port_policy_rule rule; /* the one that denies */
 };
 

@@ -29,7 +29,7 @@ normal() {
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
 		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
 		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' -e 's/\b1[0-9]{3}(\/tcp on host full)/PORT\1/' \
-		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's#"library": ".*"#"library": "PATH"#' -e 's/network format [0-9]+/network format N/'
+		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e "s/(python3 +)[0-9]+ +([0-9]+) +[0-9]+ (s|min) +[0-9]+ (s|min)/\\1PID \\2 AGE AGE/" -e 's/(_unix_s": )[0-9.]+/\1WHEN/' -e 's#"library": ".*"#"library": "PATH"#' -e 's/network format [0-9]+/network format N/'
 }
 
 golden() {
@@ -184,6 +184,41 @@ golden name-80 name 80
 golden name-blocked name 6000/tcp
 golden name-range name 99999
 golden name-none name nosuchthing
+# --- who may pass to the outside ---
+golden policy-create net create lab --subnet 10.88.0.0/24 --allow gateway:5432 --allow 10.0.0.0/8:443/tcp --deny 10.1.2.3
+golden policy-show net policy lab
+golden policy-json net policy lab --json
+golden policy-open net policy lab --open --deny :smtp --deny 2001:db8::/32
+golden policy-add net policy lab --allow '[2001:db8::1]:443'
+golden policy-clear net policy lab --clear
+golden policy-idle net policy lab --allow 192.0.2.1
+golden policy-isolated net policy lab --isolated
+golden policy-loopback net policy lab --deny 127.0.0.1:80
+golden policy-wrong net policy lab --allow 10.0.0.0/33
+golden policy-inside net policy lab --deny 10.88.0.7
+golden policy-both net policy lab --open --isolated
+golden policy-misplaced net ls --isolated
+"$berth" net policy lab --allow nosuchname.invalid >/dev/null 2>"$work/err"
+expect "a name that does not resolve" "[ $? = 125 ] && grep -q \"the name 'nosuchname.invalid' has no address now\" '$work/err'"
+golden policy-no-network net policy nowhere --isolated
+golden policy-refused-none ls --refused -n lab
+cat >"$work/out.py" <<-'END'
+	import socket, sys
+	for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+	    s = socket.socket(socket.AF_INET, kind)
+	    try:
+	        s.connect(('192.0.2.9', 443))
+	        s.send(b'x')
+	    except OSError as e:
+	        print(e)
+END
+golden policy-denied run -n lab -- python3 "$work/out.py"
+golden policy-run run -n lab --deny 192.0.2.9 -- python3 "$work/out.py"
+golden policy-run-wrong run -n lab --allow 127.0.0.1 -- true
+golden policy-refused ls --refused -n lab
+golden policy-refused-json ls --refused -n lab --json
+golden policy-net-show net show lab
+golden policy-rm net rm lab
 # Root without the one capability is a plain user here.
 drop=
 [ "$(id -u)" = 0 ] && drop="setpriv --bounding-set -net_bind_service --inh-caps -net_bind_service"

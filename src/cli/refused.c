@@ -1,0 +1,112 @@
+/* src/cli/refused.c: `berth ls --refused`: who was refused the way out, the last one first. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/policy.h"
+
+enum { REFUSED_MAX = 1024, RULE_MAX = 128 };
+
+static int by_time(const void *a, const void *b)
+{
+	const struct network_refused *x = a, *y = b;
+
+	return x->last_us < y->last_us ? 1 : x->last_us > y->last_us ? -1 : 0;
+}
+
+static const char *proto_name(const struct network_refused *r)
+{
+	return r->proto == PORT_UDP ? "udp" : "tcp";
+}
+
+static const char *errno_name(int err)
+{
+	const char *s = err < 0 ? strerrorname_np(-err) : NULL;
+
+	return s ? s : "?";
+}
+
+static void host_name(struct cli *cli, uint32_t index, char ret[NETWORK_NAME_MAX])
+{
+	struct network_host h;
+
+	snprintf(ret, NETWORK_NAME_MAX, "%s", network_host_at(&cli->net, index, &h) == 0 ? h.name : "?");
+}
+
+static json_t *row_json(struct cli *cli, const struct network_refused *r)
+{
+	static const char *const whose[PORT_NPOLICY_BYS] = {"network", "run", "unreadable"};
+	char addr[PORT_ADDR_STR_MAX], host[NETWORK_NAME_MAX], rule[PORT_POLICY_RULE_STR_MAX];
+
+	host_name(cli, r->host, host);
+	return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:i, s:I, s:f, s:f, s:s, s:s, s:o}", "proto", proto_name(r),
+			 "address", port_addr_print(&r->addr, addr), "port", (int)r->port, "gateway",
+			 (int)network_is_gateway(&cli->net, &r->addr), "host", host, "program", cli_json_text(r->comm),
+			 "pid", r->pid, "count", (json_int_t)r->count, "first_unix_s", (double)r->first_us / 1e6,
+			 "last_unix_s", (double)r->last_us / 1e6, "errno", errno_name(r->err), "by", whose[r->by.by],
+			 "rule", r->by.has_rule ? json_string(port_policy_rule_print(&r->by.rule, rule)) : json_null());
+}
+
+/* "3 min"; a clock that was set back makes it 0. */
+static char *ago(uint64_t then_us, uint64_t now_us, char s[24])
+{
+	return port_age_print(now_us > then_us ? now_us - then_us : 0, s);
+}
+
+static void print(struct cli *cli, const struct network_refused *r, size_t n)
+{
+	char(*to)[PORT_ENDPOINT_STR_MAX + 16] = calloc(n, sizeof(*to)), host[NETWORK_NAME_MAX], rule[RULE_MAX],
+					  first[24], last[24];
+	int wide_to = 11, wide_host = 4;
+	struct timespec t = {0};
+	uint64_t now;
+
+	if (!to)
+		return;
+	clock_gettime(CLOCK_REALTIME, &t);
+	now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+	for (size_t i = 0; i < n; i++) {
+		char e[PORT_ENDPOINT_STR_MAX];
+		int len = snprintf(to[i], sizeof(to[i]), "%s%s", port_endpoint_print(&r[i].addr, r[i].port, e),
+				   network_is_gateway(&cli->net, &r[i].addr) ? " (gateway)" : "");
+
+		wide_to = len > wide_to ? len : wide_to;
+		host_name(cli, r[i].host, host);
+		wide_host = (int)strlen(host) > wide_host ? (int)strlen(host) : wide_host;
+	}
+	cli_say(cli, "%s%-5s  %-*s  %-*s  %-15s  %7s  %6s  %7s  %7s  %s%s\n", cli->colour_out ? "\033[1m" : "", "PROTO",
+		wide_to, "DESTINATION", wide_host, "HOST", "PROGRAM", "PID", "TIMES", "FIRST", "LAST", "BY",
+		cli->colour_out ? "\033[0m" : "");
+	for (size_t i = 0; i < n; i++) {
+		char program[16];
+
+		snprintf(program, sizeof(program), "%s", r[i].comm);
+		host_name(cli, r[i].host, host);
+		policy_refusal_print(&r[i].by, rule, sizeof(rule));
+		cli_say(cli, "%-5s  %-*s  %-*s  %-15s  %7d  %6llu  %7s  %7s  %s\n", proto_name(&r[i]), wide_to, to[i],
+			wide_host, host, cli_clean(program), r[i].pid, (unsigned long long)r[i].count,
+			ago(r[i].first_us, now, first), ago(r[i].last_us, now, last), rule);
+	}
+	free(to);
+}
+
+int refused_list(struct cli *cli, bool one_host, uint32_t host)
+{
+	static struct network_refused all[REFUSED_MAX];
+	json_t *a = cli->json ? json_array() : NULL;
+	uint32_t cursor = 0;
+	size_t n = 0;
+
+	while (n < REFUSED_MAX && network_refused_next(&cli->net, &cursor, &all[n]))
+		n += !one_host || all[n].host == host;
+	qsort(all, n, sizeof(all[0]), by_time);
+	for (size_t i = 0; a && i < n; i++)
+		json_array_append_new(a, row_json(cli, &all[i]));
+	if (a)
+		return cli_json(cli, a);
+	if (n == 0)
+		return cli_say(cli, "no program was refused the way out of network '%s'\n", cli->network_name);
+	print(cli, all, n);
+	return CLI_OK;
+}
