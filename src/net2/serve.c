@@ -268,8 +268,13 @@ static int accept_owed(struct call *c, struct sockaddr *sa, socklen_t *len, int 
 	if (fd < 0)
 		return -EAGAIN;
 	(void)fcntl(fd, F_SETFL, O_RDWR | (flags & SOCK_NONBLOCK ? O_NONBLOCK : 0));
-	if (sa && (tag_get(fd, &t) < 0 || sock_name(shim_get(), fd, &t, true, &peer, &port) < 0 ||
-		   addr_write(t.family, &peer, port, sa, len) < 0))
+	if (sa && tag_get(fd, &t) < 0) { /* a published port's caller, on a socket of the kernel's */
+		if (sys_getpeername(fd, sa, len) < 0)
+			*len = 0;
+		return fd;
+	}
+	if (sa &&
+	    (sock_name(shim_get(), fd, &t, true, &peer, &port) < 0 || addr_write(t.family, &peer, port, sa, len) < 0))
 		*len = 0;
 	return fd;
 }
