@@ -4,6 +4,7 @@
 Each check is a function below, with a berth directory and a folder of its own; names on the command line pick checks.
 Nothing asserts how long a thing took: who waits in vain runs into the limit that each command has here.
 """
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 BERTH, HOLDER = os.path.realpath(sys.argv[1]), os.path.realpath(sys.argv[2])
 LIMIT_S = 60
@@ -470,6 +472,97 @@ def ten_work_trees_need_no_flag(w):
     for p in ps:
         end(p)
     assert w.run("wait", "--gone", *[f"{h}:3000" for h in seen], "-n", "shops")[0] == 0
+
+
+# --- open ---
+
+PAGE = ("import http.server, sys, threading\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(s):\n        s.send_response(200); s.end_headers(); s.wfile.write(s.path.encode())\n"
+        "    def log_message(s, *a): pass\n"
+        "h = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), H); print('ready', flush=True)\n"
+        "threading.Thread(target=h.serve_forever, daemon=True).start(); sys.stdin.read()")
+
+
+def page(w, host, port, *options, addr="127.0.0.1", cwd=None):
+    """A server whose pages are their own paths."""
+    p = w.start("run", "-q", "-H", host, *options, sys.executable, "-c", PAGE, addr, str(port), cwd=cwd)
+    line = p.stdout.readline()
+    while line.startswith("berth: "):
+        line = p.stdout.readline()
+    assert line == "ready\n", line
+    return p
+
+
+def fetch(url):
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=LIMIT_S).read().decode()
+
+
+def open_publishes_what_is_not(w):
+    p = page(w, "web", 80)
+    code, out, err = w.run("open", "--print", "web:80")
+    assert code == 0 and re.fullmatch(r"berth: 127.0.0.1:\d+ leads to web:80\n", err), (out, err)
+    assert re.fullmatch(r"http://(localhost|127\.0\.0\.1):\d+/\n", out), out
+    assert fetch(out.strip()) == "/"
+    code, again, _ = w.run("open", "--print", "web:80", "a b/\u00e9?q=1&r=%20#x")
+    assert again == out.strip() + "a%20b/%C3%A9?q=1&r=%20#x\n", again  # the same port, not one more
+    assert fetch(again.strip()) == "/a%20b/%C3%A9?q=1&r=%20"
+    data = json.loads(w.run("open", "--json", "web.default.berth:80")[1])
+    assert data == {"url": out.strip(), "host": "web", "port": 80, "network": "default", "published_before": True}, data
+    assert w.run("open", "--https", "--print", "web:80")[1].startswith("https://")
+    end(p)
+    assert w.run("wait", "--gone", "web:80")[0] == 0
+    code, out, err = w.run("open", "--print", "web:80")
+    assert (code, out, err) == (125, "", "berth: nobody listens on 80/tcp of host web "
+                                "('berth wait web:80' returns when somebody does)\n"), err
+
+
+def open_takes_the_port_that_is_published(w):
+    page(w, "web", 3000, "-p", "0:3000", addr="0.0.0.0")
+    where = json.loads(w.run("ls", "--published", "--json")[1])
+    code, out, err = w.run("open", "--print", "web:3000", "/x")
+    assert code == 0 and fetch(out.strip()) == "/x", (out, err)
+    assert json.loads(w.run("ls", "--published", "--json")[1]) == where
+    tree = w.folder("shop")
+    write(tree, "host = auto\npublish = 0:3000\n")
+    p = w.start("run", "-q", sys.executable, "-c", PAGE, "127.0.0.1", "3000", cwd=tree)
+    assert w.run("wait", "3000", "-t", str(LIMIT_S), cwd=tree)[0] == 0
+    code, out, err = w.run("open", "--print", "3000", cwd=tree)
+    assert code == 0 and fetch(out.strip()) == "/", (out, err)
+    assert w.run("open", "--print", "auto:3000", cwd=tree)[1] == out
+    assert [r["host"] for r in json.loads(w.run("ls", "--published", "--json")[1])].count("shop") == 1
+    end(p)
+
+
+def open_starts_the_browser(w):
+    page(w, "web", 80)
+    script = write(w.home, "#!/bin/sh\necho \"browser: $*\"\nexit 9\n", "a-browser", 0o755)
+    url = w.run("open", "--print", "web:80")[1].strip()
+    for browser, said in ((script, f"browser: {url}"), (f"{script} --new %s x", f"browser: --new {url} x"),
+                          (f"no-such-program:{script} --to=%s!", f"browser: --to={url}!")):
+        code, out, err = w.run("open", "web:80", env={"BROWSER": browser})
+        assert (code, out, err) == (9, f"{url}\n{said}\n", ""), (out, err)
+    code, out, err = w.run("open", "web:80", env={"BROWSER": "no-such-program"})
+    assert code == 125 and err == "berth: no command of BROWSER can be run\n", err
+    code, out, err = w.run("open", "web:80", env={"PATH": w.home})
+    assert code == 125 and "install xdg-utils" in err, err
+    os.rename(script, os.path.join(w.home, "xdg-open"))
+    assert w.run("open", "web:80", env={"PATH": w.home + ":/bin:/usr/bin"})[1] == f"{url}\nbrowser: {url}\n"
+
+
+def open_needs_nothing_published_inside(w):
+    page(w, "web", 80)
+    code, out, err = w.run("run", "-H", "client", "--", BERTH, "open", "--print", "web:80")
+    assert (code, out) == (0, "http://web/\n"), (out, err)
+    assert json.loads(w.run("ls", "--published", "--json")[1]) == []
+
+
+def open_refuses_what_makes_no_sense(w):
+    for args in ((), ("web:80/udp",), ("127.0.0.1:80",), ("web:80", "/a", "/b"), ("web:80-90",), ("bad_:80",)):
+        assert w.run("open", *args)[0] == 2, args
+    w.run("run", "-H", "web", "--", "true")
+    code, _, err = w.run("open", "--print", "wbe:80")
+    assert code == 125 and "did you mean 'web'?" in err, err
 
 
 def main():

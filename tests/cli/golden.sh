@@ -76,7 +76,7 @@ hold() { # hold HOST ADDRESS PORT OPTIONS...: a program that keeps a port until 
 
 # --- before anybody has run anything ---
 golden help --help
-for c in run exec wait publish unpublish ls who why name net doctor version; do golden "help-$c" $c --help; done
+for c in run exec wait open publish unpublish ls who why name net doctor version; do golden "help-$c" $c --help; done
 golden wrong-verb lst
 golden wrong-option run --quite -- true
 golden wrong-letter ls -z
