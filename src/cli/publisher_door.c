@@ -78,7 +78,7 @@ static int hold(struct door *door)
 	uint16_t port;
 
 	door->family = family_of(&door->addr);
-	door->fd = kernel_port_hold(&door->addr, door->outer, door->family, PORT_TCP, &port);
+	door->fd = kernel_port_hold(&door->addr, door->outer, door->family, door->of->said.proto, &port);
 	return door->fd < 0 ? door->fd : 0;
 }
 
@@ -93,7 +93,8 @@ static bool published_by(struct doors *d, const struct door *door, char *text, s
 
 	while (file >= 0 && !found && network_publish_next(d->net, file, &at, &record, &p) == 0)
 		for (uint32_t i = 0; i < p.n_addrs && !found; i++)
-			found = p.proto == PORT_TCP && door->outer >= p.outer.first && door->outer <= p.outer.last &&
+			found = p.proto == door->of->said.proto && door->outer >= p.outer.first &&
+				door->outer <= p.outer.last &&
 				(port_addr_equal(&p.addrs[i], &door->addr) || port_addr_is_any(&p.addrs[i]) ||
 				 port_addr_is_any(&door->addr));
 	if (file >= 0)
@@ -114,7 +115,7 @@ static void say_why(struct doors *d, const struct door *door, int err, char *tex
 	switch (err) {
 	case -EADDRINUSE:
 		if (!published_by(d, door, who, sizeof(who)))
-			kernel_port_who(&door->addr, door->outer, PORT_TCP, who);
+			kernel_port_who(&door->addr, door->outer, door->of->said.proto, who);
 		snprintf(text, size_bytes, "cannot publish %s: %s", endpoint, who);
 		break;
 	case -EACCES:
@@ -187,7 +188,7 @@ static void number(struct publication *p, const struct publish_spec *s, uint16_t
 	for (uint32_t i = 0; i < p->n_doors; i++) {
 		struct door *door = &p->doors[i];
 
-		*door = (struct door){.of = p, .addr = s->addrs[i / n_ports], .fd = -1};
+		*door = (struct door){.of = p, .addr = s->addrs[i / n_ports], .fd = -1, .udp = -1};
 		door->outer = (uint16_t)(outer + i % n_ports);
 		door->inner = (uint16_t)(s->inner.first + i % n_ports);
 	}
@@ -200,7 +201,7 @@ static int hold_any(struct publication *p, const struct publish_spec *s, uint32_
 
 	for (int i = 0; i < CHOICES_MAX && r == -EADDRINUSE; i++) {
 		uint16_t port;
-		int fd = kernel_port_hold(&s->addrs[0], 0, family_of(&s->addrs[0]), PORT_TCP, &port);
+		int fd = kernel_port_hold(&s->addrs[0], 0, family_of(&s->addrs[0]), s->proto, &port);
 
 		number(p, s, fd < 0 ? 0 : port, 1);
 		*ret_at = 0;
@@ -210,6 +211,75 @@ static int hold_any(struct publication *p, const struct publish_spec *s, uint32_
 		r = hold_all(p, s, 1, ret_at);
 	}
 	return r;
+}
+
+/* --- UDP: the sockets are publish_udp.c's --- */
+
+static uint32_t n_ports_of(const struct publication *p)
+{
+	return (uint32_t)(p->said.outer.last - p->said.outer.first) + 1;
+}
+
+/* One port, on all addresses. Those that are not held are. */
+static int open_udp(struct doors *d, struct publication *p, uint32_t k)
+{
+	uint32_t n_ports = n_ports_of(p), n = 0;
+	int fds[PUBLISH_ADDRS_MAX], r = 0;
+
+	for (uint32_t i = k; r == 0 && i < p->n_doors; i += n_ports) {
+		if (p->doors[i].fd < 0)
+			r = hold(&p->doors[i]);
+		if (r == 0)
+			fds[n++] = p->doors[i].fd;
+		p->doors[i].fd = -1;
+	}
+	for (uint32_t i = 0; r < 0 && i < n; i++)
+		raw_close(fds[i]);
+	if (r == 0)
+		r = publish_udp_add(d->udp, p->said.host, p->doors[k].inner, fds, n);
+	p->doors[k].udp = r < 0 ? -1 : r;
+	return r < 0 ? r : 0;
+}
+
+static int begin_udp(struct doors *d, struct publication *p)
+{
+	int r = d->udp ? 0 : publish_udp_new(d->net, d->epoll, &d->udp);
+
+	for (uint32_t k = 0; r == 0 && !p->lazy && k < n_ports_of(p); k++)
+		r = open_udp(d, p, k);
+	return r;
+}
+
+static void end_udp(struct doors *d, struct door *door)
+{
+	if (door->udp >= 0)
+		publish_udp_remove(d->udp, door->udp);
+	door->udp = -1;
+	door->open = false;
+}
+
+bool publication_look_udp(struct doors *d, struct publication *p, bool (*bound)(uint32_t port))
+{
+	uint32_t up = 0;
+
+	for (uint32_t k = 0; k < n_ports_of(p); k++) {
+		struct door *door = &p->doors[k];
+		char endpoint[PORT_ENDPOINT_STR_MAX];
+		int r = 0;
+
+		if (door->udp < 0 && bound(door->inner))
+			r = open_udp(d, p, k);
+		if (r < 0)
+			d->say("%s is not published: %s", port_endpoint_print(&door->addr, door->outer, endpoint),
+			       strerror(-r));
+		if (door->udp < 0)
+			continue;
+		door->open = publish_udp_look(d->udp, door->udp);
+		up += door->open;
+		if (p->lazy && !door->open)
+			end_udp(d, door);
+	}
+	return up != p->said.n_up;
 }
 
 struct publication *publication_new(struct doors *d, const struct publish_spec *s, char *text, size_t size_bytes)
@@ -237,6 +307,12 @@ struct publication *publication_new(struct doors *d, const struct publish_spec *
 	if (r < 0) {
 		say_why(d, &p->doors[at], r, text, size_bytes);
 		free(p);
+		return NULL;
+	}
+	r = s->proto == PORT_UDP ? begin_udp(d, p) : 0;
+	if (r < 0) {
+		snprintf(text, size_bytes, "cannot publish %s: %s", s->text, strerror(-r));
+		publication_free(d, p);
 		return NULL;
 	}
 	return p;
@@ -499,7 +575,10 @@ bool door_check(struct doors *d, struct door *door)
 void publication_free(struct doors *d, struct publication *p)
 {
 	for (uint32_t i = 0; i < p->n_doors; i++)
-		shut(d, &p->doors[i]);
+		if (p->said.proto == PORT_UDP)
+			end_udp(d, &p->doors[i]);
+		else
+			shut(d, &p->doors[i]);
 	close_all(p);
 	free(p);
 }

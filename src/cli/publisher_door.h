@@ -3,6 +3,7 @@
 #define BERTH_CLI_PUBLISHER_DOOR_H
 
 #include "cli/publish_spec.h"
+#include "cli/publish_udp.h"
 
 #define DOOR_WAITING_MAX 64 /* callers that were accepted and not brought yet */
 
@@ -20,8 +21,9 @@ struct door {
 	int fd;			 /* -1: a range's that nobody has needed yet */
 	enum port_family family; /* of fd */
 	bool stuck;		 /* it cannot be of the other */
-	bool open;		 /* it listens */
-	bool paused;		 /* and nobody is accepted at the moment */
+	bool open;		 /* it listens. UDP: somebody has the port */
+	int udp;     /* UDP, of the first address: its number there, which has fd of all addresses; -1: none */
+	bool paused; /* and nobody is accepted at the moment */
 	struct waiting *waiting; /* oldest first */
 	uint32_t n_waiting;
 	struct door *next_open;
@@ -42,6 +44,7 @@ struct doors {
 	int epoll;
 	struct door *open;
 	uint32_t n_waiting;
+	struct publish_udp *udp; /* NULL: none was published yet */
 	void (*say)(const char *fmt, ...) PRINTF_LIKE(1, 2);
 };
 
@@ -52,7 +55,10 @@ void publication_free(struct doors *d, struct publication *p);
 /* At how many of its ports a caller is heard. */
 uint32_t publication_n_up(const struct publication *p);
 
-/* Let it listen if the program does. True: it does now, and did not before. */
+/* UDP: who has the ports now? bound: whether anybody seems to. True: at how many a caller is heard has changed. */
+bool publication_look_udp(struct doors *d, struct publication *p, bool (*bound)(uint32_t port));
+
+/* TCP. Let it listen if the program does. True: it does now, and did not before. */
 bool door_try(struct doors *d, struct door *door);
 /* Look whether the program still listens; if not, close it, and callers are refused. False: it is closed. */
 bool door_check(struct doors *d, struct door *door);

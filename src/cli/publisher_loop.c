@@ -44,7 +44,7 @@
 #define CALM_US 500 /* between two looks at what changed */
 #define WITHOUT_US 200000
 
-enum { EV_CHANGE, EV_SIGNAL, EV_LIFE, EV_HOST, EV_FIRST_POINTER = 4096 };
+enum { EV_CHANGE, EV_SIGNAL, EV_LIFE, EV_HOST, EV_UDP = PUBLISH_UDP_EVENT, EV_FIRST_POINTER = 4096 };
 
 static struct loop {
 	struct doors doors;
@@ -107,6 +107,8 @@ _Noreturn static void end_all(int status)
 {
 	while (l.all)
 		end_one(&l.all);
+	if (l.doors.udp)
+		publish_udp_free(l.doors.udp);
 	_exit(status);
 }
 
@@ -116,10 +118,6 @@ static struct publication *add(const struct publish_spec *s, char *text, size_t 
 	struct publication *p, **at = &l.all;
 	int r;
 
-	if (s->proto != PORT_TCP) {
-		snprintf(text, size_bytes, "cannot publish %s: UDP ports cannot be published yet", s->text);
-		return NULL;
-	}
 	p = publication_new(&l.doors, s, text, size_bytes);
 	if (!p)
 		return NULL;
@@ -148,14 +146,20 @@ static void say_where(const struct publication *p)
 
 /* --- what the host's programs listen on --- */
 
-static uint64_t listening[65536 / 64];
+static uint64_t listening[65536 / 64], bound[65536 / 64];
 
 static bool listens(uint32_t port)
 {
 	return listening[port / 64] >> (port % 64) & 1;
 }
 
-/* Every port of the host that a TCP socket listens on, in one visit to its table. False: it could not be read. */
+static bool is_bound(uint32_t port)
+{
+	return bound[port / 64] >> (port % 64) & 1;
+}
+
+/* Every port of the host that a TCP socket listens on, or a UDP socket has, in one visit to its table. False: it could
+ * not be read. */
 static bool read_listening(void)
 {
 	struct network_lock lock;
@@ -164,11 +168,14 @@ static bool read_listening(void)
 	uint32_t cursor = 0;
 
 	memset(listening, 0, sizeof(listening));
+	memset(bound, 0, sizeof(bound));
 	if (network_lock(l.doors.net, l.doors.host.index, &lock) < 0)
 		return false;
 	while (port_table_next(&lock.table, &cursor, &ref, &c))
 		if (c.proto == PORT_TCP && c.state == CLAIM_LISTENING)
 			listening[c.port / 64] |= UINT64_C(1) << (c.port % 64);
+		else if (c.proto == PORT_UDP)
+			bound[c.port / 64] |= UINT64_C(1) << (c.port % 64);
 	network_unlock(&lock);
 	return true;
 }
@@ -176,7 +183,7 @@ static bool read_listening(void)
 static bool is_published(uint32_t port)
 {
 	for (const struct publication *p = l.all; p; p = p->next)
-		if (port >= p->said.inner &&
+		if (p->said.proto == PORT_TCP && port >= p->said.inner &&
 		    port <= p->said.inner + (uint32_t)(p->said.outer.last - p->said.outer.first))
 			return true;
 	return false;
@@ -229,7 +236,10 @@ static void look(void)
 	if (!read_listening())
 		return;
 	for (struct publication *p = l.all; p; p = p->next)
-		(void)open_doors(p);
+		if (p->said.proto == PORT_TCP)
+			(void)open_doors(p);
+		else if (publication_look_udp(&l.doors, p, is_bound))
+			note(p);
 	if (l.automatic)
 		publish_new();
 }
@@ -288,10 +298,10 @@ static void *sleep_on_change(void *arg)
 		uint32_t seen = network_change_seen(n);
 
 		ring(l.change);
+		raw_sleep_us(CALM_US); /* a program that binds very often is looked at less often */
 		while (network_change_seen(n) == seen)
 			if (network_change_wait(n, seen, -1) == -EUCLEAN)
 				raw_sleep_us(WITHOUT_US); /* the network is gone, or being mended */
-		raw_sleep_us(CALM_US);			  /* a program that binds very often is looked at less often */
 	}
 	return NULL;
 }
@@ -339,6 +349,10 @@ static void on_event(const struct epoll_event *e)
 		return;
 	case EV_SIGNAL:
 		on_signal();
+		return;
+	case EV_UDP:
+		if (publish_udp_event(l.doors.udp))
+			look();
 		return;
 	case EV_LIFE:
 	case EV_HOST:

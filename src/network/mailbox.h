@@ -34,6 +34,7 @@
 #define MAILBOX_SOURCES 10	      /* igmp_max_msf */
 #define MAILBOX_OPTS 64
 #define MAILBOX_ERRORS 4
+#define MAILBOX_OUTLETS 4
 #define MAILBOX_QUOTE 512 /* octets of a refused datagram that are kept for MSG_ERRQUEUE */
 
 /* One datagram, without its octets. */
@@ -41,14 +42,15 @@ struct letter {
 	struct port_addr src, dst; /* dst: as the sender wrote it, so a group or a broadcast address too */
 	uint16_t src_port, dst_port;
 	uint32_t len_bytes;
-	uint32_t ifindex; /* 1: it came over the host's loopback */
+	uint32_t ifindex; /* 1: it came over the host's loopback. To an outlet: the sender's host */
 	uint64_t at_ns;	  /* CLOCK_REALTIME, when it was sent */
 	uint32_t drops;	  /* SO_RXQ_OVFL: how many were lost before it was put in */
 	uint16_t segment; /* UDP_GRO: length of each segment; 0: one datagram */
 	uint8_t ttl, tos;
 	uint8_t many;	/* enum letter_many: whom it was sent to */
 	uint8_t family; /* out: enum port_family of the socket that took it */
-	uint8_t pad[6];
+	uint8_t first;	/* to an outlet: if you do not know the destination, send it all the same */
+	uint8_t pad[5];
 };
 enum letter_many { LETTER_ONE, LETTER_BROADCAST, LETTER_MULTICAST };
 
@@ -87,7 +89,9 @@ struct mailbox_state {
 	uint16_t port, peer_port;   /* port 0: no claim */
 	uint16_t claim_flags, pad2; /* PORT_REUSEADDR and the like, so that a lost table can be made anew */
 	uint32_t uid, dev;
-	int32_t err;	     /* positive errno: the next call's, SO_ERROR's */
+	int32_t err; /* positive errno: the next call's, SO_ERROR's */
+	/* Mailboxes of those who publish the port: what goes outside goes there, and they send it. 0: none. */
+	uint64_t outlets[MAILBOX_OUTLETS];
 	uint64_t opts_known; /* bit i: opts[i] was set */
 	int32_t opts[MAILBOX_OPTS];
 };
@@ -184,6 +188,17 @@ void network_udp_changed(struct network *n, uint32_t host);
 /* The claim of the socket with this cookie, wherever in the table it is by now. Return: 0; -ESTALE. */
 MUST_CHECK int network_udp_claim(struct network *n, uint32_t host, uint16_t port, uint64_t cookie, struct port_ref *ret,
 				 struct port_claim *ret_claim);
+/* Those who have a UDP port of the host, and live. Return: how many, at most max. */
+struct network_udp_holder {
+	uint64_t key; /* of the mailbox */
+	int32_t pid;  /* who bound it: a hint */
+	bool v4, v6;  /* which callers it hears */
+};
+uint32_t network_udp_holders(struct network *n, uint32_t host, uint16_t port, struct network_udp_holder *ret,
+			     uint32_t max);
+/* Who publishes the port of the mailbox `key` has an outlet there. Return: 0; -ENOSPC, others have all there are;
+ * -ENOENT and others, as mailbox_change(). */
+MUST_CHECK int mailbox_add_outlet(struct network *n, uint64_t key, uint64_t outlet);
 /* End some of the host's UDP claims whose sockets are gone, with their mailboxes. Called for one new claim in some thirty,
  * at a different place each time, so that programs that end without close() leave a few dozen and not thousands. */
 void network_udp_tidy(struct network *n, uint32_t host, uint64_t where);
@@ -219,6 +234,8 @@ uint64_t network_udp_epoch(struct network *n, uint32_t host);
 /* The way that network_udp_send() has just gone with m, if it reached one mailbox. */
 bool network_way_of(uint32_t host, uint64_t epoch, const struct letter *m, struct network_way *ret);
 bool network_way_holds(const struct network *n, const struct network_way *w);
+/* The way that network_udp_send() would go with m now, if to one mailbox. Return: as that; -EHOSTUNREACH, no such host. */
+MUST_CHECK int network_way_find(struct network *n, uint32_t host, struct letter *m, struct network_way *ret);
 /* As network_udp_send() by a way that holds. Return: 0; -EAGAIN: nobody is there now, send it as the first time. */
 MUST_CHECK int network_way_send(struct network *n, const struct network_way *w, int from, struct letter *m,
 				const struct iovec *iov, size_t n_iov);

@@ -162,6 +162,35 @@ int mailbox_change_members(struct network *n, uint64_t key,
 	return r;
 }
 
+struct outlet {
+	const struct network *n;
+	uint64_t key;
+};
+
+static int add_outlet(void *ctx, struct mailbox_state *s)
+{
+	const struct outlet *o = ctx;
+
+	for (int i = 0; i < MAILBOX_OUTLETS; i++)
+		if (s->outlets[i] == 0 || !mailbox_alive(o->n, s->outlets[i])) {
+			s->outlets[i] = o->key;
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+int mailbox_add_outlet(struct network *n, uint64_t key, uint64_t outlet)
+{
+	struct outlet o = {n, outlet};
+	struct mailbox_state s;
+	int r = mailbox_load(n, key, &s);
+
+	for (int i = 0; r == 0 && i < MAILBOX_OUTLETS; i++)
+		if (s.outlets[i] == outlet)
+			return 0;
+	return r < 0 ? r : mailbox_change(n, key, add_outlet, &o);
+}
+
 struct wish {
 	const struct port_addr *group, *src;
 };

@@ -304,6 +304,28 @@ int network_publish_next(const struct network *n, int file, uint32_t *at, uint32
 	return -ENOENT;
 }
 
+bool network_publish_has(const struct network *n, enum port_proto proto, uint32_t host, uint16_t port)
+{
+	uint8_t octets[16][PUBLISH_OCTETS];
+	int file = network_publish_open(n, false), blank = 0;
+	bool found = false;
+
+	for (uint32_t i = 0; file >= 0 && !found && i < PUBLISH_MAX && blank < (int)COUNT_OF(octets) * 2; i++) {
+		uint32_t k = i % COUNT_OF(octets);
+		struct network_published p;
+
+		if (k == 0 &&
+		    raw_pread(file, octets, sizeof(octets), (uint64_t)i * PUBLISH_OCTETS) < (long)sizeof(octets))
+			break;
+		blank = is_blank(octets[k]) ? blank + 1 : 0;
+		found = !blank && decode(n, i, octets[k], &p) && p.proto == proto && p.host == host &&
+			port >= p.inner && port - p.inner <= p.outer.last - p.outer.first && is_taken(file, i) == 1;
+	}
+	if (file >= 0)
+		raw_close(file);
+	return found;
+}
+
 /* --- the end of one --- */
 
 int network_publish_ask_end(int file, uint32_t record)

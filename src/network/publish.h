@@ -41,6 +41,8 @@ void network_publish_drop(int file, uint32_t record);
  * wiped on the way. Return: 0, *ret and its number, and *at is past it; -ENOENT, no more; other negative errno. */
 MUST_CHECK int network_publish_next(const struct network *n, int file, uint32_t *at, uint32_t *ret_record,
 				    struct network_published *ret);
+/* Does somebody publish this port of the host? A quick look: beyond a gap of some dozens in the file it does not. */
+bool network_publish_has(const struct network *n, enum port_proto proto, uint32_t host, uint16_t port);
 /* Ask the publisher to give it up: the mark, which it reads when it gets PUBLISH_SIGNAL. */
 #define PUBLISH_SIGNAL SIGUSR1
 MUST_CHECK int network_publish_ask_end(int file, uint32_t record);

@@ -264,6 +264,57 @@ static int send_one(struct network *n, uint32_t host, int from, struct letter *m
 	return -ECONNREFUSED;
 }
 
+/* --- published ports: who would get it, who has the port --- */
+
+int network_way_find(struct network *n, uint32_t host, struct letter *m, struct network_way *ret)
+{
+	struct found f;
+	int r = recall(n, m, host, &f) ? 0 : look_up(n, m, host, &f);
+
+	if (r == 0)
+		*ret = (struct network_way){.key = f.key,
+					    .host = host,
+					    .to = f.host,
+					    .ref = f.ref,
+					    .ifindex = f.host == host ? DEV_LOOP : DEV_LOOP + 1};
+	return r;
+}
+
+uint32_t network_udp_holders(struct network *n, uint32_t host, uint16_t port, struct network_udp_holder *ret,
+			     uint32_t max)
+{
+	struct port_ref refs[PORT_CLAIMS_SEEN], held[TIDY_CLAIMS];
+	struct network_lock l;
+	uint32_t count, n_held = 0, n_ret = 0;
+
+	if (network_lock(n, host, &l) < 0)
+		return 0;
+	count = port_table_on_port(&l.table, PORT_UDP, port, refs, COUNT_OF(refs));
+	for (uint32_t i = 0; i < count && i < COUNT_OF(refs) && n_held < max && n_held < COUNT_OF(held); i++) {
+		struct port_claim c;
+		bool six;
+
+		if (port_table_get(&l.table, refs[i], &c) < 0)
+			continue;
+		six = c.family == PORT_FAMILY_6 && !port_addr_is4(&c.addr);
+		ret[n_held] = (struct network_udp_holder){
+			.key = mailbox_key(n, c.owner.cookie),
+			.pid = c.owner.pid,
+			.v4 = !six || (port_addr_is_any(&c.addr) && !(c.flags & PORT_V6ONLY)),
+			.v6 = six,
+		};
+		held[n_held++] = refs[i];
+	}
+	network_unlock(&l);
+	for (uint32_t i = 0; i < n_held; i++) {
+		if (mailbox_alive(n, ret[i].key))
+			ret[n_ret++] = ret[i];
+		else if (network_dead(n, host, held[i]) == 0)
+			network_udp_changed(n, host);
+	}
+	return n_ret;
+}
+
 /* --- the same way again --- */
 
 uint64_t network_udp_epoch(struct network *n, uint32_t host)

@@ -13,10 +13,14 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "network/policy.h"
+#include "network/publish.h"
 #include "shim/outside.h"
 #include "shim/udp.h"
 
 #define TIDY_EVERY 32
+#define AWAIT_TURNS 100
+#define AWAIT_TURN_US 100
 #define KNOWN 1024
 static _Atomic uint64_t known[KNOWN]; /* cookies of UDP sockets, so that the tag need not be read each time */
 
@@ -223,6 +227,26 @@ static int claim(const struct udp *u, struct tag *t, struct port_want *want, str
 	return 0;
 }
 
+/* A port that is published is heard from outside when its publisher has seen that it is bound: until then, if it is there
+ * and quick, bind() has not ended, so that who is told of the port finds it open. */
+static void await_publisher(const struct udp *u, const struct mailbox_state *was, uint32_t host, uint16_t port)
+{
+#ifdef BERTH_NET2 /* others wait for us */
+	(void)u;
+	(void)was;
+	(void)host;
+	(void)port;
+#else
+	struct mailbox_state st;
+
+	if (port == 0 || udp_is_published(was) || !network_publish_has(&u->s->net, PORT_UDP, host, port))
+		return;
+	for (int i = 0; i < AWAIT_TURNS && udp_peek(u, &st) == 0 && !udp_is_published(&st); i++)
+		raw_sleep_us(AWAIT_TURN_US);
+	raw_sleep_us(AWAIT_TURN_US); /* it opens the door next */
+#endif
+}
+
 int udp_bind(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 {
 	struct mailbox_state st;
@@ -249,7 +273,10 @@ int udp_bind(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 		r = network_probe(&u->s->net, t.host, &want, false, &refusal);
 		return r < 0 ? r : mailbox_change(&u->s->net, u->key, set_names, &n);
 	}
-	return claim(u, &t, &want, &st, true);
+	r = claim(u, &t, &want, &st, true);
+	if (r == 0)
+		await_publisher(u, &st, t.host, want.port);
+	return r;
 }
 
 int udp_autobind(const struct udp *u, struct mailbox_state *st)
@@ -298,7 +325,7 @@ int udp_source(const struct udp *u, const struct mailbox_state *st, const struct
 	}
 	*ret = st->local;
 	if (port_addr_is_loopback(&st->local) && !port_addr_is_loopback(dst) && !many &&
-	    network_covers(&u->s->net, dst) &&
+	    network_covers(&u->s->net, dst) && !network_is_gateway(&u->s->net, dst) &&
 	    (network_host_by_addr(&u->s->net, h.index, dst, &to) < 0 || to.index != h.index))
 		return -EINVAL;
 	return 0;
@@ -438,6 +465,7 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 	uint16_t peer_port;
 	struct names n;
 	struct tag t;
+	bool caller; /* of the port, which is published: the mailbox stays */
 	int r;
 
 	if ((int)len < 0 || len > sizeof(struct sockaddr_storage))
@@ -449,8 +477,9 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 	if (sa->sa_family == AF_UNSPEC)
 		return disconnect(u);
 	r = peek_or_new(u, &st);
+	caller = r == 0 && udp_is_published(&st);
 	if (r == 0 && udp_read_dest(u, &st, sa, len, true, &peer, &peer_port) == 0 &&
-	    (udp_is_outside(u, &peer) || nameserver_is(u->s, PORT_UDP, &peer, peer_port))) {
+	    ((udp_is_outside(u, &peer) && !caller) || nameserver_is(u->s, PORT_UDP, &peer, peer_port))) {
 		r = udp_may_leave(u, &st, &peer, peer_port);
 		return r < 0 ? r : outside_connect_udp(u, &st, &peer, sa, len);
 	}
@@ -459,9 +488,11 @@ int udp_connect(const struct udp *u, const struct sockaddr *sa, socklen_t len)
 		r = udp_autobind(u, &st);
 	if (r == 0)
 		r = udp_read_dest(u, &st, sa, len, true, &peer, &peer_port);
-	if (r == 0)
+	caller = caller && r == 0 && udp_is_outside(u, &peer);
+	if (r == 0 && !caller)
 		r = udp_way(u, &peer, peer_port);
-	if (r == 0)
+	source = st.local;
+	if (r == 0 && !(caller && port_addr_is_loopback(&st.local)))
 		r = udp_source(u, &st, &peer, &source);
 	if (r == 0)
 		r = tag_get(u->fd, &t);

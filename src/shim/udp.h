@@ -165,6 +165,14 @@ bool udp_is_outside(const struct udp *u, const struct port_addr *dst);
 /* Return: 0; -EINVAL or -ENETUNREACH, from a loopback address; what the policy says, counted and told. */
 MUST_CHECK int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const struct port_addr *dst,
 			     uint16_t port);
+/* Is the socket's port published, as far as it knows? Then what goes outside goes out by those who publish it, who know
+ * where they heard of whom. Return: true, somebody has it. */
+static inline bool udp_is_published(const struct mailbox_state *st)
+{
+	return st->outlets[0] || st->outlets[1] || st->outlets[2] || st->outlets[3];
+}
+bool udp_send_published(const struct udp *u, const struct mailbox_state *st, const struct letter *m,
+			const struct iovec *iov, size_t n_iov);
 /* Return: 0; negative errno: -ENETUNREACH, there is no way, or nobody who would take the answers. */
 MUST_CHECK int udp_send_outside(const struct udp *u, const struct mailbox_state *st, const struct letter *m,
 				const struct iovec *iov, size_t n_iov, int flags);

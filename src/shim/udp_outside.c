@@ -41,6 +41,28 @@ int udp_may_leave(const struct udp *u, const struct mailbox_state *st, const str
 	return shim_may_pass(u->s, PORT_UDP, dst, port);
 }
 
+/* --- a port that is published --- */
+
+bool udp_send_published(const struct udp *u, const struct mailbox_state *st, const struct letter *m,
+			const struct iovec *iov, size_t n_iov)
+{
+	struct letter l = *m;
+	bool sent = false;
+
+	l.ifindex = st->host;
+
+	for (int i = 0; i < MAILBOX_OUTLETS; i++) {
+		int r;
+
+		if (!st->outlets[i])
+			continue;
+		l.first = !sent;
+		r = mailbox_put(&u->s->net, st->outlets[i], u->fd, &l, iov, n_iov);
+		sent = sent || (r != -ECONNREFUSED && r != -ENOENT); /* no room there: lost, as UDP may */
+	}
+	return sent;
+}
+
 /* --- a new one --- */
 
 int udp_outer_make(const struct udp *u, const struct mailbox_state *st)

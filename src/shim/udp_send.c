@@ -25,8 +25,9 @@ struct out {
 	bool to_peer;	  /* no address was given */
 	uint32_t segment; /* UDP_SEGMENT */
 	bool spec_src;
-	bool outside; /* the destination is no host's */
-	int flags;    /* of the call */
+	bool outside;	/* the destination is no host's */
+	bool published; /* and the port is, perhaps: to be sent from there */
+	int flags;	/* of the call */
 };
 
 /* --- ancillary data --- */
@@ -206,10 +207,16 @@ static int deliver(const struct udp *u, const struct mailbox_state *st, struct o
 	struct timespec now;
 	int r;
 
-	if (o->outside)
+	if (o->outside && !o->published)
 		return udp_send_outside(u, st, &o->m, iov, n_iov, o->flags);
 	clock_gettime(CLOCK_REALTIME, &now);
 	o->m.at_ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+	if (o->published) {
+		if (udp_send_published(u, st, &o->m, iov, n_iov))
+			return 0;
+		r = udp_may_leave(u, st, &o->m.dst, o->m.dst_port);
+		return r < 0 ? r : udp_send_outside(u, st, &o->m, iov, n_iov, o->flags);
+	}
 	r = network_udp_send(&u->s->net, st->host, u->fd, &o->m, iov, n_iov, loop);
 	if (r == -ECONNREFUSED) {
 		/* The refusal comes back to the socket with this very peer, or with none. */
@@ -312,10 +319,14 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 static int check_way(const struct udp *u, const struct mailbox_state *st, struct out *o)
 {
 	const struct port_addr *dst = &o->m.dst;
+	bool stub = nameserver_is(u->s, PORT_UDP, dst, o->m.dst_port);
 	struct network_host h, to;
 	int r;
 
-	o->outside = udp_is_outside(u, dst) || nameserver_is(u->s, PORT_UDP, dst, o->m.dst_port);
+	o->outside = stub || udp_is_outside(u, dst);
+	o->published = o->outside && !stub && udp_is_published(st);
+	if (o->published)
+		return 0;
 	r = o->outside ? udp_may_leave(u, st, dst, o->m.dst_port) : udp_way(u, dst, o->m.dst_port);
 	if (o->outside)
 		return r;
