@@ -100,7 +100,7 @@ struct cli {
 	const struct conf *conf; /* after CLI_END of a CMD_NETWORK command */
 	size_t conf_at;		 /* the next of its settings */
 	unsigned conf_line;	 /* where the option just returned stands; 0: on the command line */
-	int given[32];		 /* ids of options that were on the command line */
+	const char *given[64];	 /* names of options that were on the command line */
 	size_t n_given;
 
 	struct network net; /* valid after cli_network() returned 0 */

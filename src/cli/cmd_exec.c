@@ -82,6 +82,8 @@ static int run(struct cli *cli)
 	int c;
 
 	while ((c = cli_next(cli)) != CLI_END) {
+		if (policy_option(cli, &how.policy, c))
+			continue;
 		switch (c) {
 		case 'q':
 			how.quiet = true;
@@ -119,6 +121,7 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{OPT_ANY, "any", NULL, "also on a host that exists and where nothing runs"},
+	POLICY_OPTIONS,
 	{'q', "quiet", NULL, "do not explain refusals"},
 	{OPT_VERBOSE, "verbose", NULL, "also say which programs go past libc and are served by the second net"},
 	{OPT_ALLOW_OUTSIDE, "allow-outside", NULL, "run also what berth cannot serve; it uses the real network"},

@@ -133,10 +133,24 @@ static int add_switch(struct reader *r, const char *key, const char *value)
 static const struct {
 	const char *name;
 	enum { NETWORK, HOST, LIST, SWITCH } kind;
+	bool way_out; /* one subject together: a command line that says anything about it says all */
 } keys[] = {
-	{"network", NETWORK}, {"host", HOST}, {"publish", LIST},    {"publish-all", SWITCH},
-	{"allow", LIST},      {"deny", LIST}, {"isolated", SWITCH},
+	{"network", NETWORK, false}, {"host", HOST, false}, {"publish", LIST, false},	{"publish-all", SWITCH, false},
+	{"allow", LIST, true},	     {"deny", LIST, true},  {"isolated", SWITCH, true}, {"open", SWITCH, true},
 };
+
+static bool is_way_out(const char *key)
+{
+	for (size_t i = 0; i < COUNT_OF(keys); i++)
+		if (keys[i].way_out && strcmp(keys[i].name, key) == 0)
+			return true;
+	return false;
+}
+
+bool conf_same_subject(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0 || (is_way_out(a) && is_way_out(b));
+}
 
 static int handle_key(struct reader *r, const char *name, const char *value)
 {

@@ -28,6 +28,8 @@ struct conf {
 
 /* The one of the folder that the command was called in. Return: 0; an exit code, said. */
 MUST_CHECK int conf_read(struct cli *cli, const struct conf **ret);
+/* Does an option of the one name on the command line take the place of the other key? */
+bool conf_same_subject(const char *a, const char *b);
 /* Set the variables that are not set. Return: 0; -ENOMEM. */
 MUST_CHECK int conf_set_environment(const struct conf *c);
 

@@ -138,7 +138,7 @@ static int serve(struct cli *cli, const struct cli_option *o)
 		break;
 	default:
 		if (cli->n_given < COUNT_OF(cli->given))
-			cli->given[cli->n_given++] = o->id;
+			cli->given[cli->n_given++] = o->name;
 		return o->id;
 	}
 	if (!(cli->cmd->accepts & (o->id == OPT_NETWORK ? CMD_NETWORK : CMD_HOST)))
@@ -219,10 +219,11 @@ static int letter_option(struct cli *cli)
 	return CLI_DONE;
 }
 
-static bool is_given(const struct cli *cli, int id)
+/* Has the command line an option of that subject? */
+static bool is_given(const struct cli *cli, const char *key)
 {
 	for (size_t i = 0; i < cli->n_given; i++)
-		if (cli->given[i] == id)
+		if (conf_same_subject(cli->given[i], key))
 			return true;
 	return false;
 }
@@ -251,7 +252,7 @@ static int from_conf(struct cli *cli)
 
 		for (const struct cli_option *o = cmd->options; o && o->name; o++)
 			if (strcmp(o->name, s->key) == 0 && (o->arg != NULL) == (s->value != NULL) &&
-			    !is_given(cli, o->id)) {
+			    !is_given(cli, s->key)) {
 				cli->value = s->value;
 				cli->conf_line = s->line;
 				return o->id;

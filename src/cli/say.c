@@ -70,6 +70,15 @@ int cli_usage(struct cli *cli, const char *fmt, ...)
 	return CLI_WRONG_USE;
 }
 
+/* A text that berth.conf said may be looked at later, when all options are there. */
+static unsigned line_of(const struct cli *cli, const char *text)
+{
+	for (size_t i = 0; !cli->conf_line && cli->conf && i < cli->conf->n_settings; i++)
+		if (cli->conf->settings[i].value == text)
+			return cli->conf->settings[i].line;
+	return cli->conf_line;
+}
+
 int cli_usage_at(struct cli *cli, const char *text, const struct port_parse_error *e)
 {
 	size_t at = e->at < strlen(text) ? e->at : strlen(text);
@@ -80,8 +89,8 @@ int cli_usage_at(struct cli *cli, const char *text, const struct port_parse_erro
 	fflush(stdout);
 	if (at >= sizeof(shown))
 		at = sizeof(shown) - 1;
-	if (cli->conf_line)
-		snprintf(where, sizeof(where), "%s:%u: ", cli->conf->path, cli->conf_line);
+	if (line_of(cli, text))
+		snprintf(where, sizeof(where), "%s:%u: ", cli->conf->path, line_of(cli, text));
 	fprintf(stderr, "berth %s: %s%s\n    %s\n    %*s^\n", cli->cmd->name, cli_clean(where), e->what, shown, (int)at,
 		"");
 	return CLI_WRONG_USE;

@@ -441,6 +441,39 @@ def conf_errors_name_file_and_line(w):
     assert "is larger than 64 KiB" in w.run("ls", cwd=a)[2]
 
 
+def conf_publishes_and_isolates(w):
+    a = w.folder("a")
+    conf = write(a, "publish = 0:80,\n   127.0.0.1:0:81\nisolated = yes\nallow = 192.0.2.1:443\n")
+
+    def published():
+        return sorted(r["inner"] for r in json.loads(w.run("ls", "--published", "--json")[1]))
+
+    def policy(command, *args):
+        show = "import os; print(os.environ.get('BERTH_POLICY'))"
+        return w.run(command, *args, sys.executable, "-c", show, cwd=a)[1]
+
+    p = w.start("run", "-q", "--", "sh", "-c", "echo ready; read line", cwd=a)
+    while p.stdout.readline() != "ready\n":
+        pass
+    assert published() == [80, 81], published()
+    end(p)
+    p = w.start("run", "-q", "-p", "0:82", "--", "sh", "-c", "echo ready; read line", cwd=a)
+    while p.stdout.readline() != "ready\n":
+        pass
+    assert published() == [82], published()
+    closed, own, one = policy("run"), policy("run", "--deny", "192.0.2.9"), policy("exec", "local")
+    assert "192.0.2.1" in closed and one == closed, (closed, one)
+    assert "192.0.2.9" in own and "192.0.2.1" not in own, own
+    end(p)
+    os.remove(conf)
+    assert policy("run") == "None\n"
+    for text, line, why in (("host = a\npublish = 80, 99999\n", 2, "    99999\n"), ("publish-all = maybe\n", 1, "yes or no"),
+                            ("allow =\n\ndeny = 10.0.0.0/99\n", 3, "    10.0.0.0/99\n")):
+        write(a, text)
+        code, out, err = w.run("run", "true", cwd=a)
+        assert code in (2, 125) and f"{conf}:{line}: " in err and why in err, err
+
+
 def ten_work_trees_need_no_flag(w):
     """The same development server on the same port in ten copies of one repository, at once."""
     node = shutil.which("node")
@@ -457,21 +490,42 @@ def ten_work_trees_need_no_flag(w):
     trees = [w.folder(f"{i}/shop") for i in range(10)]
     for t in trees:
         os.mkdir(os.path.join(t, ".git"))
-        write(t, "network = shops\nhost = auto\n[environment]\nNODE_ENV = development\n")
+        write(t, "network = shops\nhost = auto\npublish = 0:3000\n[environment]\nNODE_ENV = development\n")
     ps = [w.start("run", *command, cwd=t) for t in trees]
     for t in trees:
         assert w.run("wait", "3000", "-t", str(LIMIT_S), cwd=t) == (0, "", "")
-    fetch = "import os, urllib.request; print(urllib.request.urlopen('http://%s:3000/').read().decode())"
-    seen = set()
+    inside = "import os, urllib.request; print(urllib.request.urlopen('http://%s:3000/').read().decode())"
+    seen, urls = set(), {}
     for t in trees:
-        host, cwd = w.run("run", sys.executable, "-c", fetch % "localhost", cwd=t)[1].split()
+        host, cwd = w.run("run", sys.executable, "-c", inside % "localhost", cwd=t)[1].split()
         assert cwd == os.path.realpath(t), (cwd, t)
         seen.add(host)
-        assert w.run("run", "-H", "client", sys.executable, "-c", fetch % host, cwd=t)[1].split() == [host, cwd]
+        urls[host] = w.run("open", "--print", "3000", cwd=t)[1].strip()
+        assert fetch(urls[host]).split() == [host, cwd]
+        assert w.run("run", "-H", "client", sys.executable, "-c", inside % host, cwd=t)[1].split() == [host, cwd]
     assert seen == {"shop"} | {f"shop-{i}" for i in range(2, 11)}, seen
-    for p in ps:
+    assert len(set(urls.values())) == 10, urls
+    rows = json.loads(w.run("ls", "-n", "shops", "3000", "--json")[1])
+    for p in ps[:5]:
         end(p)
+    for p, t in list(zip(ps, trees))[5:]:  # and the others are killed: berth, its keeper and publisher, the server
+        p.kill()
+        for r in rows:
+            if os.path.exists(f"/proc/{r['pid']}") and os.path.realpath(f"/proc/{r['pid']}/cwd") == os.path.realpath(t):
+                os.kill(r["pid"], signal.SIGKILL)
     assert w.run("wait", "--gone", *[f"{h}:3000" for h in seen], "-n", "shops")[0] == 0
+    for url in urls.values():
+        while True:  # until the publisher has noticed, at most a moment
+            try:
+                fetch(url)
+            except OSError as e:
+                if "refused" in str(e):
+                    break
+            time.sleep(0.02)
+    assert w.run("ls", "-n", "shops")[1] == "no program holds a port in network 'shops'\n"
+    while json.loads(w.run("ls", "-n", "shops", "--published", "--json")[1]):
+        time.sleep(0.02)
+    assert w.run("net", "rm", "shops")[0] == 0
 
 
 # --- open ---
@@ -519,10 +573,14 @@ def open_publishes_what_is_not(w):
 
 def open_takes_the_port_that_is_published(w):
     page(w, "web", 3000, "-p", "0:3000", addr="0.0.0.0")
-    where = json.loads(w.run("ls", "--published", "--json")[1])
+
+    def published():
+        return [(r["outer"], r["inner"]) for r in json.loads(w.run("ls", "--published", "--json")[1])]
+
+    before = published()
     code, out, err = w.run("open", "--print", "web:3000", "/x")
     assert code == 0 and fetch(out.strip()) == "/x", (out, err)
-    assert json.loads(w.run("ls", "--published", "--json")[1]) == where
+    assert published() == before and f":{before[0][0]}/" in out, (before, out)
     tree = w.folder("shop")
     write(tree, "host = auto\npublish = 0:3000\n")
     p = w.start("run", "-q", sys.executable, "-c", PAGE, "127.0.0.1", "3000", cwd=tree)
