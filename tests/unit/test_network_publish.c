@@ -62,6 +62,7 @@ static void end(pid_t pid)
 static void what_was_put_is_read(void **state)
 {
 	struct network_published p[2] = {row(8080, 80, 1), row(9000, 3000, 11)}, got;
+	const struct port_addr loop6 = PORT_ADDR_LOOP6;
 	uint32_t at = 0, record;
 	pid_t pid;
 	int file;
@@ -81,7 +82,7 @@ static void what_was_put_is_read(void **state)
 	assert_int_equal(got.pid, pid);
 	assert_true(got.automatic);
 	assert_int_equal(got.n_addrs, 2);
-	assert_true(port_addr_equal(&got.addrs[1], &(struct port_addr)PORT_ADDR_LOOP6));
+	assert_true(port_addr_equal(&got.addrs[1], &loop6));
 	assert_true(network_publish_is_by(&got));
 	assert_int_equal(network_publish_next(&net, file, &at, &record, &got), 0);
 	assert_int_equal(record, 1);
