@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "shim/gone.h"
+#include "shim/outside.h"
 #include "shim/shim.h"
 #include "shim/udp.h"
 
@@ -91,7 +92,7 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 	bool udp = udp_mine(fd, &u);
 	uint64_t cookie;
 
-	if (!udp && !our_stream(fd))
+	if (!udp && !our_stream(fd) && !outside_maybe(fd))
 		return shim_next()->sendmmsg(fd, v, n, flags);
 	if (udp && confined())
 		return (int)udp_plain(SYS_sendmmsg, fd, v, (long)n, flags, 0);

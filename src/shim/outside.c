@@ -30,6 +30,8 @@
 #include "shim/swap.h"
 #include "shim/udp.h"
 
+_Atomic uint64_t outside_words[OUTSIDE_FDS_MAX / 64];
+
 #define TCP_CLOSE_ 7 /* of the kernel's enum, which linux/tcp.h has not */
 
 struct target_addr {
@@ -122,6 +124,8 @@ static void let_go(int fd)
 	gone_forget(fd);
 	spin_forget(fd);
 	fdset_remove(fd, fdset_word(fd));
+	if (fd >= 0 && fd < OUTSIDE_FDS_MAX)
+		atomic_fetch_or_explicit(&outside_words[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
 }
 
 /* The claim ends now, unless another process has the old socket still; so does the mailbox. */
@@ -310,4 +314,33 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 	nonblocking = sock_nonblocking(fd);
 	*ret = finish(fd, nonblocking, &to, start(fd, nonblocking, &to));
 	return true;
+}
+
+int outside_readdress(int fd, const struct sockaddr **sa, socklen_t *len, struct sockaddr_storage *room)
+{
+	struct shim *s = shim_get();
+	struct target_addr to;
+	enum port_family f, of;
+	struct port_addr peer;
+	uint16_t port;
+	bool udp;
+	int r;
+
+	if (!s || s->err || confined() || bad_pointer(*sa) || (int)*len < (int)sizeof((*sa)->sa_family) ||
+	    *len > sizeof(*room) || !kind_of(fd, &f, &udp) || !udp)
+		return 0; /* the kernel says what is wrong with it */
+	of = (*sa)->sa_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
+	if (((*sa)->sa_family != AF_INET && (*sa)->sa_family != AF_INET6) ||
+	    *len < (of == PORT_FAMILY_6 ? offsetof(struct sockaddr_in6, sin6_scope_id) : sizeof(struct sockaddr_in)))
+		return 0;
+	addr_read(of, *sa, *len, &peer, &port);
+	if (is_inside(s, PORT_UDP, &peer, port))
+		return -ENETUNREACH;
+	r = shim_may_pass(s, PORT_UDP, &peer, port);
+	if (r < 0)
+		return r;
+	destination(s, &peer, *sa, *len, &to);
+	memcpy(room, &to.any, sizeof(*room));
+	*sa = (const struct sockaddr *)room;
+	return 0;
 }

@@ -505,6 +505,41 @@ static void loopback_stays(void)
 	close(fd);
 }
 
+/* A connected UDP socket may name another address each time. */
+static void udp_elsewhere(void)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	char text[64], buf[16];
+	struct mmsghdr many[2];
+	char one[] = "a";
+	struct iovec iov = {one, 1};
+	union addr a, from;
+	socklen_t len = addr(&a, four, port), from_len;
+
+	if (!under_berth() || SERVED)
+		return;
+	WANT(connect_to(fd, four, port + 1) == 0 && sendto(fd, "x", 1, 0, &a.sa, len) == 1);
+	close(fd);
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	WANT(connect_to(fd, four, port) == 0);
+	len = addr(&a, nobodys(text), port);
+	WANT(FAILS(sendto(fd, "x", 1, 0, &a.sa, len), ENETUNREACH)); /* inside, which it does not reach */
+	snprintf(strrchr(text, '.'), 5, ".1");
+	len = addr(&a, text, port);
+	WANT(sendto(fd, "x", 1, 0, &a.sa, len) == 1); /* arrives, and its answer is not its peer's */
+	memset(many, 0, sizeof(many));
+	len = addr(&a, four, port);
+	for (int i = 0; i < 2; i++)
+		many[i].msg_hdr = (struct msghdr){.msg_name = &a, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1};
+	WANT(sendmmsg(fd, many, 2, 0) == 2);
+	for (int i = 0; i < 2; i++) {
+		from_len = sizeof(from);
+		WANT(ready(fd, POLLIN) && recvfrom(fd, buf, sizeof(buf), 0, &from.sa, &from_len) == 1 && buf[0] == 'a');
+		WANT(from.in.sin_addr.s_addr == a.in.sin_addr.s_addr);
+	}
+	close(fd);
+}
+
 /* The machine's own loopback. */
 static void gateway(void)
 {
@@ -616,6 +651,7 @@ static const struct check checks[] = {
 	{"from outside back to a host", home_again},
 	{"the host's loopback is its own", loopback_stays},
 	{"the gateway is the machine", gateway},
+	{"a connected UDP socket sends elsewhere", udp_elsewhere},
 	{"the gateway by name", gateway_by_name},
 };
 
