@@ -12,7 +12,7 @@
  * AF_UNIX binds a socket once. So 3 comes before 5, and when the listener dies between them and
  * another one serves the port, 6 is tried again under the same name. A socket whose flow has to
  * change its name (an interrupted connect() followed by one to somebody else; AF_UNSPEC) is replaced
- * by a new one on the same descriptor, which an epoll set does not follow (docs/shim.md).
+ * by a new one on the same descriptor (swap.c).
  *
  * A non-blocking connect() says EINPROGRESS even though all is done, because that is what TCP says on
  * a loopback and what event loops are written for; setting SO_SNDBUF to what it is already raises the

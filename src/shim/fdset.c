@@ -18,6 +18,7 @@
 
 #include "shim/deaf.h"
 #include "shim/gone.h"
+#include "shim/swap.h"
 #include "shim/udp.h"
 
 _Atomic uint64_t fdset_words[FDSET_MAX / 32];
@@ -63,8 +64,11 @@ void fdset_look(int fd)
 {
 	struct tag t;
 
-	if (tag_get(fd, &t) < 0)
+	if (tag_get(fd, &t) < 0) {
+		swap_look(fd);
 		return;
+	}
+	atomic_store(&swap_all, true);
 	if (t.flags & TAG_UDP)
 		fdset_add(fd);
 	else {

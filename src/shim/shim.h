@@ -112,6 +112,8 @@ struct if_nameindex;
 	X(int, dup3, (int, int, int))                                                                             \
 	X(int, fcntl, (int, int, ...))                                                                            \
 	X(int, fcntl64, (int, int, ...))                                                                          \
+	X(int, epoll_create, (int))                                                                               \
+	X(int, epoll_create1, (int))                                                                              \
 	X(int, epoll_wait, (int, struct epoll_event *, int, int))                                                 \
 	X(int, epoll_pwait, (int, struct epoll_event *, int, int, const void *))                                  \
 	X(int, poll, (struct pollfd *, unsigned long, int))                                                       \

@@ -18,6 +18,7 @@
 #include "shim/gone.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
+#include "shim/swap.h"
 #include "shim/udp.h"
 
 #ifndef IPPROTO_MPTCP
@@ -199,9 +200,9 @@ void sock_undo(struct shim *s, int fd, struct tag *t, struct port_ref ref, const
 
 int sock_replace(int fd, struct tag *t)
 {
-	int fl = sys_fcntl(fd, F_GETFL, 0), cloexec = sys_fcntl(fd, F_GETFD, 0), r, new_fd;
+	int fl = sys_fcntl(fd, F_GETFL, 0), r, new_fd;
 
-	if (fl < 0 || cloexec < 0)
+	if (fl < 0)
 		return -EBADF;
 	t->state = SOCK_NEW;
 	t->slot = LATE_NONE;
@@ -210,9 +211,9 @@ int sock_replace(int fd, struct tag *t)
 	if (new_fd < 0)
 		return new_fd;
 	sock_inherit(fd, new_fd, t, true);
-	r = sys_dup3(new_fd, fd, cloexec & FD_CLOEXEC ? O_CLOEXEC : 0);
+	r = swap_socket(fd, new_fd);
 	sys_close(new_fd);
-	return r < 0 ? r : 0;
+	return r;
 }
 
 int sock_revive(struct shim *s, int fd, struct tag *t)

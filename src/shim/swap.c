@@ -17,15 +17,21 @@
  * keep the old socket (docs/outside.md). A registration with EPOLLONESHOT that had fired is armed again for errors
  * and hang-up, which an epoll adds by itself.
  *
- * Costs two system calls a descriptor of the process (getdents, fstat), and the reading of each epoll's list, 0.3 us
- * an entry. No memory but 8 KiB of stack, no lock. Another thread that closes the number meanwhile, and gets it back
+ * To look at all descriptors costs more than a microsecond for each. So which numbers may be epolls is remembered
+ * (a bit, from epoll_create() on, copied by dup()), and whether a socket of ours was ever copied in this process; the
+ * first time all are looked at. Which of the epolls watches the socket kcmp(2) says without a list; the list of one that does is read, half
+ * a microsecond an entry. An epoll made past libc after that first time, and copies made so, are not found.
+ *
+ * No memory but 8 KiB of stack, no lock. Another thread that closes the number meanwhile, and gets it back
  * for something else, is seen by one more look at the inode just before dup3(2); a microsecond is left.
  */
+#include <linux/kcmp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "shim/swap.h"
+#include "shim/udp.h"
 
 #define NAME_MAX_ 64
 #define LINE_MAX_ 512 /* a registration's line has some 90 octets */
@@ -172,6 +178,8 @@ static int look_at(int pid, int fd, uint64_t inode, struct swap_places *p)
 		if (st.st_ino == inode && p->n_copies < SWAP_COPIES_MAX)
 			p->copies[p->n_copies++] = fd;
 	} else if (!(st.st_mode & S_IFMT) && is_epoll(pid, fd)) {
+		if (!pid)
+			swap_mark_epoll(fd);
 		return read_epoll(pid, fd, inode, p);
 	}
 	return 0;
@@ -230,6 +238,27 @@ bool swap_is_cloexec(int pid, int fd)
 	return field(buf, "flags:\t", 8, &flags) && flags & O_CLOEXEC;
 }
 
+/* --- which to look at --- */
+
+_Atomic uint64_t swap_epolls[SWAP_FDS_MAX / 64];
+_Atomic bool swap_all;
+
+void swap_mark_epoll(int fd)
+{
+	if (fd >= SWAP_FDS_MAX)
+		atomic_store(&swap_all, true);
+	else if (fd >= 0)
+		atomic_fetch_or_explicit(&swap_epolls[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
+}
+
+void swap_look(int fd)
+{
+	struct stat st;
+
+	if (raw_fstat(fd, &st) == 0 && !(st.st_mode & S_IFMT) && is_epoll(0, fd))
+		swap_mark_epoll(fd);
+}
+
 /* --- swapping --- */
 
 #ifdef BERTH_NET2
@@ -258,6 +287,48 @@ static void keep_owner(int from, int to, int fl)
 		(void)sys_fcntl(from, F_SETFL, fl & ~O_ASYNC);
 }
 
+/* Does this epoll watch fd? Its list is read only if so: kcmp(2) looks into it at once. */
+static int look_at_epoll(int epoll, int fd, uint64_t inode, struct swap_places *p)
+{
+	struct kcmp_epoll_slot slot = {.efd = (uint32_t)epoll, .tfd = (uint32_t)fd};
+	int32_t pid = raw_getpid();
+	long r = sys_call(SYS_kcmp, pid, pid, KCMP_EPOLL_TFD, fd, (long)&slot);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == -EBADF || r == -EINVAL) { /* it is no epoll any more */
+		if (!fdset_is_child())
+			atomic_fetch_and_explicit(&swap_epolls[epoll / 64], ~(UINT64_C(1) << (epoll % 64)),
+						  memory_order_relaxed);
+		return 0;
+	}
+	return read_epoll(0, epoll, inode, p);
+}
+
+static int find_here(int fd, uint64_t inode, struct swap_places *p)
+{
+	static _Atomic bool before;
+	int err = 0;
+
+	if (confined()) { /* no call that the program does not make itself */
+		p->n_copies = p->n_watches = 0;
+		return 0;
+	}
+	/* What was there before us is found once; and what the hints do not cover, each time. */
+	if (!atomic_exchange(&before, true) || atomic_load(&swap_all) || fd >= SWAP_FDS_MAX)
+		return swap_find(0, inode, p);
+	p->n_watches = 0;
+	p->n_copies = 1;
+	p->copies[0] = fd;
+	for (int i = 0; i < SWAP_FDS_MAX / 64; i++)
+		for (uint64_t w = atomic_load_explicit(&swap_epolls[i], memory_order_relaxed); w; w &= w - 1) {
+			int r = look_at_epoll(i * 64 + __builtin_ctzll(w), fd, inode, p);
+
+			err = r == -EMFILE || r == -ENFILE ? r : err;
+		}
+	return err;
+}
+
 static bool is_still(int fd, uint64_t inode)
 {
 	struct stat st;
@@ -273,7 +344,7 @@ int swap_socket(int fd, int fresh)
 
 	if (fl < 0 || fresh_fl < 0 || raw_fstat(fd, &st) < 0)
 		return -EBADF;
-	r = swap_find(0, st.st_ino, &p);
+	r = find_here(fd, st.st_ino, &p);
 	if (r < 0)
 		return r;
 	if (p.n_copies == 0) /* no /proc */

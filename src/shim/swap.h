@@ -23,6 +23,19 @@ struct swap_places {
 	unsigned n_copies, n_watches;
 };
 
+/* --- hints, so that not all descriptors have to be looked at each time --- */
+#define SWAP_FDS_MAX 65536
+extern _Atomic uint64_t swap_epolls[SWAP_FDS_MAX / 64]; /* numbers that may be epolls */
+extern _Atomic bool swap_all; /* a socket of ours may have copies, or an epoll a high number */
+static inline bool swap_maybe_epoll(int fd)
+{
+	return (unsigned)fd < SWAP_FDS_MAX &&
+	       atomic_load_explicit(&swap_epolls[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1;
+}
+void swap_mark_epoll(int fd);
+/* A descriptor that came from elsewhere: is it one? */
+void swap_look(int fd);
+
 /* Look for the socket with this inode among the descriptors and the epolls of a process: of the calling thread's
  * own, or with pid (the second net) of that process. What does not fit is left out. Without /proc nothing is found.
  * Return: 0; -EMFILE, -ENFILE, no descriptor was left to look. */

@@ -11,6 +11,7 @@
 #include "shim/deaf.h"
 #include "shim/gone.h"
 #include "shim/spin.h"
+#include "shim/swap.h"
 #include "shim/udp.h"
 
 #define VLEN_MAX 1024
@@ -238,6 +239,10 @@ static int copied(int from, int to)
 {
 	if (to < 0)
 		return to;
+	if (__builtin_expect(fdset_maybe(from) || gone_known(from), 0))
+		atomic_store_explicit(&swap_all, true, memory_order_relaxed);
+	if (__builtin_expect(swap_maybe_epoll(from), 0))
+		swap_mark_epoll(to);
 	if (__builtin_expect(fdset_maybe(from), 0))
 		fdset_add(to);
 	if (gone_known(from)) {

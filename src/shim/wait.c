@@ -17,6 +17,7 @@
 
 #include "shim/deaf.h"
 #include "shim/spin.h"
+#include "shim/swap.h"
 
 static struct spinner waits = SPINNER_INIT;
 
@@ -87,6 +88,23 @@ static bool poll_looked(struct pollfd *fds, nfds_t n, bool waits_at_all, int *re
 		return false;
 	*ret = (int)spin_look(&waits, 0, false, ask_poll, &q);
 	return answered(ret);
+}
+
+/* Which numbers are epolls: swap.c asks. */
+EXPORT(int, epoll_create1, (int flags))
+{
+	int fd = shim_next()->epoll_create1(flags);
+
+	swap_mark_epoll(fd);
+	return fd;
+}
+
+EXPORT(int, epoll_create, (int size))
+{
+	int fd = shim_next()->epoll_create(size);
+
+	swap_mark_epoll(fd);
+	return fd;
 }
 
 EXPORT(int, epoll_wait, (int fd, struct epoll_event *events, int max, int timeout_ms))

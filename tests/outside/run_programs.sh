@@ -48,6 +48,14 @@ if need curl; then
 	is "curl: eight at once" 8 "$(on web curl -s --no-progress-meter -m 20 -Z --parallel-immediate $(for i in 1 2 3 4 5 6 7 8; do echo "http://198.51.100.2:8080/page"; done) |
 		grep -c "$outside")"
 fi
+if command -v curl >/dev/null; then
+	alone() { timeout 60 "$berth" run -q --isolated -H alone -- "$@"; }
+	is "isolated: no way outside (7)" 7 "$(alone curl -s -m 20 http://198.51.100.2:8080/page; echo $?)"
+	is "isolated: nor to the machine (7)" 7 "$(alone curl -s -m 20 http://gateway.berth:8081/page; echo $?)"
+	is "isolated: and it is told" 1 "$("$berth" ls --refused | grep curl | grep -c 198.51.100.2)"
+	is "allowed: one way" "$outside" \
+		"$(timeout 60 "$berth" run -q --isolated --allow 198.51.100.2:8080 -H alone -- curl -s -m 20 http://198.51.100.2:8080/page)"
+fi
 if need node; then
 	cat >"$work/get.js" <<'P'
 const http = require('http')

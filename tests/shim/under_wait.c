@@ -262,11 +262,41 @@ static void time_left_of_recvmmsg(void)
 	close(l);
 }
 
+/* A socket that is connected anew is another one underneath: who has it registered, or a copy of it, follows. */
+static void registered_and_connected_anew(void)
+{
+	int l = listener("127.0.0.1", 7411, 0), c = dial("127.0.0.1", 7411), s = accept(l, NULL, NULL), copy = dup(c);
+	struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.u64 = UINT64_C(0xfedcba9876543210)};
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct sockaddr_in a = at("127.0.0.1", 7411);
+	int epoll = epoll_create1(0);
+	char octet;
+
+	WANT(s >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, c, &e) == 0);
+	WANT(connect(c, &none, sizeof(none)) == 0);
+	close(s);
+	WANT(connect(copy, (struct sockaddr *)&a, sizeof(a)) == 0);
+	s = accept(l, NULL, NULL);
+	while (epoll_wait(epoll, &e, 1, 0) == 1)
+		;
+	memset(&e, 0, sizeof(e));
+	WANT(s >= 0 && write(s, "z", 1) == 1);
+	WANT(epoll_wait(epoll, &e, 1, 5000) == 1 && e.events == EPOLLIN && e.data.u64 == UINT64_C(0xfedcba9876543210));
+	WANT(read(c, &octet, 1) == 1 && octet == 'z');
+	WANT(epoll_ctl(epoll, EPOLL_CTL_DEL, c, NULL) == 0);
+	close(epoll);
+	close(copy);
+	close(c);
+	close(s);
+	close(l);
+}
+
 const struct check under_wait[] = {
 	{"hundreds of kilobytes unread, both ways", much_unread},
 	{"a receive that waits, however long", waiting_receives},
 	{"what is left of recvmmsg's time limit", time_left_of_recvmmsg},
 	{"poll and epoll that wait, level and edge", waiting_for_events},
+	{"registered, and connected anew", registered_and_connected_anew},
 	{"a signal ends a call that looks before it sleeps", signals_while_looking},
 	{"calls that wait can be cancelled", waiting_calls_are_cancelled},
 };
