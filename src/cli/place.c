@@ -15,7 +15,10 @@
 #include "cli/folder.h"
 #include "cli/place.h"
 
-enum { CLAIMS_MAX = 64 }; /* of one port that are looked at: a SO_REUSEPORT group has rarely more than processors */
+enum {
+	ON_PORT_MAX = 16384, /* claims of one port; flows from it may be very many */
+	CLAIMS_MAX = 64,     /* of these who are asked whether they live: a SO_REUSEPORT group has rarely more */
+};
 
 /* "web", "web.NETWORK.berth", "web." */
 static bool host_ok(const char *name)
@@ -85,14 +88,41 @@ static bool answers(const struct port_claim *c)
 				    : c->state == CLAIM_LISTENING && c->flags & PORT_LISTEN_READY;
 }
 
-int place_look(struct cli *cli, const struct place *t, struct place_look *ret)
+/* Bound and no more: a flow from or to the port holds it too, and says nothing about who answers. */
+static bool holds(const struct port_claim *c)
 {
+	return c->state == CLAIM_HELD || c->state == CLAIM_LISTENING;
+}
+
+struct few {
 	struct port_ref refs[CLAIMS_MAX];
 	struct port_claim claims[CLAIMS_MAX];
+	uint32_t n;
+};
+
+/* Those that answer first, then those that hold it, as many as there is room for. */
+static void collect(const struct port_table *t, const struct place *p, struct few *f)
+{
+	static struct port_ref refs[ON_PORT_MAX];
+	uint32_t count = port_table_on_port(t, p->proto, p->port, refs, ON_PORT_MAX);
+	struct port_claim c;
+
+	f->n = 0;
+	for (int others = 0; others < 2; others++)
+		for (uint32_t i = 0; i < count && i < ON_PORT_MAX && f->n < CLAIMS_MAX; i++)
+			if (port_table_get(t, refs[i], &c) == 0 && place_meets(p, &c) && answers(&c) == !others &&
+			    holds(&c)) {
+				f->refs[f->n] = refs[i];
+				f->claims[f->n++] = c;
+			}
+}
+
+int place_look(struct cli *cli, const struct place *p, struct place_look *ret)
+{
 	struct network_host host;
 	struct network_lock lock;
-	uint32_t count, n = 0;
-	int r = place_host(cli, t, &host);
+	static struct few f;
+	int r = place_host(cli, p, &host);
 
 	ret->reached = ret->held = ret->buried = false;
 	ret->host = r == 0;
@@ -101,26 +131,17 @@ int place_look(struct cli *cli, const struct place *t, struct place_look *ret)
 	r = network_lock(&cli->net, host.index, &lock);
 	if (r < 0)
 		return r;
-	count = port_table_on_port(&lock.table, t->proto, t->port, refs, CLAIMS_MAX);
-	for (uint32_t i = 0; i < count && i < CLAIMS_MAX; i++)
-		if (port_table_get(&lock.table, refs[i], &claims[n]) == 0 && place_meets(t, &claims[n])) {
-			refs[n] = refs[i];
-			n++;
-		}
+	collect(&lock.table, p, &f);
 	network_unlock(&lock);
-	for (uint32_t i = 0; i < n && !ret->reached; i++) {
-		bool would = answers(&claims[i]);
-
-		if (!would && (ret->held || (claims[i].state != CLAIM_HELD && claims[i].state != CLAIM_LISTENING)))
-			continue; /* a flow from or to the port holds it, and says nothing about who answers */
-		if (network_dead(&cli->net, host.index, refs[i]) == 0) {
+	for (uint32_t i = 0; i < f.n && !ret->reached && !ret->held; i++) {
+		if (network_dead(&cli->net, host.index, f.refs[i]) == 0) {
 			ret->buried = true;
-			ret->dead = claims[i];
+			ret->dead = f.claims[i];
 			continue;
 		}
-		ret->reached = would;
-		ret->held = !would;
-		ret->claim = claims[i];
+		ret->reached = answers(&f.claims[i]);
+		ret->held = !ret->reached;
+		ret->claim = f.claims[i];
 	}
 	return 0;
 }
