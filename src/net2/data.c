@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "net2/letters.h"
+#include "shim/outside.h"
 
 #define CHUNK 65536
 #define IOVECS_MAX 64
@@ -312,4 +313,76 @@ struct reply data_serve(struct call *c)
 	if (!serve_is_wanted(c->n.id))
 		return (struct reply){.kind = REPLY_NONE, .fd = -1};
 	return is_send ? stream_send(c, &m) : stream_receive(c, &m);
+}
+
+/* --- a socket of the kernel's: one that went outside is asked about the other addresses that the program names --- */
+
+struct named {
+	struct sockaddr_storage as_is, to; /* to: where it leads really, when that is another */
+	socklen_t len;			   /* 0: there is no name */
+};
+
+/* Return: 0; 1, n->to is meant; negative errno, refused. */
+static int look_at_name(const struct call *c, const struct message *m, struct named *n)
+{
+	n->len = 0;
+	if (!m->name || m->name_len == 0 || m->name_len > sizeof(n->as_is) ||
+	    target_read(c->t, m->name, &n->as_is, m->name_len) < 0)
+		return 0; /* the kernel says what is wrong with it */
+	n->len = m->name_len;
+	return outside_name(shim_get(), c->fd, (const void *)&n->as_is, n->len, m->flags, &n->to);
+}
+
+/* May all messages of a sendmmsg() after the first go as they are? */
+static bool rest_may_go(const struct call *c, uint64_t n_messages)
+{
+	struct named n;
+
+	for (uint64_t i = 1; i < n_messages && i < 1024; i++) {
+		struct message m = {.flags = (int)c->n.data.args[3]};
+		struct msghdr h;
+
+		if (target_read(c->t, c->n.data.args[1] + i * sizeof(struct mmsghdr), &h, sizeof(h)) < 0)
+			return true; /* the kernel stops there */
+		m.name = (uint64_t)(uintptr_t)h.msg_name;
+		m.name_len = h.msg_namelen;
+		if (look_at_name(c, &m, &n) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* The kernel does the call, but for one to the gateway, whose address is another in the kernel, and for several
+ * messages of which a later one may not go: then the first alone is sent, from here. */
+struct reply data_outside(struct call *c)
+{
+	struct message m;
+	struct named to;
+	struct iovec iov = {.iov_base = chunk};
+	struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1};
+	bool is_send;
+	ssize_t n;
+	int r = take_message(c, &m, &is_send);
+
+	if (r < 0 || !is_send)
+		return (struct reply){.kind = REPLY_KERNEL, .fd = -1};
+	r = look_at_name(c, &m, &to);
+	if (!serve_is_wanted(c->n.id))
+		return (struct reply){.kind = REPLY_NONE, .fd = -1};
+	if (r < 0)
+		return value(r);
+	if (r == 0 && (!m.many || rest_may_go(c, c->n.data.args[2])))
+		return (struct reply){.kind = REPLY_KERNEL, .fd = -1};
+	if (total(&m) > CHUNK)
+		return value(-EMSGSIZE);
+	n = move(c, &m, 0, CHUNK, false);
+	if (n < 0 || (uint64_t)n != total(&m))
+		return value(-EFAULT);
+	iov.iov_len = (size_t)n;
+	h.msg_name = to.len ? (r ? &to.to : &to.as_is) : NULL;
+	h.msg_namelen = to.len;
+	n = sendmsg(c->fd, &h, m.flags | MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno == EAGAIN && waits(c, &m))
+		return serve_wait(c, POLLOUT, SO_SNDTIMEO);
+	return finish(c, &m, n < 0 ? -errno : n);
 }

@@ -6,6 +6,8 @@
 
 /* sendto, sendmsg, sendmmsg, recvfrom, recvmsg, recvmmsg on a socket of ours, c->fd. */
 struct reply data_serve(struct call *c);
+/* A send on a socket of the kernel's. */
+struct reply data_outside(struct call *c);
 
 /* serve.c: come again when c->fd has these events (none: after a moment), or its time is over. */
 struct reply serve_wait(struct call *c, uint32_t events, int timeout_option);

@@ -571,6 +571,20 @@ static struct reply serve_foreign(struct call *c)
 	return value(-EAFNOSUPPORT);
 }
 
+/* A socket of the kernel's, which may have been ours until it went outside. */
+static struct reply serve_on_kernels(struct call *c)
+{
+	switch (c->n.data.nr) {
+	case SYS_connect:
+		return serve_connect_again(c);
+	case SYS_sendto:
+	case SYS_sendmsg:
+	case SYS_sendmmsg:
+		return data_outside(c);
+	}
+	return plain(REPLY_KERNEL);
+}
+
 static struct reply serve_known(struct call *c)
 {
 	struct reply r;
@@ -597,7 +611,7 @@ static struct reply serve_known(struct call *c)
 	if (!serve_is_wanted(c->n.id))
 		r = plain(REPLY_NONE);
 	else if (tag_get(c->fd, &t) < 0)
-		r = c->n.data.nr == SYS_connect ? serve_connect_again(c) : plain(REPLY_KERNEL);
+		r = serve_on_kernels(c);
 	else
 		r = serve_on_socket(c);
 	return r;

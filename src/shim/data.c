@@ -346,40 +346,6 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int n)
 	return r > 0 ? r : unconnected_msg(fd, r, &m);
 }
 
-EXPORTED(int, connect, (int fd, const struct sockaddr *sa, socklen_t len));
-
-/* Of a socket that is the kernel's: one of a connect() to the outside may name another address. */
-static ssize_t send_outside(int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len)
-{
-	struct sockaddr_storage room;
-	int r;
-
-	if (__builtin_expect(!outside_maybe(fd), 1))
-		return shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
-	if (flags & MSG_FASTOPEN)
-		return shim_connect(fd, sa, sa_len) < 0 ? -1 : shim_next()->send(fd, buf, len, flags & ~MSG_FASTOPEN);
-	r = outside_readdress(fd, &sa, &sa_len, &room);
-	return r < 0 ? shim_ret(r) : shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
-}
-
-static ssize_t send_message_outside(int fd, const struct msghdr *m, int flags)
-{
-	struct msghdr other = *m;
-	const struct sockaddr *sa = m->msg_name;
-	struct sockaddr_storage room;
-	int r = 0;
-
-	if (flags & MSG_FASTOPEN) {
-		r = shim_connect(fd, sa, m->msg_namelen);
-		other.msg_name = NULL;
-		other.msg_namelen = 0;
-		return r < 0 ? r : plain_sendmsg(fd, &other, flags & ~MSG_FASTOPEN);
-	}
-	r = outside_readdress(fd, &sa, &other.msg_namelen, &room);
-	other.msg_name = (void *)(uintptr_t)sa;
-	return r < 0 ? shim_ret(r) : plain_sendmsg(fd, &other, flags);
-}
-
 EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const struct sockaddr *sa, socklen_t sa_len))
 {
 	struct shim *s;
@@ -390,8 +356,16 @@ EXPORT(ssize_t, sendto, (int fd, const void *buf, size_t len, int flags, const s
 		return udp_send(&u, buf, len, flags, sa, sa_len);
 	if (!sa)
 		return shim_get() ? sock_send(fd, buf, len, flags) : shim_next()->send(fd, buf, len, flags);
-	if (!ours(fd, &s, &t))
-		return send_outside(fd, buf, len, flags, sa, sa_len);
+	if (!ours(fd, &s, &t)) {
+		struct iovec iov = {.iov_base = (void *)(uintptr_t)buf, .iov_len = len};
+		struct sockaddr_storage to;
+		struct msghdr m = {.msg_name = &to, .msg_namelen = sa_len, .msg_iov = &iov, .msg_iovlen = 1};
+		int r = outside_name(shim_calls(), fd, sa, sa_len, flags, &to);
+
+		if (r < 0)
+			return shim_ret(r);
+		return r ? shim_next()->sendmsg(fd, &m, flags) : shim_next()->sendto(fd, buf, len, flags, sa, sa_len);
+	}
 	if (flags & MSG_FASTOPEN && fastopen(s, fd, &t, sa, sa_len) < 0)
 		return -1;
 	return sock_send(fd, buf, len, flags & ~MSG_FASTOPEN);
@@ -405,9 +379,19 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
 
 	if (!s)
 		return shim_next()->sendmsg(fd, m, flags);
-	if (!m || (!m->msg_name && !m->msg_controllen) || confined() || tag_get(fd, &t) < 0)
-		return m && m->msg_name && outside_maybe(fd) ? send_message_outside(fd, m, flags)
-							     : plain_sendmsg(fd, m, flags);
+	if (!m || (!m->msg_name && !m->msg_controllen) || confined())
+		return plain_sendmsg(fd, m, flags);
+	if (tag_get(fd, &t) < 0) {
+		struct sockaddr_storage to;
+		int r = m->msg_name ? outside_name(s, fd, m->msg_name, m->msg_namelen, flags, &to) : 0;
+
+		if (r < 0)
+			return shim_ret(r);
+		bare = *m;
+		if (r)
+			bare.msg_name = &to;
+		return plain_sendmsg(fd, r ? &bare : m, flags);
+	}
 	if (flags & MSG_FASTOPEN && m->msg_name && fastopen(s, fd, &t, m->msg_name, m->msg_namelen) < 0)
 		return -1;
 	bare = *m;

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "shim/gone.h"
-#include "shim/outside.h"
 #include "shim/shim.h"
 #include "shim/udp.h"
 
@@ -85,6 +84,21 @@ EXPORT(int, recvmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags, struct 
 	return r;
 }
 
+/* Messages on a socket of the kernel's, one of which names an address: each is asked about (outside_name()). */
+static bool names_somebody(int fd, const struct mmsghdr *v, unsigned n)
+{
+	if (!shim_get() || confined() || fd < 0 || bad_pointer(v))
+		return false;
+	for (unsigned i = 0; i < n && i < MANY_MAX; i++) {
+		const struct sockaddr *sa = v[i].msg_hdr.msg_name;
+
+		if (sa && v[i].msg_hdr.msg_namelen >= sizeof(struct sockaddr_in) && !bad_pointer(sa) &&
+		    (sa->sa_family == AF_INET || sa->sa_family == AF_INET6 || sa->sa_family == AF_UNSPEC))
+			return true;
+	}
+	return false;
+}
+
 EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 {
 	struct udp u;
@@ -92,7 +106,7 @@ EXPORT(int, sendmmsg, (int fd, struct mmsghdr *v, unsigned n, int flags))
 	bool udp = udp_mine(fd, &u);
 	uint64_t cookie;
 
-	if (!udp && !our_stream(fd) && !outside_maybe(fd))
+	if (!udp && !our_stream(fd) && !names_somebody(fd, v, n))
 		return shim_next()->sendmmsg(fd, v, n, flags);
 	if (udp && confined())
 		return (int)udp_plain(SYS_sendmmsg, fd, v, (long)n, flags, 0);

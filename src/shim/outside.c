@@ -30,8 +30,6 @@
 #include "shim/swap.h"
 #include "shim/udp.h"
 
-_Atomic uint64_t outside_words[OUTSIDE_FDS_MAX / 64];
-
 #define TCP_CLOSE_ 7 /* of the kernel's enum, which linux/tcp.h has not */
 
 struct target_addr {
@@ -124,8 +122,6 @@ static void let_go(int fd)
 	gone_forget(fd);
 	spin_forget(fd);
 	fdset_remove(fd, fdset_word(fd));
-	if (fd >= 0 && fd < OUTSIDE_FDS_MAX)
-		atomic_fetch_or_explicit(&outside_words[fd / 64], UINT64_C(1) << (fd % 64), memory_order_relaxed);
 }
 
 /* The claim ends now, unless another process has the old socket still; so does the mailbox. */
@@ -316,31 +312,37 @@ bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t 
 	return true;
 }
 
-int outside_readdress(int fd, const struct sockaddr **sa, socklen_t *len, struct sockaddr_storage *room)
+/* Only a socket with a peer can be one that went outside: without, it was given to the program from elsewhere, and its
+ * answers go where they must. TCP opens connections this way, too. */
+int outside_name(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int flags,
+		 struct sockaddr_storage *ret)
 {
-	struct shim *s = shim_get();
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
 	struct target_addr to;
 	enum port_family f, of;
-	struct port_addr peer;
+	struct port_addr a;
 	uint16_t port;
 	bool udp;
 	int r;
 
-	if (!s || s->err || confined() || bad_pointer(*sa) || (int)*len < (int)sizeof((*sa)->sa_family) ||
-	    *len > sizeof(*room) || !kind_of(fd, &f, &udp) || !udp)
-		return 0; /* the kernel says what is wrong with it */
-	of = (*sa)->sa_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
-	if (((*sa)->sa_family != AF_INET && (*sa)->sa_family != AF_INET6) ||
-	    *len < (of == PORT_FAMILY_6 ? offsetof(struct sockaddr_in6, sin6_scope_id) : sizeof(struct sockaddr_in)))
+	if (!s || s->err || confined() || (int)len < (int)sizeof(struct sockaddr_in) || len > sizeof(to.any) ||
+	    bad_pointer(sa) || (sa->sa_family != AF_INET && sa->sa_family != AF_INET6 && sa->sa_family != AF_UNSPEC) ||
+	    !kind_of(fd, &f, &udp))
 		return 0;
-	addr_read(of, *sa, *len, &peer, &port);
-	if (is_inside(s, PORT_UDP, &peer, port))
-		return -ENETUNREACH;
-	r = shim_may_pass(s, PORT_UDP, &peer, port);
-	if (r < 0)
+	of = sa->sa_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4; /* to UDP, AF_UNSPEC is AF_INET */
+	if ((of == PORT_FAMILY_6 && (f == PORT_FAMILY_4 || len < offsetof(struct sockaddr_in6, sin6_scope_id))) ||
+	    (sa->sa_family == AF_UNSPEC && f == PORT_FAMILY_6))
+		return 0;
+	if (udp ? sys_getpeername(fd, (void *)&peer, &peer_len) < 0 : !(flags & MSG_FASTOPEN))
+		return 0;
+	addr_read(of, sa, len, &a, &port);
+	if (is_inside(s, udp ? PORT_UDP : PORT_TCP, &a, port))
+		return -ENETUNREACH; /* a host's, where this socket does not lead */
+	r = shim_may_pass(s, udp ? PORT_UDP : PORT_TCP, &a, port);
+	if (r < 0 || !network_is_gateway(&s->net, &a))
 		return r;
-	destination(s, &peer, *sa, *len, &to);
-	memcpy(room, &to.any, sizeof(*room));
-	*sa = (const struct sockaddr *)room;
-	return 0;
+	destination(s, &a, sa, len, &to);
+	memcpy(ret, &to.any, len);
+	return 1;
 }

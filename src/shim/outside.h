@@ -20,20 +20,14 @@ int outside_connect_udp(const struct udp *u, const struct mailbox_state *st, con
 /* A UDP socket of ours for who is served: a mailbox's, or in the second net one end of a pair (net2/letters.c). */
 int outside_new_udp(struct shim *s, enum port_family family, int type_flags);
 
-/* A hint: these numbers went outside. What they send to an address besides connect()'s is looked at. */
-#define OUTSIDE_FDS_MAX 65536
-extern _Atomic uint64_t outside_words[OUTSIDE_FDS_MAX / 64];
-static inline bool outside_maybe(int fd)
-{
-	return (unsigned)fd < OUTSIDE_FDS_MAX &&
-	       atomic_load_explicit(&outside_words[(unsigned)fd / 64], memory_order_relaxed) >> ((unsigned)fd % 64) & 1;
-}
-/* Where a datagram to sa really goes. Return: 0, with the address, which may be sa itself; negative errno: a host's, which
- * a socket of the kernel's does not reach, or refused by policy. */
-MUST_CHECK int outside_readdress(int fd, const struct sockaddr **sa, socklen_t *len, struct sockaddr_storage *room);
-
 /* connect() of a socket that is the kernel's. Return: true, and *ret is the answer; false: it is libc's call to make. */
 bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int *ret);
+
+/* A name to send to, on a socket that is the kernel's: one that went outside by connect() is asked about each other address.
+ * Return: 0, as it is; 1, *ret in its place, as long; negative errno, refused. */
+struct sockaddr_storage;
+MUST_CHECK int outside_name(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int flags,
+			    struct sockaddr_storage *ret);
 
 /* What was set on a socket of ours, for the kernel's in its place (carry.c); and back: into the tag, then, when the socket
  * is made, onto it. */
