@@ -28,7 +28,7 @@ each()
 	timeout 100 "$@" >"$work/out" 2>"$work/err" || fail "$name: status $?"
 	sleep 0.2
 	after=$(wc -l <"$work/there.7001")
-	grep -v " $want\$" "$work/out" | sed "s/^/FAIL: $name: /" && failed=1
+	grep -v " $want\$" "$work/out" && fail "$name"
 	[ "$(wc -l <"$work/out")" = "$n_ways" ] || fail "$name: $(wc -l <"$work/out") of $n_ways ways"
 	if [ "$want" = ok ]; then
 		[ "$after" -ge $((before + n_ways)) ] || fail "$name: $((after - before)) of $n_ways arrived"
@@ -92,10 +92,10 @@ END
 before=$(cat "$work/here.7001")
 timeout 60 "$berth" run -q -n lab -- python3 "$work/gateway.py" "$gateway6" >"$work/out" 2>&1 || fail "gateway.py: $(cat "$work/out")"
 sleep 0.2
-grep '^7000' "$work/out" | grep -v ' ok ok$' | sed 's/^/FAIL: /' && failed=1
-grep '^7001' "$work/out" | grep -v ' ENETUNREACH ENETUNREACH$' | sed 's/^/FAIL: /' && failed=1
-grep '^own' "$work/out" | grep -v ' ECONNREFUSED$' | sed 's/^/FAIL: /' && failed=1
-grep '^many' "$work/out" | grep -v ' ENETUNREACH$' | sed 's/^/FAIL: /' && failed=1
+grep '^7000' "$work/out" | grep -v ' ok ok$' && fail "gateway.py, what stands above"
+grep '^7001' "$work/out" | grep -v ' ENETUNREACH ENETUNREACH$' && fail "gateway.py, what stands above"
+grep '^own' "$work/out" | grep -v ' ECONNREFUSED$' && fail "gateway.py, what stands above"
+grep '^many' "$work/out" | grep -v ' ENETUNREACH$' && fail "gateway.py, what stands above"
 [ "$(wc -l <"$work/out")" = 15 ] || fail "gateway.py: $(cat "$work/out")"
 [ "$before" = "$(cat "$work/here.7001")" ] || fail "the machine's port 7001 was reached"
 [ "$(wc -l <"$work/here.7000")" = 9 ] || fail "the machine's port 7000 was reached $(wc -l <"$work/here.7000") times, less one, of 8"
