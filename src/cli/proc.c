@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,8 @@ static size_t slurp(const char *path, char *s, size_t room)
 	return n;
 }
 
+#define PF_EXITING_ 4 /* include/linux/sched.h */
+
 /* When the process started, in the kernel's ticks; UINT64_MAX when it is gone. */
 static uint64_t started(int32_t pid)
 {
@@ -52,6 +55,25 @@ static uint64_t started(int32_t pid)
 			 &ticks) != 1)
 		return UINT64_MAX;
 	return ticks;
+}
+
+bool proc_is_leaving(int32_t pid)
+{
+	char path[64], text[1024], state;
+	unsigned flags;
+	unsigned long long pending;
+	const char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (slurp(path, text, sizeof(text)) == 0)
+		return true;
+	p = strrchr(text, ')');
+	return !p ||
+	       sscanf(p + 1,
+		      " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u %*u %*d %*u %*u %*u"
+		      " %*u %*u %*u %llu",
+		      &state, &flags, &pending) != 3 ||
+	       strchr("ZXx", state) || flags & PF_EXITING_ || pending & 1u << (SIGKILL - 1);
 }
 
 /* As proc_holder() says. */

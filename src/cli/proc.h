@@ -29,6 +29,8 @@ uint32_t proc_holder(const struct proc_sockets *s, struct proc_known *k, const s
 
 /* "alice", or "uid 1001" when it has no name. Returns s. */
 char *proc_user(uint32_t uid, char s[32]);
+/* It is gone, or was killed and has what it had open for a moment still. */
+bool proc_is_leaving(int32_t pid);
 /* Where the process works; "" when not known. Returns s. */
 char *proc_cwd(int32_t pid, char *s, size_t size_bytes);
 

@@ -20,14 +20,17 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "cli/kernel_port.h"
+#include "cli/proc.h"
 #include "network/raw.h"
 
 #define LAZY_PORTS 64 /* a range longer than this is lazy */
 #define TRIES_MAX 8   /* listeners that turn out dead, one after the other */
 #define ACCEPTS_MAX 32
 #define CHOICES_MAX 64
+#define LEAVING_MS_MAX 1000 /* until a killed process has closed what it had */
 
 /* --- the program's listener --- */
 
@@ -83,7 +86,7 @@ static int hold(struct door *door)
 }
 
 /* Who of this network's publishers has it. */
-static bool published_by(struct doors *d, const struct door *door, char *text, size_t size_bytes)
+static bool published_by(struct doors *d, const struct door *door, char *text, size_t size_bytes, int32_t *ret_pid)
 {
 	int file = network_publish_open(d->net, false);
 	struct network_published p;
@@ -99,6 +102,7 @@ static bool published_by(struct doors *d, const struct door *door, char *text, s
 				 port_addr_is_any(&door->addr));
 	if (file >= 0)
 		raw_close(file);
+	*ret_pid = found ? p.pid : 0;
 	if (found)
 		snprintf(text, size_bytes, "berth publishes it for %s:%u (pid %d)",
 			 network_host_at(d->net, p.host, &host) == 0 ? host.name : "?",
@@ -110,11 +114,12 @@ static void say_why(struct doors *d, const struct door *door, int err, char *tex
 {
 	char endpoint[PORT_ENDPOINT_STR_MAX], who[KERNEL_PORT_WHO_MAX];
 	unsigned start;
+	int32_t pid;
 
 	port_endpoint_print(&door->addr, door->outer, endpoint);
 	switch (err) {
 	case -EADDRINUSE:
-		if (!published_by(d, door, who, sizeof(who)))
+		if (!published_by(d, door, who, sizeof(who), &pid))
 			kernel_port_who(&door->addr, door->outer, door->of->said.proto, who);
 		snprintf(text, size_bytes, "cannot publish %s: %s", endpoint, who);
 		break;
@@ -192,6 +197,24 @@ static void number(struct publication *p, const struct publish_spec *s, uint16_t
 		door->outer = (uint16_t)(outer + i % n_ports);
 		door->inner = (uint16_t)(s->inner.first + i % n_ports);
 	}
+}
+
+/* A publisher that was killed a moment ago is not in the way of the next one. */
+static int hold_all_again(struct doors *d, struct publication *p, const struct publish_spec *s, uint32_t n_ports,
+			  uint32_t *ret_at)
+{
+	const struct timespec moment = {.tv_nsec = 2000000};
+	char who[KERNEL_PORT_WHO_MAX];
+	int32_t pid;
+	int r = hold_all(p, s, n_ports, ret_at);
+
+	for (int i = 0; i < LEAVING_MS_MAX / 2 && r == -EADDRINUSE; i++) {
+		if (published_by(d, &p->doors[*ret_at], who, sizeof(who), &pid) ? !proc_is_leaving(pid) : i > 4)
+			break;
+		nanosleep(&moment, NULL);
+		r = hold_all(p, s, n_ports, ret_at);
+	}
+	return r;
 }
 
 /* Any free port: one that the first address gives, if the others have it free, too. */
@@ -301,7 +324,7 @@ struct publication *publication_new(struct doors *d, const struct publish_spec *
 					     .automatic = s->automatic};
 	memcpy(p->said.addrs, s->addrs, sizeof(p->said.addrs));
 	number(p, s, s->outer.first, n_ports);
-	r = s->outer.first ? hold_all(p, s, n_ports, &at) : -EADDRINUSE;
+	r = s->outer.first ? hold_all_again(d, p, s, n_ports, &at) : -EADDRINUSE;
 	if (!s->outer.first || (s->automatic && r < 0))
 		r = hold_any(p, s, &at);
 	if (r < 0) {

@@ -61,6 +61,11 @@ def by_hand(b):
     check("killed: not listed", listed(b) == [])
     r = b.call("publish", "web:80", f"127.0.0.1:{port}")
     check("killed, published again", r.returncode == 0 and heard("127.0.0.1", port) == "80", r)
+    for i in range(30):
+        for pid in b.publishers():
+            os.kill(pid, signal.SIGKILL)
+        r = b.call("publish", "web:80", f"127.0.0.1:{port}")
+        check(f"killed, published again before it is gone, {i}", r.returncode == 0 and heard("127.0.0.1", port) == "80", r)
     for pid in b.publishers():
         os.kill(pid, signal.SIGSTOP)
     c = socket.create_connection(("127.0.0.1", port))
