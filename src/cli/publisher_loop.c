@@ -34,6 +34,7 @@
 
 #include "cli/publisher.h"
 #include "cli/publisher_door.h"
+#include "net2/net2.h"
 #include "network/raw.h"
 
 #define TICK_MS 20
@@ -231,8 +232,20 @@ static void publish_new(void)
 	}
 }
 
+/* `berth net rm -f`: nobody can be brought to a program any more. */
+static void end_if_gone(void)
+{
+	struct stat st;
+
+	if (fstat(l.records, &st) < 0 || st.st_nlink)
+		return;
+	say("the network of host '%s' was removed", l.doors.host.name);
+	end_all(0);
+}
+
 static void look(void)
 {
+	end_if_gone();
 	if (!read_listening())
 		return;
 	for (struct publication *p = l.all; p; p = p->next)
@@ -249,6 +262,7 @@ static void tick(void)
 {
 	struct door *next;
 
+	end_if_gone();
 	for (struct door *door = l.doors.open; door; door = next) {
 		next = door->next_open;
 		if (!door_check(&l.doors, door))
@@ -299,9 +313,14 @@ static void *sleep_on_change(void *arg)
 
 		ring(l.change);
 		raw_sleep_us(CALM_US); /* a program that binds very often is looked at less often */
-		while (network_change_seen(n) == seen)
+		while (network_change_seen(n) == seen) {
+			struct stat st;
+
 			if (network_change_wait(n, seen, -1) == -EUCLEAN)
 				raw_sleep_us(WITHOUT_US); /* the network is gone, or being mended */
+			if (fstat(l.records, &st) == 0 && !st.st_nlink)
+				break; /* it is gone; no wait is longer than a second (network/change.c) */
+		}
 	}
 	return NULL;
 }
@@ -460,7 +479,7 @@ static void leave(const struct publisher_pipes *pipes)
 	(void)setsid();
 	(void)!chdir("/");
 	umask(077);
-	prctl(PR_SET_NAME, "berth-publish");
+	prctl(PR_SET_NAME, NET2_PUBLISHER);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -516,6 +516,27 @@ static struct reply serve_outer(struct call *c)
 	return value(r < 0 ? r : outer_put(c->t, c->fd, r));
 }
 
+/* A published port's caller, for whom the program has no second descriptor (shim/published.c). */
+static struct reply serve_take(struct call *c)
+{
+	struct ask_path p;
+	int fd, r;
+
+	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
+		return value(-EFAULT);
+	c->fd = target_fd(c->t, p.fd);
+	if (c->fd < 0)
+		return value(c->fd);
+	if (!serve_is_wanted(c->n.id))
+		return plain(REPLY_NONE);
+	fd = published_receive(c->fd, SOCK_CLOEXEC);
+	if (fd < 0)
+		return value(fd);
+	r = published_is_stream(fd) ? serve_replace_fd(c->n.id, fd, p.fd, p.mode & 1) : -EINVAL;
+	close(fd);
+	return value(r);
+}
+
 static struct reply serve_ask(struct call *c)
 {
 	serve_counts.n_asked += !c->again;
@@ -540,6 +561,8 @@ static struct reply serve_ask(struct call *c)
 		return serve_echo(c);
 	case ASK_OUTER:
 		return serve_outer(c);
+	case ASK_TAKE:
+		return serve_take(c);
 	}
 	return value(-ENOSYS);
 }

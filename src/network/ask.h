@@ -29,6 +29,7 @@ enum ask {
 	ASK_LINK,    /* struct ask_path: leaf gets the name leaf2, too */
 	ASK_ECHO,    /* struct ask_path: connect(2) the descriptor to somebody who sends back what it sends */
 	ASK_OUTER,   /* struct ask_outer: what comes to a socket of the kernel's is put into a UDP socket's mailbox */
+	ASK_TAKE, /* struct ask_path: the kernel's socket that was sent to the descriptor takes its place; mode 1: cloexec */
 };
 
 struct ask_join {
@@ -39,7 +40,7 @@ struct ask_join {
 };
 
 struct ask_path {
-	int32_t fd;		    /* BIND, CONNECT, RING, ECHO */
+	int32_t fd;		    /* BIND, CONNECT, RING, ECHO, TAKE */
 	uint32_t mode;		    /* OPEN */
 	int64_t flags;		    /* OPEN */
 	char leaf[112], leaf2[112]; /* "table", "s/..." */

@@ -174,6 +174,13 @@ int reach_echo(int fd)
 	return (int)ask_for(ASK_ECHO, &p, "", "", -ECONNREFUSED);
 }
 
+int reach_take(int fd, bool cloexec)
+{
+	struct ask_path p = {.fd = fd, .mode = cloexec};
+
+	return (int)ask_for(ASK_TAKE, &p, "", "", -EMFILE);
+}
+
 void reach_in_s(const char *leaf, char ret[REACH_LEAF_MAX])
 {
 	struct text t = text_on(ret, REACH_LEAF_MAX);

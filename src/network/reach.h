@@ -25,6 +25,7 @@ MUST_CHECK int reach_ring(const struct network *n, int fd, const char *leaf);	 /
 /* By the supervisor only: the stream socket fd is connected to one that sends back what it is sent. */
 bool reach_has_echo(void);
 MUST_CHECK int reach_echo(int fd);
+MUST_CHECK int reach_take(int fd, bool cloexec); /* ASK_TAKE. -EMFILE: it cannot be done, all is as it was */
 /* "s/" and the leaf of a listener's path or a mailbox. */
 void reach_in_s(const char *leaf, char ret[REACH_LEAF_MAX]);
 /* To a socket that is not in the folder. */

@@ -9,6 +9,9 @@
  * killed between the two is an end of file; one that was stopped there costs WAIT_MS and its caller, whom it
  * brings again when it goes on.
  *
+ * A program has one descriptor left, which accept() took for the client, and none for what it brings. So the message is
+ * looked at and stays where it is; and if that did not work, the supervisor puts the socket in the client's place (ASK_TAKE).
+ *
  * Who can connect to the path is a program of this network; still a descriptor is taken only from the network's user
  * or root, and only if it is a stream of the IP families.
  */
@@ -16,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "network/reach.h"
 #include "shim/gone.h"
 #include "shim/shim.h"
 
@@ -30,7 +34,7 @@ static bool is_trusted(const struct shim *s, int client)
 	       (who.uid == 0 || who.uid == shim_euid(s));
 }
 
-static bool is_stream(int fd)
+bool published_is_stream(int fd)
 {
 	int domain = 0, type = 0;
 	socklen_t len = sizeof(int);
@@ -41,8 +45,7 @@ static bool is_stream(int fd)
 	return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM;
 }
 
-/* The one descriptor of the message. Return: it; -EAGAIN, no message yet; -ENOENT, none will come. */
-static int receive(int client, int flags)
+int published_receive(int client, int flags)
 {
 	union {
 		struct cmsghdr h;
@@ -51,8 +54,8 @@ static int receive(int client, int flags)
 	uint8_t octet;
 	struct iovec iov = {&octet, 1};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
-	long r = sys_call(SYS_recvmsg, client, (long)&m, MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0),
-			  0, 0);
+	long r = sys_call(SYS_recvmsg, client, (long)&m,
+			  MSG_PEEK | MSG_DONTWAIT | (flags & SOCK_CLOEXEC ? MSG_CMSG_CLOEXEC : 0), 0, 0);
 	int fd;
 
 	if (r < 0)
@@ -73,17 +76,20 @@ int published_take(struct shim *s, int listener, const struct tag *t, int client
 
 	if (network_name_is_published(&s->net, path, len_bytes, ret) < 0 || !is_trusted(s, client))
 		return -ENOENT;
-	fd = receive(client, flags);
+	fd = published_receive(client, flags);
 	if (fd == -EAGAIN) {
 		struct timespec left = wait; /* the kernel writes into it */
 
 		(void)sys_call(SYS_ppoll, (long)&p, 1, (long)&left, 0, 0);
-		fd = receive(client, flags);
+		fd = published_receive(client, flags);
 	}
-	sys_close(client);
+	if (fd == -EMFILE && reach_take(client, flags & SOCK_CLOEXEC) == 0)
+		fd = client;
+	else
+		sys_close(client); /* and what is still in it */
 	if (fd < 0)
 		return -ECONNABORTED;
-	if (!is_stream(fd)) {
+	if (!published_is_stream(fd)) {
 		sys_close(fd);
 		return -ECONNABORTED;
 	}

@@ -262,6 +262,9 @@ void sock_inherit_published(int listener, int fd, const struct tag *t);
  * the client is closed; -ENOENT, no such client, left as it is; -ECONNABORTED, closed, it brought nothing. */
 MUST_CHECK int published_take(struct shim *s, int listener, const struct tag *t, int client, const void *path,
 			      size_t len_bytes, int flags, struct port_tuple *ret);
+/* What it brings; it stays in it, too. Return: the descriptor; -EAGAIN, no message yet; -ENOENT, none will come; -EMFILE. */
+MUST_CHECK int published_receive(int client, int flags);
+bool published_is_stream(int fd);
 int sock_setsockopt(struct shim *s, int fd, struct tag *t, int level, int name, const void *val, socklen_t len);
 int sock_getsockopt(struct shim *s, int fd, struct tag *t, int level, int name, void *val, socklen_t *len);
 /* The kernel's own socket of the kind that t is, for one question (ask.c). Each: 0 (or fd); negative errno. */

@@ -265,8 +265,85 @@ def stuck(b):
     s.end()
 
 
+# Keeps every caller until it has no descriptor left; then lets the oldest go.
+FULL = r"""
+import resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+s = socket.socket()
+s.bind(("", 80))
+s.listen(100)
+print("up", flush=True)
+held = []
+while True:
+    try:
+        held.append(s.accept()[0])
+        held[-1].sendall(b"heard\n")
+    except OSError as e:
+        if not held: raise
+        held.pop(0).close()
+"""
+
+
+def full(b):
+    """A program that has one descriptor left, or none, loses nobody: by the library and past libc."""
+    for name, front in (("library", []), ("past libc", ["env", "-u", "LD_PRELOAD"])):
+        port = free_port()
+        p = b.popen("run", "-H", "web", "-p", f"127.0.0.1:{port}:80", "--", *front, sys.executable, "-c", FULL,
+                    stdout=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        becomes(lambda: socket.socket().connect_ex(("127.0.0.1", port)), 0)
+        socks = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(40)]
+        lines = []
+        for c in socks:
+            try:
+                lines.append(c.makefile("rb").readline())
+            except OSError as e:
+                lines.append(repr(e))
+        check(f"full, {name}: all are heard", lines == [b"heard\n"] * 40, lines)
+        for c in socks:
+            c.close()
+        p.terminate()
+        p.wait()
+
+
+def removed(b):
+    """`net rm -f` while published: callers are refused, not taken and left to wait."""
+    for listens in (True, False):
+        port = free_port()
+        s = Server(b, "web", "-p", f"127.0.0.1:{port}:80")
+        s.do("listen", "4", "0.0.0.0", 80 if listens else 81)
+        if listens:
+            check("removed: heard before", becomes(lambda: heard("127.0.0.1", port), "80") == "80")
+        r = b.call("net", "rm", "-f", "default")
+        check("removed", r.returncode == 0, r)
+        check("removed: the publisher ends", becomes(b.publishers, []) == [])
+        check("removed: refused", heard("127.0.0.1", port) == "ECONNREFUSED")
+        s.end()
+        check("removed: said", "was removed" in s.err, s.err)
+
+
+def inside(b):
+    """`publish` inside a run: the publisher is a child of the tree whose end it waits for."""
+    port = free_port()
+    for code in (f"{b.exe} publish web:80 127.0.0.1:{port}",
+                 f"{b.exe} run -H elsewhere -- {b.exe} publish web:80 127.0.0.1:{port}"):
+        r = b.call("run", "-H", "web", "--", "sh", "-c", code)
+        check("inside: published", r.returncode == 0 and "leads to web:80" in r.stdout, r)
+        check("inside: ends with the run", becomes(b.publishers, []) == [], b.call("ls", "--all").stdout)
+        check("inside: nothing is listed", listed(b) == [])
+    s = Server(b, "web")
+    s.do("listen", "4", "0.0.0.0", 80)
+    r = b.call("run", "-H", "elsewhere", "--", b.exe, "publish", "web:80", f"127.0.0.1:{port}")
+    check("inside another host's run: published", r.returncode == 0, r)
+    check("inside another host's run: outlives it", heard("127.0.0.1", port) == "80")
+    s.end()
+    check("inside another host's run: ends with its host", becomes(b.publishers, []) == [])
+
+
 def main():
-    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, no_descriptors, stuck):
+    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, no_descriptors, stuck, full, removed, inside):
+        if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
+            continue
         b = Berth(sys.argv[1])
         try:
             case(b)
