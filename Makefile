@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-cpython test-suites test-programs san fuzz fuzz-smoke bench bench-programs fmt tidy cross clang services install clean
+.PHONY: help build demo check test test-cpython test-suites test-programs san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -59,6 +59,11 @@ bench-programs: deps-build ## nginx, redis and PostgreSQL with their clients, be
 	@BERTH_NO_INSTALL=$${BERTH_NO_INSTALL:-} tools/install-deps.sh bench || true
 	@tools/bench.sh --build-only
 	@bench/programs.py build-bench/src/cli/berth $(ARGS)
+
+bench-ways: deps-build ## published ports and the way out, beside the kernel, pasta, slirp4netns and rootlesskit
+	@BERTH_NO_INSTALL=$${BERTH_NO_INSTALL:-} tools/install-deps.sh ways || true
+	@tools/bench.sh --build-only
+	@bench/ways.py build-bench/src/cli/berth build-bench/bench/bench_ways $(ARGS)
 
 fmt: ## lay out every C file (clang-format 14)
 	@tools/format.sh
