@@ -594,10 +594,31 @@ static struct reply serve_foreign(struct call *c)
 	return value(-EAFNOSUPPORT);
 }
 
+/* One that was outside and is now to serve does so on its host. */
+static struct reply serve_home(struct call *c)
+{
+	struct replace p;
+	struct tag t;
+	bool back;
+	int r;
+
+	replace_begin(c, &p);
+	back = outside_serves(shim_get(), c->fd, c->n.data.nr == SYS_listen, &r);
+	replace_end(c, &p);
+	if (!back)
+		return plain(REPLY_KERNEL);
+	if (r < 0 || tag_get(c->fd, &t) < 0)
+		return value(r);
+	return serve_on_socket(c);
+}
+
 /* A socket of the kernel's, which may have been ours until it went outside. */
 static struct reply serve_on_kernels(struct call *c)
 {
 	switch (c->n.data.nr) {
+	case SYS_bind:
+	case SYS_listen:
+		return serve_home(c);
 	case SYS_connect:
 		return serve_connect_again(c);
 	case SYS_sendto:

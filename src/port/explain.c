@@ -264,7 +264,7 @@ static void say_what(const struct port_want *w, const struct port_refusal *r, st
 			say(e->what, sizeof(e->what), "this call makes no sense for %s on %s", port, at);
 		return;
 	case PORT_REASON_NO_SUCH_HOST:
-		say(e->what, sizeof(e->what), "the address to connect to is no host's in this network");
+		say(e->what, sizeof(e->what), "no host of this network has the address");
 		return;
 	case PORT_REASON_LOCK_STOPPED:
 		say(e->what, sizeof(e->what), "the port table is locked by a process that is stopped");
@@ -352,7 +352,7 @@ static const char *why(const struct port_want *w, const struct port_refusal *r, 
 	case PORT_REASON_ALREADY_BOUND:
 		return "a socket is bound once, and keeps that port until it is closed [C3, 7]";
 	case PORT_REASON_NO_SUCH_HOST:
-		return "berth does not yet carry connections out of its network";
+		return "the address is inside the network's own subnet, which is never sent outside, and no host has it";
 	case PORT_REASON_LOCK_STOPPED:
 		return "a process was stopped (SIGSTOP, a debugger) while it changed the table, and it must finish first";
 	case PORT_REASON_POLICY_DENIED: /* why_barred() */

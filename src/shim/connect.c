@@ -111,7 +111,7 @@ static int read_peer(const struct tag *t, const struct sockaddr *sa, socklen_t l
 		if (t->flags & TAG_V6ONLY || (bound && !port_addr_is4(&bound->addr) && !port_addr_is_any(&bound->addr)))
 			return -ENETUNREACH;
 	} else if (v6 && bound && port_addr_is4(&bound->addr)) {
-		return -ENETUNREACH;
+		return -EAFNOSUPPORT;
 	}
 	return 0;
 }

@@ -278,9 +278,21 @@ static int fastopen(struct shim *s, int fd, struct tag *t, const struct sockaddr
 	return shim_ret(r == -EINPROGRESS && t->state == SOCK_CONNECTED ? 0 : r);
 }
 
+/* MSG_FASTOPEN that names nobody: only who has a connection knows whereto. */
+static bool fastopen_nowhere(int fd)
+{
+	struct shim *s;
+	struct tag t;
+
+	return ours(fd, &s, &t) && (t.state == SOCK_NEW || t.state == SOCK_BOUND);
+}
+
 ssize_t sock_send(int fd, const void *buf, size_t len, int flags)
 {
 	bool quiet = gone_known(fd);
+
+	if (flags & MSG_FASTOPEN && fastopen_nowhere(fd))
+		return shim_ret(-EINVAL);
 
 	return gone_sent(fd, shim_next()->send(fd, buf, len, quiet ? flags | MSG_NOSIGNAL : flags), len, flags, quiet);
 }

@@ -16,7 +16,8 @@
  *                       with its own timeouts, signals and errno. The second net does not wait: there the
  *                       program's own call goes on in the kernel (net2/serve.c)
  *
- * A socket that failed outside and is then connected to a host is the kernel's by now, and comes back the same way
+ * A socket that failed outside, or was disconnected, and is then bound or listens, must not do so on the machine's
+ * network: it comes back to its host (outside_serves()). One that is then connected to a host comes back the same way
  * (outside_again()): whether the kernel has still something to tell of the attempt before, an error or that it goes
  * on, a connect() with an address that is too short finds out. It is judged after that and does nothing.
  */
@@ -216,12 +217,11 @@ static int is_idle(int fd)
 	return r == -EINVAL ? 0 : r;
 }
 
-/* A socket of ours comes in its place, and connects. */
-static int come_home(struct shim *s, int fd, enum port_family f, bool udp, const struct sockaddr *sa, socklen_t len)
+/* A socket of ours comes in its place. */
+static int bring_home(struct shim *s, int fd, enum port_family f, bool udp, struct tag *ret)
 {
 	struct tag t = {.state = SOCK_NEW, .family = f, .flags = udp ? TAG_UDP : 0, .host = s->host.index};
 	int type_flags = SOCK_CLOEXEC | (sock_nonblocking(fd) ? SOCK_NONBLOCK : 0), fresh, r;
-	struct udp u;
 
 	carry_home(fd, &t);
 	fresh = udp ? outside_new_udp(s, f, type_flags) : sock_new(&t, type_flags);
@@ -234,12 +234,22 @@ static int come_home(struct shim *s, int fd, enum port_family f, bool udp, const
 		udp_carry_home(s, fd, fresh);
 	r = swap_socket(fd, fresh);
 	sys_close(fresh);
+	if (r == 0 && !udp)
+		gone_mark(fd);
+	*ret = t;
+	return r;
+}
+
+static int come_home(struct shim *s, int fd, enum port_family f, bool udp, const struct sockaddr *sa, socklen_t len)
+{
+	struct tag t;
+	struct udp u;
+	int r = bring_home(s, fd, f, udp, &t);
+
 	if (r < 0)
 		return r;
-	if (!udp) {
-		gone_mark(fd);
+	if (!udp)
 		return sock_connect(s, fd, &t, sa, len);
-	}
 	u = udp_of(s, fd);
 	return udp_connect(&u, sa, len);
 }
@@ -255,6 +265,62 @@ static bool kind_of(int fd, enum port_family *ret_family, bool *ret_udp)
 	*ret_family = domain == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4;
 	*ret_udp = type == SOCK_DGRAM && protocol == IPPROTO_UDP;
 	return *ret_udp || (type == SOCK_STREAM && protocol == IPPROTO_TCP);
+}
+
+/* Has nobody bound it? bind(2) says so, which where it finds that nobody has, changes nothing that is kept. */
+static bool is_unbound(int fd, enum port_family f)
+{
+	struct target_addr any = {.len = f == PORT_FAMILY_6 ? sizeof(any.in6) : sizeof(any.in)};
+	int32_t on = 1, was = 0;
+	socklen_t len = sizeof(was);
+	bool unbound;
+
+	any.sa.sa_family = f == PORT_FAMILY_6 ? AF_INET6 : AF_INET;
+	if (sys_getsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &was, &len) < 0 ||
+	    sys_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0)
+		return false;
+	unbound = sys_bind(fd, &any.sa, any.len) == 0;
+	(void)sys_setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &was, sizeof(was));
+	return unbound;
+}
+
+/* The port that it is bound to, on the socket in its place. */
+static int bind_again(struct shim *s, int fd, struct tag *t, uint16_t port)
+{
+	struct target_addr a = {.len = t->family == PORT_FAMILY_6 ? sizeof(a.in6) : sizeof(a.in)};
+
+	if (t->family == PORT_FAMILY_6)
+		a.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	else
+		a.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+	return sock_bind(s, fd, t, &a.sa, a.len);
+}
+
+bool outside_serves(struct shim *s, int fd, bool listens, int *ret)
+{
+	struct target_addr own = {.len = sizeof(own.any)};
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+	enum port_family f;
+	uint16_t port = 0;
+	struct tag t;
+	bool udp;
+
+	*ret = 0;
+	if (s->err || confined() || !kind_of(fd, &f, &udp) || udp ||
+	    sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_state != TCP_CLOSE_)
+		return false;
+	if (!is_unbound(fd, f)) {
+		if (!listens) /* bound is bound: the kernel says so */
+			return false;
+		if (sys_getsockname(fd, (void *)&own.any, &own.len) < 0)
+			return false;
+		port = ntohs(f == PORT_FAMILY_6 ? own.in6.sin6_port : own.in.sin_port);
+	}
+	*ret = bring_home(s, fd, f, false, &t);
+	if (*ret == 0 && port)
+		*ret = bind_again(s, fd, &t, port);
+	return true;
 }
 
 static int home_if_idle(struct shim *s, int fd, enum port_family f, bool udp, const struct sockaddr *sa, socklen_t len)

@@ -23,6 +23,11 @@ int outside_new_udp(struct shim *s, enum port_family family, int type_flags);
 /* connect() of a socket that is the kernel's. Return: true, and *ret is the answer; false: it is libc's call to make. */
 bool outside_again(struct shim *s, int fd, const struct sockaddr *sa, socklen_t len, int *ret);
 
+/* bind(), or listen(), of a socket that is the kernel's: one that is not connected comes back to its host first, so that it
+ * serves there and not on the machine. Return: true, and fd is ours now if *ret is 0, else *ret is the answer; false, it is
+ * libc's call to make. */
+bool outside_serves(struct shim *s, int fd, bool listens, int *ret);
+
 /* A name to send to, on a socket that is the kernel's: one that went outside by connect() is asked about each other address.
  * Return: 0, as it is; 1, *ret in its place, as long; negative errno, refused. */
 struct sockaddr_storage;

@@ -296,6 +296,7 @@ MUST_CHECK int sock_flow(struct shim *s, int fd, const struct tag *t, struct net
 
 /* connect.c, names.c, options.c: the calls of ours that others need. Return 0 or negative errno. */
 int sock_connect(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len);
+int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len);
 /* The claim goes back to what bind() left, or is given up if its port was chosen: then the tag says what
  * getsockname() still shows. The claim becomes fd's, which may have been replaced. Does not write the tag. */
 void sock_undo(struct shim *s, int fd, struct tag *t, struct port_ref ref, const struct port_claim *c);

@@ -16,6 +16,7 @@
 
 #include "shim/deaf.h"
 #include "shim/gone.h"
+#include "shim/outside.h"
 #include "shim/shim.h"
 #include "shim/spin.h"
 #include "shim/swap.h"
@@ -257,7 +258,7 @@ static void mark_v6only(int fd, const struct sockaddr *sa, socklen_t len)
 	tag_set(fd, &t);
 }
 
-static int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
+int sock_bind(struct shim *s, int fd, struct tag *t, const struct sockaddr *sa, socklen_t len)
 {
 	struct port_ref have = PORT_REF_NONE, ref;
 	struct port_refusal refusal = {0};
@@ -304,8 +305,16 @@ EXPORT(int, bind, (int fd, const struct sockaddr *sa, socklen_t len))
 	struct shim *s = shim_calls();
 	struct tag t;
 
-	if (!s || tag_get(fd, &t) < 0)
+	if (!s)
 		return shim_next()->bind(fd, sa, len);
+	if (tag_get(fd, &t) < 0) {
+		int r;
+
+		if (!outside_serves(s, fd, false, &r))
+			return shim_next()->bind(fd, sa, len);
+		if (r < 0 || tag_get(fd, &t) < 0)
+			return shim_ret(r);
+	}
 	if (t.flags & TAG_UDP) {
 		struct udp u = udp_of(s, fd);
 		int r = udp_bind(&u, sa, len);
@@ -439,8 +448,16 @@ EXPORT(int, listen, (int fd, int backlog))
 	struct shim *s = shim_calls();
 	struct tag t;
 
-	if (!s || tag_get(fd, &t) < 0)
+	if (!s)
 		return shim_next()->listen(fd, backlog);
+	if (tag_get(fd, &t) < 0) {
+		int r;
+
+		if (!outside_serves(s, fd, true, &r))
+			return shim_next()->listen(fd, backlog);
+		if (r < 0 || tag_get(fd, &t) < 0)
+			return shim_ret(r);
+	}
 	if (t.flags & TAG_UDP)
 		return shim_ret(-EOPNOTSUPP);
 	return shim_ret(sock_listen(s, fd, &t));

@@ -279,6 +279,23 @@ static void sentences_by_golden_text(void **state)
 	}
 }
 
+/* What a connect() inside the subnets is told: nothing about the outside. */
+static void nobodys_address(void **state)
+{
+	struct port_want w = want_of(&(struct side){"10.42.0.77", 4, 0, 0, 0}, PORT_TCP);
+	struct port_refusal r = {.err = -ENETUNREACH};
+	struct port_explanation e;
+
+	(void)state;
+	port_explain(&w, &r, NULL, 0, &e);
+	assert_string_equal(e.what, "no host of this network has the address");
+	assert_string_equal(
+		e.why,
+		"the address is inside the network's own subnet, which is never sent outside, and no host has it");
+	assert_string_equal(e.try_[0], "connect to a host of this network by its name; berth net show lists them");
+	assert_string_equal(e.try_[1], "");
+}
+
 static void ages(void **state)
 {
 	static const struct {
@@ -437,6 +454,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reasons_by_table),
 		cmocka_unit_test(sentences_by_golden_text),
+		cmocka_unit_test(nobodys_address),
 		cmocka_unit_test(ages),
 		cmocka_unit_test(advice_that_is_followed_helps),
 	};

@@ -1,0 +1,23 @@
+/* tests/outside/calls.h: what the sections of calls.c and calls_more.c share. */
+#ifndef BERTH_TESTS_OUTSIDE_CALLS_H
+#define BERTH_TESTS_OUTSIDE_CALLS_H
+
+#include "../shim/script.h"
+
+extern const char *four, *six;
+extern int port;
+
+int tcp(const char *to, int flags);
+int ready(int fd, int events, int ms);
+void say_ready(const char *what, int fd, int events, int ms);
+void say_echo(const char *what, int fd, const char *text);
+void say_state(const char *what, int fd);
+int opened(char kind);
+
+void calls_options(void);
+void calls_epoll(void);
+void calls_data(void);
+void calls_processes(void);
+void calls_udp(void);
+
+#endif
