@@ -18,7 +18,7 @@ for h in jansson.h jansson_config.h ini.h; do
 done
 n=0
 for c in src/cli/*.c; do
-	"$cc" -std=gnu17 -D_GNU_SOURCE -Isrc -isystem "$headers" -Wall -Wextra -Werror -Wno-missing-field-initializers \
+	"$cc" -std=gnu17 -D_GNU_SOURCE -Isrc -Iinclude -isystem "$headers" -Wall -Wextra -Werror -Wno-missing-field-initializers \
 		-Wshadow -Wvla -Wundef -Wstrict-prototypes -Wmissing-prototypes -O2 -DBERTH_VERSION='"cross"' \
 		-DBERTH_LIBDIR='"/usr/lib"' -c "$c" -o "$out/$(basename "$c" .c).o"
 	n=$((n + 1))

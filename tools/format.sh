@@ -13,8 +13,8 @@ if [ -z "$tool" ]; then
 	echo "format: no clang-format 14 on this machine"
 	exit 77
 fi
-# Tracked files and new ones, none that is ignored. Generated: src/port/service_data.c.
-files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' 2>/dev/null | grep -v '^src/port/service_data\.c$' | sort -u |
+# Tracked files and new ones, none that is ignored. Generated: src/port/service_data.c and named_data.c.
+files=$(git ls-files -co --exclude-standard -- '*.c' '*.h' 2>/dev/null | grep -vE '^src/port/(service|named)_data\.c$' | sort -u |
 	while read -r f; do [ ! -f "$f" ] || echo "$f"; done)
 [ -n "$files" ] || exit 0
 if [ "${1:-}" != --check ]; then

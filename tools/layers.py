@@ -9,7 +9,7 @@ Three things are checked:
   headers    #include <...> in the layers that live in other people's processes is libc's or the kernel's;
              in the heart only what a function without I/O needs
   symbols    the heart's archive calls nothing but itself, base/ and the functions in HEART_CALLS;
-             the shim needs no library but libc
+             the shim and libberth-port need no library but libc
 
 Prints one line per check: "ok NAME" or "FAIL NAME" with the places. Exit code 1 when one failed.
 """
@@ -32,10 +32,11 @@ ALLOWED = {
     "link": {"base", "port", "wire"},
     "network": {"base", "port"},
     "host": {"base", "port"},
+    "door": {"base", "port"},
     "shim": {"base", "port", "network", "host"},
     "net2": {"base", "port", "network", "shim"},
     "daemon": {"base", "port", "wire", "stack", "link", "network", "host"},
-    "cli": {"base", "port", "wire", "stack", "link", "network", "host", "net2"},
+    "cli": {"base", "port", "wire", "stack", "link", "network", "host", "net2", "door"},
 }
 
 # No clock, no socket, no allocation: what is left of libc for the heart. stdio.h is for snprintf().
@@ -44,13 +45,13 @@ HEART_HEADERS = {"assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h", "st
                  "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h",
                  "strings.h"}
 # These live inside other programs, so they bring no library along.
-LIBC_ONLY = {"base", "port", "wire", "stack", "network", "shim"}
+LIBC_ONLY = {"base", "port", "wire", "stack", "network", "shim", "door"}
 LIBC_HEADERS = HEART_HEADERS | {
     "alloca.h", "arpa/inet.h", "dirent.h", "dlfcn.h", "elf.h", "endian.h", "fcntl.h", "getopt.h", "grp.h",
     "ifaddrs.h", "link.h", "locale.h", "math.h", "mqueue.h", "netdb.h", "paths.h", "poll.h", "pthread.h",
     "pwd.h", "resolv.h", "sched.h", "setjmp.h", "signal.h", "spawn.h", "stdio_ext.h", "syscall.h", "syslog.h", "wordexp.h",
     "termios.h", "time.h", "ucontext.h", "unistd.h", "wait.h"}
-LIBC_FOLDERS = ("asm/", "bits/", "gnu/", "linux/", "net/", "netinet/", "sys/")
+LIBC_FOLDERS = ("asm/", "berth/", "bits/", "gnu/", "linux/", "net/", "netinet/", "sys/")  # berth/: include/, our own promises
 
 # Undefined symbols the heart may have: functions of memory and text only.
 HEART_CALLS = re.compile(
@@ -238,11 +239,13 @@ def main():
     good = report("includes", check_includes(src))
     good &= report("headers", check_headers(src))
     if a.build:
+        free = find_built(a.build, "libberth-port.so")
         port, base = find_built(a.build, "libport.a"), find_built(a.build, "libbase.a")
         shim = find_built(a.build, "libberth.so")
         good &= report("the heart's symbols", check_heart_symbols(port, [base]) if port and base
                        else ["libport.a or libbase.a is not built"])
         good &= report("the shim needs libc only", check_needed(shim) if shim else ["libberth.so is not built"])
+        good &= report("libberth-port needs libc only", check_needed(free) if free else ["libberth-port.so is not built"])
     return 0 if good else 1
 
 

@@ -46,6 +46,8 @@ bool port_service_name_ok(const char *name);
 /* One line of an /etc/services file into rows (a row for the name and each alias; at most max).
  * Comments and blank lines give 0. Return: rows written; -EINVAL, not a line of that form. */
 MUST_CHECK int port_service_parse_line(const char *line, struct port_service *rows, uint32_t max);
+/* Has the number a name, over either protocol: registered, or observed? (avoid.c) */
+bool port_is_named(uint16_t port);
 /* Ports that browsers refuse to fetch from (WHATWG Fetch, "port blocking"). */
 bool port_is_browser_blocked(uint16_t port);
 

@@ -1,4 +1,4 @@
-/* src/port/service_data.h: the shape of the generated tables. Private to service.c and its test. */
+/* src/port/service_data.h: the shape of the generated tables. Private to service.c, avoid.c and their test. */
 #ifndef BERTH_PORT_SERVICE_DATA_H
 #define BERTH_PORT_SERVICE_DATA_H
 
@@ -23,5 +23,6 @@ extern const char service_text[];
 extern const struct service_row service_rows[]; /* by first, then best name first */
 extern const uint16_t service_by_name[];	/* rows by name without case, primaries first */
 extern const uint16_t service_ranges[];		/* rows with first < last */
+extern const uint64_t service_named[1024];	/* a bit for each number that has a row */
 
 #endif

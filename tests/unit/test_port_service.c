@@ -182,6 +182,21 @@ static void test_small(void **state)
 	assert_false(port_is_browser_blocked(80) || port_is_browser_blocked(8080) || port_is_browser_blocked(65535));
 }
 
+/* The bitmap that libberth-port brings along says what the registry says. */
+static void test_named(void **state)
+{
+	struct port_service s;
+	uint32_t n = 0;
+
+	(void)state;
+	for (uint32_t port = 0; port <= UINT16_MAX; port++) {
+		assert_int_equal(port_is_named((uint16_t)port), port_service_all((uint16_t)port, -1, NULL, &s, 1) > 0);
+		n += port_is_named((uint16_t)port);
+	}
+	assert_true(n > 5000 && n < 10000);
+	assert_true(port_is_named(5173) && port_is_named(3306) && port_is_named(6063) && !port_is_named(61234));
+}
+
 /* The tables are what make the registry fit: text, rows and both indexes together. */
 static void test_size(void **state)
 {
@@ -206,7 +221,7 @@ int main(void)
 		cmocka_unit_test(test_pinned),	cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_netbase), cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_size),	cmocka_unit_test(test_overlay_and_search),
-		cmocka_unit_test(test_small),
+		cmocka_unit_test(test_small),	cmocka_unit_test(test_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
