@@ -126,12 +126,13 @@ int kernel_port_hold(const struct port_addr *addr, uint16_t port, enum port_fami
 	return fd;
 }
 
-int kernel_port_swap(int fd, const struct port_addr *addr, uint16_t port, enum port_family family)
+int kernel_port_swap(int fd, const struct port_addr *addr, uint16_t port, enum port_family family,
+		     enum port_proto proto)
 {
 	int new_fd;
 
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-	new_fd = hold(addr, port, family, PORT_TCP, true);
+	new_fd = hold(addr, port, family, proto, true);
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 0);
 	if (new_fd >= 0)
 		raw_close(fd);

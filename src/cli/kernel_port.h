@@ -11,9 +11,10 @@
  * Return: descriptor, close-on-exec and non-blocking, and *ret_port; negative errno. */
 MUST_CHECK int kernel_port_hold(const struct port_addr *addr, uint16_t port, enum port_family family,
 				enum port_proto proto, uint16_t *ret_port);
-/* The same port held by a socket of the other family; somebody holds it all the time. Return: the new descriptor, and
+/* The same port held by a new socket, of that family; somebody holds it all the time. Return: the new descriptor, and
  * fd is closed; negative errno, and fd is as it was. */
-MUST_CHECK int kernel_port_swap(int fd, const struct port_addr *addr, uint16_t port, enum port_family family);
+MUST_CHECK int kernel_port_swap(int fd, const struct port_addr *addr, uint16_t port, enum port_family family,
+				enum port_proto proto);
 /* Callers are heard, and refused again. Return: 0; negative errno. */
 MUST_CHECK int kernel_port_listen(int fd);
 void kernel_port_unlisten(int fd);

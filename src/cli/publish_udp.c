@@ -9,7 +9,7 @@
  * the second net sends for them with the same code.
  *
  * A flow is a caller of a door: by which socket, and to which of the machine's addresses, it came. Answers leave by that
- * socket from that address. Flows are a table of FLOWS in sets of WAYS: one idle for IDLE_MS is forgotten, and in a
+ * socket from that address. Flows are a table of FLOWS in sets of WAYS: one idle for idle_ms is forgotten, and in a
  * full set the one that is idle longest. To whom no flow leads, a program may send first: by a socket of the
  * door that can reach it, else by one without a port of its own (a roamer), whose answers come in like a door's; if the
  * network's policy allows it, which callers' answers need not ask.
@@ -37,12 +37,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/kernel_port.h"
 #include "network/policy.h"
 #include "network/raw.h"
 
 #define FLOWS 8192
 #define WAYS 8
-#define IDLE_MS (180 * 1000)
+#define IDLE_MS (180 * 1000) /* BERTH_PUBLISH_IDLE_MS says otherwise */
 #define AT_ONCE 16
 #define OCTETS_MAX 65536
 #define CONTROL_MAX 256
@@ -82,7 +83,7 @@ struct door {
 	struct mouth mouths[PUBLISH_UDP_FDS + 2]; /* the last two: roamers */
 	uint32_t n_holders;
 	struct network_udp_holder holders[HOLDERS_MAX];
-	int pidfds[HOLDERS_MAX]; /* -1: not watched */
+	int pidfds[HOLDERS_MAX]; /* -1: not watched; -2: yet */
 	bool by_loop[2];	 /* v4, v6: the last datagram found its way by the host's loopback address */
 };
 
@@ -98,7 +99,8 @@ struct flow {
 struct publish_udp {
 	struct network *net;
 	int epoll, ringer, bell;
-	uint64_t outlet;
+	uint64_t outlet, idle_ms;
+	int starved;  /* what had no descriptor is to be looked at again: why; 0: nothing */
 	bool changed; /* somebody began or ceased to have a door's port */
 	uint32_t n_doors;
 	struct door *doors;
@@ -176,7 +178,7 @@ static struct flow *flow_of(struct publish_udp *p, uint32_t door, const struct p
 
 	for (int i = 0; i < WAYS; i++, f++)
 		if (f->door == door + 1 && f->port == port && port_addr_equal(&f->caller, caller) &&
-		    now - f->last_ms < IDLE_MS)
+		    now - f->last_ms < p->idle_ms)
 			return f;
 	return NULL;
 }
@@ -194,20 +196,61 @@ static void remember(struct publish_udp *p, const struct flow *new)
 
 /* --- doors --- */
 
-static void open_mouth(struct mouth *m, bool open)
+static bool prepare(struct mouth *m)
+{
+	m->at.len = sizeof(m->at.v6);
+	if (raw_pass(SYS_getsockname, m->fd, (long)&m->at.any, (long)&m->at.len, 0, 0) < 0 ||
+	    (m->at.any.sa_family != AF_INET && m->at.any.sa_family != AF_INET6))
+		return false;
+	m->six = m->at.any.sa_family == AF_INET6;
+	set(m->fd, IPPROTO_IP, IP_PKTINFO, 1);
+	set(m->fd, IPPROTO_IP, IP_RECVTTL, 1);
+	set(m->fd, IPPROTO_IP, IP_RECVTOS, 1);
+	if (m->six) {
+		set(m->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+		set(m->fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
+		set(m->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
+	}
+	return true;
+}
+
+/* A socket of IPv6 that was connected hears its last peer alone for ever: connect(2) to AF_UNSPEC takes the port back from it
+ * and not the address (Linux 6.18, udp_disconnect()). So the port gets another socket. */
+static bool renew(struct publish_udp *p, struct door *d, uint32_t i)
+{
+	struct mouth *m = &d->mouths[i];
+	struct port_addr at = addr_of(&m->at);
+	int fd = kernel_port_swap(m->fd, &at, ntohs(m->at.v6.sin6_port), PORT_FAMILY_6, PORT_UDP);
+
+	if (fd < 0) {
+		p->starved = fd;
+		return false;
+	}
+	m->fd = fd;
+	(void)prepare(m);
+	watch(p, fd, EVENT(OF_SOCKET, number_of(p, d), i));
+	return true;
+}
+
+static void open_mouth(struct publish_udp *p, struct door *d, uint32_t i, bool open)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	struct mouth *m = &d->mouths[i];
 	struct address self = m->at;
 	struct port_addr any = addr_of(&self);
 
 	if (m->open == open)
 		return;
+	if (open && m->six) {
+		m->open = renew(p, d, i);
+		return;
+	}
 	if (open) {
 		(void)raw_pass(SYS_connect, m->fd, (long)&none, sizeof(none), 0, 0);
 		m->open = true;
 		return;
 	}
-	if (port_addr_is_any(&any) || (m->six && memcmp(any.b, PORT_ADDR_ANY4.b, 16) == 0)) {
+	if (port_addr_is_any(&any)) {
 		if (m->six)
 			self.v6.sin6_addr = in6addr_loopback;
 		else
@@ -236,6 +279,21 @@ static void unwatch_holders(struct door *d)
 			close(d->pidfds[i]);
 }
 
+static void watch_holders(struct publish_udp *p, struct door *d)
+{
+	for (uint32_t i = 0; i < d->n_holders; i++) {
+		if (d->pidfds[i] != -2)
+			continue;
+		d->pidfds[i] = (int)syscall(SYS_pidfd_open, d->holders[i].pid, 0);
+		if (d->pidfds[i] >= 0) {
+			watch(p, d->pidfds[i], EVENT(OF_HOLDER, number_of(p, d), i));
+		} else if (errno == EMFILE || errno == ENFILE) {
+			p->starved = -errno;
+			d->pidfds[i] = -2;
+		}
+	}
+}
+
 static bool same_holders(const struct door *d, const struct network_udp_holder *h, uint32_t n)
 {
 	return n == d->n_holders && memcmp(h, d->holders, n * sizeof(*h)) == 0;
@@ -254,19 +312,20 @@ static void look_at(struct publish_udp *p, struct door *d)
 		unwatch_holders(d);
 		memcpy(d->holders, h, sizeof(h));
 		d->n_holders = n;
-		for (uint32_t i = 0; i < n; i++) {
-			d->pidfds[i] = (int)syscall(SYS_pidfd_open, h[i].pid, 0);
-			if (d->pidfds[i] >= 0)
-				watch(p, d->pidfds[i], EVENT(OF_HOLDER, number_of(p, d), i));
-		}
+		for (uint32_t i = 0; i < n; i++)
+			d->pidfds[i] = -2;
 	}
+	watch_holders(p, d);
 	for (uint32_t i = 0; i < d->n_mouths; i++)
-		open_mouth(&d->mouths[i], is_heard(d, &d->mouths[i]));
+		open_mouth(p, d, i, is_heard(d, &d->mouths[i]));
 }
 
-bool publish_udp_look(struct publish_udp *p, int number)
+bool publish_udp_look(struct publish_udp *p, int number, int *ret_starved)
 {
+	p->starved = 0;
 	look_at(p, &p->doors[number]);
+	if (p->starved)
+		*ret_starved = p->starved;
 	return p->doors[number].n_holders != 0;
 }
 
@@ -468,24 +527,6 @@ static void send_by(const struct mouth *m, const struct address *to, const struc
 		(void)raw_pass(SYS_sendmsg, m->fd, (long)&h, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 }
 
-static bool prepare(struct mouth *m)
-{
-	m->at.len = sizeof(m->at.v6);
-	if (raw_pass(SYS_getsockname, m->fd, (long)&m->at.any, (long)&m->at.len, 0, 0) < 0 ||
-	    (m->at.any.sa_family != AF_INET && m->at.any.sa_family != AF_INET6))
-		return false;
-	m->six = m->at.any.sa_family == AF_INET6;
-	set(m->fd, IPPROTO_IP, IP_PKTINFO, 1);
-	set(m->fd, IPPROTO_IP, IP_RECVTTL, 1);
-	set(m->fd, IPPROTO_IP, IP_RECVTOS, 1);
-	if (m->six) {
-		set(m->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-		set(m->fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
-		set(m->fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1);
-	}
-	return true;
-}
-
 /* To one who has not called: by a socket that can reach it. */
 static const struct mouth *roam(struct publish_udp *p, struct door *d, const struct port_addr *to, bool here)
 {
@@ -640,8 +681,8 @@ int publish_udp_add(struct publish_udp *p, uint32_t host, uint16_t inner, const 
 			close(fds[i]);
 			continue;
 		}
-		open_mouth(&m, false);
 		d->mouths[d->n_mouths] = m;
+		open_mouth(p, d, d->n_mouths, false);
 		watch(p, m.fd, EVENT(OF_SOCKET, number_of(p, d), d->n_mouths));
 		d->n_mouths++;
 	}
@@ -714,11 +755,14 @@ int publish_udp_new(struct network *n, int epoll, struct publish_udp **ret)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u64 = PUBLISH_UDP_EVENT};
 	struct publish_udp *p = calloc(1, sizeof(*p));
+	const char *idle = getenv("BERTH_PUBLISH_IDLE_MS");
 	int r;
 
 	if (!p)
 		return -ENOMEM;
 	p->net = n;
+	p->idle_ms = idle ? strtoull(idle, NULL, 10) : 0;
+	p->idle_ms = p->idle_ms ? p->idle_ms : IDLE_MS;
 	p->epoll = p->ringer = p->bell = -1;
 	r = make_outlet(p);
 	if (r == 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, p->epoll, &e) < 0)

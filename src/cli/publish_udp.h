@@ -25,7 +25,7 @@ void publish_udp_free(struct publish_udp *p);
 MUST_CHECK int publish_udp_add(struct publish_udp *p, uint32_t host, uint16_t inner, const int *fds, size_t n_fds);
 void publish_udp_remove(struct publish_udp *p, int number);
 /* Somebody began or ceased to have a UDP port (network_change_word()): who is refused, and who is heard? Return: somebody
- * has the port. */
-bool publish_udp_look(struct publish_udp *p, int number);
+ * has the port. *ret_starved is set when there was no descriptor for something: negative errno; look again later. */
+bool publish_udp_look(struct publish_udp *p, int number, int *ret_starved);
 
 #endif

@@ -76,6 +76,11 @@ static enum port_family family_of(const struct port_addr *a)
 	return port_addr_is4(a) ? PORT_FAMILY_4 : PORT_FAMILY_6;
 }
 
+bool door_is_starved(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOBUFS || err == -ENOMEM;
+}
+
 static int hold(struct door *door)
 {
 	uint16_t port;
@@ -236,6 +241,19 @@ static int hold_any(struct publication *p, const struct publish_spec *s, uint32_
 	return r;
 }
 
+/* A port of a range could not be had when it was needed. It is tried again at every change, and said once. */
+static void cannot(struct doors *d, struct door *door, int err)
+{
+	char endpoint[PORT_ENDPOINT_STR_MAX];
+
+	if (door_is_starved(err))
+		d->starved = err;
+	else if (err != door->said_err)
+		d->say("%s is not published: %s", port_endpoint_print(&door->addr, door->outer, endpoint),
+		       strerror(-err));
+	door->said_err = err;
+}
+
 /* --- UDP: the sockets are publish_udp.c's --- */
 
 static uint32_t n_ports_of(const struct publication *p)
@@ -287,17 +305,16 @@ bool publication_look_udp(struct doors *d, struct publication *p, bool (*bound)(
 
 	for (uint32_t k = 0; k < n_ports_of(p); k++) {
 		struct door *door = &p->doors[k];
-		char endpoint[PORT_ENDPOINT_STR_MAX];
 		int r = 0;
 
 		if (door->udp < 0 && bound(door->inner))
 			r = open_udp(d, p, k);
 		if (r < 0)
-			d->say("%s is not published: %s", port_endpoint_print(&door->addr, door->outer, endpoint),
-			       strerror(-r));
+			cannot(d, door, r);
 		if (door->udp < 0)
 			continue;
-		door->open = publish_udp_look(d->udp, door->udp);
+		door->said_err = 0;
+		door->open = publish_udp_look(d->udp, door->udp, &d->starved);
 		up += door->open;
 		if (p->lazy && !door->open)
 			end_udp(d, door);
@@ -459,7 +476,7 @@ int door_serve(struct doors *d, struct door *door)
 
 		if (fd == -EAGAIN)
 			return 0;
-		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
+		if (door_is_starved(fd))
 			return fd;
 		if (fd < 0)
 			continue; /* the caller is gone already */
@@ -518,7 +535,7 @@ static void suit(struct door *door, enum port_family family)
 
 	if (!port_addr_is4(&door->addr) || door->family == family)
 		return;
-	fd = kernel_port_swap(door->fd, &door->addr, door->outer, family);
+	fd = kernel_port_swap(door->fd, &door->addr, door->outer, family, PORT_TCP);
 	door->stuck = fd < 0; /* a kernel without IPv6: its callers are IPv4's then */
 	if (fd < 0)
 		return;
@@ -528,7 +545,6 @@ static void suit(struct door *door, enum port_family family)
 
 bool door_try(struct doors *d, struct door *door)
 {
-	char endpoint[PORT_ENDPOINT_STR_MAX];
 	struct port_claim c;
 	int r = 0;
 
@@ -541,10 +557,10 @@ bool door_try(struct doors *d, struct door *door)
 		r = kernel_port_listen(door->fd);
 	}
 	if (r < 0) {
-		d->say("%s is not published: %s", port_endpoint_print(&door->addr, door->outer, endpoint),
-		       strerror(-r));
+		cannot(d, door, r);
 		return false;
 	}
+	door->said_err = 0;
 	door->open = true;
 	door->paused = false;
 	watch(d, door, EPOLL_CTL_ADD, EPOLLIN);

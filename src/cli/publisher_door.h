@@ -22,8 +22,9 @@ struct door {
 	enum port_family family; /* of fd */
 	bool stuck;		 /* it cannot be of the other */
 	bool open;		 /* it listens. UDP: somebody has the port */
-	int udp;     /* UDP, of the first address: its number there, which has fd of all addresses; -1: none */
-	bool paused; /* and nobody is accepted at the moment */
+	int udp;      /* UDP, of the first address: its number there, which has fd of all addresses; -1: none */
+	int said_err; /* why it is not open although it should be, as it was said */
+	bool paused;  /* and nobody is accepted at the moment */
 	struct waiting *waiting; /* oldest first */
 	uint32_t n_waiting;
 	struct door *next_open;
@@ -44,6 +45,7 @@ struct doors {
 	int epoll;
 	struct door *open;
 	uint32_t n_waiting;
+	int starved;		 /* what there was no descriptor or memory for is to be tried again: why; 0: nothing */
 	struct publish_udp *udp; /* NULL: none was published yet */
 	void (*say)(const char *fmt, ...) PRINTF_LIKE(1, 2);
 };
@@ -64,6 +66,8 @@ bool door_try(struct doors *d, struct door *door);
 bool door_check(struct doors *d, struct door *door);
 /* Take callers and bring them to the program. Return: 0; -EMFILE and its like, no descriptors: come again later. */
 MUST_CHECK int door_serve(struct doors *d, struct door *door);
+/* Is it one of those? */
+bool door_is_starved(int err);
 /* Those that could not be brought at once. */
 void door_retry(struct doors *d, struct door *door);
 void door_pause(struct doors *d, struct door *door, bool on);

@@ -53,7 +53,7 @@ static struct loop {
 	bool automatic; /* -P */
 	int news, records, change, signals, host_file, host_over;
 	uint64_t tick_us, starved_us;
-	bool starved;
+	bool starved, refused; /* refused: the last caller could not be accepted */
 	bool told_starved;
 } l;
 
@@ -141,13 +141,13 @@ static void say_where(const struct publication *p)
 {
 	char endpoint[PORT_ENDPOINT_STR_MAX];
 
-	say("%s leads to %s:%u", port_endpoint_print(&p->said.addrs[0], p->said.outer.first, endpoint),
-	    l.doors.host.name, p->said.inner);
+	say("%s leads to %s:%u%s", port_endpoint_print(&p->said.addrs[0], p->said.outer.first, endpoint),
+	    l.doors.host.name, p->said.inner, p->said.proto == PORT_UDP ? "/udp" : "");
 }
 
 /* --- what the host's programs listen on --- */
 
-static uint64_t listening[65536 / 64], bound[65536 / 64];
+static uint64_t listening[65536 / 64], bound[65536 / 64], named[65536 / 64];
 
 static bool listens(uint32_t port)
 {
@@ -159,7 +159,12 @@ static bool is_bound(uint32_t port)
 	return bound[port / 64] >> (port % 64) & 1;
 }
 
-/* Every port of the host that a TCP socket listens on, or a UDP socket has, in one visit to its table. False: it could
+static bool is_named(uint32_t port)
+{
+	return named[port / 64] >> (port % 64) & 1;
+}
+
+/* Every port of the host that a TCP socket listens on, or a UDP socket has (and asked for by number), in one visit to its table. False: it could
  * not be read. */
 static bool read_listening(void)
 {
@@ -170,21 +175,27 @@ static bool read_listening(void)
 
 	memset(listening, 0, sizeof(listening));
 	memset(bound, 0, sizeof(bound));
+	memset(named, 0, sizeof(named));
 	if (network_lock(l.doors.net, l.doors.host.index, &lock) < 0)
 		return false;
-	while (port_table_next(&lock.table, &cursor, &ref, &c))
+	while (port_table_next(&lock.table, &cursor, &ref, &c)) {
+		uint64_t bit = UINT64_C(1) << (c.port % 64);
+
 		if (c.proto == PORT_TCP && c.state == CLAIM_LISTENING)
-			listening[c.port / 64] |= UINT64_C(1) << (c.port % 64);
+			listening[c.port / 64] |= bit;
 		else if (c.proto == PORT_UDP)
-			bound[c.port / 64] |= UINT64_C(1) << (c.port % 64);
+			bound[c.port / 64] |= bit;
+		if (c.proto == PORT_UDP && !(c.flags & PORT_AUTOBOUND))
+			named[c.port / 64] |= bit;
+	}
 	network_unlock(&lock);
 	return true;
 }
 
-static bool is_published(uint32_t port)
+static bool is_published(uint32_t port, enum port_proto proto)
 {
 	for (const struct publication *p = l.all; p; p = p->next)
-		if (p->said.proto == PORT_TCP && port >= p->said.inner &&
+		if (p->said.proto == proto && port >= p->said.inner &&
 		    port <= p->said.inner + (uint32_t)(p->said.outer.last - p->said.outer.first))
 			return true;
 	return false;
@@ -203,71 +214,55 @@ static bool open_doors(struct publication *p)
 	return any;
 }
 
-/* -P: what listens and is not published, on its own number if that is free. */
+/* Let it be heard if it is. */
+static bool look_at(struct publication *p)
+{
+	if (p->said.proto == PORT_TCP)
+		return open_doors(p);
+	if (publication_look_udp(&l.doors, p, is_bound))
+		note(p);
+	return p->said.n_up != 0;
+}
+
+/* -P: on its own number if that is free. */
+static void publish_one(uint16_t port, enum port_proto proto)
+{
+	struct publish_spec s = {.proto = proto, .n_addrs = 2, .automatic = true};
+	struct publication *p, **at = &l.all;
+	char text[400];
+
+	snprintf(s.text, sizeof(s.text), "%u", port);
+	s.addrs[0] = PORT_ADDR_LOOP4;
+	s.addrs[1] = PORT_ADDR_LOOP6;
+	s.outer = s.inner = (struct port_range){port, port};
+	p = add(&s, text, sizeof(text));
+	if (!p) {
+		say("%s", text);
+		return;
+	}
+	if (look_at(p)) {
+		say_where(p);
+		return;
+	}
+	while (*at != p) /* it was killed, and its claim is still there */
+		at = &(*at)->next;
+	end_one(at);
+}
+
+/* -P: what listens, or has a UDP port that it named, and is not published. */
 static void publish_new(void)
 {
 	for (uint32_t port = 1; port < 65536; port++) {
-		struct publish_spec s = {.proto = PORT_TCP, .n_addrs = 2, .automatic = true};
-		struct publication *p, **at = &l.all;
-		char text[400];
-
-		if (!listens(port) || is_published(port))
-			continue;
-		snprintf(s.text, sizeof(s.text), "%u", port);
-		s.addrs[0] = PORT_ADDR_LOOP4;
-		s.addrs[1] = PORT_ADDR_LOOP6;
-		s.outer = s.inner = (struct port_range){(uint16_t)port, (uint16_t)port};
-		p = add(&s, text, sizeof(text));
-		if (!p) {
-			say("%s", text);
-			continue;
-		}
-		if (open_doors(p)) {
-			say_where(p);
-			continue;
-		}
-		while (*at != p) /* it was killed, and its claim is still there */
-			at = &(*at)->next;
-		end_one(at);
+		if (listens(port) && !is_published(port, PORT_TCP))
+			publish_one((uint16_t)port, PORT_TCP);
+		if (is_named(port) && !is_published(port, PORT_UDP))
+			publish_one((uint16_t)port, PORT_UDP);
 	}
 }
 
-/* `berth net rm -f`: nobody can be brought to a program any more. */
-static void end_if_gone(void)
+/* -P: what nobody has any more. */
+static void end_unused(void)
 {
-	struct stat st;
-
-	if (fstat(l.records, &st) < 0 || st.st_nlink)
-		return;
-	say("the network of host '%s' was removed", l.doors.host.name);
-	end_all(0);
-}
-
-static void look(void)
-{
-	end_if_gone();
-	if (!read_listening())
-		return;
-	for (struct publication *p = l.all; p; p = p->next)
-		if (p->said.proto == PORT_TCP)
-			(void)open_doors(p);
-		else if (publication_look_udp(&l.doors, p, is_bound))
-			note(p);
-	if (l.automatic)
-		publish_new();
-}
-
-/* Every open door: does somebody still listen behind it? */
-static void tick(void)
-{
-	struct door *next;
-
-	end_if_gone();
-	for (struct door *door = l.doors.open; door; door = next) {
-		next = door->next_open;
-		if (!door_check(&l.doors, door))
-			note(door->of);
-	}
 	for (struct publication **at = &l.all; *at;)
 		if ((*at)->said.automatic && (*at)->said.n_up == 0)
 			end_one(at);
@@ -292,6 +287,49 @@ static void starve(bool on, int err)
 	(void)getrlimit(RLIMIT_NOFILE, &files);
 	say("the publisher has no descriptors left (%s, limit %lu): callers wait until it has", strerrorname_np(-err),
 	    (unsigned long)files.rlim_cur);
+}
+
+/* `berth net rm -f`: nobody can be brought to a program any more. */
+static void end_if_gone(void)
+{
+	struct stat st;
+
+	if (fstat(l.records, &st) < 0 || st.st_nlink)
+		return;
+	say("the network of host '%s' was removed", l.doors.host.name);
+	end_all(0);
+}
+
+static void look(void)
+{
+	end_if_gone();
+	if (!read_listening())
+		return;
+	l.doors.starved = 0;
+	for (struct publication *p = l.all; p; p = p->next)
+		(void)look_at(p);
+	if (l.automatic) {
+		end_unused();
+		publish_new();
+	}
+	if (l.doors.starved)
+		starve(true, l.doors.starved);
+	else if (!l.refused)
+		l.told_starved = false;
+}
+
+/* Every open door: does somebody still listen behind it? */
+static void tick(void)
+{
+	struct door *next;
+
+	end_if_gone();
+	for (struct door *door = l.doors.open; door; door = next) {
+		next = door->next_open;
+		if (!door_check(&l.doors, door))
+			note(door->of);
+	}
+	end_unused();
 }
 
 /* --- threads that sleep --- */
@@ -378,10 +416,11 @@ static void on_event(const struct epoll_event *e)
 		end_all(0);
 	}
 	r = door_serve(&l.doors, e->data.ptr);
+	l.refused = r < 0;
 	if (r < 0)
 		starve(true, r);
-	else
-		l.told_starved = l.told_starved && l.starved;
+	else if (!l.doors.starved)
+		l.told_starved = false;
 }
 
 /* --- looking before sleeping --- */
@@ -418,6 +457,8 @@ static int patience_ms(uint64_t now)
 {
 	if (l.doors.n_waiting)
 		return RETRY_MS;
+	if (l.starved)
+		return now >= l.starved_us ? 0 : (int)((l.starved_us - now + 999) / 1000);
 	if (!l.doors.open)
 		return -1;
 	return now >= l.tick_us ? 0 : (int)((l.tick_us - now + 999) / 1000);
@@ -444,8 +485,10 @@ _Noreturn static void run(void)
 			served = true;
 		}
 		now = network_now_us();
-		if (l.starved && now >= l.starved_us)
+		if (l.starved && now >= l.starved_us) {
 			starve(false, 0);
+			look();
+		}
 		if (l.doors.n_waiting)
 			for (struct door *door = l.doors.open; door; door = door->next_open)
 				door_retry(&l.doors, door);

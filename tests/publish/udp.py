@@ -235,6 +235,180 @@ def taken(b):
     h.close()
 
 
+# Answers each datagram, as it came.
+ECHO = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, "group" in sys.argv)
+s.bind(("", int(sys.argv[1])))
+print("up", flush=True)
+while True:
+    d, a = s.recvfrom(70000)
+    if d == b"late": time.sleep(0.5)
+    s.sendto(b"%d" % __import__("os").getpid() if "group" in sys.argv else d, a)
+"""
+
+
+def echo(b, *options, args=("53",)):
+    p = b.popen("run", "-H", "web", *options, "--", sys.executable, "-c", ECHO, *args, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True)
+    p.stdout.readline()
+    return p
+
+
+def said(addr, port, data, timeout=3.0):
+    """What a caller is answered, who hears the address it called only; or an errno's name."""
+    s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(timeout)
+    try:
+        s.connect((addr, port))
+        s.send(data)
+        return s.recv(70000)
+    except socket.timeout:
+        return "TIMEOUT"
+    except OSError as e:
+        return errno.errorcode.get(e.errno, str(e))
+    finally:
+        s.close()
+
+
+def largest(b):
+    """What the kernel's own loopback carries: 65,507 octets, 65,527 of IPv6; and nothing at all."""
+    port = free_port()
+    p = echo(b, "-p", f"{port}:53/udp")
+    becomes(lambda: said("127.0.0.1", port, b"x"), b"x")
+    for addr in LOOPS:
+        for n in (0, 1, 65507) + ((65527,) if ":" in addr else ()):
+            got = said(addr, port, b"y" * n)
+            check(f"{n} octets at {addr}", got == b"y" * n, got if isinstance(got, str) else len(got))
+    p.kill()
+
+
+def many_addresses(b):
+    """A port on all of the machine's addresses answers from the one that was called."""
+    port = free_port()
+    addrs = LOOPS + ["127.0.0.5"]
+    if ALONE and shutil.which("ip"):
+        mine = ["10.99.0.1", "10.99.0.2"] + (["fd00:99::1", "fd00:99::2"] if HAS6 else [])
+        addrs += [a for a in mine if subprocess.run(["ip", "addr", "add", a + ("/128" if ":" in a else "/32"), "dev", "lo"],
+                                                     stderr=subprocess.DEVNULL).returncode == 0]
+    p = echo(b, "-p", f"*:{port}:53/udp")
+    becomes(lambda: said("127.0.0.1", port, b"x"), b"x")
+    for a in addrs:
+        got = said(a, port, b"hello")
+        check(f"one of all: {a}", got == b"hello", got)
+    p.kill()
+    p.wait()
+    for a in addrs[2:]:
+        if a.startswith("127") or not ALONE:
+            continue
+        one = port = free_port()
+        name = f"[{a}]" if ":" in a else a
+        p = echo(b, "-p", f"{name}:{port}:{one}/udp", args=(str(one),))
+        got = becomes(lambda: said(a, port, b"hello"), b"hello")
+        check(f"alone: {a}", got == b"hello", got)
+        other = addrs[-1] if ":" in a else "127.0.0.1"
+        s = socket.socket(socket.AF_INET6 if ":" in a else socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind((other, 0))
+        s.settimeout(3)
+        s.connect((a, port))
+        s.send(b"from another")
+        try:
+            got = s.recv(100)
+        except OSError as e:
+            got = repr(e)
+        check(f"alone: {a}, called from {other}", got == b"from another", got)
+        s.close()
+        p.kill()
+        p.wait()
+
+
+def idle(b):
+    """A caller who is silent for too long is forgotten: the answer does not come from where he called any more."""
+    port = free_port()
+    b.env["BERTH_PUBLISH_IDLE_MS"] = "100"
+    p = echo(b, "-p", f"*:{port}:53/udp")
+    becomes(lambda: said("127.0.0.1", port, b"x"), b"x")
+    check("not idle", said("127.0.0.5", port, b"at once") == b"at once")
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("127.0.0.1", 0))
+    s.settimeout(5)
+    s.sendto(b"late", ("127.0.0.5", port))
+    try:
+        got = s.recvfrom(100)
+    except OSError as e:
+        got = repr(e)
+    check("idle: answered as one who never called", got == (b"late", ("127.0.0.1", port)), got)
+    s.close()
+    p.kill()
+
+
+def group(b):
+    """SO_REUSEPORT inside: callers are shared out, each stays with one."""
+    port = free_port()
+    members = [echo(b, *(["-p", f"127.0.0.1:{port}:53/udp"] if i == 0 else []), args=("53", "group")) for i in range(3)]
+    becomes(lambda: said("127.0.0.1", port, b"x") != "ECONNREFUSED", True)
+    seen = {}
+    for i in range(100):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(3)
+        s.connect(("127.0.0.1", port))
+        got = set()
+        for _ in range(3):
+            s.send(b"who")
+            got.add(s.recv(100))
+        seen[tuple(got)] = seen.get(tuple(got), 0) + 1
+        s.close()
+    check("a group: all three are heard, a caller by one", len(seen) == 3 and all(len(k) == 1 for k in seen), seen)
+    for p in members:
+        p.kill()
+
+
+def no_descriptors(b):
+    """Without descriptors what is served is served; what needs one is said once, and comes when there are some again."""
+    import resource
+    first = free_port(100)
+    p = echo(b, "-p", f"127.0.0.1:{first}-{first + 99}:53-152/udp")
+    becomes(lambda: said("127.0.0.1", first, b"x"), b"x")
+    pid = b.publishers()[0]
+    was = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, was[1]))
+    others = [echo(b, args=(str(54 + i),)) for i in range(3)]
+    check("no descriptors: served all the same", said("127.0.0.1", first, b"still") == b"still")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
+    for i in range(3):
+        got = becomes(lambda: said("127.0.0.1", first + 1 + i, b"again"), b"again")
+        check(f"no descriptors: {i} is heard afterwards", got == b"again", got)
+    for q in others:
+        q.kill()
+    for pid in b.publishers():
+        os.kill(pid, signal.SIGTERM)
+    p.terminate()
+    err = p.communicate(timeout=20)[1]
+    check("no descriptors: said once", err.count("no descriptors left") == 1 and "is not published" not in err, err)
+
+
+def all_of_it(b):
+    """-P: a UDP port that a program names is published as it binds it, and until it closes it."""
+    named = free_port(2)
+    s = UdpServer(b, "web", "-P")
+    s.do("bind", "4", "0.0.0.0", named)
+    got = becomes(lambda: call("127.0.0.1", named), "heard")
+    check("-P: heard", got == "heard", got)
+    s.do("bind", "4", "0.0.0.0", 0)
+    s.do("bind", "4", "0.0.0.0", named + 1)
+    got = becomes(lambda: call("127.0.0.1", named + 1), "heard")
+    check("-P: another", got == "heard", got)
+    rows = b.call("ls", "--published").stdout
+    check("-P: not a port that was chosen for it", rows.count("/udp") == 2, rows)
+    s.do("close", "4", "0.0.0.0", named)
+    got = becomes(lambda: is_taken("127.0.0.1", named), False)
+    check("-P: closed, free", not got)
+    s.end()
+    check("-P: told", f"127.0.0.1:{named} leads to web:{named}/udp" in s.err, s.err)
+    check("-P: nothing is left", becomes(b.publishers, []) == [])
+
+
 def programs(b):
     """dig through a published dnsmasq, iperf3 -u; both where they are."""
     if shutil.which("dnsmasq") and shutil.which("dig"):
@@ -266,7 +440,8 @@ def programs(b):
 
 
 def main():
-    for case in (matrix, comes_and_goes, many_callers, says_first, taken, programs):
+    for case in (matrix, comes_and_goes, many_callers, says_first, taken, largest, many_addresses, idle, group,
+                 no_descriptors, all_of_it, programs):
         if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
             continue
         b = Berth(sys.argv[1])
