@@ -2,7 +2,7 @@
  *
  * A claim remembers the pid that made it, but servers bind first and become daemons, masters and
  * workers later; and a pid is given to a stranger once its process is gone. The socket's inode is
- * the truth: who has it open is proc_sockets.c's affair, here it is put into words. A socket that
+ * the truth: who has it open is host/owners.c's affair, here it is put into words. A socket that
  * nobody we can see has open (it is under way in a message, or is another user's) leaves the
  * program's name as the claim wrote it down, and no pid.
  */
@@ -77,15 +77,15 @@ bool proc_is_leaving(int32_t pid)
 }
 
 /* As proc_holder() says. */
-static uint32_t claim_pids(const struct proc_sockets *s, const struct port_claim *c, int32_t pids[PROC_PIDS_MAX])
+static uint32_t claim_pids(const struct host_owners *s, const struct port_claim *c, int32_t pids[PROC_PIDS_MAX])
 {
 	size_t n, best = 0;
-	const struct proc_socket *rows;
+	const struct host_owner *rows;
 	uint64_t oldest = UINT64_MAX;
 
 	if (c->owner.inode == 0)
 		return 0;
-	rows = proc_sockets_find(s, c->owner.inode, &n);
+	rows = host_owners_find(s, c->owner.inode, &n);
 	for (size_t i = 0; i < n; i++)
 		if (i < PROC_PIDS_MAX)
 			pids[i] = rows[i].pid;
@@ -180,10 +180,10 @@ static void read_user(struct proc_known *k, uint32_t uid, char s[32])
 	}
 }
 
-uint32_t proc_holder(const struct proc_sockets *s, struct proc_known *k, const struct port_claim *c, uint64_t now_us,
+uint32_t proc_holder(const struct host_owners *s, struct proc_known *k, const struct port_claim *c, uint64_t now_us,
 		     struct port_holder *ret, int32_t pids[PROC_PIDS_MAX])
 {
-	struct proc_sockets own = {0};
+	struct host_owners own = {0};
 	uint32_t n;
 
 	*ret = (struct port_holder){.age_us = NEVER_US};
@@ -194,9 +194,9 @@ uint32_t proc_holder(const struct proc_sockets *s, struct proc_known *k, const s
 		ret->age_us = now_us - c->since_us;
 
 	if (!s && c->owner.inode != 0)
-		proc_sockets_read_for(&own, &c, 1);
+		host_owners_read_for(&own, &c, 1);
 	n = claim_pids(s ? s : &own, c, pids);
-	proc_sockets_free(&own);
+	host_owners_free(&own);
 	if (n > 0) {
 		ret->pid = pids[0];
 		read_command(k, pids[0], ret);

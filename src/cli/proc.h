@@ -2,7 +2,7 @@
 #ifndef BERTH_CLI_PROC_H
 #define BERTH_CLI_PROC_H
 
-#include "cli/proc_sockets.h"
+#include "host/owners.h"
 #include "port/explain.h"
 
 /* What was read about processes and users, so that it is read once. */
@@ -24,7 +24,7 @@ struct proc_known {
  *
  * Return: how many processes there are.
  */
-uint32_t proc_holder(const struct proc_sockets *s, struct proc_known *k, const struct port_claim *c, uint64_t now_us,
+uint32_t proc_holder(const struct host_owners *s, struct proc_known *k, const struct port_claim *c, uint64_t now_us,
 		     struct port_holder *ret, int32_t pids[PROC_PIDS_MAX]);
 
 /* "alice", or "uid 1001" when it has no name. Returns s. */

@@ -176,9 +176,9 @@ static void read_sockets(struct rows *rows)
 	for (size_t i = 0; i < n; i++)
 		few[i] = &rows->r[i].claim;
 	if (n == rows->n)
-		proc_sockets_read_for(&rows->sockets, few, n);
+		host_owners_read_for(&rows->sockets, few, n);
 	else
-		proc_sockets_read(&rows->sockets);
+		host_owners_read(NULL, &rows->sockets);
 }
 
 void rows_get(struct rows *rows, size_t i, struct row *ret)
@@ -197,7 +197,7 @@ void rows_get(struct rows *rows, size_t i, struct row *ret)
 
 void rows_free(struct rows *rows)
 {
-	proc_sockets_free(&rows->sockets);
+	host_owners_free(&rows->sockets);
 	free(rows->r);
 	free(rows->hosts);
 	*rows = (struct rows){0};

@@ -29,7 +29,7 @@ struct rows {
 	struct network_host *hosts;
 	uint32_t n_hosts;
 	size_t n_hidden; /* connections that were left out */
-	struct proc_sockets sockets;
+	struct host_owners sockets;
 	struct proc_known known;
 	uint64_t now_us;
 	const struct port_service_overlay *names;

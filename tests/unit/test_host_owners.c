@@ -1,4 +1,4 @@
-/* tests/unit/test_proc_sockets.c: which processes have a socket open, by everything and by number. */
+/* tests/unit/test_host/owners.c: which processes have a socket open, by everything and by number. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "cli/proc_sockets.h"
+#include "host/owners.h"
 
 #define CROWD 400 /* so many that threads share them */
 
@@ -72,10 +72,10 @@ static void stop(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-static bool has(const struct proc_sockets *s, uint64_t inode, pid_t pid)
+static bool has(const struct host_owners *s, uint64_t inode, pid_t pid)
 {
 	size_t n, found = 0;
-	const struct proc_socket *rows = proc_sockets_find(s, inode, &n);
+	const struct host_owner *rows = host_owners_find(s, inode, &n);
 
 	for (size_t i = 0; i < n; i++)
 		found += rows[i].pid == pid;
@@ -83,11 +83,11 @@ static bool has(const struct proc_sockets *s, uint64_t inode, pid_t pid)
 	return found == 1;
 }
 
-static size_t count(const struct proc_sockets *s, uint64_t inode)
+static size_t count(const struct host_owners *s, uint64_t inode)
 {
 	size_t n;
 
-	(void)proc_sockets_find(s, inode, &n);
+	(void)host_owners_find(s, inode, &n);
 	return n;
 }
 
@@ -96,10 +96,10 @@ static void everything_sees_every_copy(void **state)
 	int fd = new_socket();
 	struct port_claim c = claim_of(fd, getpid());
 	pid_t kept = start(fd, KEEP), moved = start(fd, MOVE), copied = start(fd, COPY), other = start(fd, REPLACE);
-	struct proc_sockets s;
+	struct host_owners s;
 
 	(void)state;
-	proc_sockets_read(&s);
+	host_owners_read(NULL, &s);
 	assert_int_equal(count(&s, c.owner.inode), 4);
 	assert_true(has(&s, c.owner.inode, getpid()));
 	assert_true(has(&s, c.owner.inode, kept));
@@ -107,7 +107,7 @@ static void everything_sees_every_copy(void **state)
 	assert_true(has(&s, c.owner.inode, copied)); /* once, although it has two */
 	assert_false(has(&s, c.owner.inode, other));
 	assert_int_equal(count(&s, c.owner.inode + (1u << 30)), 0);
-	proc_sockets_free(&s);
+	host_owners_free(&s);
 	stop(kept);
 	stop(moved);
 	stop(copied);
@@ -121,10 +121,10 @@ static void by_number(bool kcmp)
 	struct port_claim c = claim_of(fd, getpid()), d = claim_of(second, getpid()), none = {0};
 	const struct port_claim *claims[] = {&c, &none, &d};
 	pid_t kept = start(fd, KEEP), moved = start(fd, MOVE), copied = start(fd, COPY), other = start(fd, REPLACE);
-	struct proc_sockets s;
+	struct host_owners s;
 
 	assert_int_equal(syscall(SYS_kcmp, getpid(), getpid(), 0, fd, fd) == 0, kcmp);
-	assert_int_equal(proc_sockets_read_number(&s, claims, 3), 0);
+	assert_int_equal(host_owners_read_number(&s, claims, 3), 0);
 	assert_int_equal(count(&s, c.owner.inode), 3);
 	assert_true(has(&s, c.owner.inode, getpid()));
 	assert_true(has(&s, c.owner.inode, kept));
@@ -133,7 +133,7 @@ static void by_number(bool kcmp)
 	assert_true(has(&s, d.owner.inode, moved));
 	assert_true(has(&s, d.owner.inode, other));
 	assert_int_equal(s.n, 8);
-	proc_sockets_free(&s);
+	host_owners_free(&s);
 	stop(kept);
 	stop(moved);
 	stop(copied);
@@ -182,18 +182,18 @@ static void a_hint_that_is_wrong_is_told(void **state)
 	pid_t kept = start(fd, KEEP), other;
 	struct port_claim c = claim_of(fd, 0x7ffffff);
 	const struct port_claim *claims[] = {&c};
-	struct proc_sockets s;
+	struct host_owners s;
 
 	(void)state;
 	close(fd);
-	assert_int_equal(proc_sockets_read_number(&s, claims, 1), -ENOENT);
+	assert_int_equal(host_owners_read_number(&s, claims, 1), -ENOENT);
 	assert_int_equal(s.n, 0);
 	c.owner.pid = other = start(-1, KEEP); /* a stranger with the pid of old */
-	assert_int_equal(proc_sockets_read_number(&s, claims, 1), -ENOENT);
-	proc_sockets_read_for(&s, claims, 1);
+	assert_int_equal(host_owners_read_number(&s, claims, 1), -ENOENT);
+	host_owners_read_for(&s, claims, 1);
 	assert_int_equal(count(&s, c.owner.inode), 1);
 	assert_true(has(&s, c.owner.inode, kept));
-	proc_sockets_free(&s);
+	host_owners_free(&s);
 	stop(kept);
 	stop(other);
 }
@@ -204,20 +204,20 @@ static void of_a_crowd_nobody_is_missed(void **state)
 	struct port_claim c = claim_of(fd, getpid());
 	const struct port_claim *claims[] = {&c};
 	static pid_t crowd[CROWD];
-	struct proc_sockets s;
+	struct host_owners s;
 
 	(void)state;
 	for (int i = 0; i < CROWD; i++)
 		crowd[i] = start(fd, i % 2 ? KEEP : MOVE);
 	for (int round = 0; round < 3; round++) {
-		proc_sockets_read(&s);
+		host_owners_read(NULL, &s);
 		assert_int_equal(count(&s, c.owner.inode), CROWD + 1);
-		proc_sockets_free(&s);
-		assert_int_equal(proc_sockets_read_number(&s, claims, 1), 0);
+		host_owners_free(&s);
+		assert_int_equal(host_owners_read_number(&s, claims, 1), 0);
 		assert_int_equal(count(&s, c.owner.inode), CROWD / 2 + 1);
 		for (int i = 0; i < CROWD; i++)
 			assert_int_equal(has(&s, c.owner.inode, crowd[i]), i % 2);
-		proc_sockets_free(&s);
+		host_owners_free(&s);
 	}
 	for (int i = 0; i < CROWD; i++)
 		stop(crowd[i]);
