@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static int open_wire(const struct host_root *root, struct host_diag_wire *ret)
 		.receive = receive_from_kernel,
 		.ctx = nl,
 		.port_id = mnl_socket_get_portid(nl),
-		.seq = seq += 64,
+		.seq = atomic_fetch_add(&seq, 64),
 		.shared = shared,
 	};
 	return 0;
