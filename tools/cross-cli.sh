@@ -1,6 +1,6 @@
 #!/bin/sh
 # tools/cross-cli.sh COMPILER BUILD: compiles src/cli and src/host for another processor, without linking them.
-# The headers of libjansson, libinih and libmnl are this machine's: they say the same for every 64-bit Linux.
+# The headers of libjansson, libinih, libcsv and libmnl are this machine's: they say the same for every 64-bit Linux.
 set -eu
 cd "$(dirname "$0")/.."
 cc=$1
@@ -8,10 +8,10 @@ out=$2/cli-objects
 headers=$2/jansson
 mkdir -p "$out" "$headers"
 # Only those headers: the rest of /usr/include is this machine's libc, which must not be seen.
-for h in jansson.h jansson_config.h ini.h libmnl/libmnl.h; do
+for h in jansson.h jansson_config.h ini.h csv.h libmnl/libmnl.h; do
 	from=$(find /usr/include -maxdepth 3 -path "*/$h" | head -n 1)
 	if [ -z "$from" ]; then
-		echo "no $h: libjansson-dev, libinih-dev or libmnl-dev is not installed"
+		echo "no $h: libjansson-dev, libinih-dev, libcsv-dev or libmnl-dev is not installed"
 		exit 77
 	fi
 	mkdir -p "$(dirname "$headers/$h")"

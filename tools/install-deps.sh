@@ -15,7 +15,7 @@ say() { echo "install-deps: $*"; }
 # Alternatives are written a|b: the first that is installed, else the first that this release has.
 packages_of() {
 	case $1 in
-	build) echo gcc libc6-dev meson ninja-build pkg-config\|pkgconf libjansson-dev libinih-dev libmnl-dev python3 ;;
+	build) echo gcc libc6-dev meson ninja-build pkg-config\|pkgconf libjansson-dev libinih-dev libcsv-dev libmnl-dev python3 ;;
 	demo) echo python3 curl ;;
 	check) echo libcmocka-dev clang-format-14\|clang-format binutils netbase ;;
 	test) # clang's runtime has the version in its name; see clang_runtime()

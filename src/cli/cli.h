@@ -117,6 +117,8 @@ char **cli_rest(struct cli *cli);
 /* The nearest of n names to a mistyped one, or NULL when none is near. stride_bytes apart, each a
  * `const char *` at its start. */
 const char *cli_nearest(const char *typed, const void *names, size_t n, size_t stride_bytes);
+/* How many slips (a letter more, less, another, two swapped) lead from a to b; 32 when either is longer than that. */
+size_t cli_distance(const char *a, const char *b);
 /* Print a command's --help to standard output. */
 void cli_help(const struct cmd *cmd);
 

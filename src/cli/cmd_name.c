@@ -1,156 +1,218 @@
 /* src/cli/cmd_name.c: `berth name`: from a number to its names and back (RFC 6335), and to who listens.
  *
- * A number shows its primary name first, then aliases, then names that are only seen in practice and
- * say so. A name shows its numbers; a word that is no name is searched for in names and descriptions.
+ * Every argument is a number, a range, a name, or with --search a part of one. What they mean comes into one table: a
+ * number's primary name first, then aliases, then names that are only seen in practice and say so; beside each who uses
+ * the port here. What is to be said besides (a number without a name, a port that browsers refuse) follows the
+ * table. A word that is no name is answered by what it may have meant and by the names it occurs in.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "cli/explain.h"
+#include "cli/name.h"
 #include "cli/offers.h"
+#include "cli/registry.h"
 
-enum { ROWS_MAX = 64 };
+enum { OPT_UPDATE = CLI_LONG + 1, OPT_REMOVE, OPT_REGISTRY };
+enum { NEAR_SHOWN = 20 }; /* rows for a word that nobody asked to search for */
 
-static const char *source_name(enum port_service_source s)
+struct asking {
+	struct cli *cli;
+	bool search;
+	struct name_rows table; /* what was found, until it is printed */
+	json_t *json;
+	FILE *notes; /* what follows the table */
+	char *notes_text;
+	size_t notes_len;
+	bool none; /* something had no answer */
+};
+
+/* The ports of these rows, as one range around them. */
+static struct port_range span(const struct name_rows *rows)
 {
-	switch (s) {
-	case PORT_SERVICE_IANA:
-		return "iana";
-	case PORT_SERVICE_ALIAS:
-		return "alias";
-	case PORT_SERVICE_OBSERVED:
-		return "observed";
-	case PORT_SERVICE_OVERLAY:
-		return "local";
+	struct port_range r = {UINT16_MAX, 0};
+
+	for (size_t i = 0; i < rows->n; i++) {
+		r.first = rows->r[i].first < r.first ? rows->r[i].first : r.first;
+		r.last = rows->r[i].last > r.last ? rows->r[i].last : r.last;
 	}
-	return "?";
-}
-
-static char *print_ports(const struct port_service *s, char out[32])
-{
-	if (s->first == s->last)
-		snprintf(out, 32, "%u/%s", s->first, port_proto_name[s->proto]);
-	else
-		snprintf(out, 32, "%u-%u/%s", s->first, s->last, port_proto_name[s->proto]);
-	return out;
-}
-
-static void print_row(struct cli *cli, const struct port_service *s)
-{
-	static const char *const note[] = {
-		[PORT_SERVICE_IANA] = "",
-		[PORT_SERVICE_ALIAS] = "alias",
-		[PORT_SERVICE_OBSERVED] = "seen in practice, not registered",
-		[PORT_SERVICE_OVERLAY] = "from /etc/services or the network's own file",
-	};
-	char ports[32], name[sizeof(s->name)], text[sizeof(s->description)];
-
-	snprintf(name, sizeof(name), "%s", s->name);
-	snprintf(text, sizeof(text), "%s", s->description);
-	cli_clean(name);
-	cli_clean(text);
-	cli_say(cli, "%-15s %-16s", print_ports(s, ports), name);
-	if (text[0])
-		cli_say(cli, " %s", text);
-	if (note[s->source][0])
-		cli_say(cli, " (%s)", note[s->source]);
-	cli_say(cli, "\n");
-}
-
-static json_t *row_json(const struct port_service *s)
-{
-	return json_pack("{s:i, s:i, s:s, s:o, s:s, s:o, s:b, s:s}", "port", (int)s->first, "last_port", (int)s->last,
-			 "proto", port_proto_name[s->proto], "name", cli_json_text(s->name), "source",
-			 source_name(s->source), "description", cli_json_text(s->description), "browser_blocked",
-			 port_is_browser_blocked(s->first), "class", port_class_name[port_class_of(s->first)]);
-}
-
-static int print_all(struct cli *cli, const struct port_service *rows, uint32_t n, uint32_t shown)
-{
-	json_t *a;
-
-	if (!cli->json) {
-		for (uint32_t i = 0; i < shown; i++)
-			print_row(cli, &rows[i]);
-		if (n > shown)
-			cli_say(cli, "and %u more\n", n - shown);
-		return n > 0 ? CLI_OK : CLI_NO;
-	}
-	a = json_array();
-	for (uint32_t i = 0; i < shown; i++)
-		json_array_append_new(a, row_json(&rows[i]));
-	if (cli_json(cli, a) != CLI_OK)
-		return CLI_FAILED;
-	return n > 0 ? CLI_OK : CLI_NO;
-}
-
-/* One name for one number and protocol is enough: /etc/services repeats much of the registry. */
-static uint32_t drop_repeats(struct port_service *rows, uint32_t n)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t k = 0;
-
-		while (k < kept && (strcasecmp(rows[k].name, rows[i].name) != 0 || rows[k].proto != rows[i].proto ||
-				    rows[k].first != rows[i].first))
-			k++;
-		if (k == kept)
-			rows[kept++] = rows[i];
-		else if (rows[k].source == PORT_SERVICE_OVERLAY && rows[i].source != PORT_SERVICE_OVERLAY)
-			rows[k] = rows[i]; /* the registry says more */
-	}
-	return kept;
-}
-
-static int by_number(struct cli *cli, uint16_t port, int proto)
-{
-	static struct port_service rows[ROWS_MAX];
-	uint32_t n = port_service_all(port, proto, cli_services(cli), rows, ROWS_MAX);
-	uint32_t shown = drop_repeats(rows, n < ROWS_MAX ? n : ROWS_MAX);
-	int r = print_all(cli, rows, shown, shown);
-
-	if (cli->json)
-		return r;
-	if (n == 0)
-		cli_say(cli, "%u has no name; it is a %s port\n", port, port_class_name[port_class_of(port)]);
-	if (port_is_browser_blocked(port))
-		cli_say(cli, "web browsers refuse to connect to port %u\n", port);
 	return r;
 }
 
-static int by_name(struct cli *cli, const char *name, int proto, bool search)
+static void show(struct asking *a, const struct name_rows *rows, size_t max)
 {
-	static struct port_service rows[ROWS_MAX];
-	uint32_t n = 0, shown;
-	char text[80];
+	struct name_uses uses;
 
-	for (int p = 0; p < PORT_NPROTOS && !search; p++)
-		if ((proto < 0 || proto == p) &&
-		    port_service_find(name, (enum port_proto)p, cli_services(cli), &rows[n]) == 0)
-			n++;
-	if (n > 0) {
-		int r = print_all(cli, rows, n, n);
+	if (rows->n == 0)
+		return;
+	name_uses_read(a->cli, span(rows), &uses);
+	name_print(a->cli, rows, &uses, max);
+	name_uses_free(&uses);
+}
 
-		offers_mention(cli, name);
-		return r;
+/* Print what has been found so far, and its notes. */
+static void flush_table(struct asking *a)
+{
+	show(a, &a->table, 0);
+	a->table.n = 0;
+	if (a->notes) {
+		fflush(a->notes);
+		if (a->notes_text)
+			fputs(a->notes_text, stdout);
+		rewind(a->notes);
+		fflush(a->notes);
+		if (a->notes_text)
+			a->notes_text[0] = '\0';
 	}
-	n = port_service_search(name, proto, cli_services(cli), rows, ROWS_MAX);
-	shown = n < ROWS_MAX ? n : ROWS_MAX;
-	if (n <= ROWS_MAX)
-		n = shown = drop_repeats(rows, shown);
-	snprintf(text, sizeof(text), "%s", name);
-	cli_clean(text);
-	if (n == 0 && !cli->json) {
-		cli_say(cli, "no service is called '%s', and none says so in its description\n", text);
-		return CLI_NO;
+}
+
+/* What an argument has found: into the table, or into the array. */
+static void take(struct asking *a, const char *text, struct name_rows *rows, size_t from)
+{
+	struct name_rows part = {.r = rows->r + from, .n = rows->n - from};
+	struct name_uses uses;
+
+	if (!a->json || part.n == 0)
+		return;
+	name_uses_read(a->cli, span(&part), &uses);
+	name_to_json(a->json, text, &part, &uses);
+	name_uses_free(&uses);
+	rows->n = from;
+}
+
+static void by_number(struct asking *a, const char *text, struct port_range ports, int proto)
+{
+	size_t from = a->table.n;
+	uint32_t n = (uint32_t)ports.last - ports.first + 1,
+		 none = name_rows_of(&a->table, ports, proto, cli_services(a->cli));
+
+	a->none |= none == n;
+	if (n == 1 && none) {
+		struct name_uses uses;
+		char here[NAME_HERE_MAX];
+
+		name_uses_read(a->cli, ports, &uses);
+		fprintf(a->notes, "%u has no name; it is a %s port", ports.first,
+			port_class_name[port_class_of(ports.first)]);
+		if (name_here(a->cli, ports.first, proto, &uses, here))
+			fprintf(a->notes, "; in use here: %s", here);
+		fprintf(a->notes, "\n");
+		name_uses_free(&uses);
+	} else if (none) {
+		fprintf(a->notes, "%u of the %u ports from %u to %u have no name\n", none, n, ports.first, ports.last);
 	}
-	if (!search && !cli->json)
-		cli_say(cli, "no service is called '%s'; it occurs in:\n", text);
-	if (print_all(cli, rows, n, shown) == CLI_FAILED)
-		return CLI_FAILED;
-	return search && n > 0 ? CLI_OK : CLI_NO;
+	for (uint32_t p = ports.first, told = 0; p <= ports.last && told <= 8; p++)
+		if (port_is_browser_blocked((uint16_t)p)) {
+			if (told++ == 8)
+				fprintf(a->notes, "and to others of them\n");
+			else
+				fprintf(a->notes, "web browsers refuse to connect to port %u\n", p);
+		}
+	take(a, text, &a->table, from);
+}
+
+static char *shown_text(const char *name, char out[80])
+{
+	snprintf(out, 80, "%s", name);
+	return cli_clean(out);
+}
+
+/* "did you mean 'postgresql' or 'postgrest'?" */
+static bool say_near(struct asking *a, const char *name)
+{
+	char near[NAME_NEAR_MAX][32];
+	size_t n = name_near(name, cli_services(a->cli), near);
+
+	for (size_t i = 0; i < n; i++)
+		cli_say(a->cli, "%s'%s'%s",
+			i == 0	    ? "; did you mean "
+			: i + 1 < n ? ", "
+				    : " or ",
+			near[i], i + 1 < n ? "" : "?");
+	return n > 0;
+}
+
+/* A word that is nobody's name. */
+static void by_part(struct asking *a, const char *text, const char *name, int proto)
+{
+	struct name_rows found = {.n = 0};
+	size_t max = a->search ? 0 : NEAR_SHOWN;
+	char shown[80];
+	bool near;
+
+	name_rows_search(&found, name, proto, cli_services(a->cli));
+	a->none |= !a->search || found.n == 0;
+	shown_text(name, shown);
+	if (a->json) {
+		take(a, text, &found, 0);
+		name_rows_free(&found);
+		return;
+	}
+	flush_table(a);
+	if (!a->search || found.n == 0) {
+		cli_say(a->cli, "no service is called '%s'", shown);
+		near = say_near(a, name);
+		cli_say(a->cli, "%s\n",
+			found.n > 0 ? near ? " It occurs in:" : "; it occurs in:"
+			: near	    ? ""
+				    : ", and none says so in its description");
+	}
+	show(a, &found, max);
+	if (max && found.n > max)
+		cli_say(a->cli, "and %zu more: berth name --search %s\n", found.n - max, shown);
+	name_rows_free(&found);
+}
+
+static void by_name(struct asking *a, const char *text, const char *name, int proto)
+{
+	size_t from = a->table.n;
+
+	if (!a->search)
+		name_rows_called(&a->table, name, proto, cli_services(a->cli));
+	if (a->table.n == from)
+		by_part(a, text, name, proto);
+	else
+		take(a, text, &a->table, from);
+}
+
+/* "6000" and "6000-6010". Return: 0; an exit code, said. */
+static int parse_ports(struct cli *cli, const char *text, struct port_range *ret)
+{
+	struct port_parse_error e = {.what = "this is not a port"};
+	struct port_endpoint end;
+
+	if (port_endpoint_parse(text, &end, &e) < 0)
+		return cli_usage_at(cli, text, &e);
+	*ret = end.ports;
+	return 0;
+}
+
+/* Return: 0; an exit code, said. */
+static int one(struct asking *a, const char *text)
+{
+	const char *slash = strrchr(text, '/');
+	struct port_range ports = {0};
+	char name[64];
+	int proto = -1, r;
+
+	if (slash && strcasecmp(slash, "/udp") == 0)
+		proto = PORT_UDP;
+	else if (slash && strcasecmp(slash, "/tcp") == 0)
+		proto = PORT_TCP;
+	if (snprintf(name, sizeof(name), "%.*s", (int)(proto >= 0 ? (size_t)(slash - text) : strlen(text)), text) >=
+	    (int)sizeof(name))
+		return cli_usage(a->cli, "that is too long to be the name of a port");
+	if (!name[0])
+		return cli_usage(a->cli, "which port or name? berth name 443, berth name https");
+	if (a->search || strspn(name, "0123456789-") != strlen(name) || name[0] == '-') {
+		by_name(a, text, name, proto);
+		return 0;
+	}
+	r = parse_ports(a->cli, name, &ports);
+	if (r == 0)
+		by_number(a, text, ports, proto);
+	return r;
 }
 
 /* The network has names of its own for ports, if there is one. Nobody needs one to ask for a number.
@@ -167,74 +229,111 @@ static int know_network(struct cli *cli)
 	return 0;
 }
 
+static int answer(struct cli *cli, bool search, char **what, size_t n)
+{
+	struct asking a = {.cli = cli, .search = search, .json = cli->json ? json_array() : NULL};
+	int r = 0;
+
+	a.notes = open_memstream(&a.notes_text, &a.notes_len);
+	if (!a.notes)
+		return cli_fail(cli, -errno, "cannot look for names");
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = one(&a, what[i]);
+	if (r == 0 && a.json)
+		r = cli_json(cli, json_incref(a.json));
+	else if (r == 0)
+		flush_table(&a);
+	if (r == 0 && n == 1 && !a.none && !search)
+		offers_mention(cli, what[0]);
+	if (r == 0 && a.table.out_of_memory)
+		r = cli_fail(cli, -ENOMEM, "something is missing here");
+	json_decref(a.json);
+	name_rows_free(&a.table);
+	fclose(a.notes);
+	free(a.notes_text);
+	return r ? r : a.none ? CLI_NO : CLI_OK;
+}
+
 static int run(struct cli *cli)
 {
 	struct offers_question q;
-	const char *what = NULL, *slash;
-	bool search = false;
-	char name[64];
-	int o, proto = -1;
-	uint16_t port;
+	char **what = calloc((size_t)cli->argc + 1, sizeof(*what));
+	const char *update = NULL;
+	bool search = false, remove = false, registry = false;
+	size_t n = 0;
+	int o, r;
 
-	while ((o = cli_next(cli)) != CLI_END) {
+	while (what && (o = cli_next(cli)) != CLI_END) {
 		if (o == 's')
 			search = true;
-		else if (o == CLI_ARG && !what)
-			what = cli->value;
-		else
-			return o == CLI_ARG ? cli_usage(cli, "one port or name at a time: '%s'", cli->value)
-					    : cli->status;
+		else if (o == OPT_UPDATE)
+			update = cli->value;
+		else if (o == OPT_REMOVE)
+			remove = true;
+		else if (o == OPT_REGISTRY)
+			registry = true;
+		else if (o == CLI_ARG && *cli->value)
+			what[n++] = (char *)(uintptr_t)cli->value;
+		else if (o != CLI_ARG)
+			return cli->status;
 	}
-	if (!what || !*what)
+	if (update && strcmp(update, "--remove") == 0) {
+		update = NULL;
+		remove = true;
+	}
+	if (n > 0 && (update || remove || registry))
+		return cli_usage(cli, "--%s takes no port or name: '%s'",
+				 update	  ? "update"
+				 : remove ? "remove"
+					  : "registry",
+				 what[0]);
+	if (update && remove)
+		return cli_usage(cli, "either --update or --remove");
+	if (update)
+		return registry_update(cli, update);
+	if (remove || registry)
+		return remove ? registry_remove(cli) : registry_show(cli);
+	if (n == 0)
 		return cli_usage(cli, "which port or name? berth name 443, berth name https");
-	o = know_network(cli);
-	if (o != 0)
-		return o;
-	if (!search && offers_parse(cli, what, &q, &o)) {
-		if (o == 0 && cli->host_given && !q.host[0])
+	r = know_network(cli);
+	if (r != 0)
+		return r;
+	if (n == 1 && !search && offers_parse(cli, what[0], &q, &r)) {
+		if (r == 0 && cli->host_given && !q.host[0])
 			snprintf(q.host, sizeof(q.host), "%s", cli->host_name);
-		return o != 0 ? o : offers_answer(cli, &q);
+		return r != 0 ? r : offers_answer(cli, &q);
 	}
-	slash = strrchr(what, '/');
-	if (slash && strcasecmp(slash, "/udp") == 0)
-		proto = PORT_UDP;
-	else if (slash && strcasecmp(slash, "/tcp") == 0)
-		proto = PORT_TCP;
-	if (snprintf(name, sizeof(name), "%.*s", (int)(proto >= 0 ? (size_t)(slash - what) : strlen(what)), what) >=
-	    (int)sizeof(name))
-		return cli_usage(cli, "that is too long to be the name of a port");
-	if (!search && name[0] && strspn(name, "0123456789") == strlen(name)) {
-		struct port_parse_error e = {.what = "this is not a port"};
-
-		if (port_number_parse(name, &port, &e) < 0)
-			return cli_usage_at(cli, name, &e);
-		return by_number(cli, port, proto);
-	}
-	return by_name(cli, name, proto, search);
+	r = answer(cli, search, what, n);
+	free(what);
+	return r;
 }
 
 static const struct cli_option options[] = {
-	{'s', "search", NULL, "search names and descriptions for a word"},
+	{'s', "search", NULL, "search names and descriptions for a word, best matches first"},
+	{OPT_UPDATE, "update", "FILE", "from now on use IANA's newer CSV file; - is standard input"},
+	{OPT_REMOVE, "remove", NULL, "from now on use the built-in registry again"},
+	{OPT_REGISTRY, "registry", NULL, "which registry is used, and how old it is"},
 	{0},
 };
 
 const struct cmd cmd_name = {
 	"name",
-	"[options] PORT|NAME",
+	"[options] PORT|RANGE|NAME...",
 	"from a port's number to its names, and back",
 	"Knows the whole IANA registry, /etc/services, and ports seen in practice that nobody registered (it\n"
-	"says so). Exits 1 when there is no such name; what comes near is then listed.\n"
+	"says so). Beside each name: who uses the port here, on which host of a network or on the machine itself.\n"
+	"Exits 1 when there is no such name; what comes near is then listed.\n"
 	"\n"
 	"_SERVICE._tcp and SERVICE@HOST ask who in the network listens on it, as a DNS SRV look-up does: of one\n"
 	"host, or of all when none is named. Exits 1 when nobody does.\n"
 	"\n"
 	"Examples:\n"
 	"  berth name 443\n"
-	"  berth name 53/udp\n"
-	"  berth name postgresql\n"
+	"  berth name 53/udp 6000-6010 postgresql\n"
 	"  berth name --search redis\n"
 	"  berth name _http._tcp              every web server of the network: host, address, port, program\n"
-	"  berth name _http._tcp.web          those of host 'web'; or http@web\n",
+	"  berth name _http._tcp.web          those of host 'web'; or http@web\n"
+	"  berth name --update service-names-port-numbers.csv     as www.iana.org publishes it\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON,
 	options,
 	run,

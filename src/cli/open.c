@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "cli/folder.h"
+#include "cli/registry.h"
 
 enum { NAMES_MAX = 256, SERVICES_MAX = 1 << 16 };
 
@@ -157,6 +158,7 @@ const struct port_service_overlay *cli_services(struct cli *cli)
 	if (done)
 		return &overlay;
 	done = true;
+	registry_use(cli);
 	if (cli->net.dir[0]) { /* the network's own names stand before the machine's */
 		snprintf(path, sizeof(path), "%s/services", cli->net.dir);
 		read_services(path, &rows, &n, &room);
@@ -164,4 +166,15 @@ const struct port_service_overlay *cli_services(struct cli *cli)
 	read_services("/etc/services", &rows, &n, &room);
 	overlay = (struct port_service_overlay){rows, n};
 	return &overlay;
+}
+
+int cli_endpoint(struct cli *cli, const char *text, struct port_endpoint *ret)
+{
+	struct port_parse_error e = {.what = "this is not a port"};
+
+	if (strspn(text, "0123456789:-/") != strlen(text)) /* there may be a name of a port in it */
+		registry_use(cli);
+	if (port_endpoint_parse(text, ret, &e) < 0)
+		return cli_usage_at(cli, text, &e);
+	return 0;
 }

@@ -45,7 +45,7 @@ static size_t min3(size_t a, size_t b, size_t c)
 }
 
 /* Insertions, deletions, replacements and swaps of neighbours that lead from a to b. */
-static size_t distance(const char *a, const char *b)
+size_t cli_distance(const char *a, const char *b)
 {
 	enum { MAX = 32 };
 	size_t d[3][MAX + 1], n = strlen(a), m = strlen(b);
@@ -92,7 +92,7 @@ const char *cli_nearest(const char *typed, const void *names, size_t n, size_t s
 	}
 	for (size_t i = 0; i < n; i++) {
 		const char *name = *(const char *const *)((const char *)names + i * stride_bytes);
-		size_t d = distance(typed, name);
+		size_t d = cli_distance(typed, name);
 
 		if (len >= 3 && strncasecmp(name, typed, len) == 0)
 			d = 1; /* the beginning of a longer word */

@@ -181,12 +181,3 @@ const char *cli_port(uint16_t port, enum port_proto proto, char s[16])
 	snprintf(s, 16, "%u/%s", port, proto == PORT_UDP ? "udp" : "tcp");
 	return s;
 }
-
-int cli_endpoint(struct cli *cli, const char *text, struct port_endpoint *ret)
-{
-	struct port_parse_error e = {.what = "this is not a port"};
-
-	if (port_endpoint_parse(text, ret, &e) < 0)
-		return cli_usage_at(cli, text, &e);
-	return 0;
-}

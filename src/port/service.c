@@ -12,13 +12,60 @@
  * What was only observed is never a primary name: port_service_name() does not return it, _all(),
  * _find() and _search() do, labelled.
  *
- * Elsewhere: reading files (cli/), how the tables are made (tools/gen_services.py).
+ * Other tables of the same form may take the built-in ones' place (port_service_use()): the command line does so with
+ * a newer registry that it was given; in the shim nobody does.
+ *
+ * Elsewhere: reading files (cli/), how the tables are made (tools/gen_services.py, cli/registry_make.c).
  */
 #include "port/service.h"
 
 #include <errno.h>
 
 #include "port/service_data.h"
+
+/* The registry in use; NULL: the built-in one. */
+static const struct port_service_tables *newer;
+
+void port_service_built_in(struct port_service_tables *ret)
+{
+	*ret = (struct port_service_tables){service_n_rows, service_n_ranges, service_text,
+					    service_rows,   service_by_name,  service_ranges};
+}
+
+void port_service_use(const struct port_service_tables *t)
+{
+	newer = t;
+}
+
+static uint32_t n_rows(void)
+{
+	return newer ? newer->n_rows : service_n_rows;
+}
+
+static uint32_t n_ranges(void)
+{
+	return newer ? newer->n_ranges : service_n_ranges;
+}
+
+static const struct service_row *row_at(uint32_t i)
+{
+	return newer ? &newer->rows[i] : &service_rows[i];
+}
+
+static const struct service_row *row_by_name(uint32_t i)
+{
+	return row_at(newer ? newer->by_name[i] : service_by_name[i]);
+}
+
+static const struct service_row *row_of_range(uint32_t i)
+{
+	return row_at(newer ? newer->ranges[i] : service_ranges[i]);
+}
+
+static const char *text_at(uint32_t offset)
+{
+	return (newer ? newer->text : service_text) + offset;
+}
 
 static uint8_t lower(char c)
 {
@@ -77,7 +124,7 @@ static uint32_t row_flags(const struct service_row *r)
 
 static const char *row_name(const struct service_row *r)
 {
-	return service_text + (r->name_flags & ((1u << SERVICE_NAME_BITS) - 1));
+	return text_at(r->name_flags & ((1u << SERVICE_NAME_BITS) - 1));
 }
 
 static bool row_has(const struct service_row *r, enum port_proto proto)
@@ -99,18 +146,18 @@ static void row_fill(const struct service_row *r, enum port_proto proto, struct 
 	*ret = (struct port_service){.first = r->first, .last = r->last, .proto = proto};
 	ret->source = row_source(r, proto);
 	copy_text(ret->name, sizeof(ret->name), row_name(r));
-	copy_text(ret->description, sizeof(ret->description), service_text + r->description);
+	copy_text(ret->description, sizeof(ret->description), text_at(r->description));
 }
 
 /* The first row whose number is at least port. */
 static uint32_t lower_bound_port(uint16_t port)
 {
-	uint32_t lo = 0, hi = service_n_rows;
+	uint32_t lo = 0, hi = n_rows();
 
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
-		if (service_rows[mid].first < port)
+		if (row_at(mid)->first < port)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -131,16 +178,16 @@ static struct walk walk_port(uint16_t port)
 
 static const struct service_row *walk_next(struct walk *w)
 {
-	for (; w->next_row < service_n_rows && service_rows[w->next_row].first == w->port; w->next_row++) {
-		const struct service_row *r = &service_rows[w->next_row];
+	for (; w->next_row < n_rows() && row_at(w->next_row)->first == w->port; w->next_row++) {
+		const struct service_row *r = row_at(w->next_row);
 
 		if (r->last == r->first) {
 			w->next_row++;
 			return r;
 		}
 	}
-	while (w->next_range < service_n_ranges) {
-		const struct service_row *r = &service_rows[service_ranges[w->next_range++]];
+	while (w->next_range < n_ranges()) {
+		const struct service_row *r = row_of_range(w->next_range++);
 
 		if (r->first <= w->port && w->port <= r->last)
 			return r;
@@ -183,7 +230,7 @@ int port_service_find(const char *name, enum port_proto proto, const struct port
 		      struct port_service *ret)
 {
 	const struct service_row *best = NULL;
-	uint32_t lo = 0, hi = service_n_rows;
+	uint32_t lo = 0, hi = n_rows();
 
 	for (uint32_t i = 0; i < overlay_n(o); i++)
 		if (o->rows[i].proto == proto && compare_nocase(o->rows[i].name, name) == 0) {
@@ -193,13 +240,13 @@ int port_service_find(const char *name, enum port_proto proto, const struct port
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
 
-		if (compare_nocase(row_name(&service_rows[service_by_name[mid]]), name) < 0)
+		if (compare_nocase(row_name(row_by_name(mid)), name) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	for (; lo < service_n_rows; lo++) {
-		const struct service_row *r = &service_rows[service_by_name[lo]];
+	for (; lo < n_rows(); lo++) {
+		const struct service_row *r = row_by_name(lo);
 
 		if (compare_nocase(row_name(r), name) != 0)
 			break;
@@ -285,10 +332,10 @@ uint32_t port_service_search(const char *text, int proto, const struct port_serv
 	struct sink k = {.rows = ret, .max = max};
 	uint32_t n_overlay = overlay_n(o), next = overlay_next(o, text, proto, n_overlay);
 
-	for (uint32_t i = 0; i < service_n_rows; i++) {
-		const struct service_row *r = &service_rows[i];
+	for (uint32_t i = 0; i < n_rows(); i++) {
+		const struct service_row *r = row_at(i);
 
-		if (!contains_nocase(row_name(r), text) && !contains_nocase(service_text + r->description, text))
+		if (!contains_nocase(row_name(r), text) && !contains_nocase(text_at(r->description), text))
 			continue;
 		for (; next < n_overlay && o->rows[next].first <= r->first; next = overlay_next(o, text, proto, next))
 			sink_copy(&k, &o->rows[next]);

@@ -51,4 +51,11 @@ bool port_is_named(uint16_t port);
 /* Ports that browsers refuse to fetch from (WHATWG Fetch, "port blocking"). */
 bool port_is_browser_blocked(uint16_t port);
 
+/* From now on this process answers from these tables (service_data.h; NULL: the built-in ones), which must stay. Not
+ * while another thread asks. */
+struct port_service_tables;
+void port_service_use(const struct port_service_tables *t);
+/* The built-in ones, whatever is used. */
+void port_service_built_in(struct port_service_tables *ret);
+
 #endif

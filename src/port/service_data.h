@@ -1,4 +1,5 @@
-/* src/port/service_data.h: the shape of the generated tables. Private to service.c, avoid.c and their test. */
+/* src/port/service_data.h: the shape of the generated tables, for service.c, avoid.c, their test, and who makes tables of the
+ * same form from a newer registry (cli/registry.c). */
 #ifndef BERTH_PORT_SERVICE_DATA_H
 #define BERTH_PORT_SERVICE_DATA_H
 
@@ -16,6 +17,15 @@ struct service_row {
 	uint32_t name_flags; /* offset of the name in service_text, flags above it */
 	uint32_t description;
 	uint16_t first, last;
+};
+
+/* All that the registry is. Text is NUL-terminated, offset 0 is "". Rows are ordered by first, then best name first;
+ * by_name holds rows by name without case, the best first; ranges those with first < last. */
+struct port_service_tables {
+	uint32_t n_rows, n_ranges;
+	const char *text;
+	const struct service_row *rows;
+	const uint16_t *by_name, *ranges;
 };
 
 extern const uint32_t service_n_rows, service_n_ranges;

@@ -160,10 +160,16 @@ golden name-offers-none name _http._tcp.db
 golden name-offers-unknown name _nosuch._tcp
 golden name-offers-wrong name _http._sctp
 golden name-offers-typo name http@wbe
-golden name-mention name http
+golden name-mention name http -n default
 printf 'berthly 8081/tcp # of this network\n' >"$BERTH_DIR/default/services"
-golden name-own name berthly
+golden name-own name berthly -n default
 rm "$BERTH_DIR/default/services"
+golden name-80 name 80 -n default
+golden name-blocked name 6000/tcp -n default
+golden name-near name postgers -n default
+golden name-search name --search dhcp -n default
+golden name-several name 5432/tcp 8080-8082 ssh 5199 -n default
+golden name-json name 8081/tcp -n default --json
 golden net-show net show
 golden net-show-json net show --json
 golden net-ls net ls
@@ -180,8 +186,6 @@ holders=
 golden after-ls ls
 expect "no socket is left behind" "[ -z \"\$(find '$BERTH_DIR' -type s)\" ]"
 golden net-rm net rm default
-golden name-80 name 80
-golden name-blocked name 6000/tcp
 golden name-range name 99999
 golden name-none name nosuchthing
 # --- who may pass to the outside ---
