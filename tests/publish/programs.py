@@ -3,6 +3,7 @@
 
 A program that is not installed is left out, by name; at least python and the static server are always there.
 """
+import hashlib
 import json
 import os
 import shutil
@@ -141,6 +142,192 @@ def ten_nodes(b):
     check("ten nodes: nothing is left", got and b.publishers() == [], b.call("ls").stdout)
 
 
+def iperf3(b):
+    """Both directions, TCP and UDP; -R sends from inside to the caller."""
+    if not has("iperf3"):
+        return
+    port = free_port()
+    p = under(b, "perf", ["-p", f"127.0.0.1:{port}:5201", "-p", f"127.0.0.1:{port}:5201/udp"], ["iperf3", "-s"])
+    for name, options in (("up", ["-n", "200M"]), ("down", ["-n", "200M", "-R"]), ("four at once", ["-n", "200M", "-P", "4"]),
+                          ("both ways", ["-t", "1", "--bidir"]),
+                          ("UDP", ["-u", "-b", "50M", "-t", "1"]), ("UDP down", ["-u", "-b", "50M", "-t", "1", "-R"])):
+        def once():
+            r = subprocess.run(["iperf3", "-J", "-c", "127.0.0.1", "-p", str(port), *options], capture_output=True, text=True,
+                               timeout=60)
+            try:
+                end = json.loads(r.stdout)["end"]
+                return r.returncode == 0 and (end["sum_received"]["bytes"] if "sum_received" in end else
+                                              end["sum"]["packets"]) > 0 or r.stdout
+            except (ValueError, KeyError):
+                return r.stdout + r.stderr
+        got = becomes(once, True, 15)
+        check(f"iperf3, {name}", got is True, got)
+    stop(p)
+
+
+def redis(b):
+    if not has("redis-server", "redis-benchmark", "redis-cli"):
+        return
+    port = free_port()
+    p = under(b, "db", ["-p", f"{port}:6379"], ["redis-server", "--save", "", "--dir", b.dir])
+    cli = lambda *w: subprocess.run(["redis-cli", "-h", "127.0.0.1", "-p", str(port), *w], capture_output=True,
+                                    text=True).stdout.strip()
+    check("redis: up", becomes(lambda: cli("ping"), "PONG", 10) == "PONG")
+    value = "v" * 500_000
+    cli("set", "k", "small")
+    got = subprocess.run(["redis-cli", "-p", str(port), "-x", "set", "big"], input=value, capture_output=True, text=True)
+    check("redis: a big value", got.stdout.strip() == "OK" and cli("get", "big") == value, got.stderr)
+    check("redis: sees its caller", "addr=127.0.0.1:" in cli("client", "list"), cli("client", "list"))
+    r = subprocess.run(["redis-benchmark", "-p", str(port), "-n", "5000", "-c", "50", "-q", "-t", "ping,set,get", "--csv"],
+                       capture_output=True, text=True, timeout=60)
+    check("redis: redis-benchmark", r.returncode == 0 and r.stdout.count("\n") >= 4 and "rror" not in r.stdout + r.stderr, r)
+    stop(p)
+
+
+# A server of web sockets in as few lines as there can be: it says back each text frame.
+WEBSOCKETS = r"""
+const c = require('crypto')
+require('http').createServer((q, r) => r.end('plain')).on('upgrade', (q, s) => {
+  const k = c.createHash('sha1').update(q.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64')
+  s.write(['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Accept: ' + k, '', '']
+    .join('\r\n'))
+  let have = Buffer.alloc(0)
+  s.on('error', () => {})
+  s.on('data', d => {
+    have = Buffer.concat([have, d])
+    while (have.length >= 6) {
+      const n = have[1] & 127, end = 6 + n
+      if (have.length < end) return
+      const t = Buffer.from(have.subarray(6, end)), m = have.subarray(2, 6)
+      for (let i = 0; i < n; i++) t[i] ^= m[i & 3]
+      const op = have[0] & 15
+      s.write(Buffer.concat([Buffer.from([0x80 | op, n]), t]))
+      have = have.subarray(end)
+      if (op == 8) s.end()
+    }
+  })
+}).listen(3000)
+"""
+
+def websockets(b):
+    if not has("node"):
+        return
+    port = free_port()
+    p = under(b, "ws", ["-p", f"{port}:3000"], ["node", "-e", WEBSOCKETS])
+    becomes(lambda: get(port), b"plain", 20)
+    s = socket.create_connection(("127.0.0.1", port), timeout=20)
+    f = s.makefile("rb")
+    s.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    head = []
+    while (line := f.readline().strip()):
+        head.append(line)
+    check("web sockets: switched", head[:1] == [b"HTTP/1.1 101 Switching Protocols"] and
+          b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head)
+    good = 0
+    for i in range(300):
+        text = b"message %d" % i
+        s.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        good += f.read(2 + len(text)) == bytes([0x81, len(text)]) + text
+    check("web sockets: 300 messages", good == 300, good)
+    s.sendall(bytes([0x88, 0x80, 0, 0, 0, 0]))
+    check("web sockets: closed", f.read() == bytes([0x88, 0]))
+    s.close()
+    stop(p)
+
+
+# Reads to the end, then says how much it was and its sum, and as much again as it is told to.
+HALVES = """
+import hashlib, os, socket, threading
+s = socket.socket()
+s.bind(("", 80))
+s.listen(1024)
+def serve(c):
+    h, n = hashlib.sha256(), 0
+    while d := c.recv(1 << 16):
+        h.update(d)
+        n += len(d)
+    c.sendall(b"%d %s\\n" % (n, h.hexdigest().encode()))
+    data = b"0123456789abcdef" * 4096
+    for _ in range(n // len(data)):
+        c.sendall(data)
+    c.close()
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+"""
+
+
+def halves(b):
+    """Upload, half close, download: and a thousand callers at once."""
+    port = free_port()
+    p = under(b, "half", ["-p", f"127.0.0.1:{port}:80"], [sys.executable, "-c", HALVES])
+    becomes(lambda: socket.socket().connect_ex(("127.0.0.1", port)), 0)
+    data = os.urandom(1 << 20) * 32
+    s = socket.create_connection(("127.0.0.1", port), timeout=30)
+    s.sendall(data)
+    s.shutdown(socket.SHUT_WR)
+    f = s.makefile("rb")
+    line = f.readline().split()
+    check("upload, half close", line == [b"%d" % len(data), hashlib.sha256(data).hexdigest().encode()], line)
+    rest = f.read()
+    check("and download", rest == b"0123456789abcdef" * (len(data) // 16), len(rest))
+    s.close()
+    socks = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(1000)]
+    for i, c in enumerate(socks):
+        c.sendall(b"caller %d" % i)
+        c.shutdown(socket.SHUT_WR)
+    good = 0
+    for i, c in enumerate(socks):
+        text = b"caller %d" % i
+        good += c.makefile("rb").read() == b"%d %s\n" % (len(text), hashlib.sha256(text).hexdigest().encode())
+        c.close()
+    check("a thousand at once", good == 1000, good)
+    stop(p)
+
+
+def workers(b):
+    """Processes forked after listen() share the callers; one that dies takes nobody along; keep-alive connections stay."""
+    port = free_port()
+    code = """
+import os, socket
+s = socket.socket()
+s.bind(("", 80))
+s.listen(64)
+for _ in range(4):
+    if os.fork() == 0:
+        while True:
+            c, a = s.accept()
+            while c.recv(100): c.sendall(b"%d\\n" % os.getpid())
+            c.close()
+s.close()
+while True:
+    try: os.wait()
+    except OSError: break
+"""
+    p = under(b, "work", ["-p", f"127.0.0.1:{port}:80"], [sys.executable, "-c", code])
+    becomes(lambda: socket.socket().connect_ex(("127.0.0.1", port)), 0)
+    seen = []
+    for _ in range(3):
+        socks = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(4 - len(seen))]
+        names = []
+        for c in socks:
+            for _ in range(20):  # keep-alive
+                c.sendall(b"?")
+                names.append(c.recv(100))
+        check(f"workers, {len(seen)} killed: each has a caller", len(set(names)) == 4 - len(seen), names)
+        os.kill(int(names[0]), signal.SIGKILL)
+        seen.append(names[0])
+        check("the others keep theirs", [c.sendall(b"?") or c.recv(100) for c in socks[1:]] == names[20::20])
+        check("the killed one's is closed", socks[0].recv(100) == b"")
+        for c in socks:
+            c.close()
+    s = socket.create_connection(("127.0.0.1", port), timeout=10)
+    s.sendall(b"?")
+    os.kill(int(s.recv(100)), signal.SIGKILL)
+    check("workers: the last one's end is the program's", p.wait(20) == 0)
+    check("workers: refused afterwards", becomes(lambda: ask("127.0.0.1", port), "ECONNREFUSED") == "ECONNREFUSED")
+
+
 def static(b):
     port = free_port()
     p = under(b, "st", ["-p", f"127.0.0.1:{port}:80"], [os.path.realpath(sys.argv[2])])
@@ -185,7 +372,9 @@ r.end('<body><script>fetch("/data").then(x => x.text()).then(t => document.body.
 
 
 def main():
-    for case in (curl_python, static, nginx, ten_nodes, browser):
+    for case in (curl_python, static, nginx, ten_nodes, browser, iperf3, redis, websockets, halves, workers):
+        if len(sys.argv) > 3 and sys.argv[3] not in case.__name__:
+            continue
         b = Berth(sys.argv[1])
         try:
             case(b)
