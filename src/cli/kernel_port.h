@@ -20,7 +20,7 @@ MUST_CHECK int kernel_port_listen(int fd);
 void kernel_port_unlisten(int fd);
 /* The next caller. Return: descriptor, non-blocking, and where it comes from; negative errno. */
 MUST_CHECK int kernel_port_accept(int fd, struct port_addr *ret, uint16_t *ret_port);
-/* Who has it, in a few words: "python3 (pid 12) listens there". Returns s. */
+/* Who has it, in a few words: "python3 (pid 12) listens there" (kernel_port_who.c). Returns s. */
 #define KERNEL_PORT_WHO_MAX 160
 char *kernel_port_who(const struct port_addr *addr, uint16_t port, enum port_proto proto, char s[KERNEL_PORT_WHO_MAX]);
 /* net.ipv4.ip_unprivileged_port_start. */

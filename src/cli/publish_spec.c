@@ -16,6 +16,17 @@ static int wrong(struct port_parse_error *e, size_t at, const char *what)
 	return -EINVAL;
 }
 
+static const char no_name[] = "an address is expected here, not a name: 127.0.0.1:8080:80, *:8080:80";
+
+/* Somebody's name, and no address: it has a letter that IPv6 does not have. */
+static bool is_name(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len && s[0] != '['; i++)
+		if ((s[i] >= 'g' && s[i] <= 'z') || (s[i] >= 'G' && s[i] <= 'Z'))
+			return true;
+	return false;
+}
+
 /* The address in front, if there is one; *at goes past its colon. */
 static int take_addr(const char *text, size_t *at, struct publish_spec *s, struct port_parse_error *e)
 {
@@ -46,7 +57,7 @@ static int take_addr(const char *text, size_t *at, struct publish_spec *s, struc
 		s->addrs[1] = (struct port_addr){0};
 		s->n_addrs = 2;
 	} else if (port_addr_parse(addr, &s->addrs[0], e) < 0) {
-		return -EINVAL;
+		return wrong(e, 0, is_name(addr, strlen(addr)) ? no_name : e->what);
 	}
 	*at = len + 1;
 	return 0;
@@ -110,6 +121,8 @@ int publish_spec_parse(const char *text, struct publish_spec *ret, struct port_p
 	colon = at;
 	while (colon < end && text[colon] != ':')
 		colon++;
+	if (colon < end && is_name(text + at, colon - at))
+		return wrong(reterr, at, no_name);
 	if (colon < end && memchr(text + colon + 1, ':', end - colon - 1))
 		return wrong(reterr, at, "too many colons; an IPv6 address goes in brackets: [::1]:8080:80");
 	if (colon > at)

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/un.h>
+#include <unistd.h>
 #include <time.h>
 
 #include "cli/kernel_port.h"
@@ -30,6 +31,7 @@
 #define TRIES_MAX 8   /* listeners that turn out dead, one after the other */
 #define ACCEPTS_MAX 32
 #define CHOICES_MAX 64
+#define NETWORKS_MAX 64
 #define LEAVING_MS_MAX 1000 /* until a killed process has closed what it had */
 
 /* --- the program's listener --- */
@@ -90,16 +92,17 @@ static int hold(struct door *door)
 	return door->fd < 0 ? door->fd : 0;
 }
 
-/* Who of this network's publishers has it. */
-static bool published_by(struct doors *d, const struct door *door, char *text, size_t size_bytes, int32_t *ret_pid)
+/* Who of a network's publishers has it. other: its name, if it is not ours. */
+static bool published_in(struct network *n, const char *other, const struct door *door, char *text, size_t size_bytes,
+			 int32_t *ret_pid)
 {
-	int file = network_publish_open(d->net, false);
+	int file = network_publish_open(n, false);
 	struct network_published p;
 	struct network_host host;
 	uint32_t at = 0, record;
 	bool found = false;
 
-	while (file >= 0 && !found && network_publish_next(d->net, file, &at, &record, &p) == 0)
+	while (file >= 0 && !found && network_publish_next(n, file, &at, &record, &p) == 0)
 		for (uint32_t i = 0; i < p.n_addrs && !found; i++)
 			found = p.proto == door->of->said.proto && door->outer >= p.outer.first &&
 				door->outer <= p.outer.last &&
@@ -107,11 +110,37 @@ static bool published_by(struct doors *d, const struct door *door, char *text, s
 				 port_addr_is_any(&door->addr));
 	if (file >= 0)
 		raw_close(file);
-	*ret_pid = found ? p.pid : 0;
-	if (found)
-		snprintf(text, size_bytes, "berth publishes it for %s:%u (pid %d)",
-			 network_host_at(d->net, p.host, &host) == 0 ? host.name : "?",
-			 p.inner + (unsigned)(door->outer - p.outer.first), p.pid);
+	if (!found)
+		return false;
+	*ret_pid = p.pid;
+	if (network_host_at(n, p.host, &host) < 0)
+		snprintf(host.name, sizeof(host.name), "?");
+	if (p.pid == (int32_t)getpid())
+		snprintf(text, size_bytes, "it is asked for twice, for %s:%u, too", host.name,
+			 p.inner + (unsigned)(door->outer - p.outer.first));
+	else
+		snprintf(text, size_bytes, "berth publishes it for %s:%u%s%s (pid %d)", host.name,
+			 p.inner + (unsigned)(door->outer - p.outer.first), other ? " of network " : "",
+			 other ? other : "", p.pid);
+	return true;
+}
+
+static bool published_by(struct doors *d, const struct door *door, char *text, size_t size_bytes)
+{
+	static const struct network_options only_open;
+	static char names[NETWORKS_MAX][NETWORK_NAME_MAX];
+	static struct network other;
+	struct network_error e;
+	int32_t pid;
+	bool found = published_in(d->net, NULL, door, text, size_bytes, &pid);
+	/* Networks are not closed again: not where this may come often (-P). */
+	int n = found || door->of->said.automatic ? 0 : network_list(names, NETWORKS_MAX, &e);
+
+	for (int i = 0; i < n && i < NETWORKS_MAX && !found; i++) {
+		if (network_open(&other, names[i], &only_open, &e) < 0)
+			continue;
+		found = published_in(&other, names[i], door, text, size_bytes, &pid);
+	}
 	return found;
 }
 
@@ -119,12 +148,11 @@ static void say_why(struct doors *d, const struct door *door, int err, char *tex
 {
 	char endpoint[PORT_ENDPOINT_STR_MAX], who[KERNEL_PORT_WHO_MAX];
 	unsigned start;
-	int32_t pid;
 
 	port_endpoint_print(&door->addr, door->outer, endpoint);
 	switch (err) {
 	case -EADDRINUSE:
-		if (!published_by(d, door, who, sizeof(who), &pid))
+		if (!published_by(d, door, who, sizeof(who)))
 			kernel_port_who(&door->addr, door->outer, door->of->said.proto, who);
 		snprintf(text, size_bytes, "cannot publish %s: %s", endpoint, who);
 		break;
@@ -214,7 +242,8 @@ static int hold_all_again(struct doors *d, struct publication *p, const struct p
 	int r = hold_all(p, s, n_ports, ret_at);
 
 	for (int i = 0; i < LEAVING_MS_MAX / 2 && r == -EADDRINUSE; i++) {
-		if (published_by(d, &p->doors[*ret_at], who, sizeof(who), &pid) ? !proc_is_leaving(pid) : i > 4)
+		if (published_in(d->net, NULL, &p->doors[*ret_at], who, sizeof(who), &pid) ? !proc_is_leaving(pid)
+											   : i > 4)
 			break;
 		nanosleep(&moment, NULL);
 		r = hold_all(p, s, n_ports, ret_at);

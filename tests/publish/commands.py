@@ -2,6 +2,7 @@
 """tests/publish/commands.py BERTH: publish, unpublish, ls, -P, ranges, and what is refused, with which words."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -196,6 +197,7 @@ def wrong(b):
         ("90-80", 2, "from a port to a higher"), ("0", 2, "0:80"), ("80:0", 2, "1 to 65535"), ("70000", 2, "port"),
         ("0-5:80-85", 2, "range"), ("80/sctp", 2, "tcp or udp"), ("", 2, "no port"), ("1.2.3.4.5:80:80", 2, ""),
         ("[::1:80", 2, "not closed"), ("8080:80:90", 2, "too many colons"),
+        ("localhost:8080:80", 2, "not a name"), ("foo.example:8080:80", 2, "not a name"), ("8080:http", 2, "port"),
         ("192.0.2.7:8080:80", 125, "does not have that address")):
         r = b.call("run", "-p", text, "--", "touch", "started")
         check(f"-p '{text}'", r.returncode == code and words in r.stderr and not os.path.exists(b.dir + "/started"), r)
@@ -213,6 +215,42 @@ def wrong(b):
                             "--", "true"], env={**b.env, "BERTH_DIR": d}, capture_output=True, text=True, cwd="/")
         check("a privileged port", r.returncode == 125 and "ip_unprivileged_port_start is 1024" in r.stderr and
               "8080:80" in r.stderr and "sysctl" in r.stderr, r)
+
+
+def held_by(b):
+    """Whoever has the port is named: one that only bound it, another user's, another network's publisher, ourselves."""
+    port = free_port()
+    for kind, what in ((socket.SOCK_STREAM, "has it and does not listen"), (socket.SOCK_DGRAM, "has it")):
+        h = socket.socket(socket.AF_INET, kind)
+        h.bind(("127.0.0.1", port))
+        r = b.call("run", "-p", f"{port}:80" + ("/udp" if kind == socket.SOCK_DGRAM else ""), "--", "true")
+        words = f"cannot publish 127.0.0.1:{port}: python3 (pid {os.getpid()}) {what}"
+        older = kind == socket.SOCK_STREAM and "a program has it that does not listen yet" in r.stderr  # before Linux 6.8
+        check(f"held, {what}", r.returncode == 125 and (words in r.stderr or older), r)
+        h.close()
+    s = Server(b, "web", "-p", f"127.0.0.1:{port}:80")
+    s.do("listen", "4", "0.0.0.0", 80)
+    r = b.call("run", "-n", "other", "-p", f"{port}:80", "--", "true")
+    check("held by another network", r.returncode == 125 and "berth publishes it for web:80 of network default (pid" in r.stderr, r)
+    s.end()
+    r = b.call("run", "-p", f"{port}:80", "-p", f"{port}:81", "--", "true")
+    check("held by ourselves", r.returncode == 125 and "asked for twice" in r.stderr, r)
+    if os.geteuid() == 0 and ALONE and shutil.which("setpriv"):
+        os.chmod(b.dir, 0o711)
+        d = b.dir + "/nobody"
+        os.mkdir(d, 0o700)
+        os.chown(d, 65534, 65534)
+        for kind, proto in ((socket.SOCK_STREAM, "tcp"), (socket.SOCK_DGRAM, "udp")):
+            h = socket.socket(socket.AF_INET, kind)
+            h.bind(("127.0.0.1", port))
+            if proto == "tcp":
+                h.listen()
+            r = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", b.exe, "run", "-p",
+                                f"{port}:80/{proto}", "--", "true"], env={**b.env, "BERTH_DIR": d}, capture_output=True,
+                               text=True, cwd="/")
+            check(f"held by another user, {proto}", r.returncode == 125 and "a process of user root that cannot be seen" in
+                  r.stderr and f"ss -Hanp{proto[0]} 'sport = :{port}'" in r.stderr, r)
+            h.close()
 
 
 def no_descriptors(b):
@@ -341,7 +379,7 @@ def inside(b):
 
 
 def main():
-    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, no_descriptors, stuck, full, removed, inside):
+    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, removed, inside):
         if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
             continue
         b = Berth(sys.argv[1])
