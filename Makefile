@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-cpython test-suites test-programs san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install clean
+.PHONY: help build demo check test test-cpython test-free test-suites test-programs san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -34,6 +34,11 @@ test-cpython: deps-build ## CPython's own socket suites, natively and under bert
 test-programs: deps-demo ## install every program of the matrix (tests/programs), then run all of it, under 25 minutes
 	@-tools/install-deps.sh programs
 	@tools/test.py programs
+
+test-free: deps-build ## a million reserved ports by 200 programs at a time, beside probe and close; about a minute
+	@tools/setup.sh build
+	@ninja -C build --quiet tests/free/free_race
+	@build/tests/free/free_race 1000000
 
 test-suites: deps-build ## suites of libuv, node, perl, ruby and Tcl from Debian's sources, natively and under berth
 	@tools/setup.sh build

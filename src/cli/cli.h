@@ -165,6 +165,6 @@ const struct port_service_overlay *cli_services(struct cli *cli);
 /* --- the table of commands (main.c) --- */
 extern const struct cmd cmd_publish, cmd_unpublish;
 extern const struct cmd cmd_run, cmd_ls, cmd_who, cmd_why, cmd_name, cmd_net, cmd_doctor, cmd_version, cmd_wait,
-	cmd_exec, cmd_open;
+	cmd_exec, cmd_open, cmd_free;
 
 #endif

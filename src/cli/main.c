@@ -12,8 +12,8 @@
 #include "cli/cli.h"
 
 static const struct cmd *const commands[] = {
-	&cmd_run, &cmd_exec, &cmd_wait, &cmd_open, &cmd_publish, &cmd_unpublish, &cmd_ls,
-	&cmd_who, &cmd_why,  &cmd_name, &cmd_net,  &cmd_doctor,	 &cmd_version,
+	&cmd_run, &cmd_exec, &cmd_wait, &cmd_open, &cmd_publish, &cmd_unpublish, &cmd_free,
+	&cmd_ls,  &cmd_who,  &cmd_why,	&cmd_name, &cmd_net,	 &cmd_doctor,	 &cmd_version,
 };
 
 static void general_help(FILE *out)

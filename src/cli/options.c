@@ -69,10 +69,11 @@ size_t cli_distance(const char *a, const char *b)
 
 /* Words people know from other tools. */
 static const char *const synonyms[][2] = {
-	{"list", "ls"},	     {"ps", "ls"},	   {"show", "ls"},	{"status", "ls"}, {"start", "run"},
-	{"network", "net"},  {"networks", "net"},  {"whohas", "who"},	{"lsof", "who"},  {"explain", "why"},
-	{"service", "name"}, {"services", "name"}, {"lookup", "name"},	{"delete", "rm"}, {"remove", "rm"},
-	{"new", "create"},   {"add", "create"},	   {"inspect", "show"},
+	{"list", "ls"},	     {"ps", "ls"},	   {"show", "ls"},     {"status", "ls"},  {"start", "run"},
+	{"network", "net"},  {"networks", "net"},  {"whohas", "who"},  {"lsof", "who"},	  {"explain", "why"},
+	{"service", "name"}, {"services", "name"}, {"lookup", "name"}, {"delete", "rm"},  {"remove", "rm"},
+	{"reserve", "free"}, {"get-port", "free"}, {"lease", "free"},  {"new", "create"}, {"add", "create"},
+	{"inspect", "show"},
 };
 
 const char *cli_nearest(const char *typed, const void *names, size_t n, size_t stride_bytes)

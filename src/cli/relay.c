@@ -44,6 +44,13 @@
 static const int watched[] = {SIGCHLD,	SIGINT,	 SIGQUIT, SIGTERM, SIGHUP,  SIGUSR1, SIGUSR2,
 			      SIGWINCH, SIGTSTP, SIGTTIN, SIGCONT, SIGALRM, SIGPIPE};
 
+void relay_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	for (size_t i = 0; i < COUNT_OF(watched); i++)
+		sigaddset(ret, watched[i]);
+}
+
 struct bell {
 	uint32_t *word;
 	int event_fd;
@@ -90,6 +97,30 @@ static void pass_activation(void)
 	setenv("LISTEN_PID", text, 1);
 }
 
+int relay_exec(const char *path, char **argv)
+{
+	int e;
+
+	execv(path, argv);
+	e = errno;
+	if (e == ENOEXEC) { /* a script without a first line: sh reads it, as from a shell */
+		size_t n = 0;
+		char **sh;
+
+		while (argv[n])
+			n++;
+		sh = calloc(n + 2, sizeof(*sh));
+		if (sh) {
+			sh[0] = (char *)"sh";
+			sh[1] = (char *)(uintptr_t)path;
+			for (size_t i = 1; i < n; i++)
+				sh[i + 1] = argv[i];
+			execv("/bin/sh", sh);
+		}
+	}
+	return e;
+}
+
 /* In the program's process: as we were called, then the program. Never returns. */
 static void become(void *ctx, int tell_fd)
 {
@@ -100,30 +131,13 @@ static void become(void *ctx, int tell_fd)
 	sigprocmask(SIG_SETMASK, &p->mask, NULL);
 	if (p->activated)
 		pass_activation();
-	execv(p->path, p->argv);
-	e = errno;
-	if (e == ENOEXEC) { /* a script without a first line: sh reads it, as from a shell */
-		size_t n = 0;
-		char **sh;
-
-		while (p->argv[n])
-			n++;
-		sh = calloc(n + 2, sizeof(*sh));
-		if (sh) {
-			sh[0] = (char *)"sh";
-			sh[1] = (char *)p->path;
-			for (size_t i = 1; i < n; i++)
-				sh[i + 1] = p->argv[i];
-			execv("/bin/sh", sh);
-		}
-	}
+	e = relay_exec(p->path, p->argv);
 	if (write(tell_fd, &e, sizeof(e)) != (ssize_t)sizeof(e))
 		_exit(126);
 	_exit(127);
 }
 
-/* The child stopped: so do we, until somebody continues us. */
-static void stop_with(pid_t child, int sig)
+void relay_stop_with(pid_t child, int sig)
 {
 	int tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 	pid_t group = getpgid(child);
@@ -175,7 +189,7 @@ static bool reap(struct watch *w)
 			w->end->status = status;
 			return true;
 		}
-		stop_with(w->child, WSTOPSIG(status));
+		relay_stop_with(w->child, WSTOPSIG(status));
 	}
 }
 
@@ -231,7 +245,7 @@ static void hear(struct watch *w)
 		w->relay->no_net(w->relay->ctx, n.value);
 		break;
 	case NET2_STOPPED:
-		stop_with(w->child, n.value);
+		relay_stop_with(w->child, n.value);
 		break;
 	case NET2_ENDED:
 		w->end->status = n.value;
@@ -248,7 +262,7 @@ static void hear(struct watch *w)
 	}
 }
 
-static void pass_on(pid_t child, const struct signalfd_siginfo *si)
+void relay_pass_on(pid_t child, const struct signalfd_siginfo *si)
 {
 	bool from_terminal = si->ssi_code == SI_KERNEL;
 	bool hung_up = from_terminal && si->ssi_signo == SIGHUP && getsid(0) == getpid();
@@ -284,7 +298,7 @@ static void supervise(struct watch *w, int signal_fd, int event_fd)
 			p[3].fd = w->relay->other_news(w->relay->ctx);
 		while (read(signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 			if (si.ssi_signo != SIGCHLD)
-				pass_on(w->child, &si);
+				relay_pass_on(w->child, &si);
 		if (w->front < 0 && !w->over)
 			w->over = reap(w);
 	}
@@ -301,9 +315,7 @@ int relay_run(const char *path, char **argv, const struct relay *r, struct relay
 	sigset_t set;
 
 	*ret = (struct relay_end){.status = 125 << 8};
-	sigemptyset(&set);
-	for (size_t i = 0; i < COUNT_OF(watched); i++)
-		sigaddset(&set, watched[i]);
+	relay_signals(&set);
 	signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (signal_fd < 0 || event_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, front) < 0) {

@@ -3,6 +3,7 @@
 #define BERTH_CLI_RELAY_H
 
 #include <signal.h>
+#include <sys/signalfd.h>
 
 #include "net2/net2.h"
 
@@ -33,6 +34,15 @@ struct relay_end {
 /* Run path with argv as a child, in this process group, and return when it has ended. argv[0] is the
  * name, path the file. Return: 0 and *ret; negative errno, nothing was started. */
 MUST_CHECK int relay_run(const char *path, char **argv, const struct relay *r, struct relay_end *ret);
+
+/* Its parts, for who runs a command without a second net (attend.c). The signals that are read, not taken: */
+void relay_signals(sigset_t *ret);
+/* One of them came: the child gets it, unless it has had it. */
+void relay_pass_on(pid_t child, const struct signalfd_siginfo *si);
+/* The child stopped: so do we, until somebody continues us. */
+void relay_stop_with(pid_t child, int sig);
+/* Become that program. Return: the errno, when it cannot be. */
+int relay_exec(const char *path, char **argv);
 
 /* End as the child did: exit code, or the same signal. Returns the code for the exit case only. */
 int relay_exit_code(int status);

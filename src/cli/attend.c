@@ -1,0 +1,137 @@
+/* src/cli/attend.c: a command as our child, without anything between it and the terminal.
+ *
+ * relay.c does this for `berth run`, with a keeper between; here the child is ours, and all there is to do is to sleep until a
+ * signal comes: one for us is passed on, a child that stopped stops us, one that ended ends it. Nothing else wakes us up.
+ *
+ * Descriptors that are handed over (sd_listen_fds(3)) come as 3, 4, 5... with LISTEN_PID, which only the child knows. They are
+ * copied out of the way first, since their own numbers may be where others have to go.
+ */
+#include "cli/attend.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/relay.h"
+
+#define FIRST_FD 3
+
+struct before {
+	sigset_t mask;
+	struct sigaction chld;
+	bool activated; /* a manager's descriptors, for us by their LISTEN_PID: they are the command's */
+};
+
+static bool put_number(const char *name, long v)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%ld", v);
+	return setenv(name, text, 1) == 0;
+}
+
+static int place_fds(const struct attend *how, int tell)
+{
+	int high = FIRST_FD + (int)how->n_fds;
+
+	for (size_t i = 0; i < how->n_fds; i++) {
+		how->fds[i] = fcntl(how->fds[i], F_DUPFD_CLOEXEC, high);
+		if (how->fds[i] < 0)
+			return -errno;
+	}
+	if (tell < high) {
+		tell = fcntl(tell, F_DUPFD_CLOEXEC, high);
+		if (tell < 0)
+			return -errno;
+	}
+	for (size_t i = 0; i < how->n_fds; i++)
+		if (dup2(how->fds[i], FIRST_FD + (int)i) < 0)
+			return -errno;
+	if (!put_number("LISTEN_FDS", (long)how->n_fds) || setenv("LISTEN_FDNAMES", how->names, 1) < 0)
+		return -ENOMEM;
+	return tell;
+}
+
+_Noreturn static void become(const char *path, char **argv, const struct attend *how, const struct before *b, int tell)
+{
+	int e = 0, r;
+
+	if (how->n_fds) {
+		r = place_fds(how, tell);
+		if (r < 0)
+			e = -r;
+		else
+			tell = r;
+	}
+	if ((how->n_fds || b->activated) && !put_number("LISTEN_PID", getpid()))
+		e = ENOMEM;
+	if (how->files)
+		(void)setrlimit(RLIMIT_NOFILE, how->files);
+	sigaction(SIGCHLD, &b->chld, NULL);
+	sigprocmask(SIG_SETMASK, &b->mask, NULL);
+	if (e == 0)
+		e = relay_exec(path, argv);
+	(void)!write(tell, &e, sizeof(e));
+	_exit(126);
+}
+
+/* Until it has ended. */
+static int wait_for(pid_t child, int signals)
+{
+	struct signalfd_siginfo si;
+	int status;
+
+	for (;;) {
+		pid_t p = waitpid(child, &status, WNOHANG | WUNTRACED);
+
+		if (p == child && WIFSTOPPED(status)) {
+			relay_stop_with(child, WSTOPSIG(status));
+			continue;
+		}
+		if (p == child || (p < 0 && errno != EINTR))
+			return p == child ? status : 125 << 8;
+		if (read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGCHLD)
+			relay_pass_on(child, &si);
+	}
+}
+
+int attend(const char *path, char **argv, const struct attend *how, int *ret_status)
+{
+	const struct sigaction dfl = {.sa_handler = SIG_DFL};
+	const char *pid = getenv("LISTEN_PID");
+	struct before before = {.activated = pid && atoi(pid) == getpid()};
+	int tell[2], signals, e = 0;
+	sigset_t set;
+	pid_t child;
+
+	relay_signals(&set);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (signals < 0 || pipe2(tell, O_CLOEXEC) < 0)
+		return -errno;
+	sigaddset(&set, SIGTTOU);
+	sigprocmask(SIG_BLOCK, &set, &before.mask);
+	sigaction(SIGCHLD, &dfl, &before.chld); /* were it ignored, the child would vanish without a status */
+	fflush(NULL);
+	child = fork();
+	if (child == 0)
+		become(path, argv, how, &before, tell[1]);
+	if (child < 0)
+		e = -errno;
+	close(tell[1]);
+	for (size_t i = 0; i < how->n_fds; i++)
+		close(how->fds[i]);
+	if (child > 0 && read(tell[0], &e, sizeof(e)) == (ssize_t)sizeof(e))
+		(void)waitpid(child, NULL, 0);
+	else if (child > 0)
+		*ret_status = wait_for(child, signals);
+	close(tell[0]);
+	close(signals);
+	if (e)
+		sigprocmask(SIG_SETMASK, &before.mask, NULL);
+	return e;
+}
