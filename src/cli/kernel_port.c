@@ -137,9 +137,14 @@ int kernel_port_swap(int fd, const struct port_addr *addr, uint16_t port, enum p
 	return new_fd;
 }
 
+/* Who is accepted has SO_LINGER 0 from the start: closed by whomever before the program has taken it (its listener went, or we
+ * did), it is reset, as the kernel resets what nobody has accepted. The library takes that back (shim/published.c). */
 int kernel_port_listen(int fd)
 {
+	const struct linger reset = {.l_onoff = 1};
 	int r;
+
+	(void)raw_pass(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, (long)&reset, sizeof(reset));
 
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	r = (int)raw_pass(SYS_listen, fd, BACKLOG, 0, 0, 0);

@@ -403,15 +403,6 @@ uint32_t publication_n_up(const struct publication *p)
 
 /* --- callers --- */
 
-/* Refused, now that it is too late to be refused by the kernel. */
-static void turn_away(int fd)
-{
-	const struct linger now = {.l_onoff = 1};
-
-	(void)raw_pass(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, (long)&now, sizeof(now));
-	raw_close(fd);
-}
-
 static int send_socket(int over, int fd)
 {
 	union {
@@ -484,7 +475,7 @@ static void put_waiting(struct doors *d, struct door *door, int fd, const struct
 	struct waiting *w = calloc(1, sizeof(*w)), **at = &door->waiting;
 
 	if (!w) {
-		turn_away(fd);
+		raw_close(fd);
 		return;
 	}
 	*w = (struct waiting){.fd = fd, .from = *from, .from_port = from_port};
@@ -512,10 +503,8 @@ int door_serve(struct doors *d, struct door *door)
 		r = door->waiting ? -EAGAIN : bring(d, door, fd, &from, from_port);
 		if (r == -EAGAIN)
 			put_waiting(d, door, fd, &from, from_port);
-		else if (r < 0)
-			turn_away(fd);
 		else
-			raw_close(fd);
+			raw_close(fd); /* it is the program's, or it is reset */
 	}
 	return 0;
 }
@@ -528,10 +517,7 @@ void door_retry(struct doors *d, struct door *door)
 
 		if (r == -EAGAIN)
 			break;
-		if (r < 0)
-			turn_away(w->fd);
-		else
-			raw_close(w->fd);
+		raw_close(w->fd);
 		door->waiting = w->next;
 		door->n_waiting--;
 		d->n_waiting--;
@@ -614,7 +600,7 @@ static void shut(struct doors *d, struct door *door)
 		struct waiting *w = door->waiting;
 
 		door->waiting = w->next;
-		turn_away(w->fd);
+		raw_close(w->fd);
 		free(w);
 		d->n_waiting--;
 	}

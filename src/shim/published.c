@@ -70,6 +70,7 @@ int published_receive(int client, int flags)
 int published_take(struct shim *s, int listener, const struct tag *t, int client, const void *path, size_t len_bytes,
 		   int flags, struct port_tuple *ret)
 {
+	const struct linger none = {.l_onoff = 0};
 	struct pollfd p = {.fd = client, .events = POLLIN};
 	const struct timespec wait = {.tv_sec = WAIT_MS / 1000, .tv_nsec = WAIT_MS % 1000 * 1000000L};
 	int fd;
@@ -94,6 +95,7 @@ int published_take(struct shim *s, int listener, const struct tag *t, int client
 		return -ECONNABORTED;
 	}
 	gone_forget(fd); /* the number may have been a stream of ours */
+	(void)sys_setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)); /* until here its end was a reset */
 	if (!(flags & SOCK_NONBLOCK))
 		(void)sys_fcntl(fd, F_SETFL, O_RDWR); /* it comes non-blocking, as most servers want it */
 	sock_inherit_published(listener, fd, t);

@@ -344,6 +344,35 @@ def full(b):
         p.wait()
 
 
+def not_accepted(b):
+    """A listener that goes with callers in its queue: they are reset, as the kernel does; closed or killed."""
+    code = "import socket,sys\ns=socket.socket(); s.bind(('',80)); s.listen(3); print('up',flush=True); sys.stdin.readline(); " \
+           "s.close(); print('closed',flush=True); sys.stdin.readline()"
+    for how in ("closed", "killed"):
+        port = free_port()
+        p = b.popen("run", "-H", "web", "-p", f"127.0.0.1:{port}:80", "--", sys.executable, "-c", code, stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE, text=True)
+        p.stdout.readline()
+        becomes(lambda: socket.socket().connect_ex(("127.0.0.1", port)), 0)
+        socks = [socket.create_connection(("127.0.0.1", port), timeout=5) for _ in range(10)]
+        if how == "closed":
+            p.stdin.write("\n")
+            p.stdin.flush()
+            p.stdout.readline()
+        else:
+            p.send_signal(signal.SIGTERM)
+        got = []
+        for c in socks:
+            try:
+                got.append(c.recv(10))
+            except OSError as e:
+                got.append(errno.errorcode.get(e.errno, str(e)))
+            c.close()
+        check(f"not accepted, {how}: reset", got == ["ECONNRESET"] * 10, got)
+        p.stdin.close()
+        p.wait()
+
+
 def removed(b):
     """`net rm -f` while published: callers are refused, not taken and left to wait."""
     for listens in (True, False):
@@ -379,7 +408,7 @@ def inside(b):
 
 
 def main():
-    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, removed, inside):
+    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, not_accepted, removed, inside):
         if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
             continue
         b = Berth(sys.argv[1])
