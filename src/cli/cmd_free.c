@@ -60,7 +60,7 @@ static int read_count(struct cli *cli, const char *text, struct wish *w)
 	return 0;
 }
 
-static int read_range(struct cli *cli, const char *text, struct port_range *ret)
+static int read_range(struct cli *cli, const char *text, struct port_range *ret, unsigned *ret_flags)
 {
 	struct port_parse_error where;
 	struct port_endpoint e;
@@ -72,6 +72,8 @@ static int read_range(struct cli *cli, const char *text, struct port_range *ret)
 	if (!e.ports.first)
 		return cli_usage(cli, "port 0 is none; a range begins at 1 or above");
 	*ret = e.ports;
+	if (e.ports.first == e.ports.last) /* who names one means it */
+		*ret_flags |= BERTH_PORT_REGISTERED;
 	return 0;
 }
 
@@ -137,7 +139,7 @@ static int read_option(struct cli *cli, int c, struct wish *w)
 
 	switch (c) {
 	case OPT_RANGE:
-		return read_range(cli, cli->value, &o->range);
+		return read_range(cli, cli->value, &o->range, &o->flags);
 	case OPT_UDP:
 		w->udp = true;
 		return 0;
@@ -307,7 +309,7 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-	{OPT_RANGE, "range", "A-B", "choose from these (default: see above)"},
+	{OPT_RANGE, "range", "A-B", "choose from these; one number: this one, also if it has a name"},
 	{OPT_UDP, "udp", NULL, "free for UDP, instead of TCP"},
 	{OPT_BOTH, "both", NULL, "one number that is free for TCP and UDP"},
 	{OPT_CONSECUTIVE, "consecutive", NULL, "N numbers in a row"},

@@ -96,22 +96,32 @@ static const char *plural(unsigned n)
 	return n == 1 ? "" : "s";
 }
 
+static const char *const words[DOOR_NPLACES] = {
+	[DOOR_PRIVILEGED] = "privileged",
+	[DOOR_RESERVED] = "reserved (net.ipv4.ip_local_reserved_ports)",
+	[DOOR_BLOCKED] = "refused by browsers",
+	[DOOR_NAMED] = "somebody's by name (--registered gives those, too)",
+};
+
+static int say_one(struct cli *cli, const struct free_order *o, const struct tally *t)
+{
+	for (unsigned i = DOOR_NGIVEN; i < DOOR_NPLACES; i++)
+		if (t->places[i])
+			return cli_fail(cli, 0, "port %u is given to nobody: it is %s", o->range.first, words[i]);
+	return cli_fail(cli, 0, "port %u is taken%s%s%s", o->range.first, *t->who ? " (" : "", t->who,
+			*t->who ? ")" : "");
+}
+
 static int say_shortage(struct cli *cli, const struct free_order *o, size_t n_free)
 {
-	static const char *const words[DOOR_NPLACES] = {
-		[DOOR_PRIVILEGED] = "privileged",
-		[DOOR_RESERVED] = "reserved (net.ipv4.ip_local_reserved_ports)",
-		[DOOR_BLOCKED] = "refused by browsers",
-		[DOOR_NAMED] = "somebody's by name (--registered gives those, too)",
-	};
 	char range[24] = "the machine", rest[1200] = "", sep[3] = ": ";
 	struct tally t;
 	size_t at = 0;
 
 	count(o, &t);
 	if (o->range.last && o->range.first == o->range.last)
-		snprintf(range, sizeof(range), "%u", o->range.first);
-	else if (o->range.last)
+		return say_one(cli, o, &t);
+	if (o->range.last)
 		snprintf(range, sizeof(range), "%u-%u", o->range.first, o->range.last);
 	for (unsigned i = DOOR_NGIVEN; i < DOOR_NPLACES; i++)
 		if (t.places[i]) {

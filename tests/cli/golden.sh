@@ -76,7 +76,7 @@ hold() { # hold HOST ADDRESS PORT OPTIONS...: a program that keeps a port until 
 
 # --- before anybody has run anything ---
 golden help --help
-for c in run exec wait open publish unpublish ls who why name net doctor version; do golden "help-$c" $c --help; done
+for c in run exec wait open publish unpublish free ls who why name net doctor version; do golden "help-$c" $c --help; done
 golden wrong-verb lst
 golden wrong-option run --quite -- true
 golden wrong-letter ls -z
@@ -103,6 +103,44 @@ if [ "$(id -u)" = 0 ]; then
 	expect 'doctor notes a library that other users cannot read' '"$work/hidden/src/cli/berth" doctor | grep -q "^note  library .*other users cannot read it"'
 fi
 golden version version
+
+# --- free ports: what is wrong, and what there is too little of ---
+golden free-zero free 0
+golden free-many free 65536
+golden free-minus free -1
+golden free-word free nonsense
+golden free-twice free 2 3
+golden free-range-0 free --range 0
+golden free-range-65536 free --range 65536
+golden free-range-minus free --range -1
+golden free-range-reversed free --range 9-8
+golden free-range-word free --range a-b
+golden free-range-small free 3 --range 20000-20001
+golden free-range-privileged free --range 1000-1023
+golden free-range-named free --range 3306-3307
+golden free-one-privileged free --range 80
+golden free-one-blocked free --range 6667
+golden free-range-blocked free --registered --range 6665-6669
+golden free-lease-unit free --lease 10x
+golden free-lease-minutes free --lease 10min
+golden free-lease-zero free --lease 0
+golden free-lease-long free --lease 31d
+golden free-lease-command free --lease 10m -- true
+golden free-with-nobody free --with 999999999
+golden free-with-word free --with me
+golden free-env-wrong free --env a-b -- true
+golden free-env-many free 1 --env A --env B -- true
+golden free-env-alone free --env A
+golden free-no-command free --
+golden free-not-found free -- no-such-program
+golden free-address-alone free --address 127.0.0.1 -- true
+golden free-address-wrong free --listen-fds --address localhost -- true
+golden free-listening-udp free --udp --listening -- true
+golden free-drop-none free --drop 29999
+golden free-drop-word free --drop web:80
+golden free-drop-and-list free --drop 80 --list
+golden free-json-command free --json -- true
+golden free-exit free -- sh -c 'exit 7'
 
 # --- networks ---
 golden net-create net create default --subnet 10.99.0.0/24
