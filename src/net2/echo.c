@@ -235,8 +235,7 @@ static void meeting_leaf(const struct network *n, int listener, char ret[REACH_L
 	reach_in_s(leaf, ret);
 }
 
-/* Return: our end; negative errno. */
-static int meet(const struct network *n, int fd)
+int echo_meet(const struct network *n, int fd)
 {
 	struct sockaddr_un name;
 	socklen_t len = sizeof(name);
@@ -274,7 +273,7 @@ int echo_connect(const struct network *n, int fd)
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
-	e->fd = meet(n, fd);
+	e->fd = echo_meet(n, fd);
 	if (e->fd < 0) {
 		int r = e->fd;
 

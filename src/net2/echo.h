@@ -9,6 +9,9 @@
 #define ECHOES_MAX 256
 MUST_CHECK int echo_connect(const struct network *n, int fd);
 
+/* Connect fd, a stream socket that bears its flow's name, to one of ours. Return: ours, which does not block; negative errno. */
+MUST_CHECK int echo_meet(const struct network *n, int fd);
+
 /* Something happened to a descriptor that echo_watch() was told about. */
 #define ECHO_KEYS UINT64_C(3) /* the two highest bits of every key */
 void echo_event(uint64_t key);

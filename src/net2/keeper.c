@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 #include "net2/echo.h"
+#include "net2/ferry.h"
 #include "net2/filter.h"
 #include "net2/letters.h"
 #include "net2/outer.h"
@@ -637,6 +638,8 @@ static bool on_event(const struct epoll_event *e)
 			echo_event(e->data.u64);
 		else if (e->data.u64 >> 62)
 			letters_event(e->data.u64);
+		else if (e->data.u64 >> 60 == FERRY_KEYS)
+			ferry_event(e->data.u64);
 		else if (e->data.u64 >> 61 == OUTER_KEYS)
 			outer_event(e->data.u64);
 		else

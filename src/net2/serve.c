@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "net2/echo.h"
+#include "net2/ferry.h"
 #include "net2/letters.h"
 #include "net2/outer.h"
 #include "net2/owed.h"
@@ -496,6 +497,40 @@ static struct reply serve_echo(struct call *c)
 	return value(r);
 }
 
+static struct reply serve_ferry(struct call *c)
+{
+	struct ask_ferry a;
+	struct tag t;
+	bool may_block;
+	int out, r;
+
+	if (c->n.data.args[4] != sizeof(a) || target_read(c->t, c->n.data.args[3], &a, sizeof(a)) < 0)
+		return value(-EFAULT);
+	c->fd = target_fd(c->t, a.fd);
+	if (c->fd < 0)
+		return value(c->fd);
+	if (tag_get(c->fd, &t) < 0 || t.flags & TAG_UDP)
+		return value(-EINVAL);
+	if (a.out < 0)
+		return value(ferry_is_shared(c->t, a.fd, c->fd));
+	out = target_fd(c->t, a.out);
+	if (out < 0)
+		return value(out);
+	if (!serve_is_wanted(c->n.id)) {
+		close(out);
+		return plain(REPLY_NONE);
+	}
+	may_block = !nonblocking(c->fd);
+	if (may_block)
+		guard(true);
+	r = ferry_begin(&c->t->context->shim.net, c->fd, out);
+	if (may_block)
+		guard(false);
+	if (r < 0)
+		close(out);
+	return value(r);
+}
+
 static struct reply serve_outer(struct call *c)
 {
 	struct ask_outer a;
@@ -559,6 +594,8 @@ static struct reply serve_ask(struct call *c)
 		return serve_path(c, (enum ask)c->n.data.args[2]);
 	case ASK_ECHO:
 		return serve_echo(c);
+	case ASK_FERRY:
+		return serve_ferry(c);
 	case ASK_OUTER:
 		return serve_outer(c);
 	case ASK_TAKE:

@@ -30,6 +30,7 @@ enum ask {
 	ASK_ECHO,    /* struct ask_path: connect(2) the descriptor to somebody who sends back what it sends */
 	ASK_OUTER,   /* struct ask_outer: what comes to a socket of the kernel's is put into a UDP socket's mailbox */
 	ASK_TAKE, /* struct ask_path: the kernel's socket that was sent to the descriptor takes its place; mode 1: cloexec */
+	ASK_FERRY, /* struct ask_ferry: a stream socket that several processes have goes outside */
 };
 
 struct ask_join {
@@ -49,6 +50,12 @@ struct ask_path {
 /* outer -1: the answer is a descriptor of the one that fd has, or ENOENT. Else: fd gets this one; EEXIST, it has one. */
 struct ask_outer {
 	int32_t fd, outer;
+};
+
+/* out -1: has another process the socket, too? 1 or 0. Else: what is sent on fd, which bears its flow's name, goes to out and
+ * back; out is the kernel's, connected or on its way. */
+struct ask_ferry {
+	int32_t fd, out;
 };
 
 struct ask_counts {

@@ -21,6 +21,7 @@
 #include "shim/deaf.h"
 #include "shim/outside.h"
 #include "shim/shim.h"
+#include "shim/shared.h"
 #include "shim/spin.h"
 #include "shim/gone.h"
 #include "shim/udp.h"
@@ -393,6 +394,8 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *m, int flags)
 		return shim_next()->sendmsg(fd, m, flags);
 	if (!m || (!m->msg_name && !m->msg_controllen) || confined())
 		return plain_sendmsg(fd, m, flags);
+	if (m->msg_controllen)
+		shared_sent(m);
 	if (tag_get(fd, &t) < 0) {
 		struct sockaddr_storage to;
 		int r = m->msg_name ? outside_name(s, fd, m->msg_name, m->msg_namelen, flags, &to) : 0;

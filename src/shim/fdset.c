@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "shim/deaf.h"
+#include "shim/shared.h"
 #include "shim/gone.h"
 #include "shim/swap.h"
 #include "shim/udp.h"
@@ -64,6 +65,7 @@ void fdset_look(int fd)
 {
 	struct tag t;
 
+	shared_given(fd);
 	if (tag_get(fd, &t) < 0) {
 		swap_look(fd);
 		return;
@@ -87,6 +89,13 @@ struct entry { /* struct linux_dirent64 */
 /* What pthread_atfork() calls. Weak: another libc, into which we are loaded for nothing, has none. */
 extern int __register_atfork(void (*)(void), void (*)(void), void (*)(void), void *) __attribute__((weak));
 
+/* Before a child is made. */
+static void forking(void)
+{
+	deaf_share();
+	shared_forked();
+}
+
 static void forked(void)
 {
 	atomic_store(&owner, raw_getpid());
@@ -97,7 +106,7 @@ void fdset_probe(void)
 	_Alignas(8) char buf[4096];
 	int dir = raw_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 
-	if (__register_atfork && __register_atfork(deaf_share, NULL, forked, NULL) == 0)
+	if (__register_atfork && __register_atfork(forking, NULL, forked, NULL) == 0)
 		forked();
 	else
 		deaf_share();

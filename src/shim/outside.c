@@ -11,7 +11,8 @@
  *                       it free, else to any
  *     connect()         without waiting. An error at once (no route, no permission): the new socket is closed, the
  *                       old one is as it was, the program has the kernel's errno
- *     swap              registrations in epolls find a socket that is connecting
+ *     swap              unless another process has the socket, too: then it stays, and is relayed (shared.c).
+ *                       Registrations in epolls find a socket that is connecting
  *     wait              a blocking socket is made blocking again, and connect() called once more: the kernel waits,
  *                       with its own timeouts, signals and errno. The second net does not wait: there the
  *                       program's own call goes on in the kernel (net2/serve.c)
@@ -27,6 +28,7 @@
 #include "network/policy.h"
 #include "shim/gone.h"
 #include "shim/outside.h"
+#include "shim/shared.h"
 #include "shim/spin.h"
 #include "shim/swap.h"
 #include "shim/udp.h"
@@ -155,6 +157,11 @@ static int go(struct shim *s, int fd, struct tag *t, const struct udp *u, const 
 	bind_like(s, fd, fresh, t);
 	r = start(fresh, true, to);
 	if (r < 0 && r != -EINPROGRESS) {
+		sys_close(fresh);
+		return r;
+	}
+	if (!u && shared_is(fd)) {
+		r = shared_connect(s, fd, t, fresh, &to->sa, to->len);
 		sys_close(fresh);
 		return r;
 	}

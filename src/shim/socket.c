@@ -15,6 +15,7 @@
 #include <sys/un.h>
 
 #include "shim/deaf.h"
+#include "shim/shared.h"
 #include "shim/gone.h"
 #include "shim/outside.h"
 #include "shim/shim.h"
@@ -84,7 +85,7 @@ static int new_ip(struct shim *s, int domain, int type_flags)
 EXPORT(int, socket, (int domain, int type, int protocol))
 {
 	struct shim *s = shim_calls();
-	int flags = type & ~0xf;
+	int flags = type & ~0xf, r;
 
 	if (s && (domain == AF_INET || domain == AF_INET6) && (type & 0xf) == SOCK_DGRAM &&
 	    !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) && (protocol == 0 || protocol == IPPROTO_UDP))
@@ -96,7 +97,9 @@ EXPORT(int, socket, (int domain, int type, int protocol))
 		return shim_ret(-EPROTONOSUPPORT);
 	if (protocol != 0 && protocol != IPPROTO_TCP)
 		return shim_next()->socket(domain, type, protocol);
-	return shim_ret(new_ip(s, domain, flags));
+	r = new_ip(s, domain, flags);
+	shared_new(r);
+	return shim_ret(r);
 }
 
 int sock_claim(struct shim *s, int fd, const struct tag *t, struct port_ref *ret_ref, struct port_claim *ret)

@@ -13,7 +13,7 @@
  * is put in is what a socket that is connecting shows, and not the "hung up" of a new one. Between taking out and
  * putting in, some microseconds, the epoll knows nothing of it, and misses nothing: putting in looks.
  *
- * Not found: copies in other processes (fork, a message on its way), and epolls that only others have. They
+ * Not found: copies in other processes (what goes outside is relayed there: shared.c), and epolls that only others have. They
  * keep the old socket (docs/outside.md). A registration with EPOLLONESHOT that had fired is armed again for errors
  * and hang-up, which an epoll adds by itself.
  *

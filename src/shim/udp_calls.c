@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "shim/deaf.h"
+#include "shim/shared.h"
 #include "shim/gone.h"
 #include "shim/spin.h"
 #include "shim/swap.h"
@@ -241,6 +242,7 @@ static int copied(int from, int to)
 		return to;
 	if (__builtin_expect(fdset_maybe(from) || gone_known(from), 0))
 		atomic_store_explicit(&swap_all, true, memory_order_relaxed);
+	shared_copied(from, to);
 	if (__builtin_expect(swap_maybe_epoll(from), 0))
 		swap_mark_epoll(to);
 	if (__builtin_expect(fdset_maybe(from), 0))

@@ -1,18 +1,15 @@
-/* tests/outside/calls_more.c: more sections of calls.c: options, epolls, data, processes, datagrams. */
+/* tests/outside/calls_more.c: more sections of calls.c: options, epolls, data, datagrams. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/errqueue.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "calls.h"
@@ -222,14 +219,14 @@ void calls_options(void)
 
 /* --- epolls --- */
 
-static int watch(int epoll, int fd, uint32_t events)
+int watch(int epoll, int fd, uint32_t events)
 {
 	struct epoll_event e = {.events = events, .data.u64 = UINT64_C(0xabcdef0012340000) + (unsigned)events};
 
 	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e);
 }
 
-static void say_events(const char *what, int epoll, int ms)
+void say_events(const char *what, int epoll, int ms)
 {
 	struct epoll_event e[8];
 	int n = epoll_wait(epoll, e, 8, ms);
@@ -310,7 +307,7 @@ void calls_epoll(void)
 
 /* --- data --- */
 
-static long drain(int fd)
+long drain(int fd)
 {
 	static char buf[65536];
 	long n, all = 0;
@@ -320,7 +317,7 @@ static long drain(int fd)
 	return n < 0 ? n : all;
 }
 
-static long pour(int fd, long len)
+long pour(int fd, long len)
 {
 	static char buf[65536];
 	long all = 0;
@@ -405,133 +402,6 @@ void calls_data(void)
 	fcntl(fd, F_SETFL, 0);
 	say_count("a slow reader", drain(fd));
 	close(fd);
-}
-
-/* --- processes and threads --- */
-
-static long wait_for(pid_t child)
-{
-	int status = -1;
-
-	fflush(stdout);
-	return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static int pass(int fd)
-{
-	union {
-		struct cmsghdr h;
-		char octets[CMSG_SPACE(sizeof(int))];
-	} c;
-	struct iovec iov = {(char[]){"x"}, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
-	int pair[2], ret;
-
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
-		return -1;
-	c.h = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(&c.h), &fd, sizeof(fd));
-	if (sendmsg(pair[0], &m, 0) != 1 || recvmsg(pair[1], &m, 0) != 1)
-		return -1;
-	memcpy(&ret, CMSG_DATA(&c.h), sizeof(ret));
-	close(pair[0]);
-	close(pair[1]);
-	return ret;
-}
-
-static void *connect_in_thread(void *arg)
-{
-	long ok = 0;
-
-	(void)arg;
-	for (int i = 0; i < 10; i++) {
-		int fd = tcp(i % 2 ? four : six, SOCK_CLOEXEC);
-		char c = 't';
-
-		ok += do_connect(fd, i % 2 ? four : six, port) == 0 && send(fd, &c, 1, 0) == 1 &&
-		      recv(fd, &c, 1, 0) == 1 && c == 't';
-		close(fd);
-	}
-	return (void *)ok;
-}
-
-static void *connect_it(void *arg)
-{
-	return (void *)(long)do_connect(*(int *)arg, four, port);
-}
-
-void calls_processes(void)
-{
-	int fd = tcp(four, 0), e = epoll_create1(0), other;
-	pthread_t t[16];
-	pid_t child;
-	void *r;
-	long ok = 0;
-
-	section("threads");
-	for (int i = 0; i < 16; i++)
-		pthread_create(&t[i], NULL, connect_in_thread, NULL);
-	for (int i = 0; i < 16; i++) {
-		pthread_join(t[i], &r);
-		ok += (long)r;
-	}
-	say_num("of 160 connections", ok);
-	pthread_create(&t[0], NULL, connect_it, &fd);
-	pthread_join(t[0], &r);
-	say_num("connected by a thread", (long)r);
-	say_echo("echo", fd, "thread");
-	section("passing");
-	other = pass(fd);
-	say_echo("a copy by a message", other, "passed");
-	close(fd);
-	say_echo("the only one", other, "passed");
-	names("passed", other);
-	close(other);
-	fd = tcp(four, 0);
-	other = pass(fd);
-	say("connect the copy", do_connect(other, four, port));
-	say_echo("the first", fd, "message");
-	names("the first", fd);
-	close(other);
-	close(fd);
-	section("children");
-	fd = tcp(four, 0);
-	say("watched", watch(e, fd, EPOLLIN));
-	say("connect", do_connect(fd, four, port));
-	child = fork();
-	if (child == 0) {
-		char c = 'c';
-
-		_exit(send(fd, &c, 1, 0) == 1 && recv(fd, &c, 1, MSG_PEEK) == 1 && c == 'c' ? 7 : 8);
-	}
-	say_num("a child uses it", wait_for(child));
-	say_events("the parent's epoll", e, 5000);
-	close(fd);
-	fd = tcp(four, 0);
-	child = fork();
-	if (child == 0) {
-		if (do_connect(fd, four, port) < 0)
-			_exit(9);
-		_exit(send(fd, "p", 1, 0) == 1 && ready(fd, POLLIN, 5000) ? 7 : 8);
-	}
-	say_num("a child connects and uses it", wait_for(child));
-	close(fd);
-	fd = opened('t');
-	child = fork();
-	if (child == 0) {
-		char text[200];
-
-		snprintf(text, sizeof(text), "import socket; s = socket.socket(fileno=%d); s.send(b'a'); s.recv(1)",
-			 fd);
-		fcntl(fd, F_SETFD, 0);
-		(void)recv(fd, text + 199, 1, 0);
-		execlp("python3", "python3", "-c", text, (char *)NULL);
-		_exit(127);
-	}
-	say_num("another program uses it", wait_for(child));
-	say_echo("and we then", fd, "tail");
-	close(fd);
-	close(e);
 }
 
 /* --- datagrams --- */

@@ -1,6 +1,7 @@
 /* tests/outside/outside.c: a program that talks to the outside, natively and under berth.
  *
  *     outside serve PORT          natively: echoes on TCP and UDP, both families, until it is killed
+ *     outside orphan FOUR PORT    under berth: a connection that is relayed, and the supervisor is killed
  *     outside FOUR SIX PORT [CHECK]   the checks. The server is at FOUR and SIX; PORT+1 is nobody's; 203.0.113.1 is a hole
  *
  * Each check holds on Linux itself: run_outside.sh runs the same list without berth, under berth, and as a static
@@ -655,10 +656,40 @@ static const struct check checks[] = {
 	{"the gateway by name", gateway_by_name},
 };
 
+/* A child connects what we have, too; our parent, the supervisor, dies. It is not to be waited for for ever. */
+static void orphan(void)
+{
+	struct timeval t = {.tv_sec = 20};
+	int fd = tcp(four, 0), status = -1;
+	pid_t child = fork();
+	char c;
+
+	if (child == 0) {
+		if (connect_to(fd, four, port) < 0)
+			_exit(1);
+		kill(getpid(), SIGSTOP); /* has it while it is connected, and until its parent was there */
+		_exit(0);
+	}
+	WANT(waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status));
+	WANT(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) == 0);
+	WANT(echoes(fd, "both"));
+	WANT(kill(getppid(), SIGKILL) == 0);
+	WANT(recv(fd, &c, 1, 0) == 0);
+	WANT(FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE) || FAILS(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE));
+	kill(child, SIGCONT);
+	WANT(waitpid(child, &status, 0) == child);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		return serve(atoi(argv[2]));
+	if (argc == 4 && strcmp(argv[1], "orphan") == 0) {
+		four = argv[2];
+		port = atoi(argv[3]);
+		orphan();
+		return failures ? 1 : 0;
+	}
 	if (argc < 4)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);

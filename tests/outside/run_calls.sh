@@ -24,8 +24,11 @@ answers() # file, command...
 section="$*"
 answers native "$calls"
 answers preloaded "$berth" run -q -H web -- "$calls"
-answers static "$berth" run -q -H web -- "$static"
+[ -n "$section" ] || section="shared not"
+[ "$section" = shared ] || answers static "$berth" run -q -H web -- "$static"
 python3 "$compare" - "$work/preloaded" "$differences" "$work/native" || failed=1
-echo "--- static"
+[ "$section" = shared ] && exit $failed
+echo "--- static: sockets that several processes have are not relayed (docs/outside.md)"
+sed -i '/^shared/d' "$work/native"
 python3 "$compare" - "$work/static" "$static_differences" "$work/native" || failed=1
 exit $failed

@@ -18,4 +18,8 @@ checks() # name, command...
 checks "on Linux itself" "$program" 198.51.100.2 2001:db8:77::2 $port "$@"
 checks "under berth" "$berth" run -q -H web -- "$program" 198.51.100.2 2001:db8:77::2 $port "$@"
 checks "under berth, static" "$berth" run -q -H web -- "$static" 198.51.100.2 2001:db8:77::2 $port "$@"
+if [ $# -eq 0 ]; then
+	echo "--- the supervisor that relays a connection is killed"
+	timeout 60 "$berth" run -q -H web -- "$program" orphan 198.51.100.2 $port || { echo "FAIL: status $?"; failed=1; }
+fi
 exit $failed
