@@ -54,41 +54,50 @@ static char *ago(uint64_t then_us, uint64_t now_us, char s[24])
 	return port_age_print(now_us > then_us ? now_us - then_us : 0, s);
 }
 
+/* As --allow would be given it. */
+static int destination(struct cli *cli, const struct network_refused *r, char *ret, size_t size_bytes)
+{
+	char e[PORT_ENDPOINT_STR_MAX];
+
+	if (network_is_gateway(&cli->net, &r->addr))
+		return snprintf(ret, size_bytes, "gateway:%u/%s", r->port, proto_name(r));
+	return snprintf(ret, size_bytes, "%s/%s", port_endpoint_print(&r->addr, r->port, e), proto_name(r));
+}
+
+static int wider(int wide, int len)
+{
+	return len > wide ? len : wide;
+}
+
+/* Columns as narrow as they can be: most lists fit on 80. */
 static void print(struct cli *cli, const struct network_refused *r, size_t n)
 {
-	char(*to)[PORT_ENDPOINT_STR_MAX + 16] = calloc(n, sizeof(*to)), host[NETWORK_NAME_MAX], rule[RULE_MAX],
-					  first[24], last[24];
-	int wide_to = 11, wide_host = 4;
+	char to[PORT_ENDPOINT_STR_MAX + 16], host[NETWORK_NAME_MAX], rule[RULE_MAX], last[24], program[16];
+	int wide_to = 11, wide_host = 4, wide_program = 7, wide_pid = 3;
 	struct timespec t = {0};
 	uint64_t now;
 
-	if (!to)
-		return;
 	clock_gettime(CLOCK_REALTIME, &t);
 	now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 	for (size_t i = 0; i < n; i++) {
-		char e[PORT_ENDPOINT_STR_MAX];
-		int len = snprintf(to[i], sizeof(to[i]), "%s%s", port_endpoint_print(&r[i].addr, r[i].port, e),
-				   network_is_gateway(&cli->net, &r[i].addr) ? " (gateway)" : "");
-
-		wide_to = len > wide_to ? len : wide_to;
+		wide_to = wider(wide_to, destination(cli, &r[i], to, sizeof(to)));
 		host_name(cli, r[i].host, host);
-		wide_host = (int)strlen(host) > wide_host ? (int)strlen(host) : wide_host;
+		wide_host = wider(wide_host, (int)strlen(host));
+		wide_program = wider(wide_program, (int)strnlen(r[i].comm, sizeof(program) - 1));
+		wide_pid = wider(wide_pid, snprintf(last, sizeof(last), "%d", r[i].pid));
 	}
-	cli_say(cli, "%s%-5s  %-*s  %-*s  %-15s  %7s  %6s  %7s  %7s  %s%s\n", cli->colour_out ? "\033[1m" : "", "PROTO",
-		wide_to, "DESTINATION", wide_host, "HOST", "PROGRAM", "PID", "TIMES", "FIRST", "LAST", "BY",
+	cli_say(cli, "%s%-*s  %-*s  %-*s  %*s  %5s  %6s  %s%s\n", cli->colour_out ? "\033[1m" : "", wide_to,
+		"DESTINATION", wide_host, "HOST", wide_program, "PROGRAM", wide_pid, "PID", "TIMES", "LAST", "BY",
 		cli->colour_out ? "\033[0m" : "");
 	for (size_t i = 0; i < n; i++) {
-		char program[16];
-
 		snprintf(program, sizeof(program), "%s", r[i].comm);
 		host_name(cli, r[i].host, host);
 		policy_refusal_print(&r[i].by, rule, sizeof(rule));
-		cli_say(cli, "%-5s  %-*s  %-*s  %-15s  %7d  %6llu  %7s  %7s  %s\n", proto_name(&r[i]), wide_to, to[i],
-			wide_host, host, cli_clean(program), r[i].pid, (unsigned long long)r[i].count,
-			ago(r[i].first_us, now, first), ago(r[i].last_us, now, last), rule);
+		(void)destination(cli, &r[i], to, sizeof(to));
+		cli_say(cli, "%-*s  %-*s  %-*s  %*d  %5llu  %6s  %s\n", wide_to, to, wide_host, host, wide_program,
+			cli_clean(program), wide_pid, r[i].pid, (unsigned long long)r[i].count,
+			ago(r[i].last_us, now, last), rule);
 	}
-	free(to);
 }
 
 int refused_list(struct cli *cli, bool one_host, uint32_t host)

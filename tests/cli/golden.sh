@@ -29,7 +29,7 @@ normal() {
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
 		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
 		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' -e 's/\b1[0-9]{3}(\/tcp on host full)/PORT\1/' \
-		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's/(PROGRAM) +(PID +TIMES)/\1 \2/' -e "s/(python3) +[0-9]+ +([0-9]+) +[0-9]+ (s|min) +[0-9]+ (s|min)/\\1 PID \\2 AGE AGE/" -e 's/(_unix_s": )[0-9.]+/\1WHEN/' -e 's#"library": ".*"#"library": "PATH"#' -e 's/network format [0-9]+/network format N/'
+		-e 's/"table_bytes": [0-9]+/"table_bytes": SIZE/' -e 's/(PROGRAM) +(PID +TIMES)/\1 \2/' -e "s/(python3) +[0-9]+ +([0-9]+) +[0-9]+ (s|min)  /\\1 PID \\2 AGE  /" -e 's/(_unix_s": )[0-9.]+/\1WHEN/' -e 's#"library": ".*"#"library": "PATH"#' -e 's/network format [0-9]+/network format N/'
 }
 
 golden() {
