@@ -1,0 +1,444 @@
+/* tests/host/live.c: what host/ reads of a namespace whose every socket is known, and what ss says of it.
+ *
+ *     host_live [--user-ns] [CHECK]     77: no network namespace can be made here
+ */
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../checks.h"
+#include "host/host.h"
+#include "world.h"
+
+_Atomic int failures;
+static struct world world;
+
+/* --- rows and what was made --- */
+
+static char *show(const struct host_socket *s, char t[256])
+{
+	char a[PORT_ENDPOINT_STR_MAX], b[PORT_ENDPOINT_STR_MAX];
+
+	snprintf(t, 256, "%s %s %s -> %s family %u inode %lu uid %u is %x", host_proto_name[s->proto],
+		 host_state_name[s->state], port_endpoint_print(&s->addr, s->port, a),
+		 port_endpoint_print(&s->peer, s->peer_port, b), s->family, (unsigned long)s->inode, s->uid, s->is);
+	return t;
+}
+
+static bool is_row(const struct made *m, const struct host_socket *s)
+{
+	return m->proto == s->proto && m->state == s->state && m->port == s->port && m->family == s->family &&
+	       m->peer_port == s->peer_port && port_addr_equal(&m->addr, &s->addr) &&
+	       port_addr_equal(&m->peer, &s->peer) && m->inode == s->inode &&
+	       (!m->cookie || !(s->have & HOST_HAS_COOKIE) || m->cookie == s->cookie);
+}
+
+/* TIME_WAIT of family 6 shows no wildcard and so on: which flags of a row are told. */
+static uint16_t told(const struct host_socket *s)
+{
+	uint16_t flags = HOST_IS_ACCEPTED;
+
+	flags |= s->have & HOST_HAS_V6ONLY ? HOST_IS_V6ONLY : 0;
+	flags |= s->have & HOST_HAS_OPTIONS ? HOST_IS_FREEBIND | HOST_IS_SHUT_WR | HOST_IS_SHUT_RD : 0;
+	return flags;
+}
+
+/* Every made socket is one row, every row a made socket. text: rows of /proc/net, without what those lack. */
+static void compare(const struct host_sockets *s, bool text)
+{
+	bool used[1024] = {false};
+	int n_wrong = 0;
+	char t[256];
+
+	WANT(s->n < COUNT_OF(used));
+	for (int i = 0; i < world.n; i++) {
+		const struct made *m = &world.made[i];
+		int found = 0;
+
+		if (text && m->proto == HOST_TCP && m->state == HOST_BOUND)
+			continue;
+		for (size_t k = 0; k < s->n; k++) {
+			if (!is_row(m, &s->rows[k]) || used[k])
+				continue;
+			used[k] = true;
+			found++;
+			if ((s->rows[k].is & told(&s->rows[k])) != (m->is & told(&s->rows[k])) ||
+			    (s->rows[k].have & HOST_HAS_UID && s->rows[k].uid != m->uid)) {
+				printf("    %s (port %u): flags %x uid %u: %s\n", m->what, m->port, m->is, m->uid,
+				       show(&s->rows[k], t));
+				n_wrong++;
+			}
+			break;
+		}
+		if (!found) {
+			printf("    not listed: %s, port %u, state %s\n", m->what, m->port, host_state_name[m->state]);
+			n_wrong++;
+		}
+	}
+	for (size_t k = 0; k < s->n; k++)
+		if (!used[k]) {
+			printf("    nobody made: %s\n", show(&s->rows[k], t));
+			n_wrong++;
+		}
+	WANT(n_wrong == 0);
+}
+
+static void all_rows_and_no_others(void)
+{
+	static const struct host_filter all = {0};
+	struct host_sockets s;
+
+	WANT(world.n > 50);
+	WANT(host_sockets_read(NULL, &all, &s) == 0);
+	WANT(s.notes.netlink_err == 0);
+	WANT(!s.notes.torn && s.notes.n_bad == 0);
+	compare(&s, s.notes.no_bound);
+	host_sockets_free(&s);
+}
+
+static void time_wait_ends_within_a_minute(void)
+{
+	static const struct host_filter only = {.states = 1u << HOST_TIME_WAIT};
+	struct host_sockets s;
+
+	WANT(host_sockets_read(NULL, &only, &s) == 0);
+	WANT(s.n == 2);
+	for (size_t i = 0; i < s.n; i++) {
+		WANT(s.rows[i].timer == HOST_TIMER_TIME_WAIT);
+		WANT(s.rows[i].timer_ms > 0 && s.rows[i].timer_ms <= 60000);
+	}
+	host_sockets_free(&s);
+}
+
+static void details_on_wish(void)
+{
+	static const struct host_filter f = {.info = true, .protos = 1u << HOST_TCP};
+	struct host_sockets s;
+	int n_connections = 0, n_mptcp = 0;
+
+	WANT(host_sockets_read(NULL, &f, &s) == 0);
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.rows[i].state != HOST_ESTABLISHED || !s.rows[i].inode)
+			continue;
+		n_connections++;
+		WANT(s.rows[i].have & HOST_HAS_INFO);
+		WANT(s.rows[i].have & HOST_HAS_MEMORY);
+		WANT(s.rows[i].rcvbuf > 0 && s.rows[i].sndbuf > 0);
+		WANT(s.infos[i].congestion[0] && s.infos[i].mss > 0 && s.infos[i].cwnd > 0);
+	}
+	WANT(n_connections > 5);
+	for (int i = 0; i < world.n; i++)
+		n_mptcp += world.made[i].port == 4064;
+	for (size_t i = 0; i < s.n; i++)
+		n_mptcp -= (s.rows[i].is & HOST_IS_MPTCP) != 0;
+	WANT(n_mptcp == 0);
+	host_sockets_free(&s);
+}
+
+/* --- filters: the same rows as the whole list has --- */
+
+static size_t count(const struct host_sockets *all, const struct host_filter *f)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct host_socket *s = &all->rows[i];
+
+		n += (!f->protos || f->protos & 1u << s->proto) && (!f->states || f->states & 1u << s->state) &&
+		     (!f->family || f->family == s->family) &&
+		     (!f->ports.last || (s->port >= f->ports.first && s->port <= f->ports.last));
+	}
+	return n;
+}
+
+static void try_filter(const struct host_sockets *all, struct host_filter f)
+{
+	struct host_sockets s;
+	size_t n = count(all, &f);
+
+	WANT(host_sockets_read(NULL, &f, &s) == 0);
+	if (s.n != n || count(&s, &f) != n)
+		printf("    ports %u-%u protos %x states %x family %d: %zu rows, wanted %zu\n", f.ports.first,
+		       f.ports.last, f.protos, f.states, f.family, s.n, n);
+	WANT(s.n == n && count(&s, &f) == n);
+	host_sockets_free(&s);
+}
+
+static void filters_pick_in_the_kernel(void)
+{
+	static const struct host_filter none = {0};
+	struct host_sockets all;
+
+	WANT(host_sockets_read(NULL, &none, &all) == 0);
+	for (uint16_t port = 4000; port < 4070; port++)
+		try_filter(&all, (struct host_filter){.ports = {port, port}});
+	try_filter(&all, (struct host_filter){.ports = {4010, 4040}});
+	try_filter(&all, (struct host_filter){.ports = {1, 65535}});
+	try_filter(&all, (struct host_filter){.ports = {5000, 6000}});
+	for (uint32_t state = 1; state < HOST_NSTATES; state++)
+		try_filter(&all, (struct host_filter){.states = 1u << state});
+	try_filter(&all, (struct host_filter){.states = 1u << HOST_LISTEN | 1u << HOST_BOUND});
+	for (uint32_t proto = 0; proto < HOST_NPROTOS; proto++)
+		try_filter(&all, (struct host_filter){.protos = 1u << proto});
+	try_filter(&all, (struct host_filter){.family = PORT_FAMILY_4});
+	try_filter(&all, (struct host_filter){.family = PORT_FAMILY_6});
+	try_filter(&all,
+		   (struct host_filter){.family = PORT_FAMILY_6, .protos = 1u << HOST_UDP, .ports = {4021, 4021}});
+	host_sockets_free(&all);
+}
+
+static int stop_at_once(void *ctx, const struct host_socket *s, const struct host_tcp_info *info)
+{
+	(void)s;
+	(void)info;
+	++*(int *)ctx;
+	return 17;
+}
+
+static void never_again(void *ctx)
+{
+	(void)ctx;
+}
+
+static void a_reader_may_stop(void)
+{
+	static const struct host_filter all = {0};
+	struct host_notes notes;
+	int n = 0;
+	const struct host_sink sink = {.each = stop_at_once, .again = never_again, .ctx = &n};
+
+	WANT(host_sockets_each(NULL, &all, &sink, &notes) == 17);
+	WANT(n == 1);
+}
+
+/* --- holders --- */
+
+static void everybody_is_found(void)
+{
+	static const struct host_filter all = {0};
+	struct host_sockets s;
+	struct host_owners o;
+	int n_wrong = 0;
+
+	WANT(host_sockets_read(NULL, &all, &s) == 0);
+	host_owners_read(NULL, &o);
+	WANT(o.n_processes > 0);
+	for (int i = 0; i < world.n; i++) {
+		const struct made *m = &world.made[i];
+		size_t n, n_pids = 0;
+		const struct host_owner *w = host_owners_find(&o, m->inode, &n);
+		const struct host_socket row = {.state = m->state, .inode = m->inode};
+		enum host_holder holder = host_socket_holder(&row, n, o.unseen == 0);
+		bool right;
+
+		while (n_pids < COUNT_OF(m->pids) && m->pids[n_pids])
+			n_pids++;
+		right = n == n_pids && (n == 0 || w[0].fd == m->fd);
+		for (size_t k = 0; k < n && right; k++)
+			right = w[k].pid == m->pids[k];
+		/* on a machine where not everybody can be seen, "nobody" is "not seen" */
+		right &= holder == m->holder ||
+			 (o.unseen && m->holder == HOST_HELD_NOBODY && holder == HOST_HELD_UNSEEN);
+		if (!right)
+			printf("    %s: %zu holders (%d...), kind %d; wanted %zu (%d...), kind %d\n", m->what, n,
+			       n ? w[0].pid : 0, holder, n_pids, m->pids[0], m->holder);
+		n_wrong += !right;
+	}
+	WANT(n_wrong == 0);
+	host_owners_free(&o);
+	host_sockets_free(&s);
+}
+
+/* In a child that is another user: sees all sockets, and none of our processes. */
+static void a_user_sees_less_and_is_told(void)
+{
+	int st = 0;
+	pid_t pid;
+
+	if (!world.is_root)
+		return;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		static const struct host_filter all = {0};
+		struct host_sockets s;
+		struct host_owners o;
+		size_t n = 0;
+
+		for (int fd = 3; fd < 1024; fd++) /* what it inherited it would see */
+			close(fd);
+		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+			_exit(1);
+		if (host_sockets_read(NULL, &all, &s) != 0 || s.notes.netlink_err)
+			_exit(2);
+		host_owners_read(NULL, &o);
+		if (!(o.unseen & HOST_UNSEEN_USERS) || o.n_denied == 0)
+			_exit(3);
+		for (int i = 0; i < world.n; i++) {
+			const struct made *m = &world.made[i];
+			const struct host_socket row = {.state = m->state, .inode = m->inode};
+
+			(void)host_owners_find(&o, m->inode, &n);
+			if (m->uid == 65534 && n != 1) /* its own */
+				_exit(4);
+			if (m->inode && m->uid == 0 && host_socket_holder(&row, n, o.unseen == 0) != HOST_HELD_UNSEEN)
+				_exit(5);
+		}
+		_exit(s.n == (size_t)world.n ? 0 : 6);
+	}
+	WANT(waitpid(pid, &st, 0) == pid);
+	if (st)
+		printf("    status %x\n", st);
+	WANT(st == 0);
+}
+
+/* --- without netlink --- */
+
+static void forbid_netlink(void)
+{
+	struct sock_filter f[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_NETLINK, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog p = {.len = COUNT_OF(f), .filter = f};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) < 0)
+		_exit(77);
+}
+
+static void compare_without_netlink(void)
+{
+	static const struct host_filter all = {0};
+	struct host_sockets s;
+
+	WANT(host_sockets_read(NULL, &all, &s) == 0);
+	WANT(s.notes.netlink_err == -EPERM);
+	WANT(s.notes.no_bound);
+	compare(&s, true);
+	host_sockets_free(&s);
+}
+
+static void where_netlink_is_forbidden_text_does(void)
+{
+	int st = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		forbid_netlink();
+		failures = 0;
+		compare_without_netlink();
+		fflush(stdout);
+		_exit(failures != 0);
+	}
+	WANT(waitpid(pid, &st, 0) == pid);
+	WANT(st == 0 || WEXITSTATUS(st) == 77);
+}
+
+/* --- ss --- */
+
+/* "127.0.0.1:80", "[::1]:80", "*:80" (both families), "0.0.0.0%lo:80", "[::]:*" */
+static bool parse_ss(char *text, struct port_addr *ret, uint16_t *ret_port)
+{
+	char *colon = strrchr(text, ':'), *percent;
+	int r;
+
+	if (!colon)
+		return false;
+	*colon = '\0';
+	*ret_port = (uint16_t)atoi(colon + 1); /* "*" is 0 */
+	percent = strchr(text, '%');
+	if (percent)
+		memmove(percent, percent + strcspn(percent, "]"), strlen(percent + strcspn(percent, "]")) + 1);
+	r = strcmp(text, "*") == 0 ? 0 : port_addr_parse(text, ret, NULL);
+	if (strcmp(text, "*") == 0)
+		*ret = PORT_ADDR_ANY6;
+	return r == 0;
+}
+
+static void ss_agrees(void)
+{
+	static const struct host_filter all = {0};
+	FILE *ss = popen("ss -H -tuan 2>/dev/null", "re");
+	bool used[1024] = {false};
+	struct host_sockets s;
+	char line[1024], proto[16], state[32], local[128], peer[128];
+	int n_lines = 0, n_wrong = 0;
+
+	WANT(ss);
+	WANT(host_sockets_read(NULL, &all, &s) == 0);
+	WANT(s.n < COUNT_OF(used));
+	while (fgets(line, sizeof(line), ss)) {
+		struct port_addr a, b;
+		uint16_t port, peer_port;
+		bool found = false;
+
+		WANT(sscanf(line, "%15s %31s %*u %*u %127s %127s", proto, state, local, peer) == 4);
+		n_lines++;
+		WANT(parse_ss(local, &a, &port) && parse_ss(peer, &b, &peer_port));
+		for (size_t k = 0; k < s.n && !found; k++) {
+			const struct host_socket *r = &s.rows[k];
+
+			found = !used[k] && strcmp(host_proto_name[r->proto], proto) == 0 && r->port == port &&
+				r->peer_port == peer_port && port_addr_equal(&r->addr, &a);
+			used[k] |= found;
+		}
+		if (!found)
+			printf("    only ss has: %s", line);
+		n_wrong += !found;
+	}
+	if (pclose(ss) != 0 || n_lines == 0) { /* not installed */
+		host_sockets_free(&s);
+		printf("    (no ss here)\n");
+		return;
+	}
+	for (size_t k = 0; k < s.n; k++) {
+		bool only_ours =
+			s.rows[k].proto == HOST_RAW || (s.rows[k].proto == HOST_TCP && s.rows[k].state == HOST_BOUND);
+		char t[256];
+
+		if (used[k] || only_ours)
+			continue;
+		printf("    ss does not have: %s\n", show(&s.rows[k], t));
+		n_wrong++;
+	}
+	WANT(n_wrong == 0);
+	host_sockets_free(&s);
+}
+
+static const struct check checks[] = {
+	{"all rows, and no others", all_rows_and_no_others},
+	{"TIME_WAIT ends within a minute", time_wait_ends_within_a_minute},
+	{"details on wish", details_on_wish},
+	{"filters pick in the kernel", filters_pick_in_the_kernel},
+	{"a reader may stop", a_reader_may_stop},
+	{"everybody is found", everybody_is_found},
+	{"a user sees less, and is told", a_user_sees_less_and_is_told},
+	{"where netlink is forbidden, text does", where_netlink_is_forbidden_text_does},
+	{"ss agrees", ss_agrees},
+};
+
+int main(int argc, char **argv)
+{
+	bool user_ns = argc > 1 && strcmp(argv[1], "--user-ns") == 0;
+	int ran, r;
+
+	signal(SIGPIPE, SIG_IGN);
+	r = world_enter(&world, user_ns);
+	if (r)
+		return r;
+	world_make(&world);
+	ran = run_checks(checks, COUNT_OF(checks), argc > 1 + user_ns ? argv[1 + user_ns] : NULL);
+	world_end(&world);
+	return failures || !ran ? 1 : 0;
+}
