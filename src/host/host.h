@@ -3,6 +3,7 @@
  *     socket.h    its sockets as rows: host_sockets_read(); one row as a network's claim: host_socket_claim()
  *     owners.h    which processes have a socket open, by its inode: host_owners_read(), host_owners_find()
  *     process.h   what a process is, and its parents: host_process_read(), host_process_parents()
+ *     cgroup.h    which unit, container or pod it belongs to: host_cgroups_path(), host_place_parse(), host_cgroup_of()
  *
  * A listing, whole:
  *
@@ -27,6 +28,7 @@
 #ifndef BERTH_HOST_HOST_H
 #define BERTH_HOST_HOST_H
 
+#include "host/cgroup.h"
 #include "host/owners.h"
 #include "host/process.h"
 #include "host/socket.h"

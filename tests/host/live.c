@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -297,6 +298,122 @@ static void a_user_sees_less_and_is_told(void)
 	WANT(st == 0);
 }
 
+/* --- cgroups --- */
+
+#define CGROUP_UNIT "berth-live.service"
+
+/* Where a cgroup of our own can be made; "": nowhere. */
+static void make_cgroup(char path[256])
+{
+	static const char *const mounts[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
+
+	for (size_t i = 0; i < COUNT_OF(mounts); i++) {
+		char procs[128];
+
+		snprintf(procs, sizeof(procs), "%s/cgroup.procs", mounts[i]); /* version 2 has it at its root */
+		snprintf(path, 256, "%s/berth-%d.slice", mounts[i], getpid());
+		if (access(procs, W_OK) == 0 && mkdir(path, 0755) == 0) {
+			strcat(path, "/" CGROUP_UNIT);
+			if (mkdir(path, 0755) == 0)
+				return;
+			*strrchr(path, '/') = '\0';
+			rmdir(path);
+		}
+	}
+	path[0] = '\0';
+}
+
+static void remove_cgroup(char path[256])
+{
+	/* A process that has just ended may still be counted. */
+	for (int i = 0; rmdir(path) < 0 && i < 400; i++)
+		usleep(5000);
+	*strrchr(path, '/') = '\0';
+	rmdir(path);
+}
+
+/* A child that goes into the cgroup, makes a socket there and waits. */
+static pid_t start_in_cgroup(const char *path, int *ret_up)
+{
+	char procs[300];
+	int up[2], fd;
+	pid_t pid;
+
+	if (pipe(up) < 0)
+		return -1;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		union addr a;
+		socklen_t len = addr(&a, "127.0.0.1", 4900);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
+		fd = open(procs, O_WRONLY);
+		if (fd < 0 || write(fd, "0", 1) != 1)
+			_exit(1);
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		if (bind(fd, &a.sa, len) < 0 || write(up[1], "r", 1) != 1)
+			_exit(2);
+		for (;;)
+			pause();
+	}
+	close(up[1]);
+	*ret_up = up[0];
+	return pid;
+}
+
+static void look_at_cgroup(pid_t pid, bool by_handle)
+{
+	static const struct host_filter f = {.ports = {4900, 4900}};
+	char path[HOST_CGROUP_PATH_MAX];
+	struct host_cgroups c;
+	struct host_sockets s;
+	struct host_place p;
+	const char *found;
+
+	WANT(host_sockets_read(NULL, &f, &s) == 0);
+	WANT(s.n == 1);
+	WANT(s.rows[0].have & HOST_HAS_CGROUP);
+	host_cgroups_init(&c, NULL);
+	c.by_handle &= by_handle;
+	found = host_cgroups_path(&c, s.rows[0].cgroup_id);
+	WANT(found);
+	WANT(c.is_listed == !c.by_handle);
+	host_place_parse(found, &p);
+	WANT(strcmp(p.unit, CGROUP_UNIT) == 0);
+	host_cgroups_fini(&c);
+	host_sockets_free(&s);
+	WANT(host_cgroup_of(NULL, pid, path, &p) == 0);
+	WANT(strcmp(p.unit, CGROUP_UNIT) == 0);
+}
+
+static void a_socket_knows_its_unit(void)
+{
+	char path[256], c;
+	pid_t pid;
+	int up = -1;
+
+	if (!world.is_root)
+		return;
+	make_cgroup(path);
+	if (!path[0]) {
+		printf("    (no cgroup can be made here)\n");
+		return;
+	}
+	pid = start_in_cgroup(path, &up);
+	if (pid > 0 && read(up, &c, 1) == 1) {
+		look_at_cgroup(pid, true);
+		look_at_cgroup(pid, false);
+	} else {
+		failures++;
+	}
+	close(up);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	remove_cgroup(path);
+}
+
 /* --- without netlink --- */
 
 static void forbid_netlink(void)
@@ -424,6 +541,7 @@ static const struct check checks[] = {
 	{"a reader may stop", a_reader_may_stop},
 	{"everybody is found", everybody_is_found},
 	{"a user sees less, and is told", a_user_sees_less_and_is_told},
+	{"a socket knows its unit", a_socket_knows_its_unit},
 	{"where netlink is forbidden, text does", where_netlink_is_forbidden_text_does},
 	{"ss agrees", ss_agrees},
 };
