@@ -2,6 +2,7 @@
 """The ways in and out, beside the kernel's own loopback and beside what others use: pasta, slirp4netns, rootlesskit.
 
     bench/ways.py BERTH BENCH_WAYS [--rounds N] [--only published|outside] [--figures trip,conn] [--ways berth,pasta] [--4]
+                 [--other BERTH]                                           beside another build of berth: before and after
                                                                        (make bench-ways ARGS="--rounds 15")
 
 The same server and the same client (bench/ways.c) everywhere. `published`: the server is inside, the client on the machine.
@@ -173,7 +174,7 @@ class Berth(Way):
     name = "berth"
 
     def up(self):
-        run = [Berth.command, "run", "-q", "-H", "inside" if self.published else "client"]
+        run = [self.command, "run", "-q", "-n", self.name, "-H", "inside" if self.published else "client"]
         if self.published:
             for what in "", "/udp":
                 run += ["-p", f"{self.port}:{INNER}{what}"]
@@ -183,6 +184,10 @@ class Berth(Way):
                 if " STREAM" in line:
                     self.where["6" if ":" in line.split()[0] else "4"] = line.split()[0]
         self.start(run + ["--"] + self.inner())
+
+
+class Other(Berth):
+    name = "other"
 
 
 class Pasta(Way):
@@ -247,7 +252,7 @@ class Rootlesskit(Way):
         self.start(CONFINED + ["sh", "-c", bind + 'exec "$@"', "sh"] + run + self.inner())
 
 
-WAYS = [Kernel, Berth, Pasta, Slirp, Rootlesskit]
+WAYS = [Kernel, Berth, Other, Pasta, Slirp, Rootlesskit]
 
 
 def stolen():
@@ -350,9 +355,13 @@ def main():
     ap.add_argument("--only", choices=["published", "outside"])
     ap.add_argument("--figures")
     ap.add_argument("--ways")
+    ap.add_argument("--other")
     ap.add_argument("--4", dest="four", action="store_true", help="IPv4 alone")
     args = ap.parse_args()
     Berth.command, args.bench = os.path.abspath(args.berth), os.path.abspath(args.bench)
+    Other.command = args.other and os.path.abspath(args.other)
+    if not args.other:
+        WAYS.remove(Other)
     for s in signal.SIGTERM, signal.SIGHUP:
         signal.signal(s, lambda *_: sys.exit(1))
     try:

@@ -55,6 +55,21 @@ static int find(struct doors *d, const struct door *door, const struct port_addr
 	return r;
 }
 
+/* Whom to bring a caller to. It is the same as for the one before, unless somebody began or ceased to listen since, or they are a
+ * group, which shares: a table's lock is three system calls. Who died meanwhile refuses, and is forgotten then. */
+static int find_again(struct doors *d, struct door *door, const struct port_addr *from, uint16_t from_port)
+{
+	uint32_t seen = network_change_seen(d->net);
+	int r;
+
+	if (door->last.known && door->last.seen == seen)
+		return 0;
+	r = find(d, door, from, from_port, &door->last.ref, &door->last.claim);
+	door->last.known = r == 0 && !(door->last.claim.flags & PORT_REUSEPORT);
+	door->last.seen = seen;
+	return r;
+}
+
 /* One that lives. */
 static int find_alive(struct doors *d, const struct door *door, struct port_claim *ret)
 {
@@ -444,26 +459,25 @@ static int carrier(struct doors *d, const struct door *door, const struct port_a
 }
 
 /* Return: 0, it is the program's; -EAGAIN, not now; -ECONNREFUSED, nobody listens. The socket stays ours. */
-static int bring(struct doors *d, const struct door *door, int fd, const struct port_addr *from, uint16_t from_port)
+static int bring(struct doors *d, struct door *door, int fd, const struct port_addr *from, uint16_t from_port)
 {
 	for (int i = 0; i < TRIES_MAX; i++) {
-		struct port_claim c;
-		struct port_ref ref;
-		int over, r = find(d, door, from, from_port, &ref, &c);
+		int over, r = find_again(d, door, from, from_port);
 
 		if (r < 0)
 			return r == -ECONNREFUSED ? r : -EAGAIN;
 		over = carrier(d, door, from, from_port);
 		if (over < 0)
 			return -EAGAIN;
-		r = network_path_connect(d->net, over, d->host.index, ref, &c);
+		r = network_path_connect(d->net, over, d->host.index, door->last.ref, &door->last.claim);
 		if (r == 0)
 			r = send_socket(over, fd);
 		raw_close(over);
 		if (r >= 0)
 			return 0;
+		door->last.known = false;
 		if (r == -ECONNREFUSED || r == -ENOENT)
-			(void)network_dead(d->net, d->host.index, ref);
+			(void)network_dead(d->net, d->host.index, door->last.ref);
 		else if (r != -EPIPE && r != -ECONNRESET)
 			return -EAGAIN;
 	}

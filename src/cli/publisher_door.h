@@ -28,6 +28,13 @@ struct door {
 	struct waiting *waiting; /* oldest first */
 	uint32_t n_waiting;
 	struct door *next_open;
+	/* Who got the last caller, and gets the next, too, as long as nobody begins or ceases to listen (network_change_seen()). */
+	struct {
+		bool known;
+		uint32_t seen;
+		struct port_ref ref;
+		struct port_claim claim;
+	} last;
 };
 
 struct publication {

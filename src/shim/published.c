@@ -5,9 +5,10 @@
  * (network_name_published()), sends the kernel's socket as a message, and closes. What accept() returns to the program
  * is that socket: nothing of ours is between it and its caller from then on, and its names are the kernel's.
  *
- * The name wakes accept() before the message is there, by a microsecond or two; so we wait for it. A publisher that was
- * killed between the two is an end of file; one that was stopped there costs WAIT_MS and its caller, whom it
- * brings again when it goes on.
+ * The name wakes accept() before the message is there, by a microsecond or two; so we look a few times, and let the
+ * publisher have this processor if it was on it, before we sleep for it: that would be two switches and a wake-up more. A
+ * publisher that was killed between the two is an end of file; one that was stopped there costs WAIT_MS and its caller,
+ * whom it brings again when it goes on.
  *
  * A program has one descriptor left, which accept() took for the client, and none for what it brings. So the message is
  * looked at and stays where it is; and if that did not work, the supervisor puts the socket in the client's place (ASK_TAKE).
@@ -24,6 +25,7 @@
 #include "shim/shim.h"
 
 #define WAIT_MS 1000
+#define LOOKS 16
 
 static bool is_trusted(const struct shim *s, int client)
 {
@@ -34,15 +36,13 @@ static bool is_trusted(const struct shim *s, int client)
 	       (who.uid == 0 || who.uid == shim_euid(s));
 }
 
+/* TCP is a stream and of the IP families, all in one question. */
 bool published_is_stream(int fd)
 {
-	int domain = 0, type = 0;
-	socklen_t len = sizeof(int);
+	int proto = 0;
+	socklen_t len = sizeof(proto);
 
-	if (sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
-	    sys_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
-		return false;
-	return (domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM;
+	return sys_getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &proto, &len) == 0 && proto == IPPROTO_TCP;
 }
 
 int published_receive(int client, int flags)
@@ -78,6 +78,10 @@ int published_take(struct shim *s, int listener, const struct tag *t, int client
 	if (network_name_is_published(&s->net, path, len_bytes, ret) < 0 || !is_trusted(s, client))
 		return -ENOENT;
 	fd = published_receive(client, flags);
+	for (int i = 0; fd == -EAGAIN && i < LOOKS; i++) {
+		(void)sys_call(SYS_sched_yield, 0, 0, 0, 0, 0);
+		fd = published_receive(client, flags);
+	}
 	if (fd == -EAGAIN) {
 		struct timespec left = wait; /* the kernel writes into it */
 
