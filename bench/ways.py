@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The ways in and out, beside the kernel's own loopback and beside what others use: pasta, slirp4netns, rootlesskit.
 
-    bench/ways.py BERTH BENCH_WAYS [--rounds N] [--only published|outside] [--figures trip,conn] [--ways berth,pasta] [--4]
-                 [--other BERTH]                                           beside another build of berth: before and after
+    bench/ways.py BERTH BENCH_WAYS [--rounds N] [--only published|outside] [--figures trip,conn] [--ways pasta,...] [--4]
+                  [--other BERTH]...                         beside other builds of berth: before and after
                                                                        (make bench-ways ARGS="--rounds 15")
 
 The same server and the same client (bench/ways.c) everywhere. `published`: the server is inside, the client on the machine.
@@ -186,10 +186,6 @@ class Berth(Way):
         self.start(run + ["--"] + self.inner())
 
 
-class Other(Berth):
-    name = "other"
-
-
 class Pasta(Way):
     name = needs = "pasta"
 
@@ -252,7 +248,7 @@ class Rootlesskit(Way):
         self.start(CONFINED + ["sh", "-c", bind + 'exec "$@"', "sh"] + run + self.inner())
 
 
-WAYS = [Kernel, Berth, Other, Pasta, Slirp, Rootlesskit]
+WAYS = [Kernel, Berth, Pasta, Slirp, Rootlesskit]
 
 
 def stolen():
@@ -318,7 +314,7 @@ def run(args, folder, published):
             here = Program([args.bench, "server", "0"], subprocess.DEVNULL)
         port = 0 if published else here.ready()
         for w in WAYS:
-            if args.ways and w is not Kernel and w.name not in args.ways.split(","):
+            if args.ways and not issubclass(w, (Kernel, Berth)) and w.name not in args.ways.split(","):
                 continue
             way, why = begin(w, args, folder, published, port, client)
             if way:
@@ -355,13 +351,12 @@ def main():
     ap.add_argument("--only", choices=["published", "outside"])
     ap.add_argument("--figures")
     ap.add_argument("--ways")
-    ap.add_argument("--other")
+    ap.add_argument("--other", action="append", default=[])
     ap.add_argument("--4", dest="four", action="store_true", help="IPv4 alone")
     args = ap.parse_args()
     Berth.command, args.bench = os.path.abspath(args.berth), os.path.abspath(args.bench)
-    Other.command = args.other and os.path.abspath(args.other)
-    if not args.other:
-        WAYS.remove(Other)
+    for i, other in enumerate(args.other):
+        WAYS.insert(2 + i, type("Other", (Berth,), {"name": f"other{i + 1}", "command": os.path.abspath(other)}))
     for s in signal.SIGTERM, signal.SIGHUP:
         signal.signal(s, lambda *_: sys.exit(1))
     try:

@@ -425,25 +425,37 @@ static void on_event(const struct epoll_event *e)
 
 /* --- looking before sleeping --- */
 
+/* How often somebody else had this processor while we wanted it. */
+static long times_left(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_THREAD, &u) == 0 ? u.ru_nivcsw : 0;
+}
+
 /* A caller who comes soon after another need not wait until an idle processor is awake, which on a virtual machine takes
  * longer than all the rest. As the library's receives do (shim/spin.c): a look that found somebody is followed by the
- * next, one that did not by 2, 4, 8 ... sleeps at once. Whoever else wants this processor has it meanwhile. */
+ * next, one that did not by 2, 4, 8 ... sleeps at once. One that somebody else's turn came in between of counts as such:
+ * who wants this processor does not get it by our yielding alone (it is shared fairly, and we would be using our share),
+ * and it may well be the program the caller was brought to. */
 static int look_around(struct epoll_event *e, int max)
 {
 	static uint32_t skip, backoff = 1;
 	uint64_t until;
+	long left;
 	int n;
 
 	if (skip) {
 		skip--;
 		return 0;
 	}
+	left = times_left();
 	until = network_now_us() + LOOK_US;
 	do {
 		(void)sched_yield();
 		n = epoll_wait(l.doors.epoll, e, max, 0);
 	} while (n == 0 && network_now_us() < until);
-	if (n > 0) {
+	if (n > 0 && times_left() == left) {
 		backoff = 1;
 	} else {
 		skip = backoff;
