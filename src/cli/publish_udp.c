@@ -50,6 +50,7 @@
 #define HOLDERS_MAX 16
 #define TRIES 8
 #define OUTLET_RCVBUF (8 << 20)
+#define DOOR_RCVBUF (4 << 20)
 #define FROM_OUTSIDE NETWORK_HOSTS_MAX /* no host: the datagram comes from none */
 #define DEFAULT_TTL 64
 
@@ -92,14 +93,14 @@ struct flow {
 	uint16_t port, mouth;
 	struct port_addr caller; /* as the program sees it */
 	struct address real;
-	struct port_addr to; /* the machine's address it came to; any: not known */
-	uint64_t last_ms;
+	struct port_addr to;   /* the machine's address it came to; any: not known */
+	uint64_t last_ms, nth; /* of all datagrams, when he last called */
 };
 
 struct publish_udp {
 	struct network *net;
 	int epoll, ringer, bell;
-	uint64_t outlet, idle_ms;
+	uint64_t outlet, idle_ms, n_heard;
 	int starved;  /* what had no descriptor is to be looked at again: why; 0: nothing */
 	bool changed; /* somebody began or ceased to have a door's port */
 	uint32_t n_doors;
@@ -203,6 +204,9 @@ static bool prepare(struct mouth *m)
 	    (m->at.any.sa_family != AF_INET && m->at.any.sa_family != AF_INET6))
 		return false;
 	m->six = m->at.any.sa_family == AF_INET6;
+	/* The program's mailbox has the room that a socket has; this is what comes while we are not running. */
+	set(m->fd, SOL_SOCKET, SO_RCVBUF, DOOR_RCVBUF);
+	set(m->fd, SOL_SOCKET, SO_RCVBUFFORCE, DOOR_RCVBUF);
 	set(m->fd, IPPROTO_IP, IP_PKTINFO, 1);
 	set(m->fd, IPPROTO_IP, IP_RECVTTL, 1);
 	set(m->fd, IPPROTO_IP, IP_RECVTOS, 1);
@@ -423,7 +427,7 @@ static void bring(struct publish_udp *p, struct door *d, uint32_t mouth, struct 
 		  uint64_t now)
 {
 	struct msghdr *m = &mm->msg_hdr;
-	struct flow f = {.door = number_of(p, d) + 1, .mouth = (uint16_t)mouth, .last_ms = now};
+	struct flow f = {.door = number_of(p, d) + 1, .mouth = (uint16_t)mouth, .last_ms = now, .nth = ++p->n_heard};
 	struct letter l = {.at_ns = at_ns, .ttl = DEFAULT_TTL, .dst_port = d->inner, .len_bytes = mm->msg_len};
 	struct port_addr real;
 	bool v4;
@@ -567,9 +571,11 @@ static bool may(struct publish_udp *p, const struct letter *l)
 	return why.err == 0;
 }
 
-static void send_out(struct publish_udp *p, struct letter *l, struct iovec *iov)
+/* The door that its destination called last: one caller may know several that lead to one port. */
+static struct flow *last_flow(struct publish_udp *p, const struct letter *l)
 {
 	uint64_t now = now_ms();
+	struct flow *last = NULL;
 
 	for (uint32_t i = 0; i < p->n_doors; i++) {
 		struct door *d = &p->doors[i];
@@ -578,10 +584,42 @@ static void send_out(struct publish_udp *p, struct letter *l, struct iovec *iov)
 		if (!d->used || d->host != l->ifindex || d->inner != l->src_port)
 			continue;
 		f = flow_of(p, i, &l->dst, l->dst_port, now);
-		if (!f || d->mouths[f->mouth].fd < 0)
-			continue;
-		f->last_ms = now;
-		send_by(&d->mouths[f->mouth], &f->real, &f->to, l, iov);
+		if (f && d->mouths[f->mouth].fd >= 0 && (!last || f->nth > last->nth))
+			last = f;
+	}
+	if (last)
+		last->last_ms = now;
+	return last;
+}
+
+/* Another publisher of that port may know its destination. The program's socket names all of them; who comes after us there
+ * is asked. False: nobody. */
+static bool pass_on(struct publish_udp *p, const struct door *d, const struct letter *l, const struct iovec *iov)
+{
+	struct mailbox_state st;
+	struct letter next = *l;
+	int own = 0;
+
+	if (l->first <= 1 || d->n_holders == 0 || mailbox_load(p->net, d->holders[0].key, &st) < 0)
+		return false;
+	next.first--;
+	while (own < MAILBOX_OUTLETS && st.outlets[own] != p->outlet)
+		own++;
+	for (int i = own + 1; i < MAILBOX_OUTLETS; i++) {
+		int r = st.outlets[i] ? mailbox_put(p->net, st.outlets[i], p->ringer, &next, iov, 1) : -ENOENT;
+
+		if (r != -ECONNREFUSED && r != -ENOENT)
+			return true;
+	}
+	return false;
+}
+
+static void send_out(struct publish_udp *p, struct letter *l, struct iovec *iov)
+{
+	struct flow *f = last_flow(p, l);
+
+	if (f) {
+		send_by(&p->doors[f->door - 1].mouths[f->mouth], &f->real, &f->to, l, iov);
 		return;
 	}
 	for (uint32_t i = 0; l->first && i < p->n_doors; i++) {
@@ -592,6 +630,8 @@ static void send_out(struct publish_udp *p, struct letter *l, struct iovec *iov)
 
 		if (!d->used || d->host != l->ifindex || d->inner != l->src_port)
 			continue;
+		if (pass_on(p, d, l, iov))
+			return;
 		m = may(p, l) ? roam(p, d, &l->dst, here) : NULL;
 		to = address_to(here ? v4 ? &PORT_ADDR_LOOP4 : &PORT_ADDR_LOOP6 : &l->dst, l->dst_port, !v4);
 		if (m)

@@ -42,7 +42,9 @@
 #define STARVED_MS 50 /* without descriptors: until we try again */
 #define LOOK_US 100
 #define LOOK_SKIP_MAX 256
-#define CALM_US 500 /* between two looks at what changed */
+#define CALM_US 500 /* between two looks at what changed; and at least CALM_TIMES as long as the last one took */
+#define CALM_MAX_US 20000
+#define CALM_TIMES 8
 #define WITHOUT_US 200000
 
 enum { EV_CHANGE, EV_SIGNAL, EV_LIFE, EV_HOST, EV_UDP = PUBLISH_UDP_EVENT, EV_FIRST_POINTER = 4096 };
@@ -300,8 +302,12 @@ static void end_if_gone(void)
 	end_all(0);
 }
 
+static _Atomic uint32_t calm_us = CALM_US;
+
 static void look(void)
 {
+	uint64_t began = network_now_us(), took;
+
 	end_if_gone();
 	if (!read_listening())
 		return;
@@ -316,6 +322,8 @@ static void look(void)
 		starve(true, l.doors.starved);
 	else if (!l.refused)
 		l.told_starved = false;
+	took = (network_now_us() - began) * CALM_TIMES;
+	calm_us = took > CALM_MAX_US ? CALM_MAX_US : took < CALM_US ? CALM_US : (uint32_t)took;
 }
 
 /* Every open door: does somebody still listen behind it? */
@@ -350,7 +358,7 @@ static void *sleep_on_change(void *arg)
 		uint32_t seen = network_change_seen(n);
 
 		ring(l.change);
-		raw_sleep_us(CALM_US); /* a program that binds very often is looked at less often */
+		raw_sleep_us(calm_us); /* a program that binds very often is looked at less often */
 		while (network_change_seen(n) == seen) {
 			struct stat st;
 

@@ -49,7 +49,7 @@ struct letter {
 	uint8_t ttl, tos;
 	uint8_t many;	/* enum letter_many: whom it was sent to */
 	uint8_t family; /* out: enum port_family of the socket that took it */
-	uint8_t first;	/* to an outlet: if you do not know the destination, send it all the same */
+	uint8_t first; /* to an outlet that does not know the destination: how many may be asked; the last sends it all the same */
 	uint8_t pad[5];
 };
 enum letter_many { LETTER_ONE, LETTER_BROADCAST, LETTER_MULTICAST };

@@ -47,20 +47,20 @@ bool udp_send_published(const struct udp *u, const struct mailbox_state *st, con
 			const struct iovec *iov, size_t n_iov)
 {
 	struct letter l = *m;
-	bool sent = false;
 
 	l.ifindex = st->host;
-
+	l.first = MAILBOX_OUTLETS;
 	for (int i = 0; i < MAILBOX_OUTLETS; i++) {
 		int r;
 
 		if (!st->outlets[i])
 			continue;
-		l.first = !sent;
+		/* To one: a publisher who does not know the destination asks the next (cli/publish_udp.c). */
 		r = mailbox_put(&u->s->net, st->outlets[i], u->fd, &l, iov, n_iov);
-		sent = sent || (r != -ECONNREFUSED && r != -ENOENT); /* no room there: lost, as UDP may */
+		if (r != -ECONNREFUSED && r != -ENOENT) /* no room there: lost, as UDP may */
+			return true;
 	}
-	return sent;
+	return false;
 }
 
 /* --- a new one --- */

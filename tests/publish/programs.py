@@ -58,6 +58,14 @@ def curl_python(b):
         check("python: curl", r.stdout == "200 127.0.0.1" and
               open(b.dir + "/got", "rb").read() == open(b.dir + "/big", "rb").read(), r)
     stop(p)
+    p = under(b, "four", ["-p", f"{port}:80"], [sys.executable, "-m", "http.server", "-b", "0.0.0.0", "80"])
+    becomes(lambda: get(port)[:1], b"<")
+    if HAS6 and has("curl"):
+        r = subprocess.run(["curl", "-s", "--noproxy", "*", "-o", "/dev/null", "-w", "%{http_code} %{remote_ip}", "--resolve",
+                            f"both.example:{port}:[::1],127.0.0.1", f"http://both.example:{port}/"],
+                           capture_output=True, text=True, timeout=30)
+        check("IPv4 only: curl goes on from ::1 to 127.0.0.1", r.stdout == "200 127.0.0.1", r)
+    stop(p)
     r = get(port)
     check("python: refused afterwards", b"refused" in r, r)
 
