@@ -3,7 +3,9 @@
  * /proc/PID/fd of every process we may look into is read: the link of a descriptor says "socket:[INODE]". That
  * is 3 to 7 us for each descriptor of the machine, nearly all of it the kernel's. To list the folder first makes it dearer by a
  * third, so where the kernel says how many descriptors a process has (the size of that folder, since 6.2) they
- * are asked for by number, from 0 on, until all were met; a table with many holes is listed after all.
+ * are asked for by number, from 0 on, until all were met. A number that nobody has costs as much as one that somebody has, so
+ * once as many were missed as the list would have cost, the table is listed after all: one with many holes, as a program's
+ * that a shell left a high descriptor in.
  *
  * Of a few claims on a machine with many processes only one descriptor of each process is looked at: the number
  * that the claim's own process has the socket under. kcmp(2) says whether two descriptors are one open file,
@@ -43,7 +45,7 @@
 #define WORTH_A_THREAD 128 /* processes */
 #define TAKE_BYTES 1024	   /* of /proc's listing at a time: some forty processes */
 #define LIST_BYTES 8192	   /* of a process's descriptors */
-#define HOLES 32	   /* in a table of descriptors, and still it is asked by number */
+#define HOLES 3		   /* in a small table of descriptors, and still it is asked by number */
 
 /* A socket, and where its claim's own process has it. */
 struct wanted {
@@ -138,7 +140,7 @@ static int each_by_number(int dir, off_t n_open, each_socket_fn *each, void *ctx
 	off_t met = 0, missed = 0;
 	int i;
 
-	for (i = 0; met < n_open && missed <= n_open / 4 + HOLES; i++) {
+	for (i = 0; met < n_open && missed <= n_open / 3 + HOLES; i++) {
 		char s[12];
 		uint64_t inode = socket_at(dir, number(i, s), ret_err);
 
