@@ -519,6 +519,8 @@ int door_serve(struct doors *d, struct door *door)
 			put_waiting(d, door, fd, &from, from_port);
 		else
 			raw_close(fd); /* it is the program's, or it is reset */
+		if (r == -ECONNREFUSED)
+			return r;
 	}
 	return 0;
 }

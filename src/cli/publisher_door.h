@@ -71,7 +71,8 @@ bool publication_look_udp(struct doors *d, struct publication *p, bool (*bound)(
 bool door_try(struct doors *d, struct door *door);
 /* Look whether the program still listens; if not, close it, and callers are refused. False: it is closed. */
 bool door_check(struct doors *d, struct door *door);
-/* Take callers and bring them to the program. Return: 0; -EMFILE and its like, no descriptors: come again later. */
+/* Take callers and bring them to the program. Return: 0; -ECONNREFUSED, nobody listens: check it; -EMFILE and its like, no
+ * descriptors: come again later. */
 MUST_CHECK int door_serve(struct doors *d, struct door *door);
 /* Is it one of those? */
 bool door_is_starved(int err);

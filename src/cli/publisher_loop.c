@@ -424,8 +424,10 @@ static void on_event(const struct epoll_event *e)
 		end_all(0);
 	}
 	r = door_serve(&l.doors, e->data.ptr);
-	l.refused = r < 0;
-	if (r < 0)
+	l.refused = door_is_starved(r);
+	if (r == -ECONNREFUSED)
+		l.tick_us = 0; /* one caller was reset: the next are refused */
+	else if (r < 0)
 		starve(true, r);
 	else if (!l.doors.starved)
 		l.told_starved = false;

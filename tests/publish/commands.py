@@ -277,6 +277,21 @@ def no_descriptors(b):
     for c in socks:
         c.close()
     s.end()
+    first = free_port(100)
+    t = Server(b, "web", "-p", f"127.0.0.1:{first}-{first + 99}:100-199")
+    t.do("listen", "4", "0.0.0.0", 100)
+    becomes(lambda: heard("127.0.0.1", first), "100")
+    pid = b.publishers()[0]
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, was[1]))
+    for i in (1, 2, 3):
+        t.do("listen", "4", "0.0.0.0", 100 + i)
+    time.sleep(0.1)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
+    for i in (0, 1, 2, 3):
+        got = becomes(lambda: heard("127.0.0.1", first + i), str(100 + i))
+        check(f"no descriptors, a long range: {i} is heard afterwards", got == str(100 + i), got)
+    t.end()
+    check("no descriptors, a long range: said once", t.err.count("has no descriptors left") == 1, t.err)
     check("no descriptors: said once", s.err.count("has no descriptors left") == 1, s.err)
 
 
@@ -373,6 +388,22 @@ def not_accepted(b):
         p.wait()
 
 
+def listener_goes(b):
+    """Who calls when the listener has just gone is reset, and by that the port is known to be closed: the next are refused."""
+    port = free_port()
+    s = Server(b, "web", "-p", f"127.0.0.1:{port}:80")
+    most = 0
+    for i in range(20):
+        s.do("listen", "4", "0.0.0.0", 80)
+        becomes(lambda: heard("127.0.0.1", port), "80")
+        s.do("close", "4", "0.0.0.0", 80)
+        got = [ask("127.0.0.1", port) for _ in range(10)]
+        most = max(most, sum(g != "ECONNREFUSED" for g in got))
+        check("a listener goes: reset or refused", set(got) <= {"ECONNREFUSED", "ECONNRESET", "EPIPE"}, got)
+    check("a listener goes: few are reset", most <= 3, most)
+    s.end()
+
+
 def removed(b):
     """`net rm -f` while published: callers are refused, not taken and left to wait."""
     for listens in (True, False):
@@ -408,7 +439,7 @@ def inside(b):
 
 
 def main():
-    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, not_accepted, removed, inside):
+    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, not_accepted, listener_goes, removed, inside):
         if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
             continue
         b = Berth(sys.argv[1])
