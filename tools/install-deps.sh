@@ -15,12 +15,12 @@ say() { echo "install-deps: $*"; }
 # Alternatives are written a|b: the first that is installed, else the first that this release has.
 packages_of() {
 	case $1 in
-	build) echo gcc libc6-dev meson ninja-build pkg-config\|pkgconf libjansson-dev libinih-dev libcsv-dev libmnl-dev python3 ;;
+	build) echo gcc libc6-dev meson ninja-build pkg-config\|pkgconf libjansson-dev libinih-dev libcsv-dev libmnl-dev scdoc python3 ;;
 	demo) echo python3 curl ;;
 	check) echo libcmocka-dev clang-format-14\|clang-format binutils netbase ;;
 	test) # clang's runtime has the version in its name; see clang_runtime()
 		echo clang @clang-runtime libcmocka-dev clang-format-14\|clang-format \
-			libc6-dev musl-tools busybox-static golang-go curl netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils netbase
+			man-db groff zsh fish bash-completion libc6-dev musl-tools busybox-static golang-go curl netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils netbase
 		case $(dpkg --print-architecture) in
 		amd64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
 		esac ;;

@@ -114,6 +114,8 @@ enum { CLI_END = -1, CLI_ARG = -2, CLI_DONE = -3 };
 int cli_next(struct cli *cli);
 /* What follows the options, NULL-terminated, after CLI_END of a CMD_STOP command. */
 char **cli_rest(struct cli *cli);
+/* The i-th option of a command, its own first, then those that all have; NULL past the end. */
+const struct cli_option *cli_option_at(const struct cmd *cmd, size_t i);
 /* The nearest of n names to a mistyped one, or NULL when none is near. stride_bytes apart, each a
  * `const char *` at its start. */
 const char *cli_nearest(const char *typed, const void *names, size_t n, size_t stride_bytes);
@@ -163,6 +165,12 @@ MUST_CHECK int cli_host(struct cli *cli, bool make, struct network_host *ret, bo
 const struct port_service_overlay *cli_services(struct cli *cli);
 
 /* --- the table of commands (main.c) --- */
+/* All of them, in the order of the help. */
+const struct cmd *const *cli_commands(size_t *ret_n);
+/* `berth complete`, for the shells' completion and for building the man pages; in no help. Returns an exit code. */
+int cli_complete(struct cli *cli);
+/* The texts of `berth --help`, before and after the table of commands. */
+extern const char *const cli_general_help[2];
 extern const struct cmd cmd_publish, cmd_unpublish;
 extern const struct cmd cmd_run, cmd_ls, cmd_who, cmd_why, cmd_name, cmd_net, cmd_doctor, cmd_version, cmd_wait,
 	cmd_exec, cmd_open, cmd_free;

@@ -417,7 +417,7 @@ static int run(struct cli *cli)
 
 static const struct cli_option options[] = {
 	{OPT_SUBNET, "subnet", "NET/BITS", "create: the IPv4 subnet (default: one that meets no route of the machine)"},
-	{OPT_PRIVILEGED, "privileged-ports", "RULE", "create: allow (default) or deny ports below 1024"},
+	{OPT_PRIVILEGED, "privileged-ports", "allow|deny", "create: may ports below 1024 be had (default: allow)"},
 	POLICY_OPTIONS,
 	{OPT_POLICY_CLEAR, "clear", NULL, "policy: forget all rules; open stays open and closed closed"},
 	{'f', "force", NULL, "rm: also when programs are running in it"},

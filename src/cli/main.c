@@ -16,28 +16,37 @@ static const struct cmd *const commands[] = {
 	&cmd_ls,  &cmd_who,  &cmd_why,	&cmd_name, &cmd_net,	 &cmd_doctor,	 &cmd_version,
 };
 
+const struct cmd *const *cli_commands(size_t *ret_n)
+{
+	*ret_n = COUNT_OF(commands);
+	return commands;
+}
+
+const char *const cli_general_help[2] = {
+	"berth gives programs ports of their own, and says who holds which port and why a bind fails.\n"
+	"\n"
+	"Usage: berth COMMAND [options] [arguments]\n"
+	"\n",
+	"\n"
+	"A network has hosts; a host has an address and all 65,536 TCP and UDP ports. Without -n and -H\n"
+	"the network is 'default' and the host 'local'. Nothing outside berth is touched.\n"
+	"\n"
+	"Examples:\n"
+	"  berth run -H web -- python3 -m http.server 80   a web server on port 80, without root\n"
+	"  berth run -- curl http://web/                   and a program that reaches it by name\n"
+	"  berth ls                                        who listens where\n"
+	"  berth why 80 -H web                             what is in the way, and what would work\n"
+	"\n"
+	"'berth COMMAND --help' says more, with examples. Exit codes: 0 yes or done, 1 no, 2 wrong use,\n"
+	"125 berth failed; run exits as its COMMAND does.\n",
+};
+
 static void general_help(FILE *out)
 {
-	fputs("berth gives programs ports of their own, and says who holds which port and why a bind fails.\n"
-	      "\n"
-	      "Usage: berth COMMAND [options] [arguments]\n"
-	      "\n",
-	      out);
+	fputs(cli_general_help[0], out);
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
 		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	fputs("\n"
-	      "A network has hosts; a host has an address and all 65,536 TCP and UDP ports. Without -n and -H\n"
-	      "the network is 'default' and the host 'local'. Nothing outside berth is touched.\n"
-	      "\n"
-	      "Examples:\n"
-	      "  berth run -H web -- python3 -m http.server 80   a web server on port 80, without root\n"
-	      "  berth run -- curl http://web/                   and a program that reaches it by name\n"
-	      "  berth ls                                        who listens where\n"
-	      "  berth why 80 -H web                             what is in the way, and what would work\n"
-	      "\n"
-	      "'berth COMMAND --help' says more, with examples. Exit codes: 0 yes or done, 1 no, 2 wrong use,\n"
-	      "125 berth failed; run exits as its COMMAND does.\n",
-	      out);
+	fputs(cli_general_help[1], out);
 }
 
 static const struct cmd *find(const char *name)
@@ -117,6 +126,14 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
 		name = "version";
+	if (strcmp(name, "complete") == 0) {
+		cli = (struct cli){.cmd = &cmd_version,
+				   .network_name = "default",
+				   .host_name = "local",
+				   .argc = argc - 2,
+				   .argv = argv + 2};
+		return flush(cli_complete(&cli));
+	}
 	cmd = find(name);
 	if (!cmd)
 		return unknown(name);

@@ -25,8 +25,7 @@ static const struct {
 	{0, {OPT_HELP, "help", NULL, "print this and exit"}},
 };
 
-/* The i-th option of the command, its own first; NULL past the end. */
-static const struct cli_option *nth(const struct cmd *cmd, size_t i)
+const struct cli_option *cli_option_at(const struct cmd *cmd, size_t i)
 {
 	for (const struct cli_option *o = cmd->options; o && o->name; o++)
 		if (i-- == 0)
@@ -113,7 +112,7 @@ static int unknown_option(struct cli *cli, const char *typed)
 	char shown[64];
 	size_t n = 0;
 
-	for (; n < COUNT_OF(names) && (o = nth(cli->cmd, n)) != NULL; n++)
+	for (; n < COUNT_OF(names) && (o = cli_option_at(cli->cmd, n)) != NULL; n++)
 		names[n] = o->name;
 	near = cli_nearest(typed, names, n, sizeof(names[0]));
 	snprintf(shown, sizeof(shown), "%s", typed);
@@ -176,7 +175,7 @@ static int long_option(struct cli *cli, const char *text)
 	char name[64];
 
 	snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), text);
-	for (size_t i = 0; (o = nth(cli->cmd, i)) != NULL; i++) {
+	for (size_t i = 0; (o = cli_option_at(cli->cmd, i)) != NULL; i++) {
 		if (strcmp(o->name, name) != 0)
 			continue;
 		if (eq && !o->arg) {
@@ -198,7 +197,7 @@ static int letter_option(struct cli *cli)
 	char c = *cli->letters++;
 	const struct cli_option *o;
 
-	for (size_t i = 0; (o = nth(cli->cmd, i)) != NULL; i++) {
+	for (size_t i = 0; (o = cli_option_at(cli->cmd, i)) != NULL; i++) {
 		if (o->id != c)
 			continue;
 		if (!o->arg) {
@@ -315,7 +314,7 @@ void cli_help(const struct cmd *cmd)
 
 	printf("berth %s: %s\n\nUsage: berth %s%s%s\n\n%s\nOptions:\n", cmd->name, cmd->summary, cmd->name,
 	       *cmd->synopsis ? " " : "", cmd->synopsis, cmd->help);
-	for (size_t i = 0; (o = nth(cmd, i)) != NULL; i++) {
+	for (size_t i = 0; (o = cli_option_at(cmd, i)) != NULL; i++) {
 		char left[64], letter[8] = "    ";
 
 		if (o->id < CLI_LONG)
