@@ -191,6 +191,7 @@ static const struct cli_option *take_word(struct line *l, int i)
 	}
 	if (strcmp(w, "--") == 0) {
 		l->only_args = true;
+		l->dashes = i;
 		return NULL;
 	}
 	if (w[1] != '-')
@@ -236,6 +237,23 @@ static void offer_options(const struct line *l)
 	}
 }
 
+/* Where the other command begins whose place in the synopsis is the i-th; -1: not yet. */
+static int command_begins(const struct line *l, const struct places *p, size_t i)
+{
+	bool optional = true; /* all that stands before it */
+	int first = l->n_args ? l->first_arg + (int)i : l->n - 1;
+
+	for (size_t k = 0; k < i; k++)
+		optional = optional && p->word[k][0] == '[';
+	if (l->dashes && optional)
+		return l->dashes + 1; /* free [N] -- COMMAND */
+	if (i > l->n_args)
+		return -1;
+	if (l->n_args && i > 0 && first < l->n - 1 && strcmp(l->words[first], "--") == 0)
+		first++; /* exec HOST -- COMMAND */
+	return first;
+}
+
 /* What kinds could stand here; *ret_command: where somebody else's command line begins, -1 if it does not. */
 static unsigned kinds_here(const struct line *l, int *ret_command)
 {
@@ -244,20 +262,15 @@ static unsigned kinds_here(const struct line *l, int *ret_command)
 
 	*ret_command = -1;
 	find_places(l->cmd, &p);
-	for (size_t i = 0; i < p.n && i <= at; i++)
+	for (size_t i = 0; i < p.n; i++)
 		if (kinds_of(p.word[i], NULL) & COMPLETE_COMMAND) {
-			int first = l->first_arg + (int)i;
-
-			if (l->n_args == 0)
-				first = l->n - 1;
-			else if (i > 0 && first < l->n - 1 && strcmp(l->words[first], "--") == 0)
-				first++; /* exec HOST -- COMMAND */
-			*ret_command = first;
-			return COMPLETE_COMMAND;
+			*ret_command = command_begins(l, &p, i);
+			if (*ret_command >= 0)
+				return COMPLETE_COMMAND;
 		}
 	if (at >= p.n && p.n > 0 && p.repeats)
 		at = p.n - 1;
-	return at < p.n ? kinds_of(p.word[at], l->typed) : 0;
+	return at < p.n ? kinds_of(p.word[at], l->typed) & ~(unsigned)COMPLETE_COMMAND : 0;
 }
 
 static void complete(struct line *l)
