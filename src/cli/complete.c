@@ -132,10 +132,11 @@ struct line {
 	const struct cmd *cmd;
 	char **words;
 	int n;
-	const char *typed;		   /* the last of them */
-	size_t n_args;			   /* arguments before it */
-	int first_arg;			   /* where the first is */
-	bool only_args;			   /* "--" was there */
+	const char *typed; /* the last of them */
+	size_t n_args;	   /* arguments before it */
+	int first_arg;	   /* where the first is */
+	bool only_args;	   /* "--" was there */
+	int dashes;	   /* where that is, 0: nowhere; not behind the first argument of a CMD_STOP command */
 	const struct cli_option *value_of; /* what is typed is this option's value */
 };
 
