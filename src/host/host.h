@@ -4,6 +4,10 @@
  *     owners.h    which processes have a socket open, by its inode: host_owners_read(), host_owners_find()
  *     process.h   what a process is, and its parents: host_process_read(), host_process_parents()
  *     cgroup.h    which unit, container or pod it belongs to: host_cgroups_path(), host_place_parse(), host_cgroup_of()
+ *     flags.h     a socket's options, SO_REUSEADDR and so on, where we may ask the socket itself: host_flags_read()
+ *     settings.h  port range, reserved ports and the like: host_settings_read(); how many sockets: host_counts_read()
+ *     link.h      interfaces and addresses: host_links_read()
+ *     netns.h     other network namespaces, and everything above inside them: host_netns_read(), host_netns_do()
  *
  * A listing, whole:
  *
@@ -29,8 +33,12 @@
 #define BERTH_HOST_HOST_H
 
 #include "host/cgroup.h"
+#include "host/flags.h"
+#include "host/link.h"
+#include "host/netns.h"
 #include "host/owners.h"
 #include "host/process.h"
+#include "host/settings.h"
 #include "host/socket.h"
 
 #endif

@@ -20,6 +20,14 @@ const char *host_root_run(const struct host_root *root)
 	return root && root->run ? root->run : "/run";
 }
 
+const char *host_root_net(const struct host_root *root)
+{
+	if (root && root->net)
+		return root->net;
+	/* /proc/net is the process's, and a thread may be elsewhere (netns.c). A canned tree has no threads. */
+	return root && root->proc ? "net" : "thread-self/net";
+}
+
 int host_root_open_proc(const struct host_root *root)
 {
 	int fd = open(host_root_proc(root), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -13,7 +13,7 @@ struct host_root {
 	const char *cgroup; /* NULL: "/sys/fs/cgroup" */
 	const char *run;    /* NULL: "/run" (names of network namespaces) */
 	bool no_netlink;    /* read text files only, as where seccomp forbids netlink */
-	const char *net;    /* below proc; NULL: "net", ours. "123/net": those of the process's network namespace */
+	const char *net;    /* below proc; NULL: ours. "123/net": those of the process's network namespace */
 	int diag_fd; /* a NETLINK_SOCK_DIAG socket of another network namespace (netns.h); 0: one of ours is made */
 };
 
@@ -21,6 +21,8 @@ struct host_root {
 const char *host_root_proc(const struct host_root *root);
 const char *host_root_cgroup(const struct host_root *root);
 const char *host_root_run(const struct host_root *root);
+/* Below proc: what /proc/net is to the calling thread, or to the process that root names. */
+const char *host_root_net(const struct host_root *root);
 /* The folder of processes, opened; negative errno. */
 MUST_CHECK int host_root_open_proc(const struct host_root *root);
 /* At most room - 1 octets of a small file below dir (a descriptor, or AT_FDCWD), terminated. Return: how many;

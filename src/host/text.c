@@ -98,8 +98,8 @@ int host_text_read(const struct host_root *root, enum host_proto proto, enum por
 	FILE *file;
 
 	*ret_stop = 0;
-	snprintf(path, sizeof(path), "%s/%s/%s%s", host_root_proc(root), root && root->net ? root->net : "net",
-		 host_proto_name[proto], family == PORT_FAMILY_6 ? "6" : "");
+	snprintf(path, sizeof(path), "%s/%s/%s%s", host_root_proc(root), host_root_net(root), host_proto_name[proto],
+		 family == PORT_FAMILY_6 ? "6" : "");
 	file = fopen(path, "re");
 	if (!file)
 		return -errno;

@@ -414,6 +414,195 @@ static void a_socket_knows_its_unit(void)
 	remove_cgroup(path);
 }
 
+/* --- other namespaces --- */
+
+struct elsewhere {
+	struct host_sockets s;
+	struct host_counts counts;
+	struct host_settings settings;
+	struct host_links links;
+};
+
+static int read_elsewhere(void *ctx)
+{
+	static const struct host_filter all = {.protos = 1u << HOST_TCP};
+	struct elsewhere *e = ctx;
+	int r;
+
+	host_counts_read(NULL, &e->counts);
+	host_settings_read(NULL, &e->settings);
+	r = host_links_read(NULL, &e->links);
+	return r < 0 ? r : host_sockets_read(NULL, &all, &e->s);
+}
+
+static bool is_elsewhere(const struct host_sockets *s)
+{
+	return s->n == 2 && s->rows[0].port == 4001 && s->rows[1].port == 4099 && s->rows[0].state == HOST_LISTEN &&
+	       s->rows[1].state == HOST_LISTEN;
+}
+
+/* The namespace of the child that make_elsewhere() made: the last of the world's. */
+static const struct host_netns *find_elsewhere(const struct host_netns_list *l, pid_t pid)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (l->ns[i].pid == pid && !l->ns[i].is_ours)
+			return &l->ns[i];
+	return NULL;
+}
+
+static void another_namespace_is_read(void)
+{
+	static const struct host_filter tcp = {.protos = 1u << HOST_TCP};
+	pid_t pid = world.children[world.n_children - 1];
+	char net[32];
+	struct host_root root = {.net = net, .no_netlink = true};
+	struct host_netns_list l;
+	const struct host_netns *ns;
+	struct elsewhere e = {0};
+	struct host_sockets s;
+
+	WANT(host_netns_read(NULL, &l) == 0);
+	WANT(l.n >= 2 && l.ns[0].is_ours);
+	ns = find_elsewhere(&l, pid);
+	WANT(ns && ns->n_processes == 1);
+
+	/* in a thread that goes there, and we are where we were */
+	WANT(host_netns_do(NULL, ns, read_elsewhere, &e) == 0);
+	WANT(is_elsewhere(&e.s));
+	WANT(e.counts.tcp_in_use == 2 && e.counts.udp_in_use == 0);
+	WANT(e.settings.has_range);
+	WANT(e.links.n_links == 1 && e.links.links[0].is_up);
+	host_sockets_free(&e.s);
+	host_links_free(&e.links);
+	WANT(host_sockets_read(NULL, &tcp, &s) == 0);
+	WANT(!is_elsewhere(&s));
+	host_sockets_free(&s);
+
+	/* by a socket of there, twice */
+	root = (struct host_root){.diag_fd = host_netns_open_diag(NULL, ns)};
+	WANT(root.diag_fd >= 0);
+	for (int i = 0; i < 2; i++) {
+		WANT(host_sockets_read(&root, &tcp, &s) == 0);
+		WANT(s.notes.netlink_err == 0);
+		WANT(is_elsewhere(&s));
+		host_sockets_free(&s);
+	}
+	close(root.diag_fd);
+
+	/* as text */
+	snprintf(net, sizeof(net), "%d/net", pid);
+	root = (struct host_root){.net = net, .no_netlink = true};
+	WANT(host_sockets_read(&root, &tcp, &s) == 0);
+	WANT(is_elsewhere(&s));
+	host_sockets_free(&s);
+	host_netns_free(&l);
+}
+
+/* A shared socket whose reader stopped in the middle is good for the next question. */
+static void a_shared_socket_is_read_to_its_end(void)
+{
+	static const struct host_filter all = {0};
+	struct host_notes notes;
+	struct host_sockets s;
+	struct host_root root;
+	struct host_netns_list l;
+	int n = 0;
+	const struct host_sink sink = {.each = stop_at_once, .again = never_again, .ctx = &n};
+
+	WANT(host_netns_read(NULL, &l) == 0);
+	root = (struct host_root){.diag_fd = host_netns_open_diag(NULL, &l.ns[0])};
+	WANT(root.diag_fd >= 0);
+	WANT(host_sockets_each(&root, &all, &sink, &notes) == 17);
+	WANT(host_sockets_read(&root, &all, &s) == 0);
+	compare(&s, s.notes.no_bound);
+	host_sockets_free(&s);
+	close(root.diag_fd);
+	host_netns_free(&l);
+}
+
+/* A user looks into a namespace that belongs to a user namespace of its own, as of a container without root. */
+static void a_users_own_container_is_read(void)
+{
+	int st = 0;
+	pid_t pid;
+
+	if (!world.is_root)
+		return;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		static const struct host_filter tcp = {.protos = 1u << HOST_TCP};
+		struct world inner;
+		struct host_netns_list l;
+		const struct host_netns *ns;
+		struct host_sockets s;
+		struct host_root root;
+		int up[2];
+		pid_t child;
+		char c;
+
+		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0 || pipe(up) < 0)
+			_exit(1);
+		prctl(PR_SET_DUMPABLE, 1);
+		child = fork();
+		if (child == 0) {
+			union addr a;
+			socklen_t len = addr(&a, "127.0.0.1", 4901);
+			int fd;
+
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (world_enter(&inner, true))
+				_exit(77);
+			prctl(PR_SET_DUMPABLE, 1);
+			fd = socket(AF_INET, SOCK_STREAM, 0);
+			if (bind(fd, &a.sa, len) < 0 || listen(fd, 1) < 0 || write(up[1], "r", 1) != 1)
+				_exit(2);
+			for (;;)
+				pause();
+		}
+		close(up[1]);
+		if (read(up[0], &c, 1) != 1)
+			_exit(77); /* no user namespaces for users here */
+		if (host_netns_read(NULL, &l) < 0)
+			_exit(3);
+		ns = find_elsewhere(&l, child);
+		if (!ns)
+			_exit(4);
+		root = (struct host_root){.diag_fd = host_netns_open_diag(NULL, ns)};
+		if (root.diag_fd < 0)
+			_exit(5);
+		if (host_sockets_read(&root, &tcp, &s) < 0 || s.n != 1 || s.rows[0].port != 4901)
+			_exit(6);
+		kill(child, SIGKILL);
+		_exit(0);
+	}
+	WANT(waitpid(pid, &st, 0) == pid);
+	if (WIFEXITED(st) && WEXITSTATUS(st) == 77) {
+		printf("    (no user namespaces for users here)\n");
+		return;
+	}
+	if (st)
+		printf("    status %x\n", st);
+	WANT(st == 0);
+}
+
+static void links_and_addresses(void)
+{
+	const struct port_addr lo4 = PORT_ADDR_LOOP4, lo6 = PORT_ADDR_LOOP6, other = port_addr_v4(192, 0, 2, 1);
+	const struct host_link *lo;
+	struct host_links l;
+
+	WANT(host_links_read(NULL, &l) == 0);
+	lo = host_link_by_index(&l, 1);
+	WANT(lo && strcmp(lo->name, "lo") == 0 && lo->is_up && lo->is_loopback && lo->mtu > 0);
+	WANT(!host_link_by_index(&l, 99));
+	WANT(l.n_addrs == 2);
+	WANT(port_addr_equal(&l.addrs[0].addr, &lo4) && l.addrs[0].prefix_bits == 8 && l.addrs[0].link == 1);
+	WANT(port_addr_equal(&l.addrs[1].addr, &lo6) && l.addrs[1].prefix_bits == 128);
+	WANT(host_addr_is_local(&l, &lo4) && host_addr_is_local(&l, &lo6) && !host_addr_is_local(&l, &other));
+	host_links_free(&l);
+}
+
 /* --- without netlink --- */
 
 static void forbid_netlink(void)
@@ -542,6 +731,10 @@ static const struct check checks[] = {
 	{"everybody is found", everybody_is_found},
 	{"a user sees less, and is told", a_user_sees_less_and_is_told},
 	{"a socket knows its unit", a_socket_knows_its_unit},
+	{"another namespace is read", another_namespace_is_read},
+	{"a shared socket is read to its end", a_shared_socket_is_read_to_its_end},
+	{"a user's own container is read", a_users_own_container_is_read},
+	{"links and addresses", links_and_addresses},
 	{"where netlink is forbidden, text does", where_netlink_is_forbidden_text_does},
 	{"ss agrees", ss_agrees},
 };
