@@ -29,6 +29,19 @@ export BERTH_DIR
 mkdir -m 700 "$BERTH_DIR"
 check "version" "$prefix/bin/berth" version
 rm -rf "$scratch/build/src"
+PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name berth-port.pc)")
+export PKG_CONFIG_PATH
+if command -v pkg-config >/dev/null; then
+	libs=$(pkg-config --variable=libdir berth-port)
+	check "a program is built with libberth-port, by pkg-config" \
+		cc examples/free/reserve.c -o "$scratch/reserve" $(pkg-config --cflags --libs berth-port) "-Wl,-rpath,$libs"
+	check "and runs" "$scratch/reserve"
+	check "a static one, too" cc -static examples/free/reserve.c -o "$scratch/reserve-static" $(pkg-config --cflags --libs --static berth-port)
+	check "and runs alone" "$scratch/reserve-static"
+else
+	echo "skip: libberth-port, no pkg-config"
+fi
+check "berth free, installed" "$prefix/bin/berth" free -- true
 said=$("$prefix/bin/berth" run -n t -H a -- env 2>&1 | grep '^LD_PRELOAD=')
 check "run preloads the installed library (said: $said)" [ "$said" = "LD_PRELOAD=$library" ]
 inode=$(stat -c %i "$library")
