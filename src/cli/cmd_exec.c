@@ -136,8 +136,8 @@ const struct cmd cmd_exec = {
 	"error (125). HOST may be 'auto', the host of this folder.\n"
 	"\n"
 	"Examples:\n"
-	"  berth exec db -- psql                        on the host where the server runs, by its localhost\n"
-	"  berth exec auto -- curl -s localhost:3000    beside the development server of this work tree\n"
+	"  berth exec db -- psql                        beside the server, on localhost\n"
+	"  berth exec auto -- curl -s localhost:3000    beside this work tree's server\n"
 	"  berth exec --any web -- sh                   a host with nothing on it, too\n",
 	CMD_NETWORK | CMD_STOP,
 	options,

@@ -346,12 +346,12 @@ const struct cmd cmd_free = {
 	"outside the range the kernel chooses from for connections (docs/free.md).\n"
 	"\n"
 	"Examples:\n"
-	"  berth free -- npm start                                  PORT is set\n"
-	"  berth free -- python3 -m http.server {}                  where it is an argument\n"
-	"  berth free --env API_PORT --env DB_PORT -- make test     two of them, by name\n"
-	"  berth free --listen-fds -- gunicorn app:app              for servers that take descriptors\n"
-	"  PORT=$(berth free --with $$)                             in a script, until it ends\n"
-	"  berth free 5 --both --range 20000-29999 --lease 10m      five, TCP and UDP, for ten minutes\n",
+	"  berth free -- npm start                              PORT is set\n"
+	"  berth free -- python3 -m http.server {}              where it is an argument\n"
+	"  berth free --env API_PORT --env DB_PORT -- make test two of them, by name\n"
+	"  berth free --listen-fds -- gunicorn app:app          for those that take them\n"
+	"  PORT=$(berth free --with $$)                         until the script ends\n"
+	"  berth free 5 --both --range 20000-29999 --lease 10m  five, TCP and UDP\n",
 	CMD_JSON,
 	options,
 	run,

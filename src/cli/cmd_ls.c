@@ -2,40 +2,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/explain.h"
 #include "cli/policy.h"
 #include "cli/published.h"
 #include "cli/rows.h"
+#include "cli/table.h"
 
 enum { OPT_REFUSED = CLI_LONG + 1 };
 enum { PORT, NAME, PROTO, ADDRESS, STATE, HOST, PROGRAM, PID, USER, AGE, N_COLUMNS };
 
-static const struct {
-	const char *title;
-	bool right;   /* numbers line up at their end */
-	int give_up;  /* on a narrow terminal, the highest goes first; 0: never */
-	size_t least; /* before it goes, it shrinks to this; 0: it does not shrink */
-} columns[N_COLUMNS] = {
-	[PORT] = {"PORT", true, 0, 0},	      [NAME] = {"NAME", false, 3, 6},	[PROTO] = {"PROTO", false, 0, 0},
-	[ADDRESS] = {"ADDRESS", false, 1, 9}, [STATE] = {"STATE", false, 4, 0}, [HOST] = {"HOST", false, 0, 0},
-	[PROGRAM] = {"PROGRAM", false, 0, 7}, [PID] = {"PID", true, 2, 0},	[USER] = {"USER", false, 5, 0},
-	[AGE] = {"AGE", true, 6, 0},
+static const struct table_column columns[N_COLUMNS] = {
+	[PORT] = {.title = "PORT", .right = true},
+	[NAME] = {.title = "NAME", .give_up = 3, .least = 6},
+	[PROTO] = {.title = "PROTO"},
+	[ADDRESS] = {.title = "ADDRESS", .give_up = 1}, /* half an address is worse than no age */
+	[STATE] = {.title = "STATE", .give_up = 4},
+	[HOST] = {.title = "HOST"},
+	[PROGRAM] = {.title = "PROGRAM", .least = 7},
+	[PID] = {.title = "PID", .right = true, .give_up = 2},
+	[USER] = {.title = "USER", .give_up = 5},
+	[AGE] = {.title = "AGE", .right = true, .give_up = 6},
 };
 
 #define CELL_MAX ROWS_ADDRESS_MAX
 struct line {
 	char cell[N_COLUMNS][CELL_MAX];
 };
-
-/* Characters, not octets. */
-static size_t width(const char *s)
-{
-	size_t n = 0;
-
-	for (; *s; s++)
-		n += ((unsigned char)*s & 0xc0) != 0x80;
-	return n;
-}
 
 static void fill(struct line *l, const struct row *row)
 {
@@ -57,99 +48,26 @@ static void fill(struct line *l, const struct row *row)
 	snprintf(l->cell[AGE], CELL_MAX, "%s", h->age_us == NEVER_US ? "-" : port_age_print(h->age_us, age));
 }
 
-static size_t total(const size_t w[N_COLUMNS])
-{
-	size_t sum = 0;
-
-	for (int i = 0; i < N_COLUMNS; i++)
-		sum += w[i] ? w[i] + 2 : 0;
-	return sum ? sum - 2 : 0;
-}
-
-/* Make the columns fit: the dispensable ones go, then the long ones shrink. */
-static void fit(size_t w[N_COLUMNS], size_t room)
-{
-	for (int i = 0; i < N_COLUMNS && total(w) > room; i++) {
-		size_t over = total(w) - room,
-		       spare = columns[i].least && w[i] > columns[i].least ? w[i] - columns[i].least : 0;
-
-		if (i != ADDRESS) /* half an address is worse than no age */
-			w[i] -= over < spare ? over : spare;
-	}
-	for (int round = 6; round > 0 && total(w) > room; round--)
-		for (int i = 0; i < N_COLUMNS; i++)
-			if (columns[i].give_up == round)
-				w[i] = 0;
-}
-
-/* At most w characters of s; what is cut ends in '~'. Padding is the caller's. */
-static void put_cell(const char *s, size_t w, bool right, bool last)
-{
-	size_t have = width(s), n = 0;
-	const char *p = s;
-
-	if (right)
-		for (; have < w; have++)
-			putchar(' ');
-	if (have <= w) {
-		fputs(s, stdout);
-	} else {
-		for (; *p && n < w - 1; n++) {
-			do
-				putchar(*p++);
-			while (((unsigned char)*p & 0xc0) == 0x80);
-		}
-		putchar('~');
-	}
-	if (!right && !last)
-		for (; have < w; have++)
-			putchar(' ');
-	if (!last)
-		fputs("  ", stdout);
-}
-
-static void put_line(const struct line *l, const size_t w[N_COLUMNS])
-{
-	int last = N_COLUMNS - 1;
-
-	while (last > 0 && w[last] == 0)
-		last--;
-	for (int i = 0; i <= last; i++)
-		if (w[i])
-			put_cell(l->cell[i], w[i], columns[i].right, i == last);
-	putchar('\n');
-}
-
 static int print_table(struct cli *cli, struct rows *rows)
 {
-	unsigned room = explain_columns(stdout);
-	size_t w[N_COLUMNS];
+	const char *cells[N_COLUMNS];
+	struct table t;
 	struct line l;
 	struct row row;
 
-	/* Twice through: first how wide they are. */
 	for (int i = 0; i < N_COLUMNS; i++)
-		w[i] = strlen(columns[i].title);
+		cells[i] = l.cell[i];
+	table_begin(&t, columns, N_COLUMNS, 0);
 	for (size_t k = 0; k < rows->n; k++) {
 		rows_get(rows, k, &row);
 		fill(&l, &row);
-		for (int i = 0; i < N_COLUMNS; i++)
-			if (width(l.cell[i]) > w[i])
-				w[i] = width(l.cell[i]);
+		table_measure(&t, cells);
 	}
-	if (room)
-		fit(w, room);
-	for (int i = 0; i < N_COLUMNS; i++)
-		snprintf(l.cell[i], CELL_MAX, "%s", columns[i].title);
-	if (cli->colour_out)
-		fputs("\033[1m", stdout);
-	put_line(&l, w);
-	if (cli->colour_out)
-		fputs("\033[0m", stdout);
+	table_titles(cli, &t);
 	for (size_t k = 0; k < rows->n; k++) {
 		rows_get(rows, k, &row);
 		fill(&l, &row);
-		put_line(&l, w);
+		table_row(&t, cells);
 	}
 	return CLI_OK;
 }

@@ -331,9 +331,9 @@ const struct cmd cmd_name = {
 	"  berth name 443\n"
 	"  berth name 53/udp 6000-6010 postgresql\n"
 	"  berth name --search redis\n"
-	"  berth name _http._tcp              every web server of the network: host, address, port, program\n"
+	"  berth name _http._tcp              every web server of the network\n"
 	"  berth name _http._tcp.web          those of host 'web'; or http@web\n"
-	"  berth name --update service-names-port-numbers.csv     as www.iana.org publishes it\n",
+	"  berth name --update service-names-port-numbers.csv   IANA's newer file\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON,
 	options,
 	run,

@@ -4,8 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "cli/conf.h"
 #include "cli/policy.h"
 #include "cli/rows.h"
+#include "cli/table.h"
 
 enum { OPT_SUBNET = CLI_LONG + 1, OPT_PRIVILEGED };
 enum { LIST_MAX = 1024, ARGS_MAX = 64 };
@@ -191,6 +193,37 @@ static void count(const struct rows *rows, uint32_t host, size_t *at, uint32_t *
 	*at = rows->n ? i % rows->n : 0;
 }
 
+static void print_hosts(struct cli *cli, const struct rows *rows)
+{
+	static const struct table_column columns[] = {{.least = 12}, {0}, {.give_up = 6}, {.give_up = 5}};
+	char a4[PORT_ADDR_STR_MAX], a6[PORT_ADDR_STR_MAX], counts[64];
+	const char *cells[] = {"", a4, a6, counts};
+	struct table t;
+
+	table_begin(&t, columns, COUNT_OF(columns), 2);
+	for (int round = 0; round < 2; round++) {
+		size_t at = 0;
+
+		for (uint32_t i = 0; i < rows->n_hosts; i++) {
+			const struct network_host *h = &rows->hosts[i];
+			uint32_t ports, connections;
+
+			count(rows, h->index, &at, &ports, &connections);
+			cells[0] = h->name;
+			port_addr_print(&h->addr4, a4);
+			port_addr_print(&h->addr6, a6);
+			snprintf(counts, sizeof(counts), "%u port%s, %u connection%s", ports, plural(ports),
+				 connections, plural(connections));
+			if (round == 0)
+				table_measure(&t, cells);
+			else
+				table_row(&t, cells);
+		}
+		if (round == 0)
+			table_titles(cli, &t);
+	}
+}
+
 static int show(struct cli *cli)
 {
 	struct rows_filter f = {.connections = true};
@@ -203,7 +236,7 @@ static int show(struct cli *cli)
 	size_t at = 0;
 	time_t created;
 	struct tm tm;
-	int widest = 4, r = cli_network(cli, NULL, NULL);
+	int r = cli_network(cli, NULL, NULL);
 
 	if (r == 0)
 		r = rows_read(cli, &f, &rows);
@@ -228,25 +261,18 @@ static int show(struct cli *cli)
 		else
 			cli_say(cli, "its rules cannot be read, and so nothing may pass\n");
 		cli_say(cli, "hosts      %u\n", rows.n_hosts);
-		for (uint32_t i = 0; i < rows.n_hosts; i++)
-			if ((int)strlen(rows.hosts[i].name) > widest)
-				widest = (int)strlen(rows.hosts[i].name);
+		print_hosts(cli, &rows);
 	}
-	for (uint32_t i = 0; i < rows.n_hosts; i++) {
+	for (uint32_t i = 0; cli->json && i < rows.n_hosts; i++) {
 		const struct network_host *h = &rows.hosts[i];
 		char a4[PORT_ADDR_STR_MAX], a6[PORT_ADDR_STR_MAX];
 		uint32_t ports, connections;
 
 		count(&rows, h->index, &at, &ports, &connections);
-		port_addr_print(&h->addr4, a4);
-		port_addr_print(&h->addr6, a6);
-		if (cli->json)
-			json_array_append_new(hosts, json_pack("{s:s, s:s, s:s, s:i, s:i}", "host", h->name, "address4",
-							       a4, "address6", a6, "ports", (int)ports, "connections",
-							       (int)connections));
-		else
-			cli_say(cli, "  %-*s  %-15s  %s  %u port%s, %u connection%s\n", widest, h->name, a4, a6, ports,
-				plural(ports), connections, plural(connections));
+		json_array_append_new(hosts, json_pack("{s:s, s:s, s:s, s:i, s:i}", "host", h->name, "address4",
+						       port_addr_print(&h->addr4, a4), "address6",
+						       port_addr_print(&h->addr6, a6), "ports", (int)ports,
+						       "connections", (int)connections));
 	}
 	rows_free(&rows);
 	if (!cli->json) {
@@ -331,9 +357,40 @@ static int rm(struct cli *cli, const struct net_args *a)
 	return status;
 }
 
+static int add_name(struct cli *cli, struct net_args *a)
+{
+	if (a->n == ARGS_MAX)
+		return cli_usage(cli, "too many names");
+	if (!network_name_ok(cli->value))
+		return cli_usage(
+			cli,
+			"'%s' cannot be the name of a network: letters, digits and hyphens inside, at most 63 characters",
+			cli->value);
+	a->names[a->n++] = cli->value;
+	return 0;
+}
+
+/* Without a name 'show' and 'policy' are about the network that the other commands are about in this folder. */
+static int choose_network(struct cli *cli, const struct net_args *a)
+{
+	int r;
+
+	if (a->n > 1)
+		return cli_usage(cli, "one network at a time");
+	if (a->n == 1) {
+		cli->network_name = a->names[0];
+		cli->network_given = true;
+		return 0;
+	}
+	r = conf_read(cli, &cli->conf);
+	if (r == 0 && cli->conf->network[0])
+		cli->network_name = cli->conf->network;
+	return r;
+}
+
 static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
 {
-	int o;
+	int o, r;
 
 	while ((o = cli_next(cli)) != CLI_END) {
 		if (policy_option(cli, &a->policy, o))
@@ -341,6 +398,11 @@ static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
 		switch (o) {
 		case 'f':
 			a->force = true;
+			break;
+		case 'n': /* as everywhere else */
+			r = add_name(cli, a);
+			if (r != 0)
+				return r;
 			break;
 		case OPT_SUBNET:
 			a->subnet = cli->value;
@@ -354,16 +416,8 @@ static int read_args(struct cli *cli, const char **ret_verb, struct net_args *a)
 		case CLI_ARG:
 			if (!*ret_verb)
 				*ret_verb = cli->value;
-			else if (a->n == ARGS_MAX)
-				return cli_usage(cli, "too many names");
-			else if (!network_name_ok(cli->value))
-				return cli_usage(
-					cli,
-					"'%s' cannot be the name of a network: letters, digits and hyphens inside, at most "
-					"63 characters",
-					cli->value);
-			else
-				a->names[a->n++] = cli->value;
+			else if ((r = add_name(cli, a)) != 0)
+				return r;
 			break;
 		default:
 			return cli->status == CLI_OK ? -1 : cli->status; /* -1: --help has been printed */
@@ -398,13 +452,8 @@ static int run(struct cli *cli)
 		return a.n == 0 ? ls(cli)
 				: cli_usage(cli, "'ls' takes no names; 'berth net show %s' shows one", a.names[0]);
 	if (strcmp(verb, "show") == 0 || strcmp(verb, "policy") == 0) {
-		if (a.n > 1)
-			return cli_usage(cli, "one network at a time");
-		if (a.n == 1) {
-			cli->network_name = a.names[0];
-			cli->network_given = true;
-		}
-		return verb[0] == 's' ? show(cli) : policy(cli, &a.policy);
+		r = choose_network(cli, &a);
+		return r != 0 ? r : verb[0] == 's' ? show(cli) : policy(cli, &a.policy);
 	}
 	if (strcmp(verb, "create") == 0)
 		return a.n == 1 ? create(cli, &a) : cli_usage(cli, "one name, please: berth net create NAME");
@@ -420,6 +469,7 @@ static const struct cli_option options[] = {
 	{OPT_PRIVILEGED, "privileged-ports", "allow|deny", "create: may ports below 1024 be had (default: allow)"},
 	POLICY_OPTIONS,
 	{OPT_POLICY_CLEAR, "clear", NULL, "policy: forget all rules; open stays open and closed closed"},
+	{'n', "network", "NAME", "the network, if it is not named behind the verb"},
 	{'f', "force", NULL, "rm: also when programs are running in it"},
 	{0},
 };
@@ -439,7 +489,7 @@ const struct cmd cmd_net = {
 	"  berth net create lab --subnet 10.99.0.0/24\n"
 	"  berth net ls\n"
 	"  berth net show lab             hosts, addresses, counts, where it is\n"
-	"  berth net create lab2 --allow gateway:5432 --allow 10.0.0.0/8:443/tcp     and nothing else\n"
+	"  berth net create lab2 --allow gateway:5432 --allow 10.0.0.0/8:443/tcp\n"
 	"  berth net policy lab --deny 192.168.1.1 --deny :smtp\n"
 	"  berth net policy lab --isolated\n"
 	"  berth net policy lab           what may leave it now\n"

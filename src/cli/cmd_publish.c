@@ -71,7 +71,7 @@ static int check_alive(struct cli *cli, const struct network_host *host)
 
 static int publish(struct cli *cli)
 {
-	struct publisher_order o = {.n_specs = 1};
+	struct publisher_order o = {.n_specs = 1, .quiet = true};
 	const char *what = NULL, *outer = NULL;
 	struct publish_spec spec;
 	struct publisher p;
@@ -126,7 +126,7 @@ const struct cmd cmd_publish = {
 	"Lasts until 'berth unpublish', or until the host's last program has ended.\n"
 	"\n"
 	"Examples:\n"
-	"  berth publish web:80 8080              http://127.0.0.1:8080/ is host web's port 80\n"
+	"  berth publish web:80 8080              http://127.0.0.1:8080/ is web's port 80\n"
 	"  berth publish web:80 0.0.0.0:8080      for other machines, too\n"
 	"  berth publish web:3000-3010 9000-9010  a range\n"
 	"  berth publish web:80 0                 any free port; it says which\n",

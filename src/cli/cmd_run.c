@@ -568,13 +568,14 @@ const struct cmd cmd_run = {
 	"cannot be executed, 127 when it is not found, 2 when berth was called wrongly.\n"
 	"\n"
 	"Examples:\n"
-	"  berth run -- python3 -m http.server 80           on host 'local' of network 'default'\n"
-	"  berth run -H web -- nginx -g 'daemon off;'       another host: port 80 is free there\n"
-	"  berth run -- curl http://web/                    reaches it by name\n"
-	"  berth run -H auto -- npm run dev                 one host for each work tree, always the same\n"
-	"  berth run --isolated -- make test                nothing outside the network is reached\n"
-	"  berth run --allow gateway:5432 -- ./app          but the machine's PostgreSQL, and nothing else\n"
-	"  berth run -n test --privileged-ports=deny -- ./server 80    refused, as for a plain user\n",
+	"  berth run -- python3 -m http.server 80     on host 'local', network 'default'\n"
+	"  berth run -H web -- nginx -g 'daemon off;' another host: port 80 is free there\n"
+	"  berth run -- curl http://web/              reaches it by name\n"
+	"  berth run -H web -p 8080:80 -- nginx -g 'daemon off;'   and the browser does\n"
+	"  berth run -H auto -p 0:3000 -- npm run dev one host for each work tree\n"
+	"  berth run --isolated -- make test          nothing outside is reached\n"
+	"  berth run --allow gateway:5432 -- ./app    but the machine's PostgreSQL\n"
+	"  berth run -n test --privileged-ports=deny -- ./server 80   port 80 is refused\n",
 	CMD_NETWORK | CMD_HOST | CMD_STOP,
 	options,
 	run,

@@ -5,12 +5,18 @@
  * inotify, or the folder above it. Every sleep ends after a second at the latest, so that nothing that can happen to a
  * file others may remove keeps us asleep for ever: then we see whether the network is still the one we opened.
  *
+ * Many development servers try a port before they take it: vite and others listen on it for a moment and close it again. Who
+ * returned at that would find nobody. So a listener that has not been there for long is looked at once more, half a
+ * millisecond later, and as long as its process is on a processor (it may be between its listen() and its close(), and not get
+ * on because everybody is busy): one that means it goes to sleep in its accept() or poll(). After OLD_US it counts in any case.
+ *
  * The opposite, --gone, has nobody who would wake us: a process that dies says nothing to the network. So each process
  * that has the socket open is watched by a pidfd, whose poll() ends with the process; and because a program may close its
  * listener and live on, or its socket be known to a process that we may not look into, the kernel is asked now and then as
  * well, after 2 ms at first and each 100 ms later.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -20,11 +26,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cli/folder.h"
 #include "cli/proc.h"
 #include "cli/place.h"
 
 enum { OPT_ANY = CLI_LONG + 1, OPT_GONE };
 enum { PLACES_MAX = 256, SLEEP_MAX_MS = 1000, PROBE_FIRST_MS = 2, PROBE_MAX_MS = 100, PIDFDS_MAX = 64 };
+enum { OLD_US = 200000, SETTLE_US = 500 };
 #define TIMEOUT_MAX_S 1e9
 
 struct waited {
@@ -144,6 +152,52 @@ static bool look(struct wait *k)
 	return k->any ? met > 0 : met == k->n;
 }
 
+/* Is it on a processor, or would it be if one were free? */
+static bool is_running(int32_t pid)
+{
+	char path[32], text[512], *p;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	p = strrchr(text, ')'); /* the name before it may contain anything */
+	return p && strlen(p) > 2 && strchr("RD", p[2]);
+}
+
+/* All is as we wait for it: will it stay, or does somebody only try the port? k->w[].now is as look() left it. */
+static bool settles(struct wait *k)
+{
+	uint64_t seen[PLACES_MAX] = {0};
+
+	for (;;) {
+		uint64_t now = network_now_us();
+		bool again = false;
+
+		for (size_t i = 0; i < k->n; i++) {
+			const struct port_claim *c = &k->w[i].now.claim;
+
+			/* bound after now: in a time namespace of its own */
+			if (!k->w[i].now.reached || c->since_us > now || now - c->since_us >= OLD_US)
+				continue;
+			again |= seen[i] != c->owner.cookie || is_running(c->owner.pid);
+			seen[i] = c->owner.cookie;
+		}
+		if (!again || time_is_up(k))
+			return true;
+		usleep(SETTLE_US);
+		if (!look(k))
+			return false;
+	}
+}
+
 static int wait_listening(struct wait *k)
 {
 	int r = open_network(k);
@@ -151,7 +205,7 @@ static int wait_listening(struct wait *k)
 	while (r == 0) {
 		uint32_t seen = k->open ? network_change_seen(&k->cli->net) : 0;
 
-		if (look(k))
+		if (look(k) && settles(k))
 			return CLI_OK;
 		if (time_is_up(k))
 			return CLI_NO;
@@ -268,7 +322,7 @@ static void say_missing(const struct wait *k)
 			continue;
 		if (t->by_addr)
 			port_addr_print(&t->addr, host);
-		else
+		else if (!k->open || strcmp(t->host, CLI_HOST_AUTO) != 0 || folder_host(k->cli, false, host) != 0)
 			snprintf(host, sizeof(host), "%s", t->host);
 		say_why(k, w, why, sizeof(why));
 		cli_warn(k->cli, "after %.3g s %s %s %s of host %s%s", s, k->gone ? "somebody still" : "nobody",

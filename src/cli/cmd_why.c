@@ -200,7 +200,7 @@ const struct cmd cmd_why = {
 	"  berth why 80 -H web --reuseport       with the option set\n"
 	"  berth why 8080 --address :: --listen  as most servers do\n"
 	"  berth why 127.0.0.1:53/udp\n"
-	"  berth why 80 --json | jq -r .reason   IN_USE_LISTEN, PRIVILEGED... (docs/reasons.md)\n",
+	"  berth why 80 --json | jq -r .reason   a word of docs/reasons.md\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON | CMD_ASKS,
 	options,
 	run,

@@ -39,7 +39,8 @@ struct reader {
 	char *text; /* of the line, by getline(3) */
 	size_t room;
 	unsigned line;
-	bool wrong; /* and said */
+	bool wrong;	   /* and said */
+	unsigned switches; /* bit i: keys[i] was there */
 };
 
 /* "berth: /home/a/berth.conf:3: <text>"; only the first time. Returns 0, as inih wants it. */
@@ -114,13 +115,13 @@ static int add_list(struct reader *r, const char *key, const char *value)
 	return 1;
 }
 
-static int add_switch(struct reader *r, const char *key, const char *value)
+static int add_switch(struct reader *r, unsigned which, const char *key, const char *value)
 {
 	static const char *const on[] = {"yes", "true", "on", "1"}, *const off[] = {"no", "false", "off", "0"};
 
-	for (size_t i = 0; i < r->conf->n_settings; i++)
-		if (strcmp(r->conf->settings[i].key, key) == 0)
-			return wrong(r, "'%s' is given a second time", key);
+	if (r->switches & 1u << which)
+		return wrong(r, "'%s' is given a second time", key);
+	r->switches |= 1u << which;
 	for (size_t i = 0; i < COUNT_OF(on); i++) {
 		if (strcasecmp(value, on[i]) == 0)
 			return add_setting(r, key, NULL, 0);
@@ -167,7 +168,7 @@ static int handle_key(struct reader *r, const char *name, const char *value)
 		case LIST:
 			return add_list(r, keys[i].name, value);
 		case SWITCH:
-			return add_switch(r, keys[i].name, value);
+			return add_switch(r, (unsigned)i, keys[i].name, value);
 		}
 	}
 	near = cli_nearest(name, keys, COUNT_OF(keys), sizeof(keys[0]));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -23,22 +24,24 @@ const struct cmd *const *cli_commands(size_t *ret_n)
 }
 
 const char *const cli_general_help[2] = {
-	"berth gives programs ports of their own, and says who holds which port and why a bind fails.\n"
+	"berth gives programs ports of their own, and says who holds a port and why.\n"
 	"\n"
 	"Usage: berth COMMAND [options] [arguments]\n"
 	"\n",
 	"\n"
-	"A network has hosts; a host has an address and all 65,536 TCP and UDP ports. Without -n and -H\n"
-	"the network is 'default' and the host 'local'. Nothing outside berth is touched.\n"
+	"A network has hosts; a host has an address and all 65,536 TCP and UDP ports.\n"
+	"Without -n and -H the network is 'default' and the host 'local', or what the\n"
+	"folder's berth.conf says.\n"
 	"\n"
 	"Examples:\n"
-	"  berth run -H web -- python3 -m http.server 80   a web server on port 80, without root\n"
-	"  berth run -- curl http://web/                   and a program that reaches it by name\n"
+	"  berth run -H web -- python3 -m http.server 80   port 80, without root\n"
+	"  berth run -- curl http://web/                   another program reaches it\n"
+	"  berth publish web:80 8080                       and so does the browser\n"
 	"  berth ls                                        who listens where\n"
-	"  berth why 80 -H web                             what is in the way, and what would work\n"
+	"  berth why 80 -H web                             who is in the way, what works\n"
 	"\n"
-	"'berth COMMAND --help' says more, with examples. Exit codes: 0 yes or done, 1 no, 2 wrong use,\n"
-	"125 berth failed; run exits as its COMMAND does.\n",
+	"'berth COMMAND --help' says more. Exit codes: 0 yes or done, 1 no, 2 wrong use,\n"
+	"125 berth failed; run and exec exit as their COMMAND does.\n",
 };
 
 static void general_help(FILE *out)
@@ -57,10 +60,28 @@ static const struct cmd *find(const char *name)
 	return NULL;
 }
 
+/* What other tools have a command for, and we have not. */
+#define MEANT(what) "did you mean '" what "'?"
+static const char *const elsewhere[][2] = {
+	{"policy", MEANT("berth net policy")},
+	{"create", MEANT("berth net create")},
+	{"rm", MEANT("berth net rm")},
+	{"down", MEANT("berth net rm")},
+	{"hosts", MEANT("berth net show")},
+	{"ip", MEANT("berth net show")},
+	{"inspect", MEANT("berth net show")},
+	{"port", MEANT("berth ls --published")},
+	{"ports", MEANT("berth ls")},
+	{"sh", MEANT("berth exec HOST -- sh")},
+	{"shell", MEANT("berth exec HOST -- sh")},
+	{"kill", "a program is ended as ever, by Ctrl-C or kill(1); 'berth who HOST:PORT' names its process"},
+	{"stop", "a program is ended as ever, by Ctrl-C or kill(1); 'berth who HOST:PORT' names its process"},
+};
+
 /* The command is wrong: say so, and what was probably meant. */
 static int unknown(const char *typed)
 {
-	const char *names[COUNT_OF(commands)], *near;
+	const char *names[COUNT_OF(commands)], *near, *other = NULL;
 	char shown[64];
 
 	for (size_t i = 0; i < COUNT_OF(commands); i++)
@@ -68,9 +89,16 @@ static int unknown(const char *typed)
 	near = cli_nearest(typed, names, COUNT_OF(names), sizeof(names[0]));
 	snprintf(shown, sizeof(shown), "%s", typed);
 	cli_clean(shown);
+	for (size_t i = 0; i < COUNT_OF(elsewhere) && !other; i++)
+		if (strcasecmp(typed, elsewhere[i][0]) == 0)
+			other = elsewhere[i][1];
 	if (typed[0] == '-')
-		fprintf(stderr, "berth: unknown option '%s' before the command; 'berth --help' lists what there is\n",
+		fprintf(stderr,
+			"berth: the command comes before its options: berth COMMAND %s ...; 'berth --help' lists the "
+			"commands\n",
 			shown);
+	else if (other)
+		fprintf(stderr, "berth: no command '%s'; %s\n", shown, other);
 	else if (near)
 		fprintf(stderr, "berth: no command '%s'; did you mean 'berth %s'?\n", shown, near);
 	else

@@ -41,7 +41,8 @@ int cli_network(struct cli *cli, const struct network_options *o, bool *ret_miss
 	if (ret_missing)
 		*ret_missing = false;
 	if (r == -ENOENT && !(o && o->create)) {
-		if (!ret_missing || cli->network_given)
+		if (!ret_missing || cli->network_given ||
+		    (cli->host_given && strcmp(cli->host_name, CLI_HOST_AUTO) != 0))
 			return no_such_network(cli);
 		*ret_missing = true;
 		return 0;
@@ -174,7 +175,9 @@ int cli_endpoint(struct cli *cli, const char *text, struct port_endpoint *ret)
 
 	if (strspn(text, "0123456789:-/") != strlen(text)) /* there may be a name of a port in it */
 		registry_use(cli);
-	if (port_endpoint_parse(text, ret, &e) < 0)
-		return cli_usage_at(cli, text, &e);
-	return 0;
+	if (port_endpoint_parse(text, ret, &e) == 0)
+		return 0;
+	if (e.at == 0 && network_name_ok(text) && strspn(text, "0123456789") < strlen(text)) /* "web", for web:80 */
+		e.what = "this is no port and no service's name; a port of a host is HOST:PORT";
+	return cli_usage_at(cli, text, &e);
 }

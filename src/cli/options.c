@@ -13,7 +13,7 @@
 #include "cli/cli.h"
 #include "cli/conf.h"
 
-enum { OPT_HELP = 'h', OPT_NETWORK = 'n', OPT_HOST = 'H', OPT_JSON = CLI_LONG + 1000 };
+enum { OPT_HELP = 'h', OPT_NETWORK = 'n', OPT_HOST = 'H', OPT_JSON = CLI_LONG + 1000, HELP_COLUMNS = 80 };
 
 static const struct {
 	unsigned needs; /* CMD_... bit; 0: every command */
@@ -308,18 +308,79 @@ char **cli_rest(struct cli *cli)
 	return cli->argv + cli->at;
 }
 
+/* --- help: for a terminal of 80 columns, the common one --- */
+
+/* Where a line of at most room octets ends: at a blank, unless its first word is longer than that. */
+static size_t line_end(const char *text, size_t len, size_t room)
+{
+	size_t cut = room;
+
+	if (len <= room)
+		return len;
+	while (cut > 0 && text[cut] != ' ' && text[cut] != '\n')
+		cut--;
+	return cut ? cut : strcspn(text, " \n");
+}
+
+/* The text behind `left`, in lines below each other. */
+static void print_option(const char *left, const char *help)
+{
+	enum { LEFT = 28, ROOM = HELP_COLUMNS - LEFT - 3 };
+
+	if (strlen(left) > LEFT) {
+		printf("  %s\n", left);
+		left = "";
+	}
+	for (;; left = "") {
+		size_t cut = line_end(help, strlen(help), ROOM);
+
+		printf("  %-*s %.*s\n", LEFT, left, (int)cut, help);
+		help += cut + strspn(help + cut, " ");
+		if (!*help)
+			return;
+	}
+}
+
+/* Paragraphs are filled anew; a line that is indented, or before one that is, stays as it is. */
+static void print_help(const char *text)
+{
+	while (*text) {
+		const char *end = strstr(text, "\n\n"), *next = strchr(text, '\n') + 1;
+
+		if (*text == '\n' || *text == ' ' || *next == ' ') {
+			printf("%.*s", (int)(next - text), text);
+			text = next;
+			continue;
+		}
+		end = end ? end : text + strlen(text) - 1;
+		while (text < end) {
+			size_t cut = line_end(text, (size_t)(end - text), HELP_COLUMNS);
+
+			for (size_t i = 0; i < cut; i++)
+				putchar(text[i] == '\n' ? ' ' : text[i]);
+			putchar('\n');
+			text += cut;
+			while (text < end && (*text == ' ' || *text == '\n'))
+				text++;
+		}
+		text = *end ? end + 1 : end;
+	}
+}
+
 void cli_help(const struct cmd *cmd)
 {
 	const struct cli_option *o;
 
-	printf("berth %s: %s\n\nUsage: berth %s%s%s\n\n%s\nOptions:\n", cmd->name, cmd->summary, cmd->name,
-	       *cmd->synopsis ? " " : "", cmd->synopsis, cmd->help);
+	printf("berth %s: %s\n\nUsage: berth %s%s%s\n\n", cmd->name, cmd->summary, cmd->name, *cmd->synopsis ? " " : "",
+	       cmd->synopsis);
+	print_help(cmd->help);
+	printf("\nOptions:\n");
 	for (size_t i = 0; (o = cli_option_at(cmd, i)) != NULL; i++) {
 		char left[64], letter[8] = "    ";
 
 		if (o->id < CLI_LONG)
 			snprintf(letter, sizeof(letter), "-%c, ", o->id);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-		printf("  %-28s %s\n", left, o->help);
+		print_option(left, o->help);
 	}
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/table.h"
 #include "network/raw.h"
 
 static int in_order(const void *a, const void *b)
@@ -99,27 +100,34 @@ static void state_of(const struct network_published *p, char s[32])
 
 int published_print(struct cli *cli, const struct published_list *list, uint32_t host)
 {
-	char where[PUBLISHED_WHERE_MAX], to[PUBLISHED_TO_MAX], state[32];
-	int w = 9, t = 8;
+	static const struct table_column columns[] = {
+		{.title = "PUBLISHED"},
+		{.title = "LEADS TO", .least = 12, .both_ends = true}, /* the port is at its end */
+		{.title = "STATE", .give_up = 1},
+		{.title = "PID", .give_up = 2},
+	};
+	char where[PUBLISHED_WHERE_MAX], to[PUBLISHED_TO_MAX], state[32], pid[16];
+	const char *const cells[] = {where, to, state, pid};
+	struct table t;
 
-	/* Twice through: first how wide they are. */
-	for (size_t i = 0; i < list->n; i++) {
-		int a = (int)strlen(published_where(&list->r[i].p, where)),
-		    b = (int)strlen(published_to(&list->r[i], to));
+	table_begin(&t, columns, COUNT_OF(columns), 0);
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < list->n; i++) {
+			const struct published *p = &list->r[i];
 
-		w = a > w ? a : w;
-		t = b > t ? b : t;
-	}
-	printf("%s%-*s  %-*s  %-9s  PID%s\n", cli->colour_out ? "\033[1m" : "", w, "PUBLISHED", t, "LEADS TO", "STATE",
-	       cli->colour_out ? "\033[0m" : "");
-	for (size_t i = 0; i < list->n; i++) {
-		const struct published *p = &list->r[i];
-
-		if (host != NETWORK_HOSTS_MAX && p->p.host != host)
-			continue;
-		state_of(&p->p, state);
-		printf("%-*s  %-*s  %-9s  %d\n", w, published_where(&p->p, where), t, published_to(p, to), state,
-		       p->p.pid);
+			if (host != NETWORK_HOSTS_MAX && p->p.host != host)
+				continue;
+			published_where(&p->p, where);
+			published_to(p, to);
+			state_of(&p->p, state);
+			snprintf(pid, sizeof(pid), "%d", p->p.pid);
+			if (round == 0)
+				table_measure(&t, cells);
+			else
+				table_row(&t, cells);
+		}
+		if (round == 0)
+			table_titles(cli, &t);
 	}
 	return CLI_OK;
 }

@@ -14,6 +14,7 @@ struct publisher_order {
 	bool all; /* -P */
 	/* It ends with the run that holds `life` (below), or with the host's last program. */
 	bool with_run;
+	bool quiet; /* who starts it says itself which free ports were taken */
 };
 
 /* What who started it has of it. */

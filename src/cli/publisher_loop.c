@@ -618,7 +618,7 @@ _Noreturn void publisher_main(struct network *n, const struct publisher_order *o
 
 		for (size_t k = 0; k < i; k++)
 			p = p->next;
-		if (!o->specs[i].outer.first)
+		if (!o->specs[i].outer.first && !o->quiet)
 			say_where(p);
 	}
 	tell(PUBLISHER_READY, "");

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "cli/policy.h"
+#include "cli/table.h"
 
 enum { REFUSED_MAX = 1024, RULE_MAX = 128 };
 
@@ -55,48 +56,53 @@ static char *ago(uint64_t then_us, uint64_t now_us, char s[24])
 }
 
 /* As --allow would be given it. */
-static int destination(struct cli *cli, const struct network_refused *r, char *ret, size_t size_bytes)
+static void destination(struct cli *cli, const struct network_refused *r, char *ret, size_t size_bytes)
 {
 	char e[PORT_ENDPOINT_STR_MAX];
 
 	if (network_is_gateway(&cli->net, &r->addr))
-		return snprintf(ret, size_bytes, "gateway:%u/%s", r->port, proto_name(r));
-	return snprintf(ret, size_bytes, "%s/%s", port_endpoint_print(&r->addr, r->port, e), proto_name(r));
+		snprintf(ret, size_bytes, "gateway:%u/%s", r->port, proto_name(r));
+	else
+		snprintf(ret, size_bytes, "%s/%s", port_endpoint_print(&r->addr, r->port, e), proto_name(r));
 }
 
-static int wider(int wide, int len)
-{
-	return len > wide ? len : wide;
-}
-
-/* Columns as narrow as they can be: most lists fit on 80. */
 static void print(struct cli *cli, const struct network_refused *r, size_t n)
 {
-	char to[PORT_ENDPOINT_STR_MAX + 16], host[NETWORK_NAME_MAX], rule[RULE_MAX], last[24], program[16];
-	int wide_to = 11, wide_host = 4, wide_program = 7, wide_pid = 3;
-	struct timespec t = {0};
-	uint64_t now;
+	static const struct table_column columns[] = {
+		{.title = "DESTINATION"},
+		{.title = "HOST", .least = 8},
+		{.title = "PROGRAM", .least = 7},
+		{.title = "PID", .right = true, .give_up = 4},
+		{.title = "TIMES", .right = true, .give_up = 1},
+		{.title = "LAST", .right = true, .give_up = 3},
+		{.title = "BY"},
+	};
+	char to[PORT_ENDPOINT_STR_MAX + 16], host[NETWORK_NAME_MAX], program[16], pid[16], times[24], last[24],
+		rule[RULE_MAX];
+	const char *cells[] = {to, host, program, pid, times, last, rule};
+	struct timespec now = {0};
+	struct table t;
 
-	clock_gettime(CLOCK_REALTIME, &t);
-	now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-	for (size_t i = 0; i < n; i++) {
-		wide_to = wider(wide_to, destination(cli, &r[i], to, sizeof(to)));
-		host_name(cli, r[i].host, host);
-		wide_host = wider(wide_host, (int)strlen(host));
-		wide_program = wider(wide_program, (int)strnlen(r[i].comm, sizeof(program) - 1));
-		wide_pid = wider(wide_pid, snprintf(last, sizeof(last), "%d", r[i].pid));
-	}
-	cli_say(cli, "%s%-*s  %-*s  %-*s  %*s  %5s  %6s  %s%s\n", cli->colour_out ? "\033[1m" : "", wide_to,
-		"DESTINATION", wide_host, "HOST", wide_program, "PROGRAM", wide_pid, "PID", "TIMES", "LAST", "BY",
-		cli->colour_out ? "\033[0m" : "");
-	for (size_t i = 0; i < n; i++) {
-		snprintf(program, sizeof(program), "%s", r[i].comm);
-		host_name(cli, r[i].host, host);
-		policy_refusal_print(&r[i].by, rule, sizeof(rule));
-		(void)destination(cli, &r[i], to, sizeof(to));
-		cli_say(cli, "%-*s  %-*s  %-*s  %*d  %5llu  %6s  %s\n", wide_to, to, wide_host, host, wide_program,
-			cli_clean(program), wide_pid, r[i].pid, (unsigned long long)r[i].count,
-			ago(r[i].last_us, now, last), rule);
+	clock_gettime(CLOCK_REALTIME, &now);
+	table_begin(&t, columns, COUNT_OF(columns), 0);
+	for (size_t i = 0; i < 2 * n; i++) {
+		const struct network_refused *one = &r[i % n];
+		uint64_t now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+
+		if (i == n) /* the second time */
+			table_titles(cli, &t);
+		destination(cli, one, to, sizeof(to));
+		host_name(cli, one->host, host);
+		snprintf(program, sizeof(program), "%s", one->comm);
+		cli_clean(program);
+		snprintf(pid, sizeof(pid), "%d", one->pid);
+		snprintf(times, sizeof(times), "%llu", (unsigned long long)one->count);
+		ago(one->last_us, now_us, last);
+		policy_refusal_print(&one->by, rule, sizeof(rule));
+		if (i < n)
+			table_measure(&t, cells);
+		else
+			table_row(&t, cells);
 	}
 }
 

@@ -116,6 +116,30 @@ def wait_is_woken_and_does_not_poll(w):
     assert waiter.wait(LIMIT_S) == 0
 
 
+TRIER = ("import socket, sys, time\n"
+         "for i in range(30):\n"
+         "    s = socket.create_server(('0.0.0.0', 80))\n"
+         "    t = time.perf_counter()\n    while time.perf_counter() - t < 0.002: pass\n    s.close()\n    time.sleep(0.005)\n"
+         "s = socket.create_server(('127.0.0.1', 80)); print('ready', flush=True); sys.stdin.read()")
+
+
+def wait_is_not_taken_in_by_a_trial(w):
+    """vite, next and others listen on a port for a moment to see whether it is free."""
+    waiters = [w.start("wait", "web:80") for _ in range(3)]
+    p = w.start("run", "-q", "-H", "web", "--", sys.executable, "-c", TRIER)
+    for waiter in waiters:
+        assert waiter.wait(LIMIT_S) == 0
+        assert w.run("wait", "web:80", "-t", "0") == (0, "", "")
+    assert p.stdout.readline() == "ready\n"
+
+
+def wait_names_the_host_that_auto_is(w):
+    shop = w.folder("shop")
+    w.run("run", "-H", "auto", "--", "true", cwd=shop)
+    code, _, err = w.run("wait", "auto:80", "-t", "0", cwd=shop)
+    assert code == 1 and "80/tcp of host shop" in err, err
+
+
 def wait_sees_udp_and_any_address(w):
     waiter = w.start("wait", "dns:53/udp")
     w.hold("dns", "127.0.0.1", "53", "udp")
@@ -371,6 +395,8 @@ def conf_says_network_host_and_environment(w):
     assert w.run("wait", "80", "-t", "0", cwd=a)[0] == 0
     assert w.run("why", "80", cwd=a)[0] == 1 and w.run("why", "80")[0] == 0
     assert w.run("exec", "web", *HOST[2:], cwd=a)[1] == "lab web red blue\n"
+    assert w.run("net", "show", cwd=a)[1].startswith("network    lab\n")
+    assert w.run("net", "policy", "-n", "default", cwd=a)[1].startswith("outside of network default:")
     end(p)
 
 
@@ -430,7 +456,7 @@ def conf_errors_name_file_and_line(w):
         ("host =\n", 1, "'' cannot be the name of a host"),
         ("network = " + "n" * 64 + "\n", 1, f"'{'n' * 64}' cannot be the name of a network"),
         ("isolated = perhaps\n", 1, "'isolated' is yes or no, not 'perhaps'"),
-        ("isolated = no\nisolated = yes\nisolated = yes\n", 3, "'isolated' is given a second time"),
+        ("isolated = no\nisolated = yes\nisolated = yes\n", 2, "'isolated' is given a second time"),
         ("# " + "x" * 300 + "\n", 1, "the line is longer than 196 characters"),
         ("host = a\n[environment]\nLD_PRELOAD = ./x.so\n", 3,
          "LD_PRELOAD is not set by a berth.conf: it decides which code programs run"),

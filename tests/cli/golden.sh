@@ -77,7 +77,27 @@ hold() { # hold HOST ADDRESS PORT OPTIONS...: a program that keeps a port until 
 # --- before anybody has run anything ---
 golden help --help
 for c in run exec wait open publish unpublish free ls who why name net doctor version; do golden "help-$c" $c --help; done
+for c in run exec wait open publish unpublish free ls who why name net doctor version; do
+	expect "help of $c fits 80 columns" "! '$berth' $c --help | grep -q '.\{81\}'"
+done
+expect "help fits 80 columns" "! '$berth' --help | grep -q '.\{81\}'"
+
+# docs/cli.md has each option of each command, and no other.
+in_help() { "$berth" "$1" --help | sed -n '/^Options:/,${s/^  \(-.\), \(--[a-z0-9-]*\).*/\1 \2/p;s/^      \(--[a-z0-9-]*\).*/\1/p;}' | sort; }
+in_docs() { sed -n "/^## Commands and options/,/^## Exit/s/^| \`$1\` |//p" "$docs" | grep -o '`-[^`]*`' | tr -d '`' | sort; }
+docs=$(dirname "$golden")/../../docs/cli.md
+for c in run exec wait open publish unpublish free ls who why name net doctor version; do
+	in_help "$c" >"$work/in-help"
+	in_docs "$c" >"$work/in-docs"
+	expect "options of $c" "[ -s '$work/in-help' ] && diff -u '$work/in-docs' '$work/in-help'"
+done
+expect "commands in docs/cli.md" "[ \$(sed -n '/^## Commands and options/,/^## Exit/p' '$docs' | grep -c '^| \`') = 14 ]"
+
 golden wrong-verb lst
+golden wrong-tool policy
+golden wrong-kill kill
+golden wrong-order -n lab ls
+golden wrong-no-port wait web
 golden wrong-option run --quite -- true
 golden wrong-letter ls -z
 golden wrong-host run -H 'bad_name!' -- true
@@ -93,6 +113,7 @@ golden empty-why why 80
 golden empty-why-json why 80 --json
 golden empty-net net ls
 golden missing-network ls -n nosuch
+golden missing-named-host ls -H nosuch
 expect 'doctor says the same in JSON' '[ "$("$berth" doctor | wc -l)" = "$("$berth" doctor --json | grep -c "\"result\": ")" ]'
 expect 'doctor finds nothing bad where these tests pass' '! "$berth" doctor | grep "^bad"'
 expect 'doctor looks at what berth stands on' '[ "$("$berth" doctor | awk "{print \$2}" | tr "\n" " ")" = "kernel library folder second-net pidfd-getfd memory ptrace setuid liveness wmem-max somaxconn user-namespaces descriptors " ]'
@@ -209,6 +230,7 @@ golden name-search name --search dhcp -n default
 golden name-several name 5432/tcp 8080-8082 ssh 5199 -n default
 golden name-json name 8081/tcp -n default --json
 golden net-show net show
+expect 'net show -n' '"$berth" net show -n default | grep -q "^network    default$"'
 golden net-show-json net show --json
 golden net-ls net ls
 golden net-busy net rm default

@@ -76,10 +76,17 @@ static const struct step {
 	{"free: as it does", "echo code=$?\n", "code=5"},
 	{"in the background it runs, too", "$B run -- sleep 0.2 & wait $!; echo bg=$?$((9+9))\n", "bg=018"},
 	{"a long table on a narrow terminal",
-	 "$B run -H a-rather-long-host-name -- python3 -m http.server 8080 >/dev/null 2>&1 & sleep 1.5; "
+	 "$B run -H a-rather-long-host-name -p 0:8080 -- python3 -m http.server 8080 >/dev/null 2>&1 & sleep 1.5; "
 	 "echo up=$((10+10))\n",
 	 "up=20"},
 	{"does not wrap", "$B ls; echo shown=$((11+11))\n", "shown=22"},
+	{"nor do others: ls --published", "$B ls --published; echo shown=$((12+12))\n", "shown=24"},
+	{"nor do others: net show", "$B net show; echo shown=$((13+13))\n", "shown=26"},
+	{"(a refusal)",
+	 "$B run -q --isolated -- python3 -c 'import socket; socket.create_connection((\"203.0.113.200\", 50443))' 2>/dev/null; "
+	 "echo gone=$((14+14))\n",
+	 "gone=28"},
+	{"nor do others: ls --refused", "$B ls --refused; echo shown=$((15+15))\n", "shown=30"},
 };
 
 static char screen[1 << 16];
@@ -136,6 +143,18 @@ static int fits(size_t columns)
 			return 0;
 	}
 	return rows == 2;
+}
+
+/* So has every line behind the one that was typed. */
+static int all_fit(size_t columns)
+{
+	const char *line = strchr(screen, '\n');
+	int rows = 0;
+
+	for (; line; line = strchr(line, '\n'), rows++)
+		if (strcspn(++line, "\r\n") > columns)
+			return 0;
+	return rows > 2;
 }
 
 /* berth is what the terminal was opened for (xterm -e, ssh -t): when it goes, so does the program. */
@@ -208,7 +227,8 @@ int main(int argc, char **argv)
 			printf("not ok: %s\n  typed    %s\n  expected %s\n  screen   %s\n", s->name, s->type, s->expect,
 			       screen);
 			failed++;
-		} else if (strcmp(s->name, "does not wrap") == 0 && !fits(size.ws_col)) {
+		} else if ((strcmp(s->name, "does not wrap") == 0 && !fits(size.ws_col)) ||
+			   (strncmp(s->name, "nor do others", 13) == 0 && !all_fit(size.ws_col))) {
 			printf("not ok: %s\n%s\n", s->name, screen);
 			failed++;
 		} else {
