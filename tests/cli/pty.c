@@ -83,7 +83,7 @@ static const struct step {
 	{"nor do others: ls --published", "$B ls --published; echo shown=$((12+12))\n", "shown=24"},
 	{"nor do others: net show", "$B net show; echo shown=$((13+13))\n", "shown=26"},
 	{"(a refusal)",
-	 "$B run -q --isolated -- python3 -c 'import socket; socket.create_connection((\"203.0.113.200\", 50443))' 2>/dev/null; "
+	 "$B run -q --isolated -- python3 -c 'import socket; socket.create_connection((\"203.0.113.7\", 443))' 2>/dev/null; "
 	 "echo gone=$((14+14))\n",
 	 "gone=28"},
 	{"nor do others: ls --refused", "$B ls --refused; echo shown=$((15+15))\n", "shown=30"},
