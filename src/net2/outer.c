@@ -11,15 +11,20 @@
  * program knows the machine by. Its destination is the host's address, whichever the machine's was. A socket
  * that is connected to one of the network's hosts hears nobody else.
  *
+ * With IP_RECVERR the program is told what ICMP says of its datagrams: it is put among its mailbox's errors, and for poll()
+ * the program's own descriptor is got for a moment.
+ *
  * All is bounded: OUTERS_MAX of them, never more than three quarters of our descriptors, and of each at most AT_ONCE
  * datagrams before the others have their turn. What does not fit into the mailbox is lost and counted there.
  */
 #include "net2/outer.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +42,7 @@ struct outer {
 	uint64_t key; /* of the mailbox; 0: free */
 	struct target who;
 	int fd;
+	int number; /* the program's of its own socket, when it gave us this one; -1: it has a pair (letters.c) */
 };
 static struct outer outers[OUTERS_MAX];
 static uint32_t n_high; /* those from here on are free */
@@ -139,6 +145,111 @@ static bool deliver(struct outer *o, struct mmsghdr *m, unsigned count)
 	return false;
 }
 
+/* --- what ICMP tells, when the program wants to know (IP_RECVERR) --- */
+
+/* The program's own socket, for a moment. Return: a descriptor; -1, it is gone or has another number by now. */
+static int doorbell(const struct outer *o)
+{
+	int pidfd = o->number < 0 ? -1 : (int)syscall(SYS_pidfd_open, o->who.tgid, 0), fd = -1;
+
+	if (pidfd >= 0) {
+		fd = (int)syscall(SYS_pidfd_getfd, pidfd, o->number, 0);
+		close(pidfd);
+	}
+	if (fd >= 0 && mailbox_key(&shim_get()->net, sock_cookie(fd)) != o->key) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+struct told {
+	const struct outer *o;
+	struct mailbox_error e;
+};
+
+static int add_error(void *ctx, struct mailbox_state *s, struct mailbox_error e[MAILBOX_ERRORS])
+{
+	struct told *t = ctx;
+	int fd;
+
+	if (s->connected && (s->peer_port != t->e.dst_port || !port_addr_equal(&s->peer, &t->e.dst)))
+		return -EAGAIN;
+	s->err = t->e.err;
+	if (s->n_errors < MAILBOX_ERRORS)
+		e[s->n_errors++] = t->e;
+	fd = doorbell(t->o);
+	if (fd >= 0) { /* else the next call says it, and poll() does not */
+		mailbox_mark(&shim_get()->net, t->o->key, fd);
+		close(fd);
+	}
+	return 0;
+}
+
+static void read_address(const struct sockaddr *sa, socklen_t len, struct port_addr *ret, uint16_t *ret_port)
+{
+	if ((sa->sa_family != AF_INET || len < sizeof(struct sockaddr_in)) &&
+	    (sa->sa_family != AF_INET6 || len < sizeof(struct sockaddr_in6)))
+		return;
+	addr_read(sa->sa_family == AF_INET6 ? PORT_FAMILY_6 : PORT_FAMILY_4, sa, len, ret, ret_port);
+	if (port_addr_is_loopback(ret))
+		to_gateway(&shim_get()->net, ret);
+}
+
+/* False: it is not about a datagram. */
+static bool read_error(struct msghdr *m, size_t len_bytes, struct mailbox_error *ret)
+{
+	struct sock_extended_err ee;
+	struct sockaddr_storage offender;
+	uint16_t unused;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		size_t room = c->cmsg_len - CMSG_LEN(0);
+
+		if (!((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+		      (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) ||
+		    room < sizeof(ee))
+			continue;
+		memcpy(&ee, CMSG_DATA(c), sizeof(ee));
+		ret->err = (int32_t)ee.ee_errno;
+		ret->origin = ee.ee_origin;
+		ret->type = ee.ee_type;
+		ret->code = ee.ee_code;
+		ret->info = ee.ee_info;
+		memset(&offender, 0, sizeof(offender));
+		room -= sizeof(ee);
+		room = room < sizeof(offender) ? room : sizeof(offender);
+		memcpy(&offender, CMSG_DATA(c) + sizeof(ee), room);
+		read_address((const void *)&offender, (socklen_t)room, &ret->offender, &unused);
+		read_address(m->msg_name, m->msg_namelen, &ret->dst, &ret->dst_port);
+		ret->len = (uint16_t)len_bytes;
+		return ret->err > 0 && ret->err < 4096;
+	}
+	return false;
+}
+
+static void take_errors(struct outer *o)
+{
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		_Alignas(struct cmsghdr) uint8_t control[512];
+		struct sockaddr_storage to = {0};
+		struct told t = {.o = o};
+		struct iovec iov = {t.e.quote, sizeof(t.e.quote)};
+		struct msghdr m = {.msg_name = &to,
+				   .msg_namelen = sizeof(to),
+				   .msg_iov = &iov,
+				   .msg_iovlen = 1,
+				   .msg_control = control,
+				   .msg_controllen = sizeof(control)};
+		ssize_t n = recvmsg(o->fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT);
+
+		if (n < 0)
+			return;
+		if (read_error(&m, (size_t)n, &t.e))
+			(void)!mailbox_change_errors(&shim_get()->net, o->key, add_error, &t);
+	}
+}
+
 static void receive(struct outer *o)
 {
 	static struct sockaddr_storage from[AT_ONCE];
@@ -159,6 +270,8 @@ static void receive(struct outer *o)
 	count = recvmmsg(o->fd, m, AT_ONCE, MSG_DONTWAIT, NULL);
 	if (count > 0)
 		(void)deliver(o, m, (unsigned)count);
+	else
+		take_errors(o);
 }
 
 void outer_event(uint64_t key)
@@ -238,7 +351,7 @@ static bool prepare(int fd)
 	return true;
 }
 
-static int put(const struct target *t, uint64_t key, int outer)
+static int put(const struct target *t, uint64_t key, int number, int outer)
 {
 	struct outer *o;
 
@@ -249,7 +362,7 @@ static int put(const struct target *t, uint64_t key, int outer)
 	o = is_crowded(outer) ? NULL : free_one();
 	if (!o)
 		return full(t);
-	*o = (struct outer){.key = key, .who = *t, .fd = outer};
+	*o = (struct outer){.key = key, .who = *t, .fd = outer, .number = number};
 	outer_watch(outer, KEY((uint32_t)(o - outers)));
 	return 0;
 }
@@ -265,13 +378,13 @@ static int key_of(int fd, uint64_t *ret)
 	return 0;
 }
 
-int outer_put(const struct target *t, int fd, int outer)
+int outer_put(const struct target *t, int number, int fd, int outer)
 {
 	uint64_t key;
 	int r = key_of(fd, &key);
 
 	if (r == 0)
-		r = put(t, key, outer);
+		r = put(t, key, number, outer);
 	if (r < 0)
 		close(outer);
 	return r;
@@ -305,7 +418,7 @@ int udp_outer_get(const struct udp *u, const struct mailbox_state *st, struct ud
 
 	if (!o) {
 		fd = udp_outer_make(u, st);
-		r = fd < 0 ? fd : put(context_target(), u->key, fd);
+		r = fd < 0 ? fd : put(context_target(), u->key, -1, fd);
 		if (r < 0) {
 			if (fd >= 0)
 				close(fd);
@@ -315,6 +428,15 @@ int udp_outer_get(const struct udp *u, const struct mailbox_state *st, struct ud
 	}
 	*ret = (struct udp_outer){.fd = o->fd, .six = udp_outer_is6(o->fd)};
 	return 0;
+}
+
+bool udp_outer_find(const struct udp *u, struct udp_outer *ret)
+{
+	const struct outer *o = find(u->key);
+
+	if (o)
+		*ret = (struct udp_outer){.fd = o->fd, .six = udp_outer_is6(o->fd)};
+	return o != NULL;
 }
 
 void udp_outer_put(struct udp_outer *o)

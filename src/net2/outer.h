@@ -10,9 +10,9 @@
 /* ASK_OUTER. fd: a mailbox's socket of the program that is served. Return: a descriptor of the outer socket that it has,
  * the caller's to close; -ENOENT, none; -EINVAL. */
 MUST_CHECK int outer_of(int fd);
-/* outer becomes that of the mailbox's socket fd. Takes outer, also when it fails. Return: 0; -EEXIST, it has one;
+/* outer becomes that of the mailbox's socket fd, which the program has as `number`. Takes outer, also when it fails. Return: 0; -EEXIST, it has one;
  * -ENOBUFS, OUTERS_MAX, or no descriptors left; -EINVAL, not both are what they should be. */
-MUST_CHECK int outer_put(const struct target *t, int fd, int outer);
+MUST_CHECK int outer_put(const struct target *t, int number, int fd, int outer);
 
 /* Something came to one of them. */
 #define OUTER_KEYS UINT64_C(1) /* the three highest bits of every key */

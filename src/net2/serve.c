@@ -548,7 +548,7 @@ static struct reply serve_outer(struct call *c)
 		return r < 0 ? value(r) : new_socket(r, true);
 	}
 	r = target_fd(c->t, a.outer);
-	return value(r < 0 ? r : outer_put(c->t, c->fd, r));
+	return value(r < 0 ? r : outer_put(c->t, a.fd, c->fd, r));
 }
 
 /* A published port's caller, for whom the program has no second descriptor (shim/published.c). */

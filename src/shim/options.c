@@ -533,6 +533,8 @@ EXPORT(int, setsockopt, (int fd, int level, int name, const void *val, socklen_t
 		r = sock_setsockopt(s, fd, &t, level, name, val, len);
 		if (t.flags & TAG_CLAIM) /* SO_REUSEPORT makes and unmakes groups */
 			network_udp_changed(&s->net, t.host);
+		if (r == 0 && level == IPPROTO_IPV6 && name == IPV6_MTU_DISCOVER)
+			udp_outer_options(&u);
 		return answer(r);
 	}
 	return answer(sock_setsockopt(s, fd, &t, level, name, val, len));

@@ -187,6 +187,9 @@ void udp_outer_put(struct udp_outer *o);
 void udp_outer_closed(uint64_t cookie); /* a descriptor of this socket was closed */
 MUST_CHECK int udp_outer_make(const struct udp *u, const struct mailbox_state *st); /* a new one. Return: fd */
 bool udp_outer_is6(int fd);
+/* The one that u has already. Return: true, and to be put back. */
+MUST_CHECK bool udp_outer_find(const struct udp *u, struct udp_outer *ret);
+void udp_outer_options(const struct udp *u); /* an option has changed */
 
 /* FIONREAD, SIOCOUTQ and the like. Return: 0; negative errno; 1, the kernel's. */
 int udp_ioctl(const struct udp *u, unsigned long request, void *arg);

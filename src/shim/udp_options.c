@@ -267,6 +267,8 @@ static int set_number(const struct udp *u, const struct udp_option *o, const voi
 	if (!v && (o->opt == UDP_OPT_RECVERR || o->opt == UDP_OPT_RECVERR6))
 		udp_purge_errors(u);
 	r = store(u, o->opt, v);
+	if (r == 0 && (o->opt == UDP_OPT_MTU_DISCOVER || o->opt == UDP_OPT_RECVERR || o->opt == UDP_OPT_RECVERR6))
+		udp_outer_options(u);
 	if (r == 0 && o->opt == UDP_OPT_CORK && !v)
 		r = udp_uncork(u);
 	return r;

@@ -149,7 +149,7 @@ static void keep(const struct udp *u, struct udp_outer *o)
 		}
 }
 
-int udp_outer_get(const struct udp *u, const struct mailbox_state *st, struct udp_outer *ret)
+static bool at_hand(const struct udp *u, struct udp_outer *ret)
 {
 	struct place *first = first_of(u->cookie);
 
@@ -158,10 +158,28 @@ int udp_outer_get(const struct udp *u, const struct mailbox_state *st, struct ud
 			continue;
 		if (p->cookie == u->cookie && sock_cookie(p->fd) == p->outer) {
 			*ret = (struct udp_outer){p->fd, p->six, p};
-			return 0;
+			return true;
 		}
 		leave(p);
 	}
+	return false;
+}
+
+bool udp_outer_find(const struct udp *u, struct udp_outer *ret)
+{
+	if (at_hand(u, ret))
+		return true;
+	*ret = (struct udp_outer){.fd = fetch(u)};
+	if (ret->fd < 0)
+		return false;
+	ret->six = udp_outer_is6(ret->fd);
+	return true;
+}
+
+int udp_outer_get(const struct udp *u, const struct mailbox_state *st, struct udp_outer *ret)
+{
+	if (at_hand(u, ret))
+		return 0;
 	*ret = (struct udp_outer){.fd = fetch_or_make(u, st)};
 	if (ret->fd >= 0) {
 		ret->six = udp_outer_is6(ret->fd);

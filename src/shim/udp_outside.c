@@ -12,8 +12,8 @@
  * The gateway (the network's first address) is the machine itself: what goes there goes to the machine's loopback,
  * and what comes from the machine's loopback comes from the gateway.
  *
- * TTL and TOS go along with each datagram that does not have the default; the path MTU's discovery is set on the outer
- * socket when it is made. The source address is the kernel's choice: what a program asks for here (IP_PKTINFO)
+ * TTL and TOS go along with each datagram that does not have the default; the path MTU's discovery and IP_RECVERR are set on
+ * the outer socket. What is told of it by ICMP then, the supervisor hears (net2/outer.c). The source address is the kernel's choice: what a program asks for here (IP_PKTINFO)
  * is its host's address, which the outside does not know.
  */
 #include <netinet/udp.h>
@@ -65,10 +65,26 @@ bool udp_send_published(const struct udp *u, const struct mailbox_state *st, con
 
 /* --- a new one --- */
 
+/* What is not told with each datagram. */
+static void set_options(const struct udp *u, const struct mailbox_state *st, int fd, bool six)
+{
+	int32_t found = udp_opt(st, UDP_OPT_MTU_DISCOVER), err4 = udp_opt(st, UDP_OPT_RECVERR),
+		err6 = udp_opt(st, UDP_OPT_RECVERR6);
+
+	if (st->opts_known & UINT64_C(1) << UDP_OPT_MTU_DISCOVER)
+		(void)sys_setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &found, sizeof(found));
+	if (six && extra_get(u->cookie, EXTRA_V6_MTU_DISCOVER, &found))
+		(void)sys_setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &found, sizeof(found));
+	if (st->opts_known & UINT64_C(1) << UDP_OPT_RECVERR)
+		(void)sys_setsockopt(fd, IPPROTO_IP, IP_RECVERR, &err4, sizeof(err4));
+	if (six && st->opts_known & UINT64_C(1) << UDP_OPT_RECVERR6)
+		(void)sys_setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &err6, sizeof(err6));
+}
+
 int udp_outer_make(const struct udp *u, const struct mailbox_state *st)
 {
 	bool six = st->family == PORT_FAMILY_6;
-	int32_t found = udp_opt(st, UDP_OPT_MTU_DISCOVER), only6 = 0;
+	int32_t only6 = 0;
 	struct tag t;
 	int fd;
 
@@ -79,12 +95,20 @@ int udp_outer_make(const struct udp *u, const struct mailbox_state *st)
 		fd = sys_socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	else if (fd >= 0 && six)
 		(void)sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
-	if (fd >= 0 && st->opts_known & UINT64_C(1) << UDP_OPT_MTU_DISCOVER) {
-		(void)sys_setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &found, sizeof(found));
-		if (six)
-			(void)sys_setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &found, sizeof(found));
-	}
+	if (fd >= 0)
+		set_options(u, st, fd, six);
 	return fd;
+}
+
+void udp_outer_options(const struct udp *u)
+{
+	struct mailbox_state st;
+	struct udp_outer o;
+
+	if (udp_peek(u, &st) < 0 || !udp_outer_find(u, &o))
+		return;
+	set_options(u, &st, o.fd, o.six);
+	udp_outer_put(&o);
 }
 
 bool udp_outer_is6(int fd)

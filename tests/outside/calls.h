@@ -24,5 +24,6 @@ void calls_data(void);
 void calls_processes(void);
 void calls_shared(void);
 void calls_udp(void);
+void calls_loose(void);
 
 #endif

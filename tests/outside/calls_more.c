@@ -435,6 +435,24 @@ static void say_from(const char *what, int fd)
 	say_addr(what, n < 0 ? -1 : 0, &a, len);
 }
 
+static void say_error(struct msghdr *m)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	struct sock_extended_err *x = c ? (void *)CMSG_DATA(c) : NULL;
+	union addr offender = {0};
+
+	say_num("flags", m->msg_flags & MSG_ERRQUEUE);
+	say_num("errno", x ? (long)x->ee_errno : -1);
+	say_num("origin", x ? x->ee_origin : -1);
+	say_num("type", x ? x->ee_type : -1);
+	say_num("code", x ? x->ee_code : -1);
+	if (x)
+		memcpy(&offender, x + 1,
+		       c->cmsg_len - CMSG_LEN(sizeof(*x)) < sizeof(offender) ? c->cmsg_len - CMSG_LEN(sizeof(*x))
+									     : sizeof(offender));
+	say_addr("offender", 0, &offender, 0);
+}
+
 static void udp_errors(const char *to)
 {
 	struct iovec iov;
@@ -458,13 +476,8 @@ static void udp_errors(const char *to)
 	say("recv", recv(fd, buf, 1, MSG_DONTWAIT));
 	r = say_count("error queue", recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT));
 	if (r >= 0) {
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		struct sock_extended_err *x = c ? (void *)CMSG_DATA(c) : NULL;
-
 		say_addr("whose", 0, &a, m.msg_namelen);
-		say_num("flags", m.msg_flags & MSG_ERRQUEUE);
-		say_num("errno", x ? (long)x->ee_errno : -1);
-		say_num("origin", x ? x->ee_origin : -1);
+		say_error(&m);
 	}
 	say_option("SO_ERROR", fd, SOL_SOCKET, SO_ERROR);
 	close(fd);
@@ -542,6 +555,79 @@ static void udp_segments(void)
 	close(fd);
 }
 
+/* Not connected: what comes back comes by the supervisor. */
+static void udp_loose(const char *to)
+{
+	static char big[9000];
+	bool v6 = strchr(to, ':') != NULL;
+	int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP, fd = udp(to, 0);
+	char buf[8], control[512];
+	struct iovec iov = {buf, sizeof(buf)};
+	union addr a = {0};
+	struct msghdr m = {.msg_name = &a, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control};
+	struct timeval t = {.tv_usec = 50000};
+	char text[200] = "";
+	size_t at = 0;
+	long r;
+
+	say("RECVTTL", set(fd, level, v6 ? IPV6_RECVHOPLIMIT : IP_RECVTTL, 1));
+	say("RECVTOS", set(fd, level, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, 1));
+	say("PKTINFO", set(fd, level, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1));
+	say("SO_TIMESTAMP", set(fd, SOL_SOCKET, SO_TIMESTAMP, 1));
+	say_count("send", send_to(fd, to, port, "abcdefghij", 10));
+	say_ready("poll", fd, POLLIN, 5000);
+	m.msg_namelen = sizeof(a);
+	m.msg_controllen = sizeof(control);
+	r = say_count("recvmsg", recvmsg(fd, &m, MSG_DONTWAIT | MSG_TRUNC));
+	say_addr("from", r < 0 ? -1 : 0, &a, m.msg_namelen);
+	say_num("cut", m.msg_flags & MSG_TRUNC);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); r >= 0 && c && at < sizeof(text) - 40; c = CMSG_NXTHDR(&m, c))
+		at += (size_t)snprintf(text + at, sizeof(text) - at, " %d/%d/%zu", c->cmsg_level, c->cmsg_type,
+				       (size_t)c->cmsg_len);
+	say_text("control", text);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
+	say("nothing more", recv(fd, buf, 1, 0));
+	say("TTL", set(fd, level, v6 ? IPV6_UNICAST_HOPS : IP_TTL, 33));
+	say("TOS", set(fd, level, v6 ? IPV6_TCLASS : IP_TOS, 0x20));
+	say_count("send", send_to(fd, to, port, "x", 1));
+	say_from("back", fd);
+	say("connect to nobody", do_connect(fd, to, port + 1));
+	say_count("send elsewhere", send_to(fd, to, port, "y", 1));
+	say_ready("its answer is not heard", fd, POLLIN, 50);
+	close(fd);
+	fd = udp(to, 0);
+	say("RECVERR", set(fd, level, v6 ? IPV6_RECVERR : IP_RECVERR, 1));
+	say_count("to nobody", send_to(fd, to, port + 1, "x", 1));
+	say_ready("error", fd, POLLIN, 2000);
+	say("recv", recv(fd, buf, 1, MSG_DONTWAIT));
+	m.msg_namelen = sizeof(a);
+	m.msg_controllen = sizeof(control);
+	say("queue", recvmsg(fd, &m, MSG_ERRQUEUE | MSG_DONTWAIT));
+	say_addr("whose", 0, &a, m.msg_namelen);
+	say_error(&m);
+	say_ready("no more", fd, POLLIN, 0);
+	say_count("to nobody", send_to(fd, to, port + 1, "x", 1));
+	say_ready("error", fd, POLLIN, 2000);
+	say_option("SO_ERROR", fd, SOL_SOCKET, SO_ERROR);
+	say("off", set(fd, level, v6 ? IPV6_RECVERR : IP_RECVERR, 0));
+	say_count("to nobody", send_to(fd, to, port + 1, "x", 1));
+	say_ready("no error", fd, POLLIN, 50);
+	close(fd);
+	fd = udp(to, 0);
+	say_count("to nobody", send_to(fd, to, port + 1, "x", 1));
+	say_ready("no error", fd, POLLIN, 50);
+	say("DO", set(fd, level, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, IP_PMTUDISC_DO));
+	say_count("9000", send_to(fd, to, port, big, 9000));
+	say("DONT", set(fd, level, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, IP_PMTUDISC_DONT));
+	say_count("9000", send_to(fd, to, port, big, 9000));
+	say_from("9000 back", fd);
+	say("UDP_SEGMENT", set(fd, IPPROTO_UDP, 103, 1000));
+	say_count("2500", send_to(fd, to, port, big, 2500));
+	for (int i = 0; i < 3; i++)
+		say_from("segment", fd);
+	close(fd);
+}
+
 void calls_udp(void)
 {
 	struct mmsghdr many[3];
@@ -588,4 +674,12 @@ void calls_udp(void)
 		say_num("back", ready(fd, POLLIN, 2000) > 0 && recv(fd, &a[0], 10, 0) > 0);
 	close(fd);
 	close(e);
+}
+
+void calls_loose(void)
+{
+	section("udp-loose-4");
+	udp_loose(four);
+	section("udp-loose-6");
+	udp_loose(six);
 }
