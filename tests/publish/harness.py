@@ -7,6 +7,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import random
 import shutil
 import signal
 import socket
@@ -42,26 +43,35 @@ except OSError:
     HAS6 = False
 
 
+def below_the_chosen():
+    """Where ports of the kernel's own choice begin: below it no outgoing connection, past or present, holds any."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+            low = int(f.read().split()[0])
+    except OSError:
+        low = 32768
+    return low if low > 12000 else 32768
+
+
+CHOSEN_FROM = below_the_chosen()
+
+
 def free_port(n=1):
-    """The first of n ports in a row that nobody has, on either loopback."""
+    """The first of n ports in a row that nobody has, on either loopback, TCP or UDP."""
     while True:
         holders = []
+        first = random.randrange(12000, CHOSEN_FROM - n)
         try:
-            s = socket.socket()
-            s.bind(("127.0.0.1", 0))
-            first = s.getsockname()[1]
-            holders.append(s)
             for i in range(n):
                 for family, addr in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
                     if family == socket.AF_INET6 and not HAS6:
                         continue
-                    if i == 0 and family == socket.AF_INET:
-                        continue
-                    s = socket.socket(family)
-                    holders.append(s)
-                    s.bind((addr, first + i))
+                    for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+                        s = socket.socket(family, kind)
+                        holders.append(s)
+                        s.bind((addr, first + i))
             return first
-        except (OSError, OverflowError):
+        except OSError:
             continue
         finally:
             for s in holders:
