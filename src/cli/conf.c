@@ -215,8 +215,12 @@ static int handle(void *ctx, const char *section, const char *name, const char *
 {
 	struct reader *r = ctx;
 
+	size_t len = strlen(value);
+
 	if (r->wrong)
 		return 0;
+	if (len >= 2 && (value[0] == '"' || value[0] == '\'') && value[len - 1] == value[0])
+		return wrong(r, "a value is written without quotes: %s = %.*s", name, (int)(len - 2), value + 1);
 	if (!section[0])
 		return handle_key(r, name, value);
 	if (strcmp(section, ENVIRONMENT) == 0)

@@ -463,6 +463,8 @@ def conf_errors_name_file_and_line(w):
         ("[environment]\nPATH = .\n", 2, "PATH is not set by a berth.conf: it decides which code programs run"),
         ("[environment]\nA B = .\n", 2, "'A B' cannot be the name of a variable"),
         ("[environment]\nA = 1\nA = 2\n", 3, "A is set a second time (an indented line continues the one above)"),
+        ("host = \"web\"\n", 1, "a value is written without quotes: host = web"),
+        ("[environment]\nA = 'b c'\n", 2, "a value is written without quotes: A = b c"),
         ("host = a\0b\n", 1, "there is a NUL character in the line"),
     )
     for text, line, why in cases:
