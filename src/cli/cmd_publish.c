@@ -129,6 +129,7 @@ const struct cmd cmd_publish = {
 	"  berth publish web:80 8080              http://127.0.0.1:8080/ is web's port 80\n"
 	"  berth publish web:80 0.0.0.0:8080      for other machines, too\n"
 	"  berth publish web:3000-3010 9000-9010  a range\n"
+	"  berth publish dns:53/udp 5353          a UDP port\n"
 	"  berth publish web:80 0                 any free port; it says which\n",
 	CMD_NETWORK | CMD_HOST,
 	NULL,
