@@ -44,9 +44,14 @@ def by_hand(b):
     r = b.call("run", "-H", "elsewhere", "-p", f"127.0.0.1:{port}:80", "--", "true")
     check("taken by another publisher: said", r.returncode == 125 and "berth publishes it for web:80" in r.stderr, r)
 
+    c = socket.create_connection(("127.0.0.1", other), timeout=10)
+    c.recv(100)
     r = b.call("unpublish", str(other))
     check("unpublish", r.returncode == 0 and not r.stderr, r)
     check("unpublish: refused at once", heard("127.0.0.1", other) == "ECONNREFUSED")
+    c.sendall(b"still")
+    check("unpublish: connections of before go on", c.recv(100) == b"still")
+    c.close()
     check("unpublish: not listed", [x["outer"] for x in listed(b)] == [port])
     r = b.call("unpublish", str(other))
     check("unpublish twice", r.returncode == 1 and "is not published" in r.stderr, r)
@@ -72,10 +77,18 @@ def by_hand(b):
     c = socket.create_connection(("127.0.0.1", port))
     r = b.call("unpublish", str(port))
     check("stopped: said", r.returncode == 125 and "is it stopped?" in r.stderr, r)
+    waiting = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(20)]
     for pid in b.publishers():
         os.kill(pid, signal.SIGCONT)
     check("stopped and continued: ends as it was asked", becomes(lambda: b.publishers(), []) == [])
     c.close()
+    for w in waiting:  # heard or reset; none is left without an answer
+        try:
+            got = w.recv(100)
+        except OSError as e:
+            got = errno.errorcode.get(e.errno, str(e))
+        check("stopped and continued: who waited", got == "ECONNRESET" or str(got).startswith("b'80|"), got)
+        w.close()
     b.call("publish", "web:80", f"127.0.0.1:{port}")
     for pid in b.publishers():
         os.kill(pid, signal.SIGTERM)

@@ -364,6 +364,65 @@ def group(b):
         p.kill()
 
 
+def two_thousand(b):
+    """As many callers at once, each with an answer of his own; then kill -9 in the middle of it."""
+    import resource
+    import threading
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n = 2000 if hard >= 2500 or hard == resource.RLIM_INFINITY else 200
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, n + 500), hard))
+    port = free_port()
+    p = echo(b, "-p", f"127.0.0.1:{port}:53/udp")
+    becomes(lambda: said("127.0.0.1", port, b"x"), b"x")
+    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(n)]
+    for c in socks:
+        c.connect(("127.0.0.1", port))
+        c.settimeout(5)
+    for turn in range(2):
+        good = 0
+        for at in range(0, n, 50):
+            for i in range(at, at + 50):
+                socks[i].send(b"%d %d" % (turn, i))
+            for i in range(at, at + 50):
+                try:
+                    good += socks[i].recv(100) == b"%d %d" % (turn, i)
+                except OSError:
+                    pass
+        check(f"two thousand callers, turn {turn}", good == n, good)
+    for c in socks[8:]:
+        c.close()
+    over = threading.Event()
+
+    def go(c):
+        c.settimeout(0.05)
+        while not over.is_set():
+            try:
+                c.send(b"z" * 500)
+                c.recv(1000)
+            except OSError:
+                pass
+
+    threads = [threading.Thread(target=go, args=(c,)) for c in socks[:8]]
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        for pid in b.publishers():
+            os.kill(pid, signal.SIGKILL)
+        check("killed in the middle of traffic: gone", becomes(b.publishers, []) == [])
+        got = becomes(lambda: b.call("publish", "web:53/udp", f"127.0.0.1:{port}").returncode, 0)
+        check("killed in the middle of traffic: published again", got == 0)
+        got = becomes(lambda: said("127.0.0.1", port, b"again"), b"again")
+        check("killed in the middle of traffic: heard again", got == b"again", got)
+    over.set()
+    for t in threads:
+        t.join()
+    for c in socks[:8]:
+        c.close()
+    p.kill()
+    for pid in b.publishers():
+        os.kill(pid, signal.SIGKILL)
+
+
 def two_doors(b):
     """Two published ports that lead to one: an answer leaves from that which was called, and from no other."""
     port = free_port(2)
@@ -476,7 +535,7 @@ def programs(b):
 
 
 def main():
-    for case in (matrix, comes_and_goes, many_callers, says_first, taken, largest, many_addresses, idle, group, two_doors,
+    for case in (matrix, comes_and_goes, many_callers, says_first, taken, largest, many_addresses, idle, group, two_thousand, two_doors,
                  no_descriptors, all_of_it, programs):
         if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
             continue
