@@ -133,7 +133,8 @@ const struct cmd cmd_exec = {
 	"[options] HOST [--] COMMAND [ARGUMENT...]",
 	"run one more program on a host where something runs",
 	"As 'berth run -H HOST', but nothing is made: a host that does not exist, or on which nothing runs, is an\n"
-	"error (125). HOST may be 'auto', the host of this folder.\n"
+	"error (125). HOST may be 'auto', the host of this folder. The network's rules of the way out hold\n"
+	"for it, and its own; those that another 'run' on the host was given do not.\n"
 	"\n"
 	"Examples:\n"
 	"  berth exec db -- psql                        beside the server, on localhost\n"

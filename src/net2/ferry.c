@@ -50,6 +50,7 @@ struct way {
 struct ferry {
 	struct ferry *next;
 	uint64_t id;
+	uint64_t cookie; /* of the program's socket */
 	int in, out;
 	int program;	  /* while it is under way: the program's own socket; else -1 */
 	size_t filler;	  /* octets of ours in it */
@@ -333,6 +334,11 @@ int ferry_begin(const struct network *n, int fd, int out)
 	struct ferry *f;
 	int r;
 
+	for (f = ferries; f; f = f->next)
+		if (f->cookie == sock_cookie(fd)) { /* asked again, because a signal came before our answer */
+			close(out);
+			return 0;
+		}
 	if (n_ferries == FERRIES_MAX)
 		return -ENOBUFS;
 	f = calloc(1, sizeof(*f));
@@ -349,6 +355,7 @@ int ferry_begin(const struct network *n, int fd, int out)
 		return r;
 	}
 	f->id = ++last_id;
+	f->cookie = sock_cookie(fd);
 	f->next = ferries;
 	ferries = f;
 	n_ferries++;
