@@ -1,7 +1,8 @@
 /* src/cli/attend.c: a command as our child, without anything between it and the terminal.
  *
  * relay.c does this for `berth run`, with a keeper between; here the child is ours, and all there is to do is to sleep until a
- * signal comes: one for us is passed on, a child that stopped stops us, one that ended ends it. Nothing else wakes us up.
+ * signal comes: one for us is passed on, a child that stopped stops us, one that ended ends it. Nothing else wakes us up, but
+ * what the caller wants to hear besides (free_watch.c): a descriptor that the child made of itself before it became the command.
  *
  * Descriptors that are handed over (sd_listen_fds(3)) come as 3, 4, 5... with LISTEN_PID, which only the child knows. They are
  * copied out of the way first, since their own numbers may be where others have to go.
@@ -10,10 +11,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +29,7 @@ struct before {
 	sigset_t mask;
 	struct sigaction chld;
 	bool activated; /* a manager's descriptors, for us by their LISTEN_PID: they are the command's */
+	int pair;	/* the way for prepare()'s descriptor; -1: none */
 };
 
 static bool put_number(const char *name, long v)
@@ -57,6 +62,43 @@ static int place_fds(const struct attend *how, int tell)
 	return tell;
 }
 
+/* One descriptor, or why there is none. */
+static void send_fd(int to, int fd)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} c = {.h = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+	int e = fd < 0 ? fd : 0;
+	struct iovec iov = {&e, sizeof(e)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	memcpy(CMSG_DATA(&c.h), &fd, sizeof(fd));
+	if (fd >= 0) {
+		m.msg_control = &c;
+		m.msg_controllen = sizeof(c);
+	}
+	(void)!sendmsg(to, &m, MSG_NOSIGNAL);
+}
+
+static int receive_fd(int from)
+{
+	union {
+		struct cmsghdr h;
+		char room[CMSG_SPACE(sizeof(int))];
+	} c;
+	int e = -EPIPE, fd = -1;
+	struct iovec iov = {&e, sizeof(e)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
+	ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+
+	if (n != (ssize_t)sizeof(e) || e < 0)
+		return e < 0 ? e : -EPIPE;
+	if (m.msg_controllen >= CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(&c.h), sizeof(fd));
+	return fd < 0 ? -EMFILE : fd;
+}
+
 _Noreturn static void become(const char *path, char **argv, const struct attend *how, const struct before *b, int tell)
 {
 	int e = 0, r;
@@ -74,6 +116,14 @@ _Noreturn static void become(const char *path, char **argv, const struct attend 
 		(void)setrlimit(RLIMIT_NOFILE, how->files);
 	sigaction(SIGCHLD, &b->chld, NULL);
 	sigprocmask(SIG_SETMASK, &b->mask, NULL);
+	if (e == 0 && how->prepare) {
+		int fd = how->prepare();
+
+		send_fd(b->pair, fd);
+		if (fd < 0)
+			_exit(126);
+		close(fd);
+	}
 	if (e == 0)
 		e = relay_exec(path, argv);
 	(void)!write(tell, &e, sizeof(e));
@@ -81,21 +131,26 @@ _Noreturn static void become(const char *path, char **argv, const struct attend 
 }
 
 /* Until it has ended. */
-static int wait_for(pid_t child, int signals)
+static int wait_for(pid_t child, int signals, const struct attend *how, int heard)
 {
+	struct pollfd p[] = {{.fd = signals, .events = POLLIN}, {.fd = heard, .events = POLLIN}};
 	struct signalfd_siginfo si;
 	int status;
 
 	for (;;) {
-		pid_t p = waitpid(child, &status, WNOHANG | WUNTRACED);
+		pid_t pid = waitpid(child, &status, WNOHANG | WUNTRACED);
 
-		if (p == child && WIFSTOPPED(status)) {
+		if (pid == child && WIFSTOPPED(status)) {
 			relay_stop_with(child, WSTOPSIG(status));
 			continue;
 		}
-		if (p == child || (p < 0 && errno != EINTR))
-			return p == child ? status : 125 << 8;
-		if (read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGCHLD)
+		if (pid == child || (pid < 0 && errno != EINTR))
+			return pid == child ? status : 125 << 8;
+		if (poll(p, COUNT_OF(p), -1) < 0)
+			continue;
+		if (p[1].revents && (!(p[1].revents & POLLIN) || !how->hear(how->ctx, heard)))
+			p[1].fd = -1;
+		if (p[0].revents && read(signals, &si, sizeof(si)) == (ssize_t)sizeof(si) && si.ssi_signo != SIGCHLD)
 			relay_pass_on(child, &si);
 	}
 }
@@ -104,15 +159,17 @@ int attend(const char *path, char **argv, const struct attend *how, int *ret_sta
 {
 	const struct sigaction dfl = {.sa_handler = SIG_DFL};
 	const char *pid = getenv("LISTEN_PID");
-	struct before before = {.activated = pid && atoi(pid) == getpid()};
-	int tell[2], signals, e = 0;
+	struct before before = {.activated = pid && atoi(pid) == getpid(), .pair = -1};
+	int tell[2], pair[2] = {-1, -1}, signals, heard = -1, e = 0;
 	sigset_t set;
 	pid_t child;
 
 	relay_signals(&set);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (signals < 0 || pipe2(tell, O_CLOEXEC) < 0)
+	if (signals < 0 || pipe2(tell, O_CLOEXEC) < 0 ||
+	    (how->prepare && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0))
 		return -errno;
+	before.pair = pair[1];
 	sigaddset(&set, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &set, &before.mask);
 	sigaction(SIGCHLD, &dfl, &before.chld); /* were it ignored, the child would vanish without a status */
@@ -125,10 +182,20 @@ int attend(const char *path, char **argv, const struct attend *how, int *ret_sta
 	close(tell[1]);
 	for (size_t i = 0; i < how->n_fds; i++)
 		close(how->fds[i]);
-	if (child > 0 && read(tell[0], &e, sizeof(e)) == (ssize_t)sizeof(e))
+	if (pair[1] >= 0)
+		close(pair[1]);
+	if (child > 0 && how->prepare) {
+		heard = receive_fd(pair[0]);
+		e = heard < 0 && heard != -EPIPE ? heard : 0; /* EPIPE: it failed before, and says so below */
+	}
+	if (child > 0 && (e < 0 || read(tell[0], &e, sizeof(e)) == (ssize_t)sizeof(e)))
 		(void)waitpid(child, NULL, 0);
 	else if (child > 0)
-		*ret_status = wait_for(child, signals);
+		*ret_status = wait_for(child, signals, how, heard);
+	if (heard >= 0)
+		close(heard);
+	if (pair[0] >= 0)
+		close(pair[0]);
 	close(tell[0]);
 	close(signals);
 	if (e)

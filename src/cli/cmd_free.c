@@ -25,6 +25,8 @@ enum {
 	OPT_LISTEN_FDS,
 	OPT_LISTENING,
 	OPT_ADDRESS,
+	OPT_EXPLAIN,
+	OPT_ANY_SERVER,
 	OPT_LEASE,
 	OPT_WITH,
 	OPT_LIST,
@@ -169,6 +171,14 @@ static int read_option(struct cli *cli, int c, struct wish *w)
 	case OPT_ADDRESS:
 		w->command_only = "--address";
 		o->address = cli->value;
+		return 0;
+	case OPT_EXPLAIN:
+		w->command_only = "--explain";
+		o->explain = true;
+		return 0;
+	case OPT_ANY_SERVER:
+		w->command_only = "--any-server";
+		o->any_server = true;
 		return 0;
 	case OPT_LEASE:
 		w->lease_only = "--lease";
@@ -319,6 +329,8 @@ static const struct cli_option options[] = {
 	{OPT_LISTEN_FDS, "listen-fds", NULL, "with COMMAND: hand over bound sockets, too (LISTEN_FDS)"},
 	{OPT_LISTENING, "listening", NULL, "the same, and they listen already, as systemd's do"},
 	{OPT_ADDRESS, "address", "ADDR", "bound to this address (default: all, IPv4 and IPv6)"},
+	{OPT_EXPLAIN, "explain", NULL, "with COMMAND: say afterwards which server set no reuse flag"},
+	{OPT_ANY_SERVER, "any-server", NULL, "with COMMAND: set SO_REUSEADDR for servers that do not"},
 	{OPT_LEASE, "lease", "TIME", "hold them for so long, as 90s, 10m or 1h30m (default: 1m)"},
 	{OPT_WITH, "with", "PID", "hold them until that process ends"},
 	{OPT_LIST, "list", NULL, "the ports that are held by leases of yours"},
@@ -333,8 +345,9 @@ const struct cmd cmd_free = {
 	"a free port that stays free until it is used",
 	"N ports (1) that nobody has on any address, IPv4 or IPv6, held so that the kernel gives them to nobody\n"
 	"else, and no second 'berth free' either. A server that sets SO_REUSEADDR or SO_REUSEPORT, as nearly all\n"
-	"do, takes the port as if it were free. One that sets neither is refused (EADDRINUSE): --listen-fds hands\n"
-	"it a socket, or 'berth run' gives it ports of its own.\n"
+	"do, takes the port as if it were free. One that sets neither is refused (EADDRINUSE): --any-server sets it\n"
+	"for it, --listen-fds hands it a socket, or 'berth run' gives it ports of its own; --explain names it. What\n"
+	"watches bind() for --any-server and --explain leaves setuid programs without their rights (not for root).\n"
 	"\n"
 	"With COMMAND they are held while it runs, and free when it has ended, however it or berth ends. It has\n"
 	"PORT, with several PORT_1, PORT_2..., and {} ({1}, {2}...) in its arguments is the port. Exits as it does.\n"

@@ -19,7 +19,7 @@ struct free_order {
 	/* with a command */
 	const char *names[FREE_NAMES_MAX]; /* of variables, besides PORT */
 	unsigned n_names;
-	bool no_braces, listen_fds, listening;
+	bool no_braces, listen_fds, listening, explain, any_server;
 	const char *address; /* of the descriptors; NULL: all */
 
 	/* without */

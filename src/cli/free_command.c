@@ -12,7 +12,7 @@
 
 #include "cli/attend.h"
 #include "cli/elf.h"
-#include "cli/free.h"
+#include "cli/free_watch.h"
 #include "cli/relay.h"
 
 #define NAME_MAX_BYTES 256
@@ -163,10 +163,35 @@ static int find(struct cli *cli, char *name, char path[PATH_MAX])
 	return r == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
 }
 
+static bool hear(void *ctx, int fd)
+{
+	return free_watch_serve(ctx, fd);
+}
+
+static int fail(struct cli *cli, const struct free_order *o, char *name, int r)
+{
+	const char *what = o->any_server ? "--any-server" : "--explain";
+
+	cli_clean(name);
+	if (r > 0) {
+		cli_warn(cli, "%s: %s", name, r == ENOENT ? "its interpreter or loader does not exist" : strerror(r));
+		return CLI_NOT_EXECUTABLE;
+	}
+	if (r == -EBUSY)
+		return cli_fail(
+			cli, 0,
+			"%s cannot be had here: this tree is watched already (a berth run does, and explains refusals itself)",
+			what);
+	if (o->any_server || o->explain)
+		return cli_fail(cli, r, "cannot start %s, or watch it for %s", name, what);
+	return cli_fail(cli, r, "cannot start %s", name);
+}
+
 int free_command(struct cli *cli, struct free_order *o, char **argv)
 {
 	static char path[PATH_MAX];
-	struct attend how = {.files = &o->files};
+	struct free_watch watch = {.order = o, .help = o->any_server};
+	struct attend how = {.files = &o->files, .hear = hear, .ctx = &watch};
 	int status = 0, r;
 
 	r = find(cli, argv[0], path);
@@ -178,14 +203,12 @@ int free_command(struct cli *cli, struct free_order *o, char **argv)
 		return r;
 	if (!put_environment(o) || (!o->no_braces && !fill_in_all(o, argv)))
 		return cli_fail(cli, -ENOMEM, "cannot tell the command its ports");
+	if (o->explain || o->any_server)
+		how.prepare = free_watch_install;
 	r = attend(path, argv, &how, &status);
 	berth_port_drop(o->ports, o->n);
-	if (r < 0)
-		return cli_fail(cli, r, "cannot start %s", cli_clean(argv[0]));
-	if (r > 0) {
-		cli_warn(cli, "%s: %s", cli_clean(argv[0]),
-			 r == ENOENT ? "its interpreter or loader does not exist" : strerror(r));
-		return CLI_NOT_EXECUTABLE;
-	}
+	if (r != 0)
+		return fail(cli, o, argv[0], r);
+	free_watch_say(cli, &watch);
 	return relay_exit_code(status);
 }

@@ -156,6 +156,7 @@ golden free-no-command free --
 golden free-not-found free -- no-such-program
 golden free-address-alone free --address 127.0.0.1 -- true
 golden free-address-wrong free --listen-fds --address localhost -- true
+golden free-explain-alone free --explain
 golden free-listening-udp free --udp --listening -- true
 golden free-drop-none free --drop 29999
 golden free-drop-word free --drop web:80

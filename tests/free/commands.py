@@ -211,6 +211,56 @@ check("where 3 and 4 were taken by others", re.fullmatch(rf"PORT {ANY} \d+ tcp 0
 os.close(3)
 os.close(4)
 
+# --- servers that set no flag ---
+
+FLAGLESS = r'''
+import os, socket, subprocess, sys, threading
+port, mine = int(os.environ["PORT"]), 0
+def one(kind, family, address):
+    with socket.socket(family, kind) as s:
+        try:
+            s.bind((address, port))
+            if kind == 1: s.listen()
+            return "ok"
+        except OSError as e: return e.errno
+t = []
+for kind in (1, 2):
+    for family, address in ((2, "0.0.0.0"), (2, "127.0.0.1")) + (((10, "::"), (10, "::1")) if sys.argv[1] == "6" else ()):
+        t.append(one(kind, family, address))
+thread = threading.Thread(target=lambda: t.append(one(1, 2, "127.0.0.1"))); thread.start(); thread.join()
+t.append(one(1, 2, "192.0.2.1"))   # EADDRNOTAVAIL is the kernel's as ever
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0)); t.append(s.getsockopt(1, 2))   # others are left alone
+if os.fork() == 0: print("child", one(1, 2, "0.0.0.0"), flush=True); os._exit(0)
+os.wait()
+print(*t); sys.exit(6)
+'''
+V = "6" if HAS6 else "4"
+N = 8 if HAS6 else 4
+r = free("--both", "--any-server", "--", PY, "-c", FLAGLESS, V)
+check("--any-server sets the flag for them", r.returncode == 6 and r.stderr == ""
+      and r.stdout == "child ok\n" + "ok " * N + "ok 99 0\n", (r.returncode, r.stdout, r.stderr))
+r = free("--both", "--explain", "--", PY, "-c", FLAGLESS, V)
+said = re.findall(r"^berth: (\S+) \(pid \d+\) was refused (\d+)/(tcp|udp), which is held for it: EADDRINUSE$", r.stderr, re.M)
+check("--explain names them afterwards, once each", r.returncode == 6 and r.stdout == "child 98\n" + "98 " * N + "98 99 0\n"
+      and [x[2] for x in said] == ["tcp", "udp", "tcp"] and len({x[1] for x in said}) == 1
+      and r.stderr.count("sets neither SO_REUSEADDR nor SO_REUSEPORT") == 3, (r.stdout, r.stderr))
+r = free("--both", "--explain", "--", PY, "-c", SERVER.replace('("none", [], 98)', '("none", [2], 0)'), V)
+check("and has nothing to say of who sets one", r.returncode == 0 and r.stdout + r.stderr == "", r.stdout + r.stderr)
+r = free("--explain", "--", script)
+check("what cannot be started is said", r.returncode == 126 and "interpreter" in r.stderr, r.stderr)
+r = b.call("run", "--", b.exe, "free", "-q", "--any-server", "--", "true")
+check("in a berth run it cannot be had", r.returncode == 125 and "watched already" in r.stderr, (r.returncode, r.stderr))
+p = b.popen("free", "--any-server", "--", PY, "-c", "import os, socket, time\nprint(os.getpid(), flush=True)\n"
+            "while True:\n    time.sleep(0.001)\n    s = socket.socket()\n    s.bind(('127.0.0.1', int(os.environ['PORT'])))\n",
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+pid = int(p.stdout.readline())
+p.kill()
+p.wait(10)
+check("kill -9 of berth: the command cannot bind any more, and does not hang", "OSError" in p.stderr.read(), "")
+p.stdout.close()
+p.stderr.close()
+
 # --- leases ---
 
 
