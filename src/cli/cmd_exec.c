@@ -112,8 +112,15 @@ static int run(struct cli *cli)
 	}
 	cli->host_name = *argv++;
 	cli->host_given = true;
-	if (argv[0] && strcmp(argv[0], "--") == 0)
+	if (argv[0] && strcmp(argv[0], "--") == 0) {
 		argv++;
+	} else if (argv[0] && argv[0][0] == '-') { /* "exec web -n lab ..." would run a command called -n */
+		char shown[80];
+
+		snprintf(shown, sizeof(shown), "%s", argv[0]);
+		return cli_usage(cli, "options come before the host: berth exec %s ... %s -- COMMAND", cli_clean(shown),
+				 cli->host_name);
+	}
 	if (!argv[0])
 		return cli_usage(cli, "no command to run: berth exec %s -- COMMAND", cli->host_name);
 	return run_command(cli, &how, argv);

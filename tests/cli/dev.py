@@ -293,6 +293,8 @@ def exec_sees_a_program_without_a_port(w):
 def exec_refuses_what_makes_no_sense(w):
     for args in ((), ("web",), ("web", "--"), ("bad_name", "true"), ("-z", "web", "true")):
         assert w.run("exec", *args)[0] == 2, args
+    code, _, err = w.run("exec", "web", "-n", "lab", "--", "true")  # no command is called -n
+    assert code == 2 and "options come before the host: berth exec -n ... web -- COMMAND" in err, err
 
 
 # --- hosts named after folders ---
