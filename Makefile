@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-cpython test-free test-suites test-programs san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install clean
+.PHONY: help build demo check test test-cpython test-free test-suites test-programs san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install uninstall package test-package clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -91,8 +91,19 @@ services: ## make src/port/service_data.c anew from the registry's packages (nee
 install: deps-build ## into PREFIX (/usr/local); DESTDIR is honoured
 	@tools/install-build.sh $(PREFIX)
 
+uninstall: ## remove what `make install` installed, and list it
+	@tools/install-build.sh --uninstall
+
+package: ## Debian packages, into build-package/
+	@tools/install-deps.sh build package
+	@tools/package.sh build-package
+
+test-package: ## build the packages, lintian, install them into an overlay of / and try them there (root, two minutes)
+	@-tools/install-deps.sh build package
+	@tools/test.py package
+
 clean: ## remove every build folder
-	rm -rf build build-san build-clang build-bench build-arm64 build-install
+	rm -rf build build-san build-clang build-bench build-arm64 build-install build-package
 
 .PHONY: deps-build deps-demo
 deps-build:

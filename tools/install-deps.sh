@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what a set of make targets needs and this machine lacks: Debian and Ubuntu, by apt-get.
 #
-#     tools/install-deps.sh [--list] SET...        sets: build demo check test tidy bench ways cpython programs
+#     tools/install-deps.sh [--list] SET...        sets: build demo check test tidy bench ways cpython package programs
 #
 # Calls no apt at all when everything is there. Says what it installs before it does. Packages that
 # bring servers do not start them: a policy-rc.d guard stands in the way while apt runs, and the units
@@ -28,10 +28,11 @@ packages_of() {
 	bench) echo nginx\|nginx-light wrk redis-server redis-tools postgresql postgresql-contrib apache2-utils strace iproute2 util-linux ;;
 	ways) echo passt slirp4netns rootlesskit uidmap iproute2 util-linux ;;
 	cpython) echo python3.11 libpython3.11-testsuite iproute2 util-linux ;;
+	package) echo debhelper devscripts lintian dpkg-dev util-linux ;;
 	# the rows know best
 	programs) "$(dirname "$0")/../tests/programs/run" --packages ;;
 	*)
-		echo "install-deps: no such set: $1 (build, demo, check, test, tidy, bench, ways, cpython, programs)" >&2
+		echo "install-deps: no such set: $1 (build, demo, check, test, tidy, bench, ways, cpython, package, programs)" >&2
 		return 1 ;;
 	esac
 }

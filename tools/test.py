@@ -314,7 +314,11 @@ def step_demo(count):
 
 def step_install(count):
     if build_gcc(count):
-        command(count, "install", ["tests/system/install.sh", BUILD], 180)
+        command(count, "install", ["tests/system/install.sh", BUILD], 400)
+
+
+def step_package(count):
+    command(count, "package", ["tests/system/package.sh"], 900)
 
 
 # A line of tests/programs/run: one row of the matrix.
@@ -374,6 +378,7 @@ STEPS = [
     ("fuzz", step_fuzz, {"all", "san", "fuzz-smoke"}),
     ("demo", step_demo, {"all"}),
     ("install", step_install, {"all"}),
+    ("package", step_package, set()),  # two minutes and root: make test-package
     ("programs", step_programs, {"all"}),
     ("cross", step_cross, {"all", "cross"}),
 ]

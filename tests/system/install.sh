@@ -44,6 +44,22 @@ fi
 check "berth free, installed" "$prefix/bin/berth" free -- true
 said=$("$prefix/bin/berth" run -n t -H a -- env 2>&1 | grep '^LD_PRELOAD=')
 check "run preloads the installed library (said: $said)" [ "$said" = "LD_PRELOAD=$library" ]
+# All of it, and where it belongs.
+for f in include/berth/port.h share/doc/berth/README.md share/doc/berth/LICENSE share/doc/berth/docs/cli.md \
+	share/bash-completion/completions/berth share/zsh/site-functions/_berth share/fish/vendor_completions.d/berth.fish; do
+	check "$f" [ -s "$prefix/$f" ]
+done
+if command -v scdoc >/dev/null 2>&1; then
+	for page in berth.1 berth-run.1 berth.conf.5 berth.7; do
+		check "man page $page" [ -s "$prefix/share/man/man${page##*.}/$page" ]
+	done
+fi
+pc=$(find "$prefix" -name berth-port.pc)
+if command -v pkg-config >/dev/null 2>&1; then
+	said=$(PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --cflags --libs berth-port)
+	check "pkg-config leads to it (said: $said)" sh -c "case '$said' in *-I$prefix/include*-L$prefix/lib*-lberth-port*) ;; *) exit 1 ;; esac"
+fi
+check "nothing in the documents says where it was built" sh -c "! grep -rlF '$scratch/build' '$prefix/share' '$pc'"
 inode=$(stat -c %i "$library")
 exec 9<"$library"
 before=$(cksum <"$library")
@@ -52,4 +68,15 @@ meson setup "$scratch/build2" --prefix="$prefix" -Dtests=false -Dbench=false --b
 	meson install -C "$scratch/build2" >"$scratch/log" 2>&1 || { tail -n 30 "$scratch/log"; exit 1; }
 check "installing again makes a new file" [ "$(stat -c %i "$library")" != "$inode" ]
 check "the old one, still open, has not changed" [ "$(cksum <&9)" = "$before" ]
+# Into a folder for a package, and away again.
+DESTDIR=$scratch/dest meson install -C "$scratch/build2" --no-rebuild >"$scratch/log" 2>&1
+check "DESTDIR has the same files" sh -c "cd '$prefix' && find . | sort >'$scratch/a' && cd '$scratch/dest$prefix' && find . | sort >'$scratch/b' && cmp '$scratch/a' '$scratch/b'"
+mkdir -p "$scratch/tree/tools" "$scratch/tree/build-install/meson-logs"
+cp tools/install-build.sh "$scratch/tree/tools/"
+cp "$scratch/build2/meson-logs/install-log.txt" "$scratch/tree/build-install/meson-logs/"
+echo "somebody's own" >"$scratch/dest$prefix/share/doc/berth/own"
+"$scratch/tree/tools/install-build.sh" --uninstall >"$scratch/removed" 2>&1
+check "uninstall lists what it removes" grep -qxF "$scratch/dest$prefix/bin/berth" "$scratch/removed"
+check "and leaves what is not its own" [ "$(find "$scratch/dest" -type f -o -type l)" = "$scratch/dest$prefix/share/doc/berth/own" ]
+check "folders named after it are gone" [ ! -e "$scratch/dest$prefix/include/berth" ]
 exit $failed
