@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli/explain.h"
-#include "cli/rows.h"
+#include "cli/columns.h"
 
 static void print_story(struct cli *cli, const struct row *row)
 {
@@ -118,7 +118,16 @@ static int run(struct cli *cli)
 	if (r != 0)
 		return r;
 	if (cli->json) {
-		r = rows_print_json(cli, &rows);
+		static struct doors doors;
+		const struct doors_filter df = {.networks = true, .one_network = true, .rows = f};
+		struct columns all = {.n = 0};
+
+		for (size_t i = 0; i < columns_n; i++)
+			all.c[all.n++] = &columns_all[i];
+		r = missing || no_host ? 0 : doors_read(cli, &df, &doors);
+		if (r == 0)
+			r = columns_print_json(cli, &doors, &all, false);
+		doors_free(&doors);
 		if (r == CLI_OK && rows.n == 0)
 			r = CLI_NO;
 	} else if (rows.n == 0) {

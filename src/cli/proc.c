@@ -167,7 +167,7 @@ static void read_command(struct proc_known *k, int32_t pid, struct port_holder *
 	}
 }
 
-static void read_user(struct proc_known *k, uint32_t uid, char s[32])
+void proc_user_known(struct proc_known *k, uint32_t uid, char s[32])
 {
 	if (k && k->user[0] && k->uid == uid) {
 		memcpy(s, k->user, sizeof(k->user));
@@ -189,7 +189,7 @@ uint32_t proc_holder(const struct host_owners *s, struct proc_known *k, const st
 	*ret = (struct port_holder){.age_us = NEVER_US};
 	snprintf(ret->program, sizeof(ret->program), "%.*s", (int)sizeof(c->owner.comm), c->owner.comm);
 	cli_clean(ret->program);
-	read_user(k, c->uid, ret->user);
+	proc_user_known(k, c->uid, ret->user);
 	if (now_us >= c->since_us) /* else it is a clock of before the last boot */
 		ret->age_us = now_us - c->since_us;
 

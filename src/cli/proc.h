@@ -29,6 +29,8 @@ uint32_t proc_holder(const struct host_owners *s, struct proc_known *k, const st
 
 /* "alice", or "uid 1001" when it has no name. Returns s. */
 char *proc_user(uint32_t uid, char s[32]);
+/* The same, with the last one remembered in k. */
+void proc_user_known(struct proc_known *k, uint32_t uid, char s[32]);
 /* It is gone, or was killed and has what it had open for a moment still. */
 bool proc_is_leaving(int32_t pid);
 /* Where the process works; "" when not known. Returns s. */

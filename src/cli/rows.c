@@ -27,7 +27,7 @@ static bool is_connection(const struct port_claim *c)
 	       (c->state == CLAIM_CONNECTED && c->proto == PORT_TCP);
 }
 
-static bool meets(const struct port_claim *c, const struct port_addr *a)
+bool rows_meets(const struct port_claim *c, const struct port_addr *a)
 {
 	if (port_addr_equal(&c->addr, a) || port_addr_is_any(a))
 		return true;
@@ -40,7 +40,7 @@ static bool wanted(const struct rows_filter *f, const struct port_claim *c)
 		return false;
 	if (f->has_proto && c->proto != f->proto)
 		return false;
-	return !f->has_addr || meets(c, &f->addr);
+	return !f->has_addr || rows_meets(c, &f->addr);
 }
 
 static int push(struct rows *rows, size_t *room, const struct row_claim *row)
@@ -173,6 +173,8 @@ static void read_sockets(struct rows *rows)
 	size_t n = rows->n < ASK_MAX ? rows->n : ASK_MAX;
 
 	rows->now_us = network_now_us();
+	if (rows->shared)
+		return;
 	for (size_t i = 0; i < n; i++)
 		few[i] = &rows->r[i].claim;
 	if (n == rows->n)
@@ -189,7 +191,8 @@ void rows_get(struct rows *rows, size_t i, struct row *ret)
 	if (rows->now_us == 0)
 		read_sockets(rows);
 	*ret = (struct row){.host = c->host, .host_index = c->host_index, .claim = c->claim};
-	ret->n_pids = proc_holder(&rows->sockets, &rows->known, &c->claim, rows->now_us, &ret->holder, ret->pids);
+	ret->n_pids = proc_holder(rows->shared ? rows->shared : &rows->sockets, &rows->known, &c->claim, rows->now_us,
+				  &ret->holder, ret->pids);
 	if (port_service_name(c->claim.port, (enum port_proto)c->claim.proto, rows->names, &s) == 0)
 		snprintf(ret->service, sizeof(ret->service), "%s", s.name);
 	cli_clean(ret->service);

@@ -33,6 +33,7 @@ struct rows {
 	struct proc_known known;
 	uint64_t now_us;
 	const struct port_service_overlay *names;
+	const struct host_owners *shared; /* in place of our own reading; NULL: none */
 };
 
 struct rows_filter {
@@ -51,8 +52,6 @@ struct rows_filter {
 MUST_CHECK int rows_read(struct cli *cli, const struct rows_filter *f, struct rows *ret);
 void rows_free(struct rows *rows);
 void rows_get(struct rows *rows, size_t i, struct row *ret);
-/* An array of all of them on standard output, with the keys of docs/json.md (rows_json.c). Returns an exit code. */
-MUST_CHECK int rows_print_json(struct cli *cli, struct rows *rows);
 
 /* "0.0.0.0 [::]", "127.0.0.1", "[::1]"; a flow adds " -> peer:port". Returns s. */
 #define ROWS_ADDRESS_MAX 160
@@ -61,6 +60,8 @@ char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX]);
 const char *rows_state(const struct port_claim *c);
 /* How what comes for it gets there: "path", "mailbox", "pumped", "stream"; NULL: nothing comes. */
 const char *rows_delivery(const struct port_claim *c);
+/* Would a packet to this address meet it? */
+bool rows_meets(const struct port_claim *c, const struct port_addr *a);
 /* Is it [::] for both families? */
 bool rows_is_dual(const struct port_claim *c);
 

@@ -1,7 +1,7 @@
 /* src/cli/table.c: a table that does not wrap.
  *
- * Rows are seen twice, first to learn how wide the columns are. What does not fit the terminal is made narrower: columns that
- * may shrink do so, from the left, and when that is not enough dispensable ones go. Where standard output is no terminal
+ * Rows are seen twice, first to learn how wide the columns are. What does not fit the terminal is made narrower: the most
+ * dispensable columns go, then those that may shrink do so, from the left, and when that is not enough more go. Where standard output is no terminal
  * everything is printed.
  */
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "cli/explain.h"
 #include "cli/table.h"
 
-enum { GAP = 2, GIVE_UP_MAX = 6 };
+enum { GAP = 2, GIVE_UP_MAX = 9, GIVE_UP_FIRST = 7 };
 
 /* Characters, not octets. */
 static size_t width(const char *s)
@@ -45,18 +45,33 @@ static size_t total(const struct table *t)
 	return sum > GAP ? sum - GAP : 0;
 }
 
+static void shrink(struct table *t, int i, size_t room)
+{
+	size_t all = total(t), over = all > room ? all - room : 0, least = t->columns[i].least,
+	       spare = least && t->w[i] > least ? t->w[i] - least : 0;
+
+	t->w[i] -= over < spare ? over : spare;
+}
+
+static void give_up(struct table *t, int from, int to, size_t room)
+{
+	for (int round = from; round >= to; round--)
+		for (int i = t->n - 1; i >= 0; i--) {
+			if (t->columns[i].give_up != round || total(t) <= room)
+				continue;
+			shrink(t, i, room);
+			if (total(t) > room)
+				t->w[i] = 0;
+		}
+}
+
 static void fit(struct table *t, size_t room)
 {
-	for (int i = 0; i < t->n && total(t) > room; i++) {
-		size_t over = total(t) - room, least = t->columns[i].least,
-		       spare = least && t->w[i] > least ? t->w[i] - least : 0;
-
-		t->w[i] -= over < spare ? over : spare;
-	}
-	for (int round = GIVE_UP_MAX; round > 0 && total(t) > room; round--)
-		for (int i = 0; i < t->n; i++)
-			if (t->columns[i].give_up == round)
-				t->w[i] = 0;
+	give_up(t, GIVE_UP_MAX, GIVE_UP_FIRST, room);
+	for (int i = 0; i < t->n; i++)
+		if (!t->columns[i].late)
+			shrink(t, i, room);
+	give_up(t, GIVE_UP_FIRST - 1, 1, room);
 }
 
 /* The n characters from s on; returns what follows them. */

@@ -4,14 +4,15 @@
 
 #include "cli/cli.h"
 
-enum { TABLE_COLUMNS_MAX = 12 };
+enum { TABLE_COLUMNS_MAX = 40 };
 
 struct table_column {
 	const char *title; /* NULL in all columns: no line of titles */
 	bool right;	   /* numbers line up at their end */
-	int give_up;	   /* on a narrow terminal, the highest goes first; 0: never */
-	size_t least;	   /* before any goes, it shrinks to this; 0: it does not shrink */
-	bool both_ends;	   /* when it shrinks it loses its middle, and else its end */
+	int give_up;	/* on a narrow terminal, the highest goes first; 0: never; above 6: before any other shrinks */
+	size_t least;	/* before any goes, it shrinks to this; 0: it does not shrink */
+	bool late;	/* it shrinks only when its turn to go has come */
+	bool both_ends; /* when it shrinks it loses its middle, and else its end */
 };
 
 struct table {

@@ -393,7 +393,7 @@ def conf_says_network_host_and_environment(w):
     assert w.run(*HOST, cwd=a, env={"COLOUR": "green"})[1] == "lab web green\n"
     # Other commands are about the same network and host.
     p = w.hold("web", "0.0.0.0", "80", "listen", cwd=a)
-    assert "80" in w.run("ls", cwd=a)[1] and "cli-holder" not in w.run("ls")[1]
+    assert "80" in w.run("ls", cwd=a)[1] and "cli-holder" not in w.run("ls", "-n", "default")[1]
     assert w.run("wait", "80", "-t", "0", cwd=a)[0] == 0
     assert w.run("why", "80", cwd=a)[0] == 1 and w.run("why", "80")[0] == 0
     assert w.run("exec", "web", *HOST[2:], cwd=a)[1] == "lab web red blue\n"

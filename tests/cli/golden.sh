@@ -25,7 +25,7 @@ exec 9<>"$work/stdin" # what the holders read from: they end when we close it
 normal() {
 	sed -E -e "s#$work#WORK#g" -e "s#$holder#HOLDER#g" -e 's/pid [0-9]+/pid PID/g' -e "s/(user|\"user\": \"?)$me/\1USER/" \
 		-e "s/(user )$me/\1USER/g" -e 's/since [0-9]+ (s|min)/since AGE/g' -e 's/"age_s": [0-9.]+/"age_s": AGE/' \
-		-e 's/"pid": [0-9]+/"pid": PID/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
+		-e 's/"pid": [0-9]+/"pid": PID/' -e 's/"(inode|cookie)": [0-9]+/"\1": NUMBER/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
 		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
 		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' -e 's/\b1[0-9]{3}(\/tcp on host full)/PORT\1/' \
@@ -106,9 +106,9 @@ golden wrong-nothing run
 golden wrong-port who 80:90:1
 golden wrong-range who 99999
 golden wrong-net net remove lab
-golden empty-ls ls
-golden empty-ls-json ls --json
-golden empty-who who 80
+golden empty-ls ls -H local
+golden empty-ls-json ls -H local --json
+golden empty-who who 80 -H local
 golden empty-why why 80
 golden empty-why-json why 80 --json
 golden empty-net net ls
@@ -188,22 +188,22 @@ hold web :: 8080 listen
 hold web ::1 8081 v6only listen
 hold web 0.0.0.0 53 udp
 hold db 127.0.0.1 5432 reuseaddr listen
-golden ls ls
+golden ls ls -n default
 golden ls-host ls -H db
-golden ls-range ls 8000-8080
-golden ls-name ls http
-golden ls-none ls 9
-golden ls-json ls 80 --json
+golden ls-range ls 8000-8080 -n default
+golden ls-name ls http -n default
+golden ls-none ls 9 -n default
+golden ls-json ls 80 -n default --json
 golden who who web:80
 golden who-json who 80 -H web --json
-golden who-elsewhere who 80
+golden who-elsewhere who 80 -n default
 golden who-typo who 80 -H wbe
 golden why-listen why 80 -H web
 golden why-json why web:80 --json
 golden why-dual why 0.0.0.0:8080 -H web --listen
 golden why-free why 81 -H web
 golden why-flags why 5432 -H db --address 127.0.0.1 --reuseaddr --listen
-golden ls-udp ls 53/udp
+golden ls-udp ls 53/udp -n default
 golden who-udp who 53/udp -H web
 golden why-udp why 53 --udp -H web
 golden why-udp-free why 54/udp -H web
@@ -236,7 +236,7 @@ golden net-show-json net show --json
 golden net-ls net ls
 golden net-busy net rm default
 # The columns stand under their titles.
-"$berth" ls >"$work/table"
+"$berth" ls -n default >"$work/table"
 expect "columns are aligned" "awk 'NR==1{p=index(\$0,\"STATE\")} NR>1&&substr(\$0,p)!~/^(listening|bound) /{exit 1}' '$work/table'"
 expect "no colour when not a terminal" "! grep -q \"\$(printf '\\033')\" '$work/table'"
 
@@ -244,7 +244,7 @@ expect "no colour when not a terminal" "! grep -q \"\$(printf '\\033')\" '$work/
 exec 9>&-
 for p in $holders; do wait "$p"; done
 holders=
-golden after-ls ls
+golden after-ls ls -n default
 expect "no socket is left behind" "[ -z \"\$(find '$BERTH_DIR' -type s)\" ]"
 golden net-rm net rm default
 golden name-range name 99999
@@ -298,7 +298,7 @@ expect "a limit on the size of files is told, and is no signal" \
 (ulimit -f 3000 && golden refused-full run -n small -H full -- "$holder" 127.0.0.1 1000 all && [ $failed = 0 ]) || failed=$((failed + 1))
 expect "and leaves nothing" "! ls -A '$BERTH_DIR' | grep -q limit"
 mkdir -m 755 "$work/open"
-BERTH_DIR="$work/open" golden too-open ls
+BERTH_DIR="$work/open" golden too-open ls -n default
 
 echo "$n cases, $failed failed"
 [ $failed = 0 ]

@@ -146,8 +146,8 @@ def ten_nodes(b):
         except OSError as e:
             check(f"node {i}: killed, the port is free", False, e)
         s.close()
-    got = becomes(lambda: b.call("ls").stdout.startswith("no program"), True)
-    check("ten nodes: nothing is left", got and b.publishers() == [], b.call("ls").stdout)
+    got = becomes(lambda: b.call("ls", "-n", "default").stdout.startswith("no program"), True)
+    check("ten nodes: nothing is left", got and b.publishers() == [], b.call("ls", "-n", "default").stdout)
 
 
 def iperf3(b):

@@ -1,4 +1,4 @@
-/* tests/unit/test_rows_json.c: rows as JSON say what the rows say, and look as the library would print them.
+/* tests/unit/test_columns_json.c: rows as JSON say what the rows say, and look as the library would print them.
  *
  * What is written is read by jansson, compared with the row, and printed by jansson again: not an octet may differ.
  */
@@ -12,16 +12,25 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "cli/rows.h"
+#include "cli/columns.h"
+#include "cli/conf.h"
 
-/* --- the rows there are, in place of rows.c --- */
+/* --- the rows there are, in place of doors.c and rows.c --- */
 
 static const struct row *given;
+static const struct host_socket *given_sockets; /* of the machine, beside them; NULL: they are networks' */
 
-void rows_get(struct rows *rows, size_t i, struct row *ret)
+void doors_get(struct doors *d, size_t i, struct door *ret)
 {
-	assert_true(i < rows->n);
-	*ret = given[i];
+	assert_true(i < d->n);
+	*ret = (struct door){.row = given[i],
+			     .proto = given[i].claim.proto == PORT_UDP ? "udp" : "tcp",
+			     .state = given[i].claim.peer_port ? "connected" : "listening",
+			     .network = given_sockets ? "" : "lab",
+			     .is_machine = given_sockets != NULL,
+			     .socket = given_sockets ? &given_sockets[i] : NULL,
+			     .held = given[i].n_pids ? HOST_HELD_BY_PROCESS : HOST_HELD_UNSEEN,
+			     .has_uid = true};
 }
 
 bool rows_is_dual(const struct port_claim *c)
@@ -29,19 +38,32 @@ bool rows_is_dual(const struct port_claim *c)
 	return c->dev == 1;
 }
 
-const char *rows_state(const struct port_claim *c)
-{
-	return c->peer_port ? "connected" : "listening";
-}
-
 const char *rows_delivery(const struct port_claim *c)
 {
 	return c->peer_port ? NULL : "path";
 }
 
-static char *written(const struct row *r, size_t n)
+char *rows_address(const struct port_claim *c, char s[ROWS_ADDRESS_MAX])
 {
-	struct rows rows = {.n = n};
+	return port_addr_print(&c->addr, s);
+}
+
+/* A berth.conf has no say here. */
+bool conf_same_subject(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+int conf_read(struct cli *cli, const struct conf **ret)
+{
+	(void)cli;
+	*ret = NULL;
+	return -1;
+}
+
+static char *printed(const struct row *r, size_t n, const struct columns *columns, bool lines)
+{
+	struct doors doors = {.n = n};
 	struct cli cli = {0};
 	int keep = dup(1);
 	FILE *f = tmpfile();
@@ -51,7 +73,7 @@ static char *written(const struct row *r, size_t n)
 	given = r;
 	fflush(stdout);
 	assert_true(f && keep >= 0 && dup2(fileno(f), 1) == 1);
-	assert_int_equal(rows_print_json(&cli, &rows), CLI_OK);
+	assert_int_equal(columns_print_json(&cli, &doors, columns, lines), CLI_OK);
 	fflush(stdout);
 	dup2(keep, 1);
 	close(keep);
@@ -60,6 +82,22 @@ static char *written(const struct row *r, size_t n)
 	assert_int_equal(pread(fileno(f), text, (size_t)len, 0), len);
 	fclose(f);
 	return text;
+}
+
+static struct columns all_columns(void)
+{
+	struct columns c = {.n = columns_n};
+
+	for (size_t i = 0; i < columns_n; i++)
+		c.c[i] = &columns_all[i];
+	return c;
+}
+
+static char *written(const struct row *r, size_t n)
+{
+	struct columns all = all_columns();
+
+	return printed(r, n, &all, false);
 }
 
 /* Read, and printed again. */
@@ -144,7 +182,10 @@ static void every_key_of_a_row(void **state)
 	assert_true(json_is_true(json_object_get(a, "reuseaddr")));
 	assert_true(json_is_false(json_object_get(a, "reuseport")));
 	assert_true(json_is_false(json_object_get(a, "v6only")));
-	assert_int_equal(json_object_size(a), 18);
+	assert_int_equal(json_object_size(a), columns_n);
+	assert_string_equal(text_of(a, "world"), "network");
+	assert_string_equal(text_of(a, "network"), "lab");
+	assert_true(json_is_null(json_object_get(a, "receive_queue")));
 	assert_string_equal(text_of(a, "delivery"), "path");
 	assert_true(json_is_null(json_object_get(b, "delivery")));
 
@@ -189,6 +230,90 @@ static void whatever_the_octets_are(void **state)
 		json_decref(j);
 		free(s);
 	}
+}
+
+static void the_machine_knows_other_things(void **state)
+{
+	const struct host_socket s = {.have = HOST_HAS_QUEUES | HOST_HAS_V6ONLY, .rqueue = 3, .wqueue = 128};
+	struct row r = plain();
+	json_t *j, *a;
+	char *text;
+
+	(void)state;
+	r.host = "";
+	r.claim.flags = PORT_V6ONLY;
+	r.claim.owner.inode = 777;
+	given_sockets = &s;
+	text = written(&r, 1);
+	given_sockets = NULL;
+	j = same_as_library(text);
+	a = json_array_get(j, 0);
+	assert_string_equal(text_of(a, "world"), "machine");
+	assert_true(json_is_null(json_object_get(a, "host")));
+	assert_true(json_is_null(json_object_get(a, "network")));
+	assert_true(json_is_null(json_object_get(a, "age_s")));
+	assert_true(json_is_null(json_object_get(a, "reuseaddr")));
+	assert_true(json_is_true(json_object_get(a, "v6only")));
+	assert_non_null(strstr(text, "\"process_age_s\": 12.345,"));
+	assert_int_equal(json_integer_value(json_object_get(a, "receive_queue")), 3);
+	assert_int_equal(json_integer_value(json_object_get(a, "send_queue")), 128);
+	assert_int_equal(json_integer_value(json_object_get(a, "inode")), 777);
+	assert_true(json_is_null(json_object_get(a, "cookie")));
+	assert_string_equal(text_of(a, "holder"), "process");
+	json_decref(j);
+	free(text);
+}
+
+/* Each line is what jansson prints of that row on one line. */
+static void a_line_for_each(void **state)
+{
+	struct row r[3] = {plain(), plain(), plain()};
+	struct columns some;
+	struct cli cli = {.cmd = &(const struct cmd){.name = "ls"}};
+	char *text, *line, *save = NULL;
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(columns_parse(&cli, "-o", "port,addresses,pids,command", false, &some, NULL), 0);
+	for (size_t i = 0; i < 3; i++)
+		r[i].claim.port = (uint16_t)(i + 1);
+	r[1].n_pids = 0;
+	text = printed(r, 3, &some, true);
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		json_t *j = json_loads(line, 0, NULL);
+		char *again = json_dumps(j, JSON_ENSURE_ASCII);
+
+		assert_string_equal(line, again);
+		assert_int_equal(json_object_size(j), 4);
+		assert_int_equal(json_integer_value(json_object_get(j, "port")), ++n);
+		free(again);
+		json_decref(j);
+	}
+	assert_int_equal(n, 3);
+	free(text);
+	text = printed(NULL, 0, &some, true);
+	assert_string_equal(text, "");
+	free(text);
+}
+
+static void names_of_columns(void **state)
+{
+	struct cli cli = {.cmd = &(const struct cmd){.name = "ls"}};
+	bool down[COLUMNS_MAX];
+	struct columns c;
+
+	(void)state;
+	for (size_t i = 0; i < columns_n; i++)
+		assert_ptr_equal(column_find(columns_all[i].name), &columns_all[i]);
+	assert_int_equal(columns_parse(&cli, "--sort", "-age,port", true, &c, down), 0);
+	assert_int_equal(c.n, 2);
+	assert_string_equal(c.c[0]->name, "age_s");
+	assert_true(down[0] && !down[1]);
+	assert_int_equal(columns_parse(&cli, "-o", "prot", false, &c, NULL), CLI_WRONG_USE);
+	assert_int_equal(columns_parse(&cli, "-o", "port,", false, &c, NULL), CLI_WRONG_USE);
+	assert_int_equal(columns_parse(&cli, "-o", "", false, &c, NULL), CLI_WRONG_USE);
+	assert_int_equal(columns_parse(&cli, "-o", "port,-pid", false, &c, NULL), CLI_WRONG_USE);
+	assert_int_equal(columns_parse(&cli, "-o", "age,age_s", false, &c, NULL), CLI_WRONG_USE);
 }
 
 static uint64_t below(struct rng *r, uint64_t n)
@@ -236,6 +361,9 @@ int main(void)
 		cmocka_unit_test(every_key_of_a_row),
 		cmocka_unit_test(whatever_the_octets_are),
 		cmocka_unit_test(very_many),
+		cmocka_unit_test(the_machine_knows_other_things),
+		cmocka_unit_test(a_line_for_each),
+		cmocka_unit_test(names_of_columns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

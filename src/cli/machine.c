@@ -1,0 +1,242 @@
+/* src/cli/machine.c: the machine's own ports, read once for a command.
+ *
+ * Sockets come from host/ with the question's ports and states asked of the kernel. Who has them open is read only if
+ * somebody wants to know, once for all; a process once for all its sockets. A process may end between any two of these:
+ * then its number is told and nothing else.
+ */
+#include "cli/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct host_root *machine_root(void)
+{
+	static struct host_root root;
+	static char proc[512], cgroup[512], run[512];
+	const char *top = secure_getenv("BERTH_MACHINE_ROOT");
+
+	if (!top || !*top)
+		return NULL;
+	snprintf(proc, sizeof(proc), "%s/proc", top);
+	snprintf(cgroup, sizeof(cgroup), "%s/cgroup", top);
+	snprintf(run, sizeof(run), "%s/run", top);
+	root = (struct host_root){.proc = proc, .cgroup = cgroup, .run = run, .no_netlink = true};
+	return &root;
+}
+
+int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f)
+{
+	int r;
+
+	m->root = machine_root();
+	m->now_us = network_now_us();
+	r = host_sockets_read(m->root, f, &m->sockets);
+	return r < 0 ? cli_fail(cli, r, "cannot read the machine's ports, neither by netlink nor from /proc/net") : 0;
+}
+
+void machine_free(struct machine *m)
+{
+	host_sockets_free(&m->sockets);
+	if (m->has_owners)
+		host_owners_free(&m->owners);
+	for (size_t i = 0; i < m->room; i++)
+		free(m->known[i]);
+	free(m->known);
+	*m = (struct machine){0};
+}
+
+const struct host_owners *machine_owners(struct machine *m)
+{
+	if (!m->has_owners) {
+		m->root = machine_root();
+		host_owners_read(m->root, &m->owners);
+		m->has_owners = true;
+	}
+	return &m->owners;
+}
+
+/* --- processes --- */
+
+static size_t place_of(const struct machine *m, int32_t pid)
+{
+	size_t at = ((uint32_t)pid * 2654435761u) & (m->room - 1);
+
+	while (m->known[at] && m->known[at]->pid != pid)
+		at = (at + 1) & (m->room - 1);
+	return at;
+}
+
+static bool grow(struct machine *m)
+{
+	struct machine old = *m;
+
+	m->room = old.room ? old.room * 2 : 64;
+	m->known = calloc(m->room, sizeof(*m->known));
+	if (!m->known) {
+		m->known = old.known;
+		m->room = old.room;
+		return false;
+	}
+	for (size_t i = 0; i < old.room; i++)
+		if (old.known[i])
+			m->known[place_of(m, old.known[i]->pid)] = old.known[i];
+	free(old.known);
+	return true;
+}
+
+const struct machine_process *machine_process(struct machine *m, int32_t pid)
+{
+	struct machine_process *p;
+	struct host_process h;
+	size_t at;
+
+	if (m->n_known * 2 >= m->room && !grow(m))
+		return NULL;
+	at = place_of(m, pid);
+	if (m->known[at])
+		return m->known[at];
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	*p = (struct machine_process){.pid = pid, .age_us = NEVER_US};
+	if (host_process_read(m->root, pid, &h) == 0) {
+		p->ppid = h.ppid;
+		p->age_us = h.age_us;
+		snprintf(p->program, sizeof(p->program), "%.31s", h.comm);
+		host_process_command(&h, p->command, sizeof(p->command));
+		cli_clean(p->program);
+		cli_clean(p->command);
+	}
+	m->known[at] = p;
+	m->n_known++;
+	return p;
+}
+
+/* Is b to be named before a? */
+static bool before(struct machine *m, int32_t a, int32_t b)
+{
+	const struct machine_process *x = machine_process(m, a), *y = machine_process(m, b);
+
+	if (!x || !y)
+		return false;
+	if (x->ppid == b || y->ppid == a)
+		return x->ppid == b;
+	if (y->age_us == NEVER_US || x->age_us == NEVER_US)
+		return x->age_us == NEVER_US && y->age_us != NEVER_US;
+	return y->age_us > x->age_us;
+}
+
+uint32_t machine_pids(struct machine *m, uint64_t inode, int32_t *pids, uint32_t max)
+{
+	const struct host_owner *rows;
+	size_t n = 0, best = 0;
+
+	if (inode == 0)
+		return 0;
+	rows = host_owners_find(machine_owners(m), inode, &n);
+	for (size_t i = 0; i < n && i < max; i++) {
+		pids[i] = rows[i].pid;
+		if (i > 0 && before(m, pids[best], pids[i]))
+			best = i;
+	}
+	if (best > 0) {
+		int32_t first = pids[best];
+
+		memmove(pids + 1, pids, best * sizeof(pids[0]));
+		pids[0] = first;
+	}
+	return (uint32_t)n;
+}
+
+bool machine_shares_process(struct machine *m, uint64_t inode_a, uint64_t inode_b)
+{
+	size_t n, k, i = 0, j = 0;
+	const struct host_owner *a = host_owners_find(machine_owners(m), inode_a, &n),
+				*b = host_owners_find(machine_owners(m), inode_b, &k);
+
+	while (i < n && j < k) {
+		if (a[i].pid == b[j].pid)
+			return true;
+		if (a[i].pid < b[j].pid)
+			i++;
+		else
+			j++;
+	}
+	return false;
+}
+
+/* --- what could not be seen --- */
+
+static bool note_owners(const struct machine *m, char s[MACHINE_NOTE_MAX])
+{
+	uint32_t unseen = m->owners.unseen;
+
+	if (unseen & HOST_UNSEEN_NO_PROC)
+		snprintf(s, MACHINE_NOTE_MAX, "/proc cannot be read, so no program has a name here");
+	else if (unseen & HOST_UNSEEN_USERS)
+		snprintf(
+			s, MACHINE_NOTE_MAX,
+			geteuid() == 0
+				? "programs without a name are of %u process%s that even root may not look into here"
+				: "programs without a name are other users' (%u process%s could not be looked into): root "
+				  "would see their names",
+			m->owners.n_denied, m->owners.n_denied == 1 ? "" : "es");
+	else if (unseen & HOST_UNSEEN_HIDEPID)
+		snprintf(
+			s, MACHINE_NOTE_MAX,
+			"/proc hides other users' processes here (hidepid): root would see the names of those programs");
+	else if (unseen & HOST_UNSEEN_OUTSIDE)
+		snprintf(
+			s, MACHINE_NOTE_MAX,
+			"only this container's processes can be seen: programs outside of it have no name, for root neither");
+	else
+		return false;
+	return true;
+}
+
+static bool note_sockets(const struct machine *m, char s[MACHINE_NOTE_MAX])
+{
+	const struct host_notes *n = &m->sockets.notes;
+
+	if (n->netlink_err != 0)
+		snprintf(
+			s, MACHINE_NOTE_MAX,
+			"read from /proc/net, as netlink could not be asked (%s): TCP sockets that are bound and do not "
+			"listen are missing",
+			strerror(-n->netlink_err));
+	else if (n->no_bound)
+		snprintf(
+			s, MACHINE_NOTE_MAX,
+			"this kernel does not tell of TCP sockets that are bound and do not listen (6.8 and later do)");
+	else
+		return false;
+	return true;
+}
+
+bool machine_note(struct machine *m, bool any_unseen, unsigned *at, char s[MACHINE_NOTE_MAX])
+{
+	for (;;) {
+		switch ((*at)++) {
+		case 0:
+			if (any_unseen && m->has_owners && note_owners(m, s))
+				return true;
+			break;
+		case 1:
+			if (note_sockets(m, s))
+				return true;
+			break;
+		case 2:
+			if (m->sockets.notes.torn) {
+				snprintf(
+					s, MACHINE_NOTE_MAX,
+					"sockets came and went faster than the kernel could list them: some may be missing");
+				return true;
+			}
+			break;
+		default:
+			return false;
+		}
+	}
+}

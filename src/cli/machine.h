@@ -1,0 +1,45 @@
+/* src/cli/machine.h: the machine's own ports, read once for a command: sockets, who has them open, what those are. */
+#ifndef BERTH_CLI_MACHINE_H
+#define BERTH_CLI_MACHINE_H
+
+#include "cli/cli.h"
+#include "host/host.h"
+
+/* What is known of a process that has a socket open; text is harmless. */
+struct machine_process {
+	int32_t pid, ppid;
+	uint64_t age_us; /* NEVER_US: it has ended meanwhile */
+	char program[32], command[256];
+};
+
+struct machine {
+	const struct host_root *root;
+	struct host_sockets sockets;
+	struct host_owners owners;
+	bool has_owners;
+	uint64_t now_us;
+	struct machine_process **known; /* by pid, a hash table */
+	size_t n_known, room;
+};
+
+/* Where it is read from: NULL, the running machine; $BERTH_MACHINE_ROOT, a folder with a canned `proc` (the tests'). */
+const struct host_root *machine_root(void);
+/* Its sockets. Return: 0; an exit code, said. */
+MUST_CHECK int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f);
+void machine_free(struct machine *m);
+/* Who has which socket open, of all processes; read at the first call. */
+const struct host_owners *machine_owners(struct machine *m);
+/* Remembered; NULL out of memory. */
+const struct machine_process *machine_process(struct machine *m, int32_t pid);
+/* The processes that have a socket open, the one to name first in front: the parent of the others, or the one that
+ * runs longest. At most max are filled in. Returns how many there are. */
+uint32_t machine_pids(struct machine *m, uint64_t inode, int32_t *pids, uint32_t max);
+/* Is some process of both in both? */
+bool machine_shares_process(struct machine *m, uint64_t inode_a, uint64_t inode_b);
+
+/* What could not be seen, one sentence a call, until "" comes: *at counts from 0. any_unseen: a row has a holder
+ * that was not found. */
+#define MACHINE_NOTE_MAX 256
+bool machine_note(struct machine *m, bool any_unseen, unsigned *at, char s[MACHINE_NOTE_MAX]);
+
+#endif
