@@ -37,7 +37,7 @@ static size_t place_of(const struct columns *c, const struct column *x)
 
 void columns_print_table(struct cli *cli, struct doors *d, const struct columns *c)
 {
-	struct table_column columns[COLUMNS_MAX];
+	struct table_column columns[COLUMNS_MAX] = {{0}};
 	static struct cells cells;
 	struct table t;
 	size_t spare = c->spare ? place_of(c, c->spare) : c->n;

@@ -19,6 +19,9 @@ cleanup() {
 }
 trap cleanup EXIT
 cd "$work" || exit 1
+# The machine's own ports are those of a machine that has none, but where a case brings one.
+mkdir -p "$work/machine/proc/net" && : >"$work/machine/proc/net/tcp" && : >"$work/machine/proc/net/udp"
+export BERTH_MACHINE_ROOT="$work/machine"
 mkfifo "$work/stdin"
 exec 9<>"$work/stdin" # what the holders read from: they end when we close it
 
@@ -106,9 +109,9 @@ golden wrong-nothing run
 golden wrong-port who 80:90:1
 golden wrong-range who 99999
 golden wrong-net net remove lab
-golden empty-ls ls -H local
-golden empty-ls-json ls -H local --json
-golden empty-who who 80 -H local
+golden empty-ls ls
+golden empty-ls-json ls --json
+golden empty-who who 80
 golden empty-why why 80
 golden empty-why-json why 80 --json
 golden empty-net net ls
