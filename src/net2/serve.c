@@ -497,6 +497,17 @@ static struct reply serve_echo(struct call *c)
 	return value(r);
 }
 
+/* A stream of the kernel's: what is relayed to one of ours would come back for ever. */
+static bool is_kernels_stream(int fd)
+{
+	int domain = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
+	       (domain == AF_INET || domain == AF_INET6);
+}
+
 static struct reply serve_ferry(struct call *c)
 {
 	struct ask_ferry a;
@@ -516,9 +527,9 @@ static struct reply serve_ferry(struct call *c)
 	out = target_fd(c->t, a.out);
 	if (out < 0)
 		return value(out);
-	if (!serve_is_wanted(c->n.id)) {
+	if (!serve_is_wanted(c->n.id) || !is_kernels_stream(out)) {
 		close(out);
-		return plain(REPLY_NONE);
+		return serve_is_wanted(c->n.id) ? value(-EINVAL) : plain(REPLY_NONE);
 	}
 	may_block = !nonblocking(c->fd);
 	if (may_block)

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "../checks.h"
+#include "network/ask.h"
 
 _Atomic int failures;
 static const char *four, *six;
@@ -541,6 +542,33 @@ static void udp_elsewhere(void)
 	close(fd);
 }
 
+/* The supervisor relays between a socket of berth's and one of the kernel's, and nothing else. */
+static void no_relay(void)
+{
+	int ours = tcp(four, 0), other = tcp(four, 0), u = socket(AF_INET, SOCK_DGRAM, 0), p[2];
+	struct ask_ferry wrong[] = {{-1, -1}, {ours, 999}, {999, ours}, {ours, ours}, {ours, other},
+				    {u, -1},  {ours, u},   {0, -1},	{ours, 0},    {ours, -1}};
+
+	if (!under_berth() || SERVED)
+		return;
+	WANT(pipe(p) == 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]) - 1; i++) {
+		long r = ask(ASK_FERRY, &wrong[i], sizeof(wrong[i]));
+
+		if (r >= 0)
+			printf("    relay %d %d: %ld\n", wrong[i].fd, wrong[i].out, r);
+		WANT(r < 0);
+	}
+	WANT(ask(ASK_FERRY, &wrong[9], sizeof(wrong[9]) - 1) == -EFAULT);
+	WANT(ask(ASK_FERRY, &wrong[9], sizeof(wrong[9])) == 0); /* nobody else has it */
+	WANT(connect_to(ours, four, port) == 0 && echoes(ours, "after all that"));
+	close(ours);
+	close(other);
+	close(u);
+	close(p[0]);
+	close(p[1]);
+}
+
 /* The machine's own loopback. */
 static void gateway(void)
 {
@@ -654,6 +682,7 @@ static const struct check checks[] = {
 	{"the gateway is the machine", gateway},
 	{"a connected UDP socket sends elsewhere", udp_elsewhere},
 	{"the gateway by name", gateway_by_name},
+	{"what is not relayed", no_relay},
 };
 
 /* A child connects what we have, too; our parent, the supervisor, dies. It is not to be waited for for ever. */

@@ -26,9 +26,12 @@ section="$*"
 answers native "$calls"
 answers preloaded "$berth" run -q -H web -- "$calls"
 # Of what static programs do not have (docs/second-net.md, outside.md) nothing is asked: relays, error queues and control messages.
-[ -n "$section" ] || section="shared,loose not"
-answers static "$berth" run -q -H web -- "$static"
+if [ -z "$section" ]; then
+	section="shared,loose not"
+	answers static "$berth" run -q -H web -- "$static"
+fi
 python3 "$compare" - "$work/preloaded" "$differences" "$work/native" || failed=1
+[ -s "$work/static" ] || exit $failed
 echo "--- static"
 sed -i '/^shared/d; /^udp-loose/d' "$work/native"
 python3 "$compare" - "$work/static" "$static_differences" "$work/native" || failed=1
