@@ -48,16 +48,37 @@ static void put_ports(struct nlmsghdr *nlh, struct port_range r)
 	mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, sizeof(ops), ops);
 }
 
-/* Our states in the kernel's: BOUND is CLOSE for all but TCP, and asking TCP for CLOSE finds nothing. */
+/* Our states in the kernel's. TCP's BOUND is a bit of its own: asked for CLOSE it would walk all connections for nothing. */
 static uint32_t kernel_states(const struct host_diag_ask *ask)
 {
 	uint32_t s = ask->states;
 
 	if (s & (1u << HOST_BOUND))
-		s |= 1u << HOST_CLOSE | 1u << KERNEL_BOUND_INACTIVE;
+		s = (s & ~(1u << HOST_BOUND)) | 1u << (ask->proto == HOST_TCP ? KERNEL_BOUND_INACTIVE : HOST_CLOSE);
 	if (s & (1u << HOST_SYN_RECV))
 		s |= 1u << HOST_NEW_SYN_RECV;
 	return s;
+}
+
+static uint8_t extensions(const struct host_diag_ask *ask)
+{
+	if (!ask->info)
+		return 0;
+	return 1 << (INET_DIAG_SKMEMINFO - 1) | 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_CONG - 1);
+}
+
+/* The older form of the question, TCP's alone, asks for both families: one walk of the kernel's instead of two. */
+static size_t both_families(const struct host_diag_ask *ask, struct nlmsghdr *nlh)
+{
+	struct inet_diag_req *req;
+
+	nlh->nlmsg_type = TCPDIAG_GETSOCK;
+	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
+	req->idiag_states = kernel_states(ask);
+	req->idiag_ext = extensions(ask);
+	if (ask->ports.last != 0)
+		put_ports(nlh, ask->ports);
+	return nlh->nlmsg_len;
 }
 
 size_t host_diag_question(const struct host_diag_ask *ask, uint32_t seq, void *buf)
@@ -65,15 +86,16 @@ size_t host_diag_question(const struct host_diag_ask *ask, uint32_t seq, void *b
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct inet_diag_req_v2 *req;
 
-	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	nlh->nlmsg_seq = seq;
+	if (ask->family == 0)
+		return both_families(ask, nlh);
+	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
 	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	req->sdiag_family = ask->family == PORT_FAMILY_4 ? AF_INET : AF_INET6;
 	req->sdiag_protocol = kernel_proto[ask->proto];
 	req->idiag_states = kernel_states(ask);
-	if (ask->info)
-		req->idiag_ext = 1 << (INET_DIAG_SKMEMINFO - 1) | 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_CONG - 1);
+	req->idiag_ext = extensions(ask);
 	if (ask->ports.last != 0)
 		put_ports(nlh, ask->ports);
 	return nlh->nlmsg_len;
@@ -226,7 +248,8 @@ int host_diag_parse(const struct nlmsghdr *nlh, enum host_proto proto, struct ho
 	const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *a;
 
-	if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
+	if ((nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY && nlh->nlmsg_type != TCPDIAG_GETSOCK) ||
+	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*m))
 		return -EBADMSG;
 	if (m->idiag_family != AF_INET && m->idiag_family != AF_INET6)
 		return -EBADMSG;

@@ -10,8 +10,8 @@
 /* One question: a protocol of a family. */
 struct host_diag_ask {
 	enum host_proto proto;
-	enum port_family family;
-	uint32_t states; /* bits; ~0: all */
+	enum port_family family; /* 0: both, of TCP only */
+	uint32_t states;	 /* bits; ~0: all */
 	struct port_range ports;
 	bool info;
 };

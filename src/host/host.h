@@ -2,7 +2,8 @@
  *
  *     socket.h    its sockets as rows: host_sockets_read(); one row as a network's claim: host_socket_claim()
  *     owners.h    which processes have a socket open, by its inode: host_owners_read(), host_owners_find()
- *     process.h   what a process is, and its parents: host_process_read(), host_process_parents()
+ *     process.h   what a process is, and its parents: host_process_read(), host_process_parents();
+ *                 many processes' names: host_names_get()
  *     cgroup.h    which unit, container or pod it belongs to: host_cgroups_path(), host_place_parse(), host_cgroup_of()
  *     flags.h     a socket's options, SO_REUSEADDR and so on, where we may ask the socket itself: host_flags_read()
  *     settings.h  port range, reserved ports and the like: host_settings_read(); how many sockets: host_counts_read()

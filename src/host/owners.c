@@ -14,8 +14,8 @@
  * kcmp may not be used (some containers) or /proc is another pid namespace's, it is the link alone.
  *
  * Nearly all of that is the kernel's time, the listing of /proc too (1.3 us for each process). So where there are
- * many processes and more than one processor, threads share them: each takes the next few names out of the one
- * open /proc and looks at those while others list on.
+ * many processes or open files and more than one processor, threads share them: each takes the next name out of the one
+ * open /proc and looks at that process while others look at theirs.
  *
  * Who cannot be seen is counted, so that "nobody has it" and "somebody you may not see has it" are two answers.
  */
@@ -43,9 +43,10 @@
 #define LOW_NUMBERS 32
 #define THREADS_MAX 4
 #define WORTH_A_THREAD 128 /* processes */
-#define TAKE_BYTES 1024	   /* of /proc's listing at a time: some forty processes */
-#define LIST_BYTES 8192	   /* of a process's descriptors */
-#define HOLES 3		   /* in a small table of descriptors, and still it is asked by number */
+#define FILES_WORTH_A_THREAD 4096
+#define TAKE_BYTES 4096 /* of /proc's listing at a time: some 160 processes */
+#define LIST_BYTES 8192 /* of a process's descriptors */
+#define HOLES 3		/* in a small table of descriptors, and still it is asked by number */
 
 /* A socket, and where its claim's own process has it. */
 struct wanted {
@@ -59,9 +60,14 @@ struct share;
 
 /* A walk through all processes, and what one of its threads does and finds. */
 struct walk {
-	int proc; /* the directory; its position is what the threads share */
+	int proc; /* the directory */
 	bool is_procfs;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* over what the threads share: the names that were listed, and where they are in them */
+	union {
+		struct dirent64 align;
+		char text[TAKE_BYTES];
+	} names;
+	long n_listed, at;
 	void (*each)(struct share *s, int32_t pid);
 	const struct wanted *wanted;
 	size_t n_wanted;
@@ -229,33 +235,64 @@ static void put_in_order(struct host_owners *s)
 	s->n = n;
 }
 
+static size_t slot(const struct host_owners *s, uint64_t inode)
+{
+	return (size_t)(inode * UINT64_C(0x9e3779b97f4a7c15) >> 24) & (s->index_size - 1);
+}
+
+/* Among many rows a search costs ten times this. */
+static void make_index(struct host_owners *s)
+{
+	size_t size = 64;
+
+	while (size < s->n * 2)
+		size *= 2;
+	s->index = calloc(size, sizeof(*s->index));
+	s->index_size = s->index ? size : 0;
+	for (size_t i = 0; s->index && i < s->n; i++) {
+		size_t at = slot(s, s->rows[i].inode);
+
+		if (i > 0 && s->rows[i - 1].inode == s->rows[i].inode)
+			continue;
+		while (s->index[at])
+			at = (at + 1) & (size - 1);
+		s->index[at] = (uint32_t)i + 1;
+	}
+}
+
 /* --- all processes --- */
+
+/* The next process; 0: that was all. One at a time, because one may have more descriptors than all others. */
+static int32_t next_process(struct walk *w)
+{
+	int32_t pid = 0;
+
+	pthread_mutex_lock(&w->lock);
+	while (!pid) {
+		const struct dirent64 *e;
+
+		if (w->at >= w->n_listed) {
+			w->at = 0;
+			w->n_listed = syscall(SYS_getdents64, w->proc, &w->names, sizeof(w->names));
+			if (w->n_listed <= 0)
+				break;
+		}
+		e = (const void *)(w->names.text + w->at);
+		w->at += e->d_reclen;
+		if (isdigit((unsigned char)e->d_name[0]))
+			pid = atoi(e->d_name);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return pid;
+}
 
 static void *walk_share(void *arg)
 {
 	struct share *s = arg;
-	union {
-		struct dirent64 align;
-		char text[TAKE_BYTES];
-	} names;
-	long n;
 
-	for (;;) {
-		pthread_mutex_lock(&s->walk->lock);
-		n = syscall(SYS_getdents64, s->walk->proc, &names, sizeof(names));
-		pthread_mutex_unlock(&s->walk->lock);
-		if (n <= 0)
-			return NULL;
-		for (long at = 0; at < n;) {
-			const struct dirent64 *e = (const void *)(names.text + at);
-
-			at += e->d_reclen;
-			if (!isdigit((unsigned char)e->d_name[0]))
-				continue;
-			s->pid = atoi(e->d_name);
-			s->walk->each(s, s->pid);
-		}
-	}
+	while ((s->pid = next_process(s->walk)) != 0)
+		s->walk->each(s, s->pid);
+	return NULL;
 }
 
 /* The links of /proc are its processes. */
@@ -266,11 +303,19 @@ static size_t count_processes(int proc)
 	return fstat(proc, &st) == 0 ? (size_t)st.st_nlink : 0;
 }
 
+/* Of the machine. */
+static size_t count_files(int proc)
+{
+	char text[64];
+
+	return host_slurp(proc, "sys/fs/file-nr", text, sizeof(text)) > 0 ? strtoul(text, NULL, 10) : 0;
+}
+
 static size_t count_threads(int proc)
 {
 	cpu_set_t set;
 	size_t n = sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
-	size_t worth = count_processes(proc) / WORTH_A_THREAD + 1;
+	size_t worth = 1 + count_processes(proc) / WORTH_A_THREAD + count_files(proc) / FILES_WORTH_A_THREAD;
 
 	n = n > THREADS_MAX ? THREADS_MAX : n;
 	return n > worth ? worth : n;
@@ -388,6 +433,7 @@ void host_owners_read(const struct host_root *root, struct host_owners *ret)
 	ret->unseen |= ret->n_processes == 0 ? HOST_UNSEEN_NO_PROC : 0;
 	ret->unseen |= ret->n_denied > 0 ? HOST_UNSEEN_USERS : 0;
 	put_in_order(ret);
+	make_index(ret);
 }
 
 /* --- a few claims --- */
@@ -499,9 +545,10 @@ void host_owners_read_for(struct host_owners *ret, const struct port_claim *cons
 		host_owners_read(NULL, ret);
 }
 
-const struct host_owner *host_owners_find(const struct host_owners *s, uint64_t inode, size_t *ret_n)
+/* The first row whose inode is not below this one. */
+static size_t search(const struct host_owners *s, uint64_t inode)
 {
-	size_t lo = 0, hi = s->n, n = 0;
+	size_t lo = 0, hi = s->n;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -511,14 +558,30 @@ const struct host_owner *host_owners_find(const struct host_owners *s, uint64_t 
 		else
 			hi = mid;
 	}
-	while (lo + n < s->n && s->rows[lo + n].inode == inode)
+	return lo;
+}
+
+const struct host_owner *host_owners_find(const struct host_owners *s, uint64_t inode, size_t *ret_n)
+{
+	size_t at, from, n = 0;
+
+	if (s->index) {
+		at = slot(s, inode);
+		while (s->index[at] && s->rows[s->index[at] - 1].inode != inode)
+			at = (at + 1) & (s->index_size - 1);
+		from = s->index[at] ? s->index[at] - 1 : s->n;
+	} else {
+		from = search(s, inode);
+	}
+	while (from + n < s->n && s->rows[from + n].inode == inode)
 		n++;
 	*ret_n = n;
-	return s->n ? s->rows + lo : NULL;
+	return n ? s->rows + from : NULL;
 }
 
 void host_owners_free(struct host_owners *s)
 {
 	free(s->rows);
+	free(s->index);
 	*s = (struct host_owners){0};
 }

@@ -23,6 +23,8 @@ enum {
 struct host_owners {
 	struct host_owner *rows;
 	size_t n, room;
+	uint32_t *index; /* row + 1 where an inode begins, by its hash; NULL: none, and rows are searched */
+	size_t index_size;
 	uint32_t n_processes; /* looked at */
 	uint32_t n_denied; /* of them not allowed; kernel threads and zombies, which have no descriptors, not counted */
 	uint32_t unseen;   /* HOST_UNSEEN_...; 0: every process of this machine was seen */

@@ -152,20 +152,94 @@ int host_process_read(const struct host_root *root, int32_t pid, struct host_pro
 	return 0;
 }
 
-char *host_process_command(const struct host_process *p, char *s, size_t room)
+/* n octets of arguments with a NUL behind each, as one line. is_cut: there were more. */
+static char *one_line(const char *args, size_t n, bool is_cut, char *s, size_t room)
 {
-	size_t n = p->command_len ? p->command_len - 1 : 0; /* the last NUL ends it */
-
-	while (n > 0 && p->command[n - 1] == '\0')
+	while (n > 0 && args[n - 1] == '\0')
 		n--;
+	is_cut |= n > room - 1;
 	if (n > room - 1)
 		n = room - 1;
 	for (size_t i = 0; i < n; i++)
-		s[i] = p->command[i] ? p->command[i] : ' ';
+		s[i] = args[i] ? args[i] : ' ';
 	s[n] = '\0';
-	if ((p->is_command_cut || n < p->command_len - (p->command_len > 0)) && n == room - 1 && n >= 3)
+	if (is_cut && n == room - 1 && n >= 3)
 		memcpy(s + n - 3, "...", 3);
 	return s;
+}
+
+char *host_process_command(const struct host_process *p, char *s, size_t room)
+{
+	return one_line(p->command, p->command_len, p->is_command_cut, s, room);
+}
+
+/* --- many processes --- */
+
+static void read_name(const struct host_root *root, int32_t pid, struct host_name *ret)
+{
+	char path[512], text[sizeof(ret->command) + 1];
+	long n;
+
+	*ret = (struct host_name){.pid = pid};
+	snprintf(path, sizeof(path), "%s/%d/comm", host_root_proc(root), pid);
+	n = host_slurp(AT_FDCWD, path, ret->comm, sizeof(ret->comm));
+	if (n > 0 && ret->comm[n - 1] == '\n')
+		ret->comm[n - 1] = '\0';
+	snprintf(path, sizeof(path), "%s/%d/cmdline", host_root_proc(root), pid);
+	n = host_slurp(AT_FDCWD, path, text, sizeof(text));
+	if (n > 0)
+		one_line(text, (size_t)n, n == sizeof(text) - 1, ret->command, sizeof(ret->command));
+}
+
+static size_t place(const struct host_names *k, size_t size, int32_t pid)
+{
+	size_t at = (uint32_t)pid * 2654435761u & (size - 1);
+
+	while (k->table[at] && k->rows[k->table[at] - 1].pid != pid)
+		at = (at + 1) & (size - 1);
+	return at;
+}
+
+/* Room for one more; the table is twice as long as the rows. */
+static bool grow(struct host_names *k)
+{
+	size_t more = k->room ? k->room * 2 : 64;
+	struct host_name *rows = realloc(k->rows, more * sizeof(*rows));
+	uint32_t *table = calloc(more * 2, sizeof(*table));
+
+	if (rows)
+		k->rows = rows;
+	if (!rows || !table) {
+		free(table);
+		return false;
+	}
+	free(k->table);
+	k->table = table;
+	k->room = more;
+	for (size_t i = 0; i < k->n; i++)
+		table[place(k, more * 2, rows[i].pid)] = (uint32_t)i + 1;
+	return true;
+}
+
+const struct host_name *host_names_get(struct host_names *k, const struct host_root *root, int32_t pid)
+{
+	size_t at;
+
+	if (k->n == k->room && !grow(k))
+		return NULL;
+	at = place(k, k->room * 2, pid);
+	if (!k->table[at]) {
+		read_name(root, pid, &k->rows[k->n]);
+		k->table[at] = (uint32_t)++k->n;
+	}
+	return &k->rows[k->table[at] - 1];
+}
+
+void host_names_free(struct host_names *k)
+{
+	free(k->rows);
+	free(k->table);
+	*k = (struct host_names){0};
 }
 
 size_t host_process_parents(const struct host_root *root, int32_t pid, struct host_parent chain[HOST_PARENTS_MAX])

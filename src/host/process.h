@@ -29,6 +29,21 @@ MUST_CHECK int host_process_read(const struct host_root *root, int32_t pid, stru
 /* The command line with spaces between arguments, cut to room. Returns s. */
 char *host_process_command(const struct host_process *p, char *s, size_t room);
 
+/* What a listing shows of a process, read once for all its sockets. */
+struct host_name {
+	int32_t pid;
+	char comm[64];	   /* "": it has ended */
+	char command[256]; /* spaces between arguments, "..." at the end of what was longer */
+};
+struct host_names {
+	struct host_name *rows;
+	uint32_t *table; /* numbers of rows + 1, by pid */
+	size_t n, room;
+};
+/* NULL: no memory. Good until the next call. Start with {0}. */
+const struct host_name *host_names_get(struct host_names *k, const struct host_root *root, int32_t pid);
+void host_names_free(struct host_names *k);
+
 struct host_parent {
 	int32_t pid;
 	uint32_t uid;

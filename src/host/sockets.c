@@ -1,7 +1,8 @@
 /* src/host/sockets.c: every socket of the machine: by netlink where that can be had, else by /proc/net.
  *
- * Six parts are read one after the other, a protocol of a family each. A part that netlink does not give comes from
- * the text file; the rows that came before the failure are taken back first (sink->again()).
+ * Parts are read one after the other, a protocol of a family each; TCP's two families are one part, because the kernel walks
+ * all connections for either. A part that netlink does not give comes from the text file; the rows that came before
+ * the failure are taken back first (sink->again()).
  *
  * The list is not a moment's: while the kernel walks its tables, sockets move in them. A socket that begins to listen
  * between two walks comes twice; it is recognised by its cookie, and the later row is kept.
@@ -107,7 +108,8 @@ struct reading {
 	int stop;
 };
 
-static int read_part(struct reading *rd, enum host_proto proto, enum port_family family)
+/* family 0: both in one walk of the kernel's, which it does for TCP. */
+static int read_netlink(struct reading *rd, enum host_proto proto, enum port_family family)
 {
 	const struct host_diag_ask ask = {
 		.proto = proto,
@@ -116,21 +118,48 @@ static int read_part(struct reading *rd, enum host_proto proto, enum port_family
 		.ports = rd->f->ports,
 		.info = rd->f->info,
 	};
-	int r = rd->wire_err;
+	int r;
 
-	if (r == 0) {
-		r = host_diag_dump(&rd->wire, &ask, rd->sink, rd->notes, &rd->stop);
-		if (r == 0)
-			return 0;
+	if (rd->wire_err)
+		return rd->wire_err;
+	r = host_diag_dump(&rd->wire, &ask, rd->sink, rd->notes, &rd->stop);
+	if (r < 0)
 		rd->sink->again(rd->sink->ctx);
-	}
+	return r;
+}
+
+static int read_text(struct reading *rd, enum host_proto proto, enum port_family family)
+{
+	int r = host_text_read(rd->root, proto, family, rd->f, rd->sink, rd->notes, &rd->stop);
+
+	/* No IPv6 here, or no raw sockets: none there. */
+	return r == -ENOENT && (family == PORT_FAMILY_6 || proto == HOST_RAW) ? 0 : r;
+}
+
+static int read_part(struct reading *rd, enum host_proto proto, enum port_family family)
+{
+	int r = read_netlink(rd, proto, family);
+
+	if (r == 0)
+		return 0;
 	if (proto == HOST_RAW && r == -ENOENT)
 		rd->notes->raw_from_text = true;
 	else
 		rd->notes->netlink_err = r;
-	r = host_text_read(rd->root, proto, family, rd->f, rd->sink, rd->notes, &rd->stop);
-	/* No IPv6 here, or no raw sockets: none there. */
-	return r == -ENOENT && (family == PORT_FAMILY_6 || proto == HOST_RAW) ? 0 : r;
+	return read_text(rd, proto, family);
+}
+
+static int read_proto(struct reading *rd, enum host_proto proto)
+{
+	int r = 0;
+
+	if (proto == HOST_TCP && rd->f->family == 0 && read_netlink(rd, proto, 0) == 0)
+		return 0;
+	if (rd->f->family != PORT_FAMILY_6)
+		r = read_part(rd, proto, PORT_FAMILY_4);
+	if (r == 0 && rd->stop == 0 && rd->f->family != PORT_FAMILY_4)
+		r = read_part(rd, proto, PORT_FAMILY_6);
+	return r;
 }
 
 int host_sockets_each(const struct host_root *root, const struct host_filter *f, const struct host_sink *sink,
@@ -142,12 +171,8 @@ int host_sockets_each(const struct host_root *root, const struct host_filter *f,
 	*ret_notes = (struct host_notes){0};
 	rd.wire_err = open_wire(root, &rd.wire);
 	for (int proto = 0; proto < HOST_NPROTOS && r == 0 && rd.stop == 0; proto++) {
-		if (f->protos && !(f->protos & (1u << proto)))
-			continue;
-		if (f->family != PORT_FAMILY_6)
-			r = read_part(&rd, (enum host_proto)proto, PORT_FAMILY_4);
-		if (r == 0 && rd.stop == 0 && f->family != PORT_FAMILY_4)
-			r = read_part(&rd, (enum host_proto)proto, PORT_FAMILY_6);
+		if (!f->protos || f->protos & (1u << proto))
+			r = read_proto(&rd, (enum host_proto)proto);
 	}
 	close_wire(&rd.wire);
 	ret_notes->no_bound = ret_notes->netlink_err != 0 || !tells_bound();
@@ -243,14 +268,40 @@ static int compare(const struct host_socket *x, const struct host_socket *y)
 	return (x->state > y->state) - (x->state < y->state);
 }
 
-/* Rows are big and move badly: their numbers are sorted. */
-static int by_number(const void *a, const void *b, void *rows)
-{
-	const struct host_socket *s = rows;
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	int r = compare(&s[x], &s[y]);
+/* Rows are big and move badly. So what is sorted is their numbers, each beside the front of what compare() looks at: port,
+ * protocol, the address (whole, of IPv4 and of ::1 and its like), family, and the upper part of the peer's port. Few rows
+ * agree in all that, and of those the rows themselves are compared. */
+struct sort_key {
+	uint64_t front;
+	uint32_t row;
+};
 
-	return r ? r : (x > y) - (x < y);
+static uint64_t front_of(const struct host_socket *s)
+{
+	static const uint8_t zeros[12];
+	const uint8_t *b = s->addr.b;
+	bool is_low = memcmp(b, zeros, sizeof(zeros)) == 0, is_4 = port_addr_is4(&s->addr);
+	const uint8_t *part = is_low || is_4 ? b + 12 : b;
+	uint64_t key = (uint64_t)s->port << 48 | (uint64_t)s->proto << 46;
+
+	/* the order that memcmp() has: ::1 and its like, what little is between, IPv4, all other IPv6 */
+	key |= (uint64_t)(is_low ? 0 : is_4 ? 2 : memcmp(b, PORT_ADDR_ANY4.b, 12) < 0 ? 1 : 3) << 44;
+	key |= (uint64_t)part[0] << 36 | (uint64_t)part[1] << 28 | (uint64_t)part[2] << 20 | (uint64_t)part[3] << 12;
+	if (is_low || is_4)
+		key |= (uint64_t)(s->family == PORT_FAMILY_6) << 11 | s->peer_port >> 5;
+	return key;
+}
+
+static int by_front(const void *a, const void *b, void *rows)
+{
+	const struct sort_key *x = a, *y = b;
+	const struct host_socket *s = rows;
+	int r;
+
+	if (x->front != y->front)
+		return x->front < y->front ? -1 : 1;
+	r = compare(&s[x->row], &s[y->row]);
+	return r ? r : (x->row > y->row) - (x->row < y->row);
 }
 
 /* Leave out rows whose socket comes again later in the list, which is truer. The cookies go into a hash table of row
@@ -291,7 +342,7 @@ static void drop_twice(struct host_sockets *s)
 
 static int put_in_order(struct host_sockets *s)
 {
-	uint32_t *order = malloc((s->n ? s->n : 1) * sizeof(*order));
+	struct sort_key *order = malloc((s->n ? s->n : 1) * sizeof(*order));
 	struct host_socket *rows = malloc((s->n ? s->n : 1) * sizeof(*rows));
 	struct host_tcp_info *infos = s->infos ? malloc((s->n ? s->n : 1) * sizeof(*infos)) : NULL;
 
@@ -302,12 +353,12 @@ static int put_in_order(struct host_sockets *s)
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < s->n; i++)
-		order[i] = (uint32_t)i;
-	qsort_r(order, s->n, sizeof(order[0]), by_number, s->rows);
+		order[i] = (struct sort_key){front_of(&s->rows[i]), (uint32_t)i};
+	qsort_r(order, s->n, sizeof(order[0]), by_front, s->rows);
 	for (size_t i = 0; i < s->n; i++) {
-		rows[i] = s->rows[order[i]];
+		rows[i] = s->rows[order[i].row];
 		if (infos)
-			infos[i] = s->infos[order[i]];
+			infos[i] = s->infos[order[i].row];
 	}
 	free(order);
 	free(s->rows);

@@ -76,6 +76,40 @@ static void a_long_command_is_cut(void **state)
 	assert_string_equal(s + 96, "...");
 }
 
+static void names_are_read_once(void **state)
+{
+	struct host_names k = {0};
+	const struct host_name *n;
+	char path[32], text[400];
+
+	(void)state;
+	for (int i = 1; i <= 300; i++) {
+		snprintf(path, sizeof(path), "%d/comm", i * 64);
+		snprintf(text, sizeof(text), "p%d\n", i);
+		canned_file(path, text);
+	}
+	memset(text, 'y', sizeof(text));
+	canned_octets("64/cmdline", text, sizeof(text));
+	canned_octets("128/cmdline", "a\0b c\0", 6);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 1; i <= 300; i++) {
+			n = host_names_get(&k, &root, i * 64);
+			assert_non_null(n);
+			snprintf(text, sizeof(text), "p%d", i);
+			assert_string_equal(n->comm, text);
+			assert_int_equal(n->pid, i * 64);
+		}
+		canned_file("192/comm", "another\n"); /* is not looked at again */
+	}
+	assert_int_equal(k.n, 300);
+	n = host_names_get(&k, &root, 64);
+	assert_int_equal(strlen(n->command), sizeof(n->command) - 1);
+	assert_string_equal(n->command + sizeof(n->command) - 4, "...");
+	assert_string_equal(host_names_get(&k, &root, 128)->command, "a b c");
+	assert_string_equal(host_names_get(&k, &root, 5)->comm, ""); /* ended */
+	host_names_free(&k);
+}
+
 static void a_kernel_thread_has_no_command(void **state)
 {
 	struct host_process p;
@@ -197,6 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(all_is_read, canned_begin, canned_end),
 		cmocka_unit_test_setup_teardown(a_long_command_is_cut, canned_begin, canned_end),
+		cmocka_unit_test_setup_teardown(names_are_read_once, canned_begin, canned_end),
 		cmocka_unit_test_setup_teardown(a_kernel_thread_has_no_command, canned_begin, canned_end),
 		cmocka_unit_test_setup_teardown(who_is_gone_is_gone, canned_begin, canned_end),
 		cmocka_unit_test_setup_teardown(parents_are_a_chain, canned_begin, canned_end),
