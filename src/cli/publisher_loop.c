@@ -46,6 +46,7 @@
 #define CALM_MAX_US 20000
 #define CALM_TIMES 8
 #define WITHOUT_US 200000
+#define TOLD_MAX 16
 
 enum { EV_CHANGE, EV_SIGNAL, EV_LIFE, EV_HOST, EV_UDP = PUBLISH_UDP_EVENT, EV_FIRST_POINTER = 4096 };
 
@@ -229,6 +230,7 @@ static bool look_at(struct publication *p)
 /* -P: on its own number if that is free. */
 static void publish_one(uint16_t port, enum port_proto proto)
 {
+	static unsigned n_told; /* a resolver binds a port for each question it asks */
 	struct publish_spec s = {.proto = proto, .n_addrs = 2, .automatic = true};
 	struct publication *p, **at = &l.all;
 	char text[400];
@@ -243,7 +245,10 @@ static void publish_one(uint16_t port, enum port_proto proto)
 		return;
 	}
 	if (look_at(p)) {
-		say_where(p);
+		if (proto == PORT_TCP || n_told < TOLD_MAX)
+			say_where(p);
+		if (proto == PORT_UDP && ++n_told == TOLD_MAX)
+			say("more UDP ports are published as they are bound, and not told: berth ls shows them");
 		return;
 	}
 	while (*at != p) /* it was killed, and its claim is still there */

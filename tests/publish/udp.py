@@ -495,7 +495,12 @@ def all_of_it(b):
     s.do("close", "4", "0.0.0.0", named)
     got = becomes(lambda: is_taken("127.0.0.1", named), False)
     check("-P: closed, free", not got)
+    many = free_port(20)
+    for i in range(20):
+        s.do("bind", "4", "0.0.0.0", many + i)
+        becomes(lambda: call("127.0.0.1", many + i), "heard")
     s.end()
+    check("-P: not for ever", s.err.count("/udp") == 16 and "not told" in s.err, s.err)
     check("-P: told", f"127.0.0.1:{named} leads to web:{named}/udp" in s.err, s.err)
     check("-P: nothing is left", becomes(b.publishers, []) == [])
 
