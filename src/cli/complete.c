@@ -45,6 +45,7 @@ static const struct {
 	{"PORT", COMPLETE_PORT},       {"RANGE", COMPLETE_PORT},      {"NAME", COMPLETE_SERVICE},
 	{"OUTER", COMPLETE_PUBLISHED}, {"ADDRESS", COMPLETE_ADDRESS}, {"FILE", COMPLETE_FILE},
 	{"FOLDER", COMPLETE_FOLDER},   {"COMMAND", COMPLETE_COMMAND}, {"USER", COMPLETE_USER},
+	{"LEASED", COMPLETE_LEASED},
 };
 
 /* Offers what one alternative of "PORT|RANGE|NAME" or "allow|deny" stands for. */

@@ -17,6 +17,7 @@ enum {
 	COMPLETE_FOLDER = 1 << 8,
 	COMPLETE_COMMAND = 1 << 9, /* from here on it is somebody else's command line */
 	COMPLETE_USER = 1 << 10,
+	COMPLETE_LEASED = 1 << 11, /* a port that `berth free` holds */
 };
 
 /* "CANDIDATE <tab> WHAT IT IS", if the candidate begins as what was typed does. text may be NULL. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/complete.h"
+#include "cli/free.h"
 #include "cli/conf.h"
 #include "cli/published.h"
 #include "host/host.h"
@@ -177,6 +178,24 @@ static void offer_published(struct cli *cli, const char *typed)
 	published_free(&list);
 }
 
+static void offer_leased(struct cli *cli, const char *typed)
+{
+	struct lease_row *rows;
+	size_t n;
+
+	if (leases_read(cli, true, &rows, &n) != 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		char word[16], text[64];
+
+		rows[i].lease.by[sizeof(rows[i].lease.by) - 1] = '\0';
+		snprintf(word, sizeof(word), "%u", rows[i].port.port);
+		snprintf(text, sizeof(text), "for %s, by pid %d", rows[i].lease.by, rows[i].pid);
+		complete_offer(typed, word, text);
+	}
+	free(rows);
+}
+
 static void offer_addresses(struct cli *cli, const char *typed)
 {
 	struct network_host h;
@@ -226,6 +245,8 @@ void complete_values(struct cli *cli, unsigned kinds, const char *typed)
 		offer_published(cli, typed);
 	if (kinds & COMPLETE_ADDRESS)
 		offer_addresses(cli, typed);
+	if (kinds & COMPLETE_LEASED)
+		offer_leased(cli, typed);
 	if (kinds & COMPLETE_USER)
 		offer_users(typed);
 }

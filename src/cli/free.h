@@ -38,11 +38,6 @@ int free_command(struct cli *cli, struct free_order *o, char **argv);
 /* It has them when this returns. Return: 0 and its pid; an exit code, said. */
 MUST_CHECK int lease_start(struct cli *cli, const struct free_order *o, pid_t *ret);
 
-/* --- and who asks for them (leases.c) --- */
-int leases_list(struct cli *cli);
-/* "61023", "61023/udp", "all" */
-int leases_drop(struct cli *cli, const char *what);
-
 /* --- what the two say to each other, over a socket with an abstract name: such names are the network namespace's, as
  * ports are, and gone with the process. --- */
 #define LEASE_MAGIC 0x62667231u
@@ -65,5 +60,17 @@ struct lease_answer {
 	int32_t with;
 	char by[20]; /* who called berth */
 };
+
+/* --- and who asks for them (leases.c) --- */
+struct lease_row {
+	struct lease_port port;
+	struct lease_answer lease;
+	pid_t pid; /* who holds it */
+};
+/* Those of this user (root: everybody's), sorted by port; the caller frees them. Return: 0; an exit code, said. */
+MUST_CHECK int leases_read(struct cli *cli, bool quiet, struct lease_row **ret, size_t *ret_n);
+int leases_list(struct cli *cli);
+/* "61023", "61023/udp", "all" */
+int leases_drop(struct cli *cli, const char *what);
 
 #endif

@@ -120,15 +120,9 @@ static ssize_t ask(const char *name, const struct lease_request *q, struct lease
 
 /* --- showing --- */
 
-struct row {
-	struct lease_port port;
-	struct lease_answer lease;
-	pid_t pid;
-};
-
 static int by_port(const void *a, const void *b)
 {
-	const struct row *x = a, *y = b;
+	const struct lease_row *x = a, *y = b;
 
 	return x->port.port != y->port.port ? (x->port.port > y->port.port ? 1 : -1) : x->pid - y->pid;
 }
@@ -153,7 +147,7 @@ static const char *protos(unsigned p)
 	return p == BERTH_PORT_TCP ? "tcp" : p == BERTH_PORT_UDP ? "udp" : "tcp+udp";
 }
 
-static int print(struct cli *cli, struct row *rows, size_t n)
+static int print(struct cli *cli, struct lease_row *rows, size_t n)
 {
 	json_t *root;
 
@@ -197,11 +191,11 @@ static void say_stopped(struct cli *cli, const char *name)
 		 pid, pid);
 }
 
-int leases_list(struct cli *cli)
+int leases_read(struct cli *cli, bool quiet, struct lease_row **ret, size_t *ret_n)
 {
 	const struct lease_request q = {.magic = LEASE_MAGIC, .op = LEASE_LIST};
 	struct lease_answer *a = malloc(ANSWER_MAX);
-	struct row *rows = NULL;
+	struct lease_row *rows = NULL;
 	struct leases all;
 	size_t n = 0;
 	int r = a ? find(cli, &all) : cli_fail(cli, -ENOMEM, "cannot list leases");
@@ -214,9 +208,9 @@ int leases_list(struct cli *cli)
 		const struct lease_port *p = (const struct lease_port *)(a + 1);
 		pid_t pid;
 		ssize_t len = ask(all.names[i], &q, a, &pid);
-		struct row *more;
+		struct lease_row *more;
 
-		if (len == -EAGAIN)
+		if (len == -EAGAIN && !quiet)
 			say_stopped(cli, all.names[i]);
 		if (len <= 0)
 			continue;
@@ -225,14 +219,27 @@ int leases_list(struct cli *cli)
 			continue;
 		rows = more;
 		for (uint32_t k = 0; k < a->n; k++)
-			rows[n++] = (struct row){p[k], *a, pid};
+			rows[n++] = (struct lease_row){p[k], *a, pid};
 	}
 	if (n)
 		qsort(rows, n, sizeof(*rows), by_port);
-	r = print(cli, rows, n);
-	free(rows);
 	free(a);
 	free(all.names);
+	*ret = rows;
+	*ret_n = n;
+	return 0;
+}
+
+int leases_list(struct cli *cli)
+{
+	struct lease_row *rows;
+	size_t n;
+	int r = leases_read(cli, false, &rows, &n);
+
+	if (r == 0) {
+		r = print(cli, rows, n);
+		free(rows);
+	}
 	return r;
 }
 

@@ -34,6 +34,13 @@ def run(name, argv, want=None, **more):
         print(f"ok   {name}")
 
 
+def same(name, got, want):
+    global failed, ran
+    ran += 1
+    failed += got != want
+    print(f"ok   {name}" if got == want else f"FAIL {name}: {got}")
+
+
 def skip(name, why):
     print(f"skip {name}: {why}")
 
@@ -73,6 +80,16 @@ try:
             run(f"port.h as {std}", [cc, "-std=" + std, "-Wpedantic", *flags, "-fsyntax-only", "-x", "c", headers + "/berth/port.h"])
     else:
         skip("reserve.c", "no cc")
+    if shutil.which("nm"):
+        def names(*what):
+            out = subprocess.run(["nm", "-P", *what], capture_output=True, text=True, check=True).stdout
+            return sorted(line.split()[0] for line in out.splitlines() if len(line.split()) > 2 and line.split()[1] in "TDBRVW")
+        calls = ["berth_port_drop", "berth_port_reserve", "berth_port_socket"]
+        same("the static library shows its three calls and nothing else", names("-g", "--defined-only", libs + "/libberth-port.a"), calls)
+        same("and the shared one, versioned", names("-D", "--defined-only", libs + "/libberth-port.so"),
+             [c + "@@BERTH_PORT_1" for c in calls])
+    else:
+        skip("names of the libraries", "no nm (package binutils)")
     if shutil.which("c++"):
         run("port.h as C++", ["c++", "-Wall", "-Werror", "-Wno-pragma-once-outside-header", "-I" + headers, "-fsyntax-only", "-x", "c++",
                               headers + "/berth/port.h"])
