@@ -3,6 +3,8 @@
 
     bench/ways.py BERTH BENCH_WAYS [--rounds N] [--only published|outside] [--figures trip,conn] [--ways pasta,...] [--4]
                   [--other BERTH]...                         beside other builds of berth: before and after
+                  [--wait SECONDS]                           of all, for moments when the machine has nothing else to do
+                  [--cpu N]                                  all of it on one processor: what things cost, and little chance
                                                                        (make bench-ways ARGS="--rounds 15")
 
 The same server and the same client (bench/ways.c) everywhere. `published`: the server is inside, the client on the machine.
@@ -257,6 +259,36 @@ def stolen():
     return v[7], sum(v)
 
 
+class Quiet:
+    """Others' work on this machine is waited for: a set of turns begins when processors idle, or when its part of the time is over."""
+
+    def __init__(self, left_s, n_sets):
+        self.left_s, self.n_sets, self.n_begun, self.n_quiet = left_s, n_sets, 0, 0
+
+    @staticmethod
+    def idle():
+        def read():
+            with open("/proc/stat", encoding="ascii") as f:
+                v = [int(x) for x in f.readline().split()[1:9]]
+            return v[3] + v[4], sum(v)
+        a = read()
+        time.sleep(0.1)
+        b = read()
+        return b[0] - a[0] > 0.7 * (b[1] - a[1])
+
+    def wait(self):
+        if self.left_s <= 0:
+            return
+        began = time.monotonic()
+        mine_s = 2 * self.left_s / max(1, self.n_sets - self.n_begun)
+        self.n_begun += 1
+        there = self.idle()
+        while not there and time.monotonic() - began < min(mine_s, self.left_s):
+            there = self.idle()
+        self.n_quiet += there
+        self.left_s -= time.monotonic() - began
+
+
 def begin(way, args, folder, published, port, client):
     """The way, and who asks: the machine's client, or the way's own. Ends when the way answers."""
     try:
@@ -330,6 +362,7 @@ def run(args, folder, published):
         for r in range(args.rounds):
             for family in families:
                 for f in figures:
+                    args.quiet.wait()
                     for k in range(len(ways)):
                         w = ways[(k + r) % len(ways)]
                         v = (client or w.program).ask(f, w.where[family], w.port) if family in w.where else None
@@ -351,6 +384,8 @@ def main():
     ap.add_argument("--only", choices=["published", "outside"])
     ap.add_argument("--figures")
     ap.add_argument("--ways")
+    ap.add_argument("--cpu", type=int, help="everything on this processor alone")
+    ap.add_argument("--wait", type=float, default=0, metavar="SECONDS")
     ap.add_argument("--other", action="append", default=[])
     ap.add_argument("--4", dest="four", action="store_true", help="IPv4 alone")
     args = ap.parse_args()
@@ -359,6 +394,8 @@ def main():
         WAYS.insert(2 + i, type("Other", (Berth,), {"name": f"other{i + 1}", "command": os.path.abspath(other)}))
     for s in signal.SIGTERM, signal.SIGHUP:
         signal.signal(s, lambda *_: sys.exit(1))
+    if args.cpu is not None:
+        os.sched_setaffinity(0, {args.cpu})
     try:
         os.nice(-20)
     except OSError:
@@ -367,6 +404,8 @@ def main():
     os.environ["BERTH_DIR"] = os.path.join(folder, "berth")
     os.mkdir(os.environ["BERTH_DIR"], 0o700)
     before, failed = stolen(), 0
+    n_figures = len(args.figures.split(",")) if args.figures else len(FIGURES)
+    args.quiet = Quiet(args.wait, args.rounds * n_figures * (1 if args.four else 2) * (1 if args.only else 2))
     try:
         for published in True, False:
             if args.only in (None, "published" if published else "outside"):
@@ -375,7 +414,8 @@ def main():
         shutil.rmtree(folder, ignore_errors=True)
     after = stolen()
     print(f"\n{args.rounds} rounds; {100 * (after[0] - before[0]) / max(1, after[1] - before[1]):.1f} % of processor time stolen by "
-          f"other machines, load {os.getloadavg()[0]:.1f}")
+          f"other machines, load {os.getloadavg()[0]:.1f}" + (f", {args.quiet.n_quiet} of {args.quiet.n_begun} sets of turns began on "
+                                                             "idle processors" if args.wait else ""))
     return failed
 
 
