@@ -113,13 +113,33 @@ class Berth:
                 pass
         return found
 
+    def everybody(self):
+        """Pids of all that were started with this directory: a killed `berth run` leaves its keeper and its program."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as f:
+                    if ("BERTH_DIR=" + self.env["BERTH_DIR"]).encode() in f.read().split(b"\0"):
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
     def end(self):
         for p in self.children:
             if p.poll() is None:
                 p.kill()
             p.wait()
-        for pid in self.publishers():
-            os.kill(pid, signal.SIGKILL)
+        for _ in range(100):  # who was just being forked is there the next time
+            left = self.everybody()
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except OSError:
+                    pass
+            if not left:
+                break
+            time.sleep(0.01)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
