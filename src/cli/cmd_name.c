@@ -70,11 +70,12 @@ static void flush_table(struct asking *a)
 /* What an argument has found: into the table, or into the array. */
 static void take(struct asking *a, const char *text, struct name_rows *rows, size_t from)
 {
-	struct name_rows part = {.r = rows->r + from, .n = rows->n - from};
+	struct name_rows part = {.n = rows->n - from};
 	struct name_uses uses;
 
 	if (!a->json || part.n == 0)
 		return;
+	part.r = rows->r + from;
 	name_uses_read(a->cli, span(&part), &uses);
 	name_to_json(a->json, text, &part, &uses);
 	name_uses_free(&uses);
@@ -254,57 +255,81 @@ static int answer(struct cli *cli, bool search, char **what, size_t n)
 	return r ? r : a.none ? CLI_NO : CLI_OK;
 }
 
-static int run(struct cli *cli)
-{
-	struct offers_question q;
-	char **what = calloc((size_t)cli->argc + 1, sizeof(*what));
-	const char *update = NULL;
-	bool search = false, remove = false, registry = false;
-	size_t n = 0;
-	int o, r;
+/* What the command line says. */
+struct wish {
+	char **what;
+	size_t n;
+	const char *update;
+	bool search, remove, registry;
+};
 
-	while (what && (o = cli_next(cli)) != CLI_END) {
+/* Return: 0; an exit code, said. */
+static int read_wish(struct cli *cli, struct wish *w)
+{
+	int o;
+
+	while ((o = cli_next(cli)) != CLI_END) {
 		if (o == 's')
-			search = true;
+			w->search = true;
 		else if (o == OPT_UPDATE)
-			update = cli->value;
+			w->update = cli->value;
 		else if (o == OPT_REMOVE)
-			remove = true;
+			w->remove = true;
 		else if (o == OPT_REGISTRY)
-			registry = true;
-		else if (o == CLI_ARG && *cli->value)
-			what[n++] = (char *)(uintptr_t)cli->value;
-		else if (o != CLI_ARG)
+			w->registry = true;
+		else if (o == CLI_ARG)
+			w->what[w->n++] = (char *)(uintptr_t)cli->value;
+		else
 			return cli->status;
 	}
-	if (update && strcmp(update, "--remove") == 0) {
-		update = NULL;
-		remove = true;
+	if (w->update && strcmp(w->update, "--remove") == 0) {
+		w->update = NULL;
+		w->remove = true;
 	}
-	if (n > 0 && (update || remove || registry))
+	if (w->n > 0 && (w->update || w->remove || w->registry))
 		return cli_usage(cli, "--%s takes no port or name: '%s'",
-				 update	  ? "update"
-				 : remove ? "remove"
-					  : "registry",
-				 what[0]);
-	if (update && remove)
+				 w->update   ? "update"
+				 : w->remove ? "remove"
+					     : "registry",
+				 w->what[0]);
+	if (w->update && w->remove)
 		return cli_usage(cli, "either --update or --remove");
-	if (update)
-		return registry_update(cli, update);
-	if (remove || registry)
-		return remove ? registry_remove(cli) : registry_show(cli);
-	if (n == 0)
+	if (w->n == 0 && !w->update && !w->remove && !w->registry)
 		return cli_usage(cli, "which port or name? berth name 443, berth name https");
+	return 0;
+}
+
+static int act(struct cli *cli, const struct wish *w)
+{
+	struct offers_question q;
+	int r;
+
+	if (w->update)
+		return registry_update(cli, w->update);
+	if (w->remove || w->registry)
+		return w->remove ? registry_remove(cli) : registry_show(cli);
 	r = know_network(cli);
 	if (r != 0)
 		return r;
-	if (n == 1 && !search && offers_parse(cli, what[0], &q, &r)) {
+	if (w->n == 1 && !w->search && offers_parse(cli, w->what[0], &q, &r)) {
 		if (r == 0 && cli->host_given && !q.host[0])
 			snprintf(q.host, sizeof(q.host), "%s", cli->host_name);
 		return r != 0 ? r : offers_answer(cli, &q);
 	}
-	r = answer(cli, search, what, n);
-	free(what);
+	return answer(cli, w->search, w->what, w->n);
+}
+
+static int run(struct cli *cli)
+{
+	struct wish w = {.what = calloc((size_t)cli->argc + 1, sizeof(*w.what))};
+	int r;
+
+	if (!w.what)
+		return cli_fail(cli, -ENOMEM, "cannot look for names");
+	r = read_wish(cli, &w);
+	if (r == 0)
+		r = act(cli, &w);
+	free(w.what);
 	return r;
 }
 

@@ -17,6 +17,8 @@
 
 enum { NETWORKS_MAX = 256, OFFERS_MAX = 500 };
 
+static unsigned n_ports; /* offered so far: nobody reads a list of more than OFFERS_MAX */
+
 static void offer_networks(const char *typed)
 {
 	static char names[NETWORKS_MAX][NETWORK_NAME_MAX];
@@ -71,6 +73,7 @@ static void offer_claim(const char *typed, const struct network_host *h, const s
 		 c->proto == PORT_UDP ? "/udp" : "");
 	snprintf(text, sizeof(text), "%s%.15s%s%s", name, c->owner.comm, with_host ? "" : " on ",
 		 with_host ? "" : h->name);
+	n_ports += strncmp(word, typed, strlen(typed)) == 0;
 	complete_offer(typed, word, text);
 }
 
@@ -80,18 +83,17 @@ static void offer_host_ports(struct cli *cli, const struct network_host *h, cons
 	struct network_lock lock;
 	struct port_claim c, last = {.port = 0};
 	struct port_ref ref;
-	uint32_t cursor = 0, shown = 0;
+	uint32_t cursor = 0;
 
 	if (network_lock(&cli->net, h->index, &lock) < 0)
 		return;
-	while (shown < OFFERS_MAX && port_table_next(&lock.table, &cursor, &ref, &c)) {
+	while (n_ports < OFFERS_MAX && port_table_next(&lock.table, &cursor, &ref, &c)) {
 		bool waits = c.state == CLAIM_LISTENING || c.state == CLAIM_HELD;
 
 		if (!waits || (c.port == last.port && c.proto == last.proto))
 			continue;
 		offer_claim(typed, h, &c, with_host);
 		last = c;
-		shown++;
 	}
 	network_unlock(&lock);
 }
@@ -103,7 +105,7 @@ static void offer_ports(struct cli *cli, const char *typed, bool plain)
 	const char *colon = strchr(typed, ':');
 	struct network_host h;
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n && n_ports < OFFERS_MAX; i++) {
 		if (network_host_at(&cli->net, i, &h) < 0 || (colon && (strlen(h.name) != (size_t)(colon - typed) ||
 									strncmp(h.name, typed, strlen(h.name)) != 0)))
 			continue;
