@@ -451,7 +451,7 @@ static const struct cli_option options[] = {
 	{OPT_RAW, "raw", NULL, "raw sockets, too; their port is a protocol number"},
 	{OPT_ADDRESS, "address", "ADDRESS", "only what a packet to this address would meet"},
 	{OPT_STATE, "state", "LIST", "only these: listening, bound, connected, accepted, time-wait, close-wait..."},
-	{OPT_PROGRAM, "program", "TEXT", "only programs with this in their name"},
+	{OPT_PROGRAM, "program", "PROGRAM", "only programs with this in their name"},
 	{OPT_PID, "pid", "PID", "only this process"},
 	{OPT_USER, "user", "USER", "only this user's, by name or number"},
 	{OPT_UNIT, "unit", "TEXT", "only systemd units and containers with this in their name"},

@@ -17,7 +17,9 @@ enum {
 	COMPLETE_FOLDER = 1 << 8,
 	COMPLETE_COMMAND = 1 << 9, /* from here on it is somebody else's command line */
 	COMPLETE_USER = 1 << 10,
-	COMPLETE_LEASED = 1 << 11, /* a port that `berth free` holds */
+	COMPLETE_LEASED = 1 << 11,  /* a port that `berth free` holds */
+	COMPLETE_PROGRAM = 1 << 12, /* one that has a port */
+	COMPLETE_PID = 1 << 13,	    /* of one that has */
 };
 
 /* "CANDIDATE <tab> WHAT IT IS", if the candidate begins as what was typed does. text may be NULL. */

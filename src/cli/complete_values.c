@@ -1,7 +1,7 @@
 /* src/cli/complete_values.c: networks, hosts, ports and names as they are at this moment, for the shells' completion.
  *
  * Each is read in the cheapest way: tables are looked at and not swept, so a port whose program was killed a moment ago may be
- * offered; no process is looked into, a program's name is the one that was written down when it bound. Who completes
+ * offered; processes are looked into only where a program is asked for, else its name is the one that was written down when it bound. Who completes
  * waits for us with his finger on the key.
  */
 #include <pwd.h>
@@ -165,6 +165,72 @@ static void offer_services(const char *typed)
 	free(rows);
 }
 
+/* A program that has a port, once. */
+static void offer_program(const char *typed, bool pids, int32_t pid, const char *program, const char *where)
+{
+	static int32_t told[OFFERS_MAX];
+	static char names[OFFERS_MAX][16];
+	static size_t n;
+	char word[16];
+
+	for (size_t i = 0; i < n; i++)
+		if (pids ? told[i] == pid : strncmp(names[i], program, sizeof(names[i]) - 1) == 0)
+			return;
+	if (n == OFFERS_MAX || pid <= 0 || !program[0])
+		return;
+	told[n] = pid;
+	snprintf(names[n++], sizeof(names[0]), "%.15s", program);
+	snprintf(word, sizeof(word), "%d", pid);
+	if (pids)
+		complete_offer(typed, word, program);
+	else
+		complete_offer(typed, program, where);
+}
+
+static void offer_programs_of_hosts(struct cli *cli, const char *typed, bool pids)
+{
+	uint32_t n = network_n_hosts(&cli->net);
+	struct network_host h;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct network_lock lock;
+		struct port_claim c;
+		struct port_ref ref;
+		uint32_t cursor = 0;
+
+		if (network_host_at(&cli->net, i, &h) < 0 || network_lock(&cli->net, h.index, &lock) < 0)
+			continue;
+		while (port_table_next(&lock.table, &cursor, &ref, &c)) {
+			char program[sizeof(c.owner.comm) + 1];
+
+			snprintf(program, sizeof(program), "%.16s", c.owner.comm);
+			offer_program(typed, pids, c.owner.pid, program, h.name);
+		}
+		network_unlock(&lock);
+	}
+}
+
+static void offer_programs_of_machine(const char *typed, bool pids)
+{
+	struct host_filter f = {.protos = 1 << HOST_TCP | 1 << HOST_UDP, .states = 1 << HOST_LISTEN | 1 << HOST_BOUND};
+	struct host_sockets s;
+	struct host_owners owners;
+
+	if (host_sockets_read(NULL, &f, &s) < 0)
+		return;
+	host_owners_read(NULL, &owners);
+	for (size_t i = 0; i < s.n && i < OFFERS_MAX; i++) {
+		struct host_process p;
+		size_t n;
+		const struct host_owner *who = host_owners_find(&owners, s.rows[i].inode, &n);
+
+		if (n > 0 && host_process_read(NULL, who[0].pid, &p) == 0)
+			offer_program(typed, pids, p.pid, p.comm, "on this machine");
+	}
+	host_owners_free(&owners);
+	host_sockets_free(&s);
+}
+
 static void offer_published(struct cli *cli, const char *typed)
 {
 	struct published_list list;
@@ -249,6 +315,12 @@ void complete_values(struct cli *cli, unsigned kinds, const char *typed)
 		offer_addresses(cli, typed);
 	if (kinds & COMPLETE_LEASED)
 		offer_leased(cli, typed);
+	if (kinds & (COMPLETE_PROGRAM | COMPLETE_PID)) {
+		if (open_network(cli))
+			offer_programs_of_hosts(cli, typed, kinds & COMPLETE_PID);
+		if (!cli->network_given)
+			offer_programs_of_machine(typed, kinds & COMPLETE_PID);
+	}
 	if (kinds & COMPLETE_USER)
 		offer_users(typed);
 }

@@ -1,7 +1,7 @@
 /* src/cli/name_print.c: names of ports as a table and as JSON.
  *
- * Ports and names are never cut. On a terminal who uses the port is shortened first to the hosts, then the
- * description is cut at the edge, ending in '~'; what would have less than ten columns left goes.
+ * Ports and names are never cut. On a terminal that is too narrow it is first said more shortly who uses the port, then the
+ * description is cut, and then both go.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +9,9 @@
 
 #include "cli/explain.h"
 #include "cli/name.h"
+#include "cli/table.h"
 
-enum { USES_SHOWN = 3, TEXT_LEAST = 10 };
+enum { USES_SHOWN = 3 };
 
 static const char *source_name(enum port_service_source s)
 {
@@ -49,7 +50,7 @@ static bool same_place(const struct name_use *a, const struct name_use *b)
 
 /* Those of the uses that are of these ports, proto < 0 over both protocols; "" when there are none. */
 static void list_uses(const struct cli *cli, struct port_range ports, int proto, const struct name_uses *uses,
-		      bool programs, char out[NAME_HERE_MAX])
+		      char out[NAME_HERE_MAX])
 {
 	size_t len = 0, shown = 0, more = 0;
 
@@ -71,7 +72,7 @@ static void list_uses(const struct cli *cli, struct port_range ports, int proto,
 		}
 		len += (size_t)snprintf(out + len, NAME_HERE_MAX - len, "%s%s%s%s", len ? ", " : "",
 					other ? u->network : "", other ? "/" : "", u->machine ? "machine" : u->host);
-		if (programs && u->program[0])
+		if (u->program[0])
 			len += (size_t)snprintf(out + len, NAME_HERE_MAX - len, " (%s)", u->program);
 	}
 	if (more)
@@ -81,14 +82,14 @@ static void list_uses(const struct cli *cli, struct port_range ports, int proto,
 
 bool name_here(const struct cli *cli, uint16_t port, int proto, const struct name_uses *uses, char out[NAME_HERE_MAX])
 {
-	list_uses(cli, (struct port_range){port, port}, proto, uses, true, out);
+	list_uses(cli, (struct port_range){port, port}, proto, uses, out);
 	return out[0] != '\0';
 }
 
 static char *print_here(const struct cli *cli, const struct port_service *s, const struct name_uses *uses,
-			bool programs, char out[NAME_HERE_MAX])
+			char out[NAME_HERE_MAX])
 {
-	list_uses(cli, (struct port_range){s->first, s->last}, (int)s->proto, uses, programs, out);
+	list_uses(cli, (struct port_range){s->first, s->last}, (int)s->proto, uses, out);
 	if (!out[0])
 		snprintf(out, NAME_HERE_MAX, "-");
 	return out;
@@ -108,122 +109,46 @@ static void print_text(const struct port_service *s, char out[256])
 	cli_clean(out);
 }
 
-/* Characters, not octets. */
-static size_t width(const char *s)
-{
-	size_t n = 0;
+enum { PORT, NAME, HERE, TEXT, N_COLUMNS };
 
-	for (; *s; s++)
-		n += ((unsigned char)*s & 0xc0) != 0x80;
-	return n;
-}
-
-static void put(const char *s, size_t w)
-{
-	size_t have = width(s);
-
-	fputs(s, stdout);
-	for (; have < w + 2; have++)
-		putchar(' ');
-}
-
-/* At most w characters. */
-static void put_cut(const char *s, size_t w)
-{
-	if (width(s) <= w) {
-		fputs(s, stdout);
-		return;
-	}
-	for (size_t n = 0; *s && n < w - 1; n++)
-		do
-			putchar(*s++);
-		while (((unsigned char)*s & 0xc0) == 0x80);
-	putchar('~');
-}
-
-struct layout {
-	size_t ports, name, here, text; /* 0: not shown */
-	bool programs;
+static const struct table_column columns[N_COLUMNS] = {
+	[PORT] = {"PORT", false, 0, 0, false, false},
+	[NAME] = {"NAME", false, 0, 0, false, false},
+	[HERE] = {"IN USE HERE", false, 1, 16, false, false},
+	[TEXT] = {"DESCRIPTION", false, 2, 10, false, false},
 };
 
-static size_t max_of(size_t a, size_t b)
+struct line {
+	char ports[32], name[32], here[NAME_HERE_MAX], text[256];
+	const char *cells[N_COLUMNS];
+};
+
+static const char *const *fill(const struct cli *cli, const struct port_service *s, const struct name_uses *uses,
+			       struct line *l)
 {
-	return a > b ? a : b;
-}
-
-static void measure(const struct cli *cli, const struct name_rows *rows, const struct name_uses *uses, size_t n,
-		    struct layout *l)
-{
-	char ports[32], here[NAME_HERE_MAX], name[sizeof(rows->r->name)];
-
-	l->ports = strlen("PORT");
-	l->name = strlen("NAME");
-	l->here = strlen("IN USE HERE");
-	for (size_t i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "%s", rows->r[i].name);
-		l->ports = max_of(l->ports, strlen(print_ports(&rows->r[i], ports)));
-		l->name = max_of(l->name, width(cli_clean(name)));
-		l->here = max_of(l->here, width(print_here(cli, &rows->r[i], uses, l->programs, here)));
-	}
-}
-
-static struct layout lay_out(const struct cli *cli, const struct name_rows *rows, const struct name_uses *uses,
-			     size_t n)
-{
-	struct layout l = {.programs = true, .text = SIZE_MAX};
-	size_t room = explain_columns(stdout), used;
-
-	measure(cli, rows, uses, n, &l);
-	if (room == 0)
-		return l;
-	if (l.ports + l.name + l.here + 6 + 2 * TEXT_LEAST > room) {
-		l.programs = false;
-		measure(cli, rows, uses, n, &l);
-	}
-	used = l.ports + l.name + l.here + 6;
-	l.text = used + TEXT_LEAST <= room ? room - used : 0;
-	if (l.text == 0 && used - 2 > room)
-		l.here = room > l.ports + l.name + 4 + TEXT_LEAST ? room - l.ports - l.name - 4 : 0;
-	return l;
-}
-
-static void put_line(const struct layout *l, const char *ports, const char *name, const char *here, const char *text)
-{
-	put(ports, l->ports);
-	if (!l->here) {
-		fputs(name, stdout);
-	} else {
-		put(name, l->name);
-		if (!l->text || !*text) {
-			put_cut(here, l->here);
-		} else {
-			put(here, l->here);
-			put_cut(text, l->text);
-		}
-	}
-	putchar('\n');
+	snprintf(l->name, sizeof(l->name), "%s", s->name);
+	print_text(s, l->text);
+	l->cells[PORT] = print_ports(s, l->ports);
+	l->cells[NAME] = cli_clean(l->name);
+	l->cells[HERE] = print_here(cli, s, uses, l->here);
+	l->cells[TEXT] = l->text;
+	return l->cells;
 }
 
 void name_print(struct cli *cli, const struct name_rows *rows, const struct name_uses *uses, size_t max)
 {
 	size_t n = max && max < rows->n ? max : rows->n;
-	struct layout l = lay_out(cli, rows, uses, n);
+	struct table t;
+	struct line l;
 
 	if (n == 0)
 		return;
-	if (cli->colour_out)
-		fputs("\033[1m", stdout);
-	put_line(&l, "PORT", "NAME", "IN USE HERE", "DESCRIPTION");
-	if (cli->colour_out)
-		fputs("\033[0m", stdout);
-	for (size_t i = 0; i < n; i++) {
-		char ports[32], here[NAME_HERE_MAX], text[256], name[sizeof(rows->r->name)];
-
-		snprintf(name, sizeof(name), "%s", rows->r[i].name);
-		print_text(&rows->r[i], text);
-		put_line(&l, print_ports(&rows->r[i], ports), cli_clean(name),
-			 print_here(cli, &rows->r[i], uses, l.programs, here), text);
-	}
+	table_begin(&t, columns, N_COLUMNS, 0);
+	for (size_t i = 0; i < n; i++)
+		table_measure(&t, fill(cli, &rows->r[i], uses, &l));
+	table_titles(cli, &t);
+	for (size_t i = 0; i < n; i++)
+		table_row(&t, fill(cli, &rows->r[i], uses, &l));
 }
 
 static json_t *uses_json(const struct port_service *s, const struct name_uses *uses)

@@ -56,7 +56,7 @@ check("all commands", asked("") == commands, asked(""))
 listed = re.findall(r"^  ([a-z]+) ", run(BERTH, "--help").stdout.split("Examples")[0], re.M)
 check("those of the help", listed == commands, f"{listed} {commands}")
 for c in spec["commands"]:
-    shown = set(re.findall(r"^ +(?:-., )?(--[a-z0-9-]+)", run(BERTH, c["name"], "--help").stdout.split("\nOptions:\n")[1], re.M))
+    shown = set(re.findall(r"^  (?:-., |    )(--[a-z0-9-]+)", run(BERTH, c["name"], "--help").stdout.split("\nOptions:\n")[1], re.M))
     offered = {w for w in asked(c["name"], "--")}
     check(f"{c['name']}: every option of its help", shown == offered, f"{shown ^ offered}")
 check("a command unknown offers nothing", asked("nosuch", "") == [])
@@ -65,7 +65,7 @@ check("no network yet: hosts", asked("run", "-H", "") == ["auto"], asked("run", 
 
 try:
     holder = subprocess.Popen([BERTH, "run", "-n", "lab", "-H", "web", "--", sys.executable, "-c",
-                               "import socket,sys; a=socket.create_server(('',8080)); b=socket.socket(type=socket.SOCK_DGRAM);"
+                               "import socket,sys; open('/proc/self/comm','w').write('python3'); a=socket.create_server(('',8080)); b=socket.socket(type=socket.SOCK_DGRAM);"
                                " b.bind(('',53)); print('ready',flush=True); sys.stdin.read()"],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
     check("a server runs", b"ready" in holder.stdout.readline())
@@ -78,7 +78,8 @@ try:
         (["run", "ls", "-"], [":command 1"]), (["exec", "web", "ls", ""], [":command 2"]), (["exec", "web", "--", "l"], [":command 3"]),
         (["run", "-H", "web", "--", "make", "-"], [":command 4"]), (["free", "--", ""], [":command 2"]), (["free", "--", "ls", ""], [":command 2"]),
         (["free", "3", "--", "ls", ""], [":command 3"]), (["free", "3", "--udp", "--", "l"], [":command 4"]), (["free", ""], []),
-        (["exec", ""], ["auto"]), (["net", "cr"], ["create"]), (["net", "rm", ""], ["lab"]),
+        (["exec", ""], ["auto"]), (["ls", "-n", "lab", "--program", ""], ["python3"]), (["ls", "-n", "lab", "--program", "x"], []),
+        (["ls", "--user", "roo"], ["root"]), (["net", "cr"], ["create"]), (["net", "rm", ""], ["lab"]),
         (["net", "create", "--privileged-ports", ""], ["allow", "deny"]), (["name", "postgresq"], ["postgresql"]),
         (["name", "--update", ""], [":files"]), (["help", "wh"], ["who", "why"]), (["-"], ["--help", "--version"]), (["doctor", "-"], ["--json", "--help", "-h"]),
         (["why", "-a", "12"], ["127.0.0.1"]), (["ls", "-n"], ["-n"]), (["wait", "-qn", "l"], ["lab"]),
@@ -87,6 +88,9 @@ try:
     for words, want in table:
         got = asked(*words)
         check(f"{' '.join(words)!r} offers {want}", sorted(set(got)) == sorted(set(want)), got)
+
+    pids = asked("ls", "-n", "lab", "--pid", "")
+    check("pids of those who have ports", len(pids) == 1 and pids[0].isdigit(), pids)
 
     # --- bash ---
     def bash(line, point=None, setup=""):

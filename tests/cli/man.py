@@ -50,11 +50,11 @@ check("every command has a page", {f"berth-{c}.1" for c in commands} <= there, s
 options = {}
 for c in commands:
     help_text = out(BERTH, c, "--help")
-    options[c] = set(re.findall(r"^ +(?:-., )?(--[a-z0-9-]+)", help_text.split("\nOptions:\n")[1], re.M))
+    options[c] = set(re.findall(r"^  (?:-., |    )(--[a-z0-9-]+)", help_text.split("\nOptions:\n")[1], re.M))
     text = text_of(os.path.join(PAGES, f"berth-{c}.1"))
     shown = set(re.findall(r"^(?:-\w, )?(--[a-z0-9-]+)", section(text, "OPTIONS"), re.M))
     check(f"berth-{c}(1): its options are those of --help", shown == options[c], sorted(shown ^ options[c]))
-    letters = set(re.findall(r"^ +(-\w), --", help_text, re.M))
+    letters = set(re.findall(r"^  (-\w), --", help_text, re.M))
     check(f"berth-{c}(1): and their letters", set(re.findall(r"^(-\w), --", section(text, "OPTIONS"), re.M)) == letters, letters)
     for part in ("NAME", "SYNOPSIS", "DESCRIPTION", "EXIT STATUS", "SEE ALSO"):
         check(f"berth-{c}(1): {part} says something", len(section(text, part).strip()) > 5, text[:300])

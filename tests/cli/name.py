@@ -119,7 +119,7 @@ try:
         table = [x for x in lines if re.match(r"[0-9]+/|PORT", x)]
         widest = max(map(len, table))
         check(f"{columns} columns: nothing wraps", widest <= columns, f"{widest}\n{text}")
-        check(f"{columns} columns: names are whole", any("www-http" in x for x in table), text)
+        check(f"{columns} columns: names are whole", any("www-http" in x for x in table) and any("domain" in x for x in table), text)
         check(f"{columns} columns: the titles are bold", "\x1b[1m" in text)
         if columns >= 80:
             check(f"{columns} columns: descriptions are there", any("World" in x for x in table), text)
