@@ -9,6 +9,7 @@
  *     settings.h  port range, reserved ports and the like: host_settings_read(); how many sockets: host_counts_read()
  *     link.h      interfaces and addresses: host_links_read()
  *     netns.h     other network namespaces, and everything above inside them: host_netns_read(), host_netns_do()
+ *     clues.h     who may hold a socket that no process has: host_clues_read(), host_clues_find()
  *
  * A listing, whole:
  *
@@ -34,6 +35,7 @@
 #define BERTH_HOST_HOST_H
 
 #include "host/cgroup.h"
+#include "host/clues.h"
 #include "host/flags.h"
 #include "host/link.h"
 #include "host/netns.h"

@@ -1,5 +1,6 @@
 /* src/host/netlink.c: a question over netlink that is no matter of sockets (those: diag.c). */
 #include <errno.h>
+#include <string.h>
 
 #include "host/netlink.h"
 
@@ -38,6 +39,7 @@ static int answer(struct mnl_socket *nl, unsigned seq, struct asking *a)
 		if (r == MNL_CB_ERROR && a->err == 0)
 			return errno == EINTR ? -EAGAIN : errno ? -errno : -EPROTO; /* EINTR: libmnl's for torn */
 	} while (r == MNL_CB_OK);
+	explicit_bzero(buf, sizeof(buf)); /* WireGuard's answers have its key in them */
 	return a->err;
 }
 

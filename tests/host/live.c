@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -603,6 +604,70 @@ static void links_and_addresses(void)
 	host_links_free(&l);
 }
 
+/* --- sockets that no process has --- */
+
+static void a_message_is_a_clue(void)
+{
+	struct host_owners o;
+	struct host_clues c;
+	const struct host_clue *clue;
+	const struct host_socket tcp = {.proto = HOST_TCP, .port = 4060}, udp = {.proto = HOST_UDP, .port = 4060};
+
+	host_owners_read(NULL, &o);
+	host_clues_read(NULL, &o, &c);
+	clue = host_clues_find(&c, &tcp);
+	WANT(clue && clue->kind == HOST_CLUE_IN_FLIGHT && !clue->is_certain);
+	WANT(clue->pid == getpid() && clue->n_in_flight == 1 && clue->fd > 2);
+	WANT(host_clues_find(&c, &udp) == clue);
+	host_clues_free(&c);
+	host_owners_free(&o);
+}
+
+/* A tunnel of the kernel's takes a UDP port; in a namespace of its own, made by ip(8). */
+static void a_tunnel_is_found(void)
+{
+	int st = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		static const struct host_filter f = {.ports = {4790, 4790}};
+		struct host_sockets s;
+		struct host_owners o;
+		struct host_clues c;
+		const struct host_clue *clue;
+		size_t n;
+
+		if (unshare(CLONE_NEWNET) < 0 ||
+		    system("ip link set lo up && ip link add vx9 type vxlan id 5 dstport 4790 dev lo 2>/dev/null && ip link "
+			   "set vx9 up 2>/dev/null") != 0)
+			_exit(77);
+		if (host_sockets_read(NULL, &f, &s) < 0 || s.n == 0)
+			_exit(1);
+		host_owners_read(NULL, &o);
+		host_clues_read(NULL, &o, &c);
+		for (size_t i = 0; i < s.n; i++) {
+			(void)host_owners_find(&o, s.rows[i].inode, &n);
+			if (n || host_socket_holder(&s.rows[i], n, true) != HOST_HELD_NOBODY)
+				_exit(2);
+			clue = host_clues_find(&c, &s.rows[i]);
+			if (!clue || clue->kind != HOST_CLUE_TUNNEL || !clue->is_certain ||
+			    strcmp(clue->what, "vxlan vx9") != 0)
+				_exit(3);
+		}
+		_exit(0);
+	}
+	WANT(waitpid(pid, &st, 0) == pid);
+	if (WIFEXITED(st) && WEXITSTATUS(st) == 77) {
+		printf("    (no vxlan, or no ip(8), here)\n");
+		return;
+	}
+	if (st)
+		printf("    status %x\n", st);
+	WANT(st == 0);
+}
+
 /* --- without netlink --- */
 
 static void forbid_netlink(void)
@@ -735,6 +800,8 @@ static const struct check checks[] = {
 	{"a shared socket is read to its end", a_shared_socket_is_read_to_its_end},
 	{"a user's own container is read", a_users_own_container_is_read},
 	{"links and addresses", links_and_addresses},
+	{"a message is a clue", a_message_is_a_clue},
+	{"a tunnel is found", a_tunnel_is_found},
 	{"where netlink is forbidden, text does", where_netlink_is_forbidden_text_does},
 	{"ss agrees", ss_agrees},
 };
