@@ -16,27 +16,7 @@
 
 #include "cli/cli.h"
 #include "cli/proc.h"
-
-/* At most room - 1 octets of a small file. Returns how many; 0 when there are none. */
-static size_t slurp(const char *path, char *s, size_t room)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t n = 0;
-
-	s[0] = '\0';
-	if (fd < 0)
-		return 0;
-	while (n < room - 1) {
-		ssize_t r = read(fd, s + n, room - 1 - n);
-
-		if (r <= 0)
-			break;
-		n += (size_t)r;
-	}
-	close(fd);
-	s[n] = '\0';
-	return n;
-}
+#include "host/process.h"
 
 #define PF_EXITING_ 4 /* include/linux/sched.h */
 
@@ -48,7 +28,7 @@ static uint64_t started(int32_t pid)
 	const char *p;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (slurp(path, text, sizeof(text)) == 0)
+	if (host_slurp(AT_FDCWD, path, text, sizeof(text)) <= 0)
 		return UINT64_MAX;
 	p = strrchr(text, ')'); /* the name before it may contain anything */
 	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
@@ -65,7 +45,7 @@ bool proc_is_leaving(int32_t pid)
 	const char *p;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (slurp(path, text, sizeof(text)) == 0)
+	if (host_slurp(AT_FDCWD, path, text, sizeof(text)) <= 0)
 		return true;
 	p = strrchr(text, ')');
 	return !p ||
@@ -135,29 +115,17 @@ char *proc_cwd(int32_t pid, char *s, size_t size_bytes)
 static void read_command(struct proc_known *k, int32_t pid, struct port_holder *h)
 {
 	uint32_t at = (uint32_t)pid % PROC_KNOWN;
-	char path[64], text[sizeof(h->command)];
-	size_t n;
+	struct host_name name;
 
 	if (k && k->pid[at] == pid) {
 		memcpy(h->program, k->program[at], sizeof(h->program));
 		memcpy(h->command, k->command[at], sizeof(h->command));
 		return;
 	}
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	n = slurp(path, text, sizeof(text));
-	if (n > 0 && text[n - 1] == '\n')
-		text[n - 1] = '\0';
-	if (n > 1)
-		snprintf(h->program, sizeof(h->program), "%.31s", text);
-	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-	n = slurp(path, h->command, sizeof(h->command));
-	while (n > 0 && h->command[n - 1] == '\0')
-		n--;
-	for (size_t i = 0; i < n; i++)
-		if (h->command[i] == '\0')
-			h->command[i] = ' ';
-	if (n == sizeof(h->command) - 1) /* more than we keep */
-		memcpy(h->command + n - 3, "...", 3);
+	host_name_read(NULL, pid, &name);
+	if (name.comm[0])
+		snprintf(h->program, sizeof(h->program), "%.31s", name.comm);
+	snprintf(h->command, sizeof(h->command), "%s", name.command);
 	cli_clean(h->program);
 	cli_clean(h->command);
 	if (k) {

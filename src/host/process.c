@@ -175,7 +175,7 @@ char *host_process_command(const struct host_process *p, char *s, size_t room)
 
 /* --- many processes --- */
 
-static void read_name(const struct host_root *root, int32_t pid, struct host_name *ret)
+void host_name_read(const struct host_root *root, int32_t pid, struct host_name *ret)
 {
 	char path[512], text[sizeof(ret->command) + 1];
 	long n;
@@ -229,7 +229,7 @@ const struct host_name *host_names_get(struct host_names *k, const struct host_r
 		return NULL;
 	at = place(k, k->room * 2, pid);
 	if (!k->table[at]) {
-		read_name(root, pid, &k->rows[k->n]);
+		host_name_read(root, pid, &k->rows[k->n]);
 		k->table[at] = (uint32_t)++k->n;
 	}
 	return &k->rows[k->table[at] - 1];

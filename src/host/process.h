@@ -35,6 +35,8 @@ struct host_name {
 	char comm[64];	   /* "": it has ended */
 	char command[256]; /* spaces between arguments, "..." at the end of what was longer */
 };
+/* One of them. */
+void host_name_read(const struct host_root *root, int32_t pid, struct host_name *ret);
 struct host_names {
 	struct host_name *rows;
 	uint32_t *table; /* numbers of rows + 1, by pid */
