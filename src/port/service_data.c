@@ -9,6 +9,8 @@
 const uint32_t service_n_rows = 6529;
 const uint32_t service_n_ranges = 7;
 
+const char service_date[] = "2026-09-17";
+
 const char service_text[] =
 	"\000"
 	"tcpmux\000"

@@ -29,6 +29,7 @@ struct port_service_tables {
 };
 
 extern const uint32_t service_n_rows, service_n_ranges;
+extern const char service_date[]; /* of the registry that the tables were made from */
 extern const char service_text[];
 extern const struct service_row service_rows[]; /* by first, then best name first */
 extern const uint16_t service_by_name[];	/* rows by name without case, primaries first */

@@ -9,6 +9,7 @@ import datetime
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,9 @@ whole = [record(r["name"], port_of(r), r["proto"], r["description"]) for r in bu
 today = datetime.date.today()
 newest = (today - datetime.timedelta(days=40)).isoformat()
 
+out = berth("name", "--registry")[1]
+check("how old the built-in one is", bool(re.search(r"of: +20\d\d-\d\d-\d\d, \d+ (days|years) old", out)), out)
+
 # --- the same registry, read back ---
 code, out, err = update(to_csv(whole))
 check("a whole registry is taken in", code == 0 and os.path.exists(kept), out + err)
@@ -93,6 +97,7 @@ rows = [r for r in whole if r[0].lower() not in ("gopher", "quote", "whoispp", "
 rows = [["Renamed-Talk", *r[1:]] if r[0] == "talk" else r for r in rows]
 rows += [record("brand-new", "47110", "tcp", 'with "quotes", commas,\r\nand a line end', newest),
          record("brand-new", "47110", "udp", "", "1999-01-01", "9999-12-31"),
+         record("sql-net-new", "47221", "tcp", 'Oracle SQL*NET IANA assigned this well-formed service name as a replacement for "sql*net".'),
          record("new-range", "47200-47210", "TCP", "x" * 500), record("", "47111", "tcp", "Unassigned"),
          record("sctp-only", "47112", "sctp"), record("no-number", "", "tcp"), record("\x1b[31mred", "47113", "tcp"),
          record("esc-text", "47114", "tcp", "\x1b[31mred\x07 \u00e4"), record("bad-port", "65536", "tcp"),
@@ -109,6 +114,7 @@ check("a range", by_name[("new-range", "tcp")]["port"] == 47200 and by_name[("ne
 check("a long description is shortened at its end", by_name[("new-range", "tcp")]["description"].endswith("x..."), got)
 check("steering characters are gone", "\x1b" not in by_name[("esc-text", "tcp")]["description"], got)
 check("nothing else came", len(got) == 4, got)
+check("IANA's remarks on names are left out", names("sql-net-new")[0]["description"] == "Oracle SQL*NET", names("sql-net-new"))
 check("an unassigned name is gone", not [r for r in names("70") if r["source"] == "iana"])
 check("a number found by its new name", [r["port"] for r in names("new-range")] == [47200])
 talk = [r for r in names("517/udp") if r["name"].lower() in ("talk", "renamed-talk")]
