@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/columns.h"
-#include "cli/conf.h"
+#include "cli/explain.h"
 #include "cli/policy.h"
 #include "cli/published.h"
 #include "cli/worlds.h"
@@ -134,28 +134,46 @@ static int print_published(struct cli *cli, uint32_t host, bool only)
 	return r;
 }
 
+/* Of the other family's half, in the same world; d->n: none. */
+static size_t other_half(const struct doors *d, size_t i)
+{
+	const struct door_ref *r = &d->r[i];
+
+	for (size_t k = 0; k < d->n; k++)
+		if (d->r[k].split == 6 && d->r[k].port == r->port && d->r[k].proto == r->proto && d->r[k].net == r->net)
+			return k;
+	return d->n;
+}
+
+static char *half(const struct door *d, char s[64])
+{
+	if (d->row.holder.pid > 0)
+		snprintf(s, 64, "%s (pid %d)", d->row.holder.program, d->row.holder.pid);
+	else
+		snprintf(s, 64, "a program that was not seen");
+	return s;
+}
+
 /* One line for each split door. */
 static void say_splits(struct cli *cli, struct doors *d)
 {
+	char text[256], x[64], y[64];
 	struct door a, b;
+	size_t k;
 
+	(void)cli;
 	for (size_t i = 0; i < d->n; i++) {
-		if (d->r[i].split != 4)
+		if (d->r[i].split != 4 || (i > 0 && d->r[i - 1].split == 4 && d->r[i - 1].port == d->r[i].port))
 			continue;
-		for (size_t k = i + 1; k < d->n && d->r[k].port == d->r[i].port && d->r[k].proto == d->r[i].proto;
-		     k++) {
-			if (d->r[k].split != 6 || d->r[k].net != d->r[i].net)
-				continue;
-			doors_get(d, i, &a);
-			doors_get(d, k, &b);
-			cli_say(cli,
-				"%u/%s is a split door: over IPv4 it is %s (pid %d), over IPv6 %s (pid %d); 'localhost' may be "
-				"either\n",
-				a.row.claim.port, a.proto, a.row.holder.program[0] ? a.row.holder.program : "unseen",
-				a.row.holder.pid, b.row.holder.program[0] ? b.row.holder.program : "unseen",
-				b.row.holder.pid);
-			break;
-		}
+		k = other_half(d, i);
+		if (k == d->n)
+			continue;
+		doors_get(d, i, &a);
+		doors_get(d, k, &b);
+		snprintf(text, sizeof(text),
+			 "%u/%s is a split door: over IPv4 it is %s, over IPv6 %s; 'localhost' may be either",
+			 a.row.claim.port, a.proto, half(&a, x), half(&b, y));
+		explain_wrap_at(stdout, NULL, 0, text, explain_columns(stdout));
 	}
 }
 
@@ -168,7 +186,7 @@ static void say_notes(struct cli *cli, struct doors *d)
 		if (cli->json)
 			cli_warn(cli, "%s", note);
 		else
-			cli_say(cli, "%s\n", note);
+			explain_wrap_at(stdout, NULL, 0, note, explain_columns(stdout));
 	}
 }
 

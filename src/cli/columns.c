@@ -500,6 +500,16 @@ static void json_ends(const struct door *d, struct json_out *o)
 		json_out_null(o);
 }
 
+static void cell_leads_to(const struct door *d, char *s)
+{
+	say(s, d->leads_to);
+}
+
+static void json_leads_to(const struct door *d, struct json_out *o)
+{
+	json_out_text_or_null(o, d->leads_to);
+}
+
 /* --- numbers to sort by --- */
 
 static uint64_t number_port(const struct door *d)
@@ -556,6 +566,7 @@ const struct column columns_all[] = {
 	{"split", NULL, "SPLIT", false, 5, 0, TEXT(split)},
 	{"unit", NULL, "UNIT", false, 7, 8, TEXT(unit)},
 	{"container", NULL, "CONTAINER", false, 7, 12, TEXT(container)},
+	{"leads_to", NULL, "LEADS TO", false, 7, 12, TEXT(leads_to)},
 	{"process_age_s", "process_age", "RUNS", true, 6, 0, true, cell_process_age, json_process_age, number_age},
 	{"receive_queue", "recv-q", "RECV-Q", true, 6, 0, NUMBER(received)},
 	{"send_queue", "send-q", "SEND-Q", true, 6, 0, NUMBER(sent)},

@@ -212,6 +212,8 @@ static int add_network(struct cli *cli, struct doors *d, const struct doors_filt
 	r = rows_read(cli, &rf, rows);
 	if (r != 0)
 		return r;
+	if (f->machine && published_read(cli, &d->published[d->n_networks]) != 0)
+		d->published[d->n_networks] = (struct published_list){0}; /* said */
 	snprintf(d->names[d->n_networks++], NETWORK_NAME_MAX, "%s", cli->network_name);
 	d->n_hidden += rows->n_hidden;
 	for (size_t i = 0; i < rows->n && r == 0; i++)
@@ -368,8 +370,10 @@ int doors_read(struct cli *cli, const struct doors_filter *f, struct doors *ret)
 
 void doors_free(struct doors *d)
 {
-	for (size_t i = 0; i < d->n_networks; i++)
+	for (size_t i = 0; i < d->n_networks; i++) {
 		rows_free(&d->networks[i]);
+		published_free(&d->published[i]);
+	}
 	machine_free(&d->machine);
 	free(d->r);
 	d->r = NULL;
@@ -486,6 +490,33 @@ static const char *holder_word(enum host_holder held)
 	}
 }
 
+static void put_place(struct doors *d, struct door *door, const struct host_socket *s)
+{
+	if (!machine_place(&d->machine, door->row.holder.pid, s, &door->place))
+		return;
+	snprintf(door->unit, sizeof(door->unit), "%s", door->place.unit);
+	cli_clean(door->unit);
+	machine_container(&door->place, door->container);
+}
+
+/* Is it one that berth publishes? */
+static void put_leads_to(struct doors *d, struct door *door)
+{
+	const struct port_claim *c = &door->row.claim;
+
+	for (size_t i = 0; i < d->n_networks; i++)
+		for (size_t k = 0; k < d->published[i].n; k++) {
+			const struct published *p = &d->published[i].r[k];
+
+			if (p->p.proto != c->proto || c->port < p->p.outer.first || c->port > p->p.outer.last ||
+			    !has_pid(&door->row, p->p.pid))
+				continue;
+			snprintf(door->leads_to, sizeof(door->leads_to), "%s:%u of network '%s'", p->host,
+				 p->p.inner + (unsigned)(c->port - p->p.outer.first), d->names[i]);
+			return;
+		}
+}
+
 static void get_machine(struct doors *d, const struct door_ref *r, struct door *ret)
 {
 	const struct host_socket *s = socket_of(d, r);
@@ -517,6 +548,8 @@ static void get_machine(struct doors *d, const struct door_ref *r, struct door *
 		snprintf(h->program, sizeof(h->program), "%s", holder_word(ret->held));
 		d->any_unseen |= ret->held == HOST_HELD_UNSEEN;
 	}
+	put_place(d, ret, s);
+	put_leads_to(d, ret);
 	put_service(d, &ret->row);
 }
 

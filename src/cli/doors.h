@@ -3,6 +3,7 @@
 #define BERTH_CLI_DOORS_H
 
 #include "cli/machine.h"
+#include "cli/published.h"
 #include "cli/rows.h"
 
 #define DOORS_STATES_MAX 16
@@ -41,6 +42,7 @@ struct doors {
 	bool has_machine;
 	struct rows networks[DOORS_NETWORKS_MAX];
 	char names[DOORS_NETWORKS_MAX][NETWORK_NAME_MAX];
+	struct published_list published[DOORS_NETWORKS_MAX]; /* the machine's ports that lead to them */
 	size_t n_networks;
 	size_t n_hidden; /* connections of networks that were left out */
 	const struct port_service_overlay *services;
@@ -68,6 +70,8 @@ struct door {
 	int split;
 	unsigned n_more;
 	char unit[160], container[96]; /* "" */
+	struct host_place place;       /* what they come from */
+	char leads_to[160];	       /* berth publishes it: "web:80 of network 'default'"; "" */
 };
 
 /* Read both. In order: with one_network by host, port, protocol, address; else by port, protocol, world, address.

@@ -60,7 +60,12 @@ unsigned explain_columns(FILE *f)
 
 void explain_wrap(FILE *out, const char *label, const char *text, unsigned columns)
 {
-	size_t room = columns > LABEL_COLUMNS + 20 ? columns - LABEL_COLUMNS : 0;
+	explain_wrap_at(out, label, LABEL_COLUMNS, text, columns);
+}
+
+void explain_wrap_at(FILE *out, const char *label, unsigned at, const char *text, unsigned columns)
+{
+	size_t room = columns > at + 20 ? columns - at : 0;
 
 	for (;;) {
 		size_t len = strlen(text), cut = len;
@@ -72,11 +77,13 @@ void explain_wrap(FILE *out, const char *label, const char *text, unsigned colum
 			if (cut == 0) /* one long word: let the terminal break it */
 				cut = strcspn(text, " ");
 		}
-		fprintf(out, "  %-*s%.*s\n", LABEL_COLUMNS - 2, label, (int)cut, text);
+		if (label)
+			fprintf(out, "  %-*s", (int)at - 2, label);
+		fprintf(out, "%.*s\n", (int)cut, text);
 		text += cut + strspn(text + cut, " ");
 		if (*text == '\0')
 			return;
-		label = "";
+		label = label ? "" : NULL;
 	}
 }
 

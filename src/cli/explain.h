@@ -22,5 +22,7 @@ json_t *explain_holder_json(const struct port_holder *h, const struct port_claim
 unsigned explain_columns(FILE *f);
 /* text after "  label  ", further lines under its beginning, broken at columns (0: never). */
 void explain_wrap(FILE *out, const char *label, const char *text, unsigned columns);
+/* The same, the text beginning in column at. label NULL: no indent at all, and at is 0. */
+void explain_wrap_at(FILE *out, const char *label, unsigned at, const char *text, unsigned columns);
 
 #endif

@@ -41,6 +41,8 @@ void machine_free(struct machine *m)
 	host_sockets_free(&m->sockets);
 	if (m->has_owners)
 		host_owners_free(&m->owners);
+	if (m->has_cgroups)
+		host_cgroups_fini(&m->cgroups);
 	for (size_t i = 0; i < m->room; i++)
 		free(m->known[i]);
 	free(m->known);
@@ -86,7 +88,7 @@ static bool grow(struct machine *m)
 	return true;
 }
 
-const struct machine_process *machine_process(struct machine *m, int32_t pid)
+struct machine_process *machine_process(struct machine *m, int32_t pid)
 {
 	struct machine_process *p;
 	struct host_process h;
@@ -112,6 +114,44 @@ const struct machine_process *machine_process(struct machine *m, int32_t pid)
 	m->known[at] = p;
 	m->n_known++;
 	return p;
+}
+
+bool machine_place(struct machine *m, int32_t pid, const struct host_socket *s, struct host_place *ret)
+{
+	struct machine_process *p = pid > 0 ? machine_process(m, pid) : NULL;
+	char path[HOST_CGROUP_PATH_MAX];
+	const char *found;
+
+	if (p && !p->asked_place) {
+		p->asked_place = true;
+		p->has_place = host_cgroup_of(m->root, pid, path, &p->place) == 0;
+	}
+	if (p && p->has_place) {
+		*ret = p->place;
+		return true;
+	}
+	if (p || !s || !(s->have & HOST_HAS_CGROUP))
+		return false;
+	if (!m->has_cgroups) {
+		host_cgroups_init(&m->cgroups, m->root);
+		m->has_cgroups = true;
+	}
+	found = host_cgroups_path(&m->cgroups, s->cgroup_id);
+	if (found)
+		host_place_parse(found, ret);
+	return found != NULL;
+}
+
+void machine_container(const struct host_place *p, char s[96])
+{
+	char name[80];
+
+	s[0] = '\0';
+	if (p->container[0])
+		snprintf(s, 96, "%s:%s",
+			 (unsigned)p->runtime < HOST_NRUNTIMES ? host_runtime_name[p->runtime] : "container",
+			 host_place_short(p, name));
+	cli_clean(s);
 }
 
 /* Is b to be named before a? */

@@ -10,6 +10,8 @@ struct machine_process {
 	int32_t pid, ppid;
 	uint64_t age_us; /* NEVER_US: it has ended meanwhile */
 	char program[32], command[256];
+	bool asked_place, has_place;
+	struct host_place place; /* machine_place() */
 };
 
 struct machine {
@@ -18,6 +20,8 @@ struct machine {
 	struct host_owners owners;
 	bool has_owners;
 	uint64_t now_us;
+	struct host_cgroups cgroups;
+	bool has_cgroups;
 	struct machine_process **known; /* by pid, a hash table */
 	size_t n_known, room;
 };
@@ -30,7 +34,11 @@ void machine_free(struct machine *m);
 /* Who has which socket open, of all processes; read at the first call. */
 const struct host_owners *machine_owners(struct machine *m);
 /* Remembered; NULL out of memory. */
-const struct machine_process *machine_process(struct machine *m, int32_t pid);
+struct machine_process *machine_process(struct machine *m, int32_t pid);
+/* The unit, container or pod: of the process (0: none), else of what made the socket (may be NULL). False: not known. */
+bool machine_place(struct machine *m, int32_t pid, const struct host_socket *s, struct host_place *ret);
+/* "docker:0123456789ab", "lxc:web"; "" when it is no container. */
+void machine_container(const struct host_place *p, char s[96]);
 /* The processes that have a socket open, the one to name first in front: the parent of the others, or the one that
  * runs longest. At most max are filled in. Returns how many there are. */
 uint32_t machine_pids(struct machine *m, uint64_t inode, int32_t *pids, uint32_t max);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli/conf.h"
+#include "cli/explain.h"
 
 static bool only_machine;
 
@@ -82,14 +83,15 @@ int worlds_choose(struct cli *cli, struct worlds *w)
 void worlds_say_inside(struct cli *cli, const struct worlds *w)
 {
 	const char *host = getenv("BERTH_HOST"), *dir = getenv("BERTH_NETWORK_DIR"), *name;
-	char h[80], n[80];
+	char h[80], n[80], text[300];
 
 	if (!host || !dir || cli->json || !w->machine)
 		return;
 	name = strrchr(dir, '/');
 	snprintf(h, sizeof(h), "%.63s", host);
 	snprintf(n, sizeof(n), "%.63s", name ? name + 1 : dir);
-	cli_say(cli,
-		"this is inside of 'berth run': programs here bind on host '%s' of network '%s', not on the machine\n",
-		cli_clean(h), cli_clean(n));
+	snprintf(text, sizeof(text),
+		 "this is inside of 'berth run': programs here bind on host '%s' of network '%s', not on the machine",
+		 cli_clean(h), cli_clean(n));
+	explain_wrap_at(stdout, NULL, 0, text, explain_columns(stdout));
 }

@@ -28,7 +28,7 @@ exec 9<>"$work/stdin" # what the holders read from: they end when we close it
 normal() {
 	sed -E -e "s#$work#WORK#g" -e "s#$holder#HOLDER#g" -e 's/pid [0-9]+/pid PID/g' -e "s/(user|\"user\": \"?)$me/\1USER/" \
 		-e "s/(user )$me/\1USER/g" -e 's/since [0-9]+ (s|min)/since AGE/g' -e 's/"age_s": [0-9.]+/"age_s": AGE/' \
-		-e 's/"pid": [0-9]+/"pid": PID/' -e 's/"(inode|cookie)": [0-9]+/"\1": NUMBER/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
+		-e 's/"pid": [0-9]+/"pid": PID/' -e 's/\bkill [0-9]+/kill PID/' -e 's/"(inode|cookie)": [0-9]+/"\1": NUMBER/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
 		-e 's/fd[0-9a-f]{2}(:[0-9a-f]{1,4}){2}::/ULA::/g' -e 's/^created    .*/created    WHEN/' \
 		-e 's/"created_unix_s": [0-9]+/"created_unix_s": WHEN/' -e 's/[0-9]+ KiB/SIZE KiB/' -e 's/\b1[0-9]{3}(\/tcp on host full)/PORT\1/' \
