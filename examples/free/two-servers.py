@@ -12,4 +12,4 @@ for name in ("WEB_PORT", "ADMIN_PORT"):
             with accepted:
                 caller.sendall(sys.argv[1].encode())
                 assert accepted.recv(100) == sys.argv[1].encode()
-print("test", sys.argv[1], "had two ports of its own")
+sys.stdout.write(f"test {sys.argv[1]} had two ports of its own\n")  # in one piece: others print, too

@@ -29,7 +29,8 @@ struct before {
 	sigset_t mask;
 	struct sigaction chld;
 	bool activated; /* a manager's descriptors, for us by their LISTEN_PID: they are the command's */
-	int pair;	/* the way for prepare()'s descriptor; -1: none */
+	int tell[2];	/* why it could not become the command */
+	int pair[2];	/* the way for prepare()'s descriptor; -1: none */
 };
 
 static bool put_number(const char *name, long v)
@@ -40,26 +41,37 @@ static bool put_number(const char *name, long v)
 	return setenv(name, text, 1) == 0;
 }
 
-static int place_fds(const struct attend *how, int tell)
+/* Out of the way of what is handed over. Return: 0; negative errno. */
+static int raise_fd(int *fd, int high)
 {
-	int high = FIRST_FD + (int)how->n_fds;
+	int r = *fd < 0 || *fd >= high ? *fd : fcntl(*fd, F_DUPFD_CLOEXEC, high);
+
+	if (r < 0 && *fd >= 0)
+		return -errno;
+	*fd = r;
+	return 0;
+}
+
+static int place_fds(const struct attend *how, int *tell, int *pair)
+{
+	int high = FIRST_FD + (int)how->n_fds, r;
 
 	for (size_t i = 0; i < how->n_fds; i++) {
 		how->fds[i] = fcntl(how->fds[i], F_DUPFD_CLOEXEC, high);
 		if (how->fds[i] < 0)
 			return -errno;
 	}
-	if (tell < high) {
-		tell = fcntl(tell, F_DUPFD_CLOEXEC, high);
-		if (tell < 0)
-			return -errno;
-	}
+	r = raise_fd(tell, high);
+	if (r == 0)
+		r = raise_fd(pair, high);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < how->n_fds; i++)
 		if (dup2(how->fds[i], FIRST_FD + (int)i) < 0)
 			return -errno;
 	if (!put_number("LISTEN_FDS", (long)how->n_fds) || setenv("LISTEN_FDNAMES", how->names, 1) < 0)
 		return -ENOMEM;
-	return tell;
+	return 0;
 }
 
 /* One descriptor, or why there is none. */
@@ -99,18 +111,13 @@ static int receive_fd(int from)
 	return fd < 0 ? -EMFILE : fd;
 }
 
-_Noreturn static void become(const char *path, char **argv, const struct attend *how, const struct before *b, int tell)
+_Noreturn static void become(const char *path, char **argv, const struct attend *how, const struct before *b)
 {
-	int e = 0, r;
+	int e = 0, tell = b->tell[1], pair = b->pair[1];
 
-	if (how->n_fds) {
-		r = place_fds(how, tell);
-		if (r < 0)
-			e = -r;
-		else
-			tell = r;
-	}
-	if ((how->n_fds || b->activated) && !put_number("LISTEN_PID", getpid()))
+	if (how->n_fds)
+		e = -place_fds(how, &tell, &pair);
+	if (e == 0 && (how->n_fds || b->activated) && !put_number("LISTEN_PID", getpid()))
 		e = ENOMEM;
 	if (how->files)
 		(void)setrlimit(RLIMIT_NOFILE, how->files);
@@ -119,7 +126,7 @@ _Noreturn static void become(const char *path, char **argv, const struct attend 
 	if (e == 0 && how->prepare) {
 		int fd = how->prepare();
 
-		send_fd(b->pair, fd);
+		send_fd(pair, fd);
 		if (fd < 0)
 			_exit(126);
 		close(fd);
@@ -155,48 +162,62 @@ static int wait_for(pid_t child, int signals, const struct attend *how, int hear
 	}
 }
 
+/* Has it become the command? Return: 0, and what it sent from prepare(), or -1; else as attend(). */
+static int hear_start(const struct attend *how, const struct before *b, int *ret_heard)
+{
+	int heard = how->prepare ? receive_fd(b->pair[0]) : -1, e = 0;
+
+	*ret_heard = heard < 0 ? -1 : heard;
+	if (how->prepare && heard < 0 && heard != -EPIPE) /* EPIPE: it failed before that, and says so now */
+		return heard;
+	return read(b->tell[0], &e, sizeof(e)) == (ssize_t)sizeof(e) ? e : 0;
+}
+
+/* Ours are closed: that the child's are, too, is what we wait for. */
+static void close_ends(const struct attend *how, const struct before *b)
+{
+	close(b->tell[1]);
+	if (b->pair[1] >= 0)
+		close(b->pair[1]);
+	for (size_t i = 0; i < how->n_fds; i++)
+		close(how->fds[i]);
+}
+
 int attend(const char *path, char **argv, const struct attend *how, int *ret_status)
 {
 	const struct sigaction dfl = {.sa_handler = SIG_DFL};
 	const char *pid = getenv("LISTEN_PID");
-	struct before before = {.activated = pid && atoi(pid) == getpid(), .pair = -1};
-	int tell[2], pair[2] = {-1, -1}, signals, heard = -1, e = 0;
+	struct before before = {.activated = pid && atoi(pid) == getpid(), .pair = {-1, -1}};
+	int signals, heard = -1, e;
 	sigset_t set;
 	pid_t child;
 
 	relay_signals(&set);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (signals < 0 || pipe2(tell, O_CLOEXEC) < 0 ||
-	    (how->prepare && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0))
-		return -errno;
-	before.pair = pair[1];
+	if (signals < 0 || pipe2(before.tell, O_CLOEXEC) < 0 ||
+	    (how->prepare && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, before.pair) < 0))
+		return -errno; /* the caller ends */
 	sigaddset(&set, SIGTTOU);
 	sigprocmask(SIG_BLOCK, &set, &before.mask);
 	sigaction(SIGCHLD, &dfl, &before.chld); /* were it ignored, the child would vanish without a status */
 	fflush(NULL);
 	child = fork();
 	if (child == 0)
-		become(path, argv, how, &before, tell[1]);
-	if (child < 0)
-		e = -errno;
-	close(tell[1]);
-	for (size_t i = 0; i < how->n_fds; i++)
-		close(how->fds[i]);
-	if (pair[1] >= 0)
-		close(pair[1]);
-	if (child > 0 && how->prepare) {
-		heard = receive_fd(pair[0]);
-		e = heard < 0 && heard != -EPIPE ? heard : 0; /* EPIPE: it failed before, and says so below */
+		become(path, argv, how, &before);
+	e = child < 0 ? -errno : 0;
+	close_ends(how, &before);
+	if (e == 0) {
+		e = hear_start(how, &before, &heard);
+		if (e)
+			(void)waitpid(child, NULL, 0);
+		else
+			*ret_status = wait_for(child, signals, how, heard);
 	}
-	if (child > 0 && (e < 0 || read(tell[0], &e, sizeof(e)) == (ssize_t)sizeof(e)))
-		(void)waitpid(child, NULL, 0);
-	else if (child > 0)
-		*ret_status = wait_for(child, signals, how, heard);
 	if (heard >= 0)
 		close(heard);
-	if (pair[0] >= 0)
-		close(pair[0]);
-	close(tell[0]);
+	if (before.pair[0] >= 0)
+		close(before.pair[0]);
+	close(before.tell[0]);
 	close(signals);
 	if (e)
 		sigprocmask(SIG_SETMASK, &before.mask, NULL);

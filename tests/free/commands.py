@@ -3,6 +3,7 @@
 
 In a network namespace of its own: it gives all leases back, and a developer's own are not to be among them.
 """
+import atexit
 import errno
 import json
 import os
@@ -29,6 +30,7 @@ if not ALONE:
 with open("/proc/self/uid_map") as f:
     ROOT = os.geteuid() == 0 and int(f.read().split()[2]) > 65534
 b = Berth(sys.argv[1])
+atexit.register(lambda: os.path.isdir(b.dir) and b.call("free", "--drop", "all"))  # when this file fails midway
 MINE = f"berth-free-{os.geteuid()}-"
 
 
@@ -247,6 +249,9 @@ check("--explain names them afterwards, once each", r.returncode == 6 and r.stdo
       and r.stderr.count("sets neither SO_REUSEADDR nor SO_REUSEPORT") == 3, (r.stdout, r.stderr))
 r = free("--both", "--explain", "--", PY, "-c", SERVER.replace('("none", [], 98)', '("none", [2], 0)'), V)
 check("and has nothing to say of who sets one", r.returncode == 0 and r.stdout + r.stderr == "", r.stdout + r.stderr)
+r = free("6", "--both", "--listen-fds", "--any-server", "--", PY, "-c", TAKES + FLAGLESS, V)
+check("with descriptors that come to lie where ours were", r.returncode == 6 and r.stdout.count(" True\n") == 12 and "child ok" in r.stdout,
+      (r.returncode, r.stdout, r.stderr))
 r = free("--explain", "--", script)
 check("what cannot be started is said", r.returncode == 126 and "interpreter" in r.stderr, r.stderr)
 r = b.call("run", "--", b.exe, "free", "-q", "--any-server", "--", "true")
