@@ -4,7 +4,7 @@
  * socket: here, whether its port lies in a range. So what is not wanted is never copied out. The answer is a
  * row of datagrams of many messages each, one message a socket: a fixed head and attributes.
  *
- * What the kernel says about it is data: every length is checked by libmnl's walkers before it is believed, an attribute
+ * What the kernel says about it is data: every length is checked before it is believed, an attribute
  * that is too short is left out, a message that makes no sense is counted and skipped. An answer may be torn: the
  * kernel marks it (NLM_F_DUMP_INTR) or drops what we were too slow for (ENOBUFS). Then the question is put again,
  * HOST_DIAG_REPEATS times at most, after sink->again() has taken back what came.
@@ -324,12 +324,18 @@ static int take_row(struct answer *an, const struct nlmsghdr *nlh)
 	return an->stop && !an->shared ? 0 : MORE;
 }
 
+/* libmnl's own check takes a length of more than 2^31 for a negative one, and so for one that fits. */
+bool host_diag_is_whole(const struct nlmsghdr *nlh, int left)
+{
+	return left >= (int)sizeof(*nlh) && nlh->nlmsg_len >= sizeof(*nlh) && nlh->nlmsg_len <= (uint32_t)left;
+}
+
 /* One datagram. Return: 0, all is said; MORE; negative errno. */
 static int take(struct answer *an, const void *buf, size_t n)
 {
 	int left = (int)n, r;
 
-	for (const struct nlmsghdr *nlh = buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	for (const struct nlmsghdr *nlh = buf; host_diag_is_whole(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		if (nlh->nlmsg_seq != an->seq || (an->port_id && nlh->nlmsg_pid && nlh->nlmsg_pid != an->port_id))
 			continue; /* an answer to an earlier question */
 		an->torn |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;

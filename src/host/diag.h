@@ -29,6 +29,8 @@ struct host_diag_wire {
 #define HOST_DIAG_BUFFER 32768 /* the kernel fills no more at a time */
 #define HOST_DIAG_REPEATS 6
 
+/* Does a message lie in the `left` octets that remain? */
+bool host_diag_is_whole(const struct nlmsghdr *nlh, int left);
 /* The question as a message, in buf (at least 256 octets). Returns its length. */
 size_t host_diag_question(const struct host_diag_ask *ask, uint32_t seq, void *buf);
 /* A row out of a message of ours. Return: 0; -EBADMSG, it makes no sense. */

@@ -117,7 +117,7 @@ static void take_unit(struct part p, size_t depth, struct host_place *ret)
 	if (ends(p, ".slice")) {
 		put(ret->slice, sizeof(ret->slice), p);
 		(void)take_user(p, "user-", ".slice", ret);
-	} else if (depth == 0 && begins(p, "openrc.")) {
+	} else if (depth == 0 && begins(p, "openrc.") && p.n > strlen("openrc.")) {
 		ret->manager = HOST_MANAGER_OPENRC;
 		put(ret->unit, sizeof(ret->unit), cut(p, strlen("openrc."), 0));
 	} else if (is_unit(p) && !(ret->unit[0] && is(p, "init.scope"))) { /* that is the user's systemd itself */

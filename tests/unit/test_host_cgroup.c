@@ -54,6 +54,7 @@ static const struct path_case {
 	{"a user without a number", "/user.slice/user-x.slice/session-1.scope", HOST_MANAGER_SYSTEM, "session-1.scope",
 	 "user-x.slice", -1, 0, "", "", false},
 	{"OpenRC", "/openrc.nginx", HOST_MANAGER_OPENRC, "nginx", "", -1, 0, "", "", false},
+	{"OpenRC without a name", "/openrc.", 0, "", "", -1, 0, "", "", false},
 	{"only a suffix is no unit", "/.service", 0, "", "", -1, 0, "", "", false},
 
 	{"docker, by its own folder", "/docker/" ID, 0, "", "", -1, HOST_RUNTIME_DOCKER, ID, "", false},

@@ -106,7 +106,7 @@ static ssize_t from_kernel(void *ctx, void *buf, size_t room)
 	assert_true(c->n <= room);
 	memcpy(buf, c->b, c->n);
 	left = (int)c->n;
-	for (struct nlmsghdr *nlh = buf; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
+	for (struct nlmsghdr *nlh = buf; host_diag_is_whole(nlh, left); nlh = mnl_nlmsg_next(nlh, &left))
 		nlh->nlmsg_seq = k->seq + (k->lies_about_seq && k->at == 0);
 	k->at++;
 	return (ssize_t)c->n;
@@ -458,6 +458,27 @@ static void the_caller_may_stop(void **state)
 	assert_int_equal(kept.n, 2);
 }
 
+/* A length that is negative as an int: libmnl 1.0.4 would take it (found by fuzz_host). */
+static void a_length_that_leads_out_ends_the_datagram(void **state)
+{
+	static const uint32_t lengths[] = {0, 15, 100000, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+		struct canned a = row(10, 80, 1, 0), b = row(10, 81, 1, 0), e = end(0);
+		struct kernel k = {.say = {&a, &e}};
+		struct kept kept = {0};
+		struct host_notes notes;
+		int stop;
+
+		memcpy(a.b + a.n, b.b, b.n);
+		((struct nlmsghdr *)(a.b + a.n))->nlmsg_len = lengths[i];
+		a.n += b.n;
+		assert_int_equal(dump(&k, &kept, &notes, ~0u, &stop), 0);
+		assert_int_equal(kept.n, 1);
+	}
+}
+
 static void answers_to_others_and_nonsense_are_skipped(void **state)
 {
 	struct canned stale = row(10, 70, 1, 0), bad = row(200, 71, 1, 0), a = row(10, 80, 1, 0), e = end(0);
@@ -489,6 +510,7 @@ int main(void)
 		cmocka_unit_test(an_answer_that_stays_torn_is_kept_and_marked),
 		cmocka_unit_test(a_kernel_without_the_protocol_says_so),
 		cmocka_unit_test(the_caller_may_stop),
+		cmocka_unit_test(a_length_that_leads_out_ends_the_datagram),
 		cmocka_unit_test(answers_to_others_and_nonsense_are_skipped),
 	};
 
