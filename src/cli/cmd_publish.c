@@ -14,6 +14,7 @@
 #include "network/raw.h"
 
 #define END_S 5
+#define SPEC_MAX 256
 
 /* --- publish --- */
 
@@ -69,6 +70,16 @@ static int check_alive(struct cli *cli, const struct network_host *host)
 	return 0;
 }
 
+/* HOST:PORT without "+splice" behind it. Return: it was there. */
+static bool take_splice(const char *what, char plain[SPEC_MAX])
+{
+	size_t len = strlen(what), tail = sizeof(PUBLISH_SPLICE) - 1;
+	bool is = len >= tail && strcmp(what + len - tail, PUBLISH_SPLICE) == 0;
+
+	snprintf(plain, SPEC_MAX, "%.*s", (int)(is ? len - tail : len), what);
+	return is;
+}
+
 static int publish(struct cli *cli)
 {
 	struct publisher_order o = {.n_specs = 1, .quiet = true};
@@ -77,6 +88,8 @@ static int publish(struct cli *cli)
 	struct publisher p;
 	struct port_endpoint e;
 	struct network_host host;
+	char plain[SPEC_MAX];
+	bool splice;
 	int c, r;
 
 	while ((c = cli_next(cli)) != CLI_END) {
@@ -88,9 +101,12 @@ static int publish(struct cli *cli)
 	}
 	if (!what)
 		return cli_usage(cli, "which port? berth publish HOST:PORT [ADDR:]OUTER");
-	r = cli_endpoint(cli, what, &e);
+	splice = take_splice(what, plain);
+	r = cli_endpoint(cli, plain, &e);
 	if (r != 0)
 		return r;
+	if (splice && e.has_proto && e.proto == PORT_UDP)
+		return cli_usage(cli, "datagrams are always carried: only TCP can be spliced, not '%s'", what);
 	if (e.has_addr || !e.ports.first)
 		return cli_usage(cli, "a host's name and a port are expected, as web:80, not '%s'", what);
 	if (e.host[0] && strcmp(e.host, "localhost") != 0) {
@@ -98,6 +114,7 @@ static int publish(struct cli *cli)
 		cli->host_given = true;
 	}
 	r = read_spec(cli, outer, &e, &spec);
+	spec.splice = splice;
 	if (r == 0)
 		r = cli_network(cli, NULL, NULL);
 	if (r == 0)
@@ -130,7 +147,8 @@ const struct cmd cmd_publish = {
 	"  berth publish web:80 0.0.0.0:8080      for other machines, too\n"
 	"  berth publish web:3000-3010 9000-9010  a range\n"
 	"  berth publish dns:53/udp 5353          a UDP port\n"
-	"  berth publish web:80 0                 any free port; it says which\n",
+	"  berth publish web:80 0                 any free port; it says which\n"
+	"  berth publish dns:53/tcp+splice 5353   carry the octets; do not hand the caller's socket over\n",
 	CMD_NETWORK | CMD_HOST,
 	NULL,
 	publish,

@@ -1,4 +1,5 @@
-/* src/cli/publish_spec.c: reading [ADDR:]OUTER[:INNER][/PROTOCOL], docker's and podman's spelling.
+/* src/cli/publish_spec.c: reading [ADDR:]OUTER[:INNER][/PROTOCOL][+splice], docker's and podman's spelling and one
+ * word more.
  *
  * From the left: an address is what has brackets, a dot or a star in front of its colon; what is left has one colon at
  * most. So 8080:80 are two ports and 127.0.0.1:8080 is an address and one, and ::1:8080:80, which could be read in
@@ -87,18 +88,28 @@ static int take_ports(const char *text, size_t at, size_t end, struct port_range
 	return 0;
 }
 
-/* "/udp" at the end; *end is where it begins. */
+/* "/udp", "+splice" at the end; *end is where that begins. */
 static int take_proto(const char *text, size_t *end, struct publish_spec *s, struct port_parse_error *e)
 {
-	const char *slash = strchr(text, '/');
+	const char *slash = strchr(text, '/'), *plus = strchr(text, '+');
+	size_t len;
 
+	if (plus) {
+		*end = (size_t)(plus - text);
+		if (strcmp(plus, PUBLISH_SPLICE) != 0)
+			return wrong(e, *end + 1, "only splice can be asked for: 8080:80/tcp+splice");
+		s->splice = true;
+	}
 	if (!slash)
 		return 0;
+	len = *end - (size_t)(slash - text);
 	*end = (size_t)(slash - text);
-	if (strcmp(slash, "/udp") == 0)
+	if (len == 4 && strncmp(slash, "/udp", len) == 0)
 		s->proto = PORT_UDP;
-	else if (strcmp(slash, "/tcp") != 0)
+	else if (len != 4 || strncmp(slash, "/tcp", len) != 0)
 		return wrong(e, *end + 1, "the protocol is tcp or udp");
+	if (s->splice && s->proto == PORT_UDP)
+		return wrong(e, *end + 5, "datagrams are always carried: only TCP can be spliced");
 	return 0;
 }
 

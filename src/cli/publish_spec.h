@@ -5,6 +5,8 @@
 #include "network/publish.h"
 #include "port/endpoint.h"
 
+#define PUBLISH_SPLICE "+splice"
+
 struct publish_spec {
 	char text[128]; /* as it was written */
 	enum port_proto proto;
@@ -13,11 +15,12 @@ struct publish_spec {
 	bool addr_given;	 /* false: the loopbacks, and one that the machine does not have is left out */
 	struct port_range outer; /* 0-0: any free port */
 	struct port_range inner;
+	bool splice;	/* callers are not handed over, their octets are carried */
 	bool automatic; /* -P: outer is tried, another port taken when it is not free */
 };
 
 /**
- * publish_spec_parse() - read [ADDR:]OUTER[:INNER][/tcp|/udp]
+ * publish_spec_parse() - read [ADDR:]OUTER[:INNER][/tcp|/udp][+splice]
  *
  * OUTER and INNER are ports or ranges A-B of the same length; without INNER it is OUTER. OUTER 0 or empty: any free
  * port. ADDR: an IPv4 address, an IPv6 address in brackets, or * for all of both families.

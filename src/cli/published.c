@@ -83,8 +83,9 @@ char *published_to(const struct published *p, char s[PUBLISHED_TO_MAX])
 	if (p->p.outer.last != p->p.outer.first)
 		n += snprintf(s + n, PUBLISHED_TO_MAX - (size_t)n, "-%u",
 			      p->p.inner + (unsigned)(p->p.outer.last - p->p.outer.first));
-	if (p->p.proto != PORT_TCP)
-		snprintf(s + n, PUBLISHED_TO_MAX - (size_t)n, "/%s", port_proto_name[p->p.proto]);
+	if (p->p.proto != PORT_TCP || p->p.spliced)
+		snprintf(s + n, PUBLISHED_TO_MAX - (size_t)n, "/%s%s", port_proto_name[p->p.proto],
+			 p->p.spliced ? "+splice" : "");
 	return s;
 }
 
@@ -150,13 +151,13 @@ int published_print_json(struct cli *cli, const struct published_list *list, uin
 			json_array_append_new(addresses, cli_json_text(port_addr_print(&p->addrs[k], a)));
 		}
 		json_array_append_new(root,
-				      json_pack("{s:o, s:i, s:i, s:s, s:o, s:i, s:i, s:i, s:b, s:i, s:I}", "addresses",
-						addresses, "outer", (int)p->outer.first, "outer_last",
+				      json_pack("{s:o, s:i, s:i, s:s, s:o, s:i, s:i, s:i, s:b, s:b, s:i, s:I}",
+						"addresses", addresses, "outer", (int)p->outer.first, "outer_last",
 						(int)p->outer.last, "proto", port_proto_name[p->proto], "host",
 						cli_json_text(list->r[i].host), "inner", (int)p->inner, "inner_last",
 						p->inner + (p->outer.last - p->outer.first), "open", (int)p->n_up,
-						"automatic", (int)p->automatic, "pid", (int)p->pid, "since_unix_s",
-						(json_int_t)p->since_unix_s));
+						"automatic", (int)p->automatic, "spliced", (int)p->spliced, "pid",
+						(int)p->pid, "since_unix_s", (json_int_t)p->since_unix_s));
 	}
 	return cli_json(cli, root);
 }

@@ -22,7 +22,7 @@ void published_free(struct published_list *list);
 /* "127.0.0.1:8080 [::1]:8080", "127.0.0.1:8000-8010" */
 #define PUBLISHED_WHERE_MAX 400
 char *published_where(const struct network_published *p, char s[PUBLISHED_WHERE_MAX]);
-/* "web:80", "web:80-90/udp" */
+/* "web:80", "web:80-90/udp", "web:80/tcp+splice" */
 #define PUBLISHED_TO_MAX 96
 char *published_to(const struct published *p, char s[PUBLISHED_TO_MAX]);
 /* A table for people; the keys of docs/json.md. Of one host only, or all: NETWORK_HOSTS_MAX. */

@@ -9,7 +9,9 @@
  *
  * A caller is accepted here and its socket sent to the program (shim/published.c). The program's listener is asked
  * for anew for each, so a group of them (SO_REUSEPORT) shares as it does inside; one that has died is buried and the
- * next asked. A listener whose backlog is full takes nobody: the caller waits here, and when DOOR_WAITING_MAX do,
+ * next asked. Where that is asked for, or the program cannot take a socket (publisher_acceptor.c), a connection is made to its
+ * listener as a client inside makes one, under a name that says where the caller is, and the octets are carried (publisher_splice.c).
+ * A listener whose backlog is full takes nobody: the caller waits here, and when DOOR_WAITING_MAX do,
  * the door accepts no more and the kernel's own backlog fills.
  */
 #include "cli/publisher_door.h"
@@ -25,6 +27,7 @@
 
 #include "cli/kernel_port.h"
 #include "cli/proc.h"
+#include "cli/publisher_splice.h"
 #include "network/raw.h"
 
 #define LAZY_PORTS 64 /* a range longer than this is lazy */
@@ -38,7 +41,7 @@
 
 /* From outside everybody is welcome who would be: a listener on the host's address, on all, or on its loopback. */
 static int find(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port,
-		struct port_ref *ret_ref, struct port_claim *ret)
+		struct port_ref *ret_ref, struct port_claim *ret, struct port_addr *ret_local)
 {
 	bool v4 = port_addr_is4(&door->addr);
 	struct port_tuple seen = {.proto = PORT_TCP,
@@ -52,6 +55,7 @@ static int find(struct doors *d, const struct door *door, const struct port_addr
 		seen.local = v4 ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
 		r = network_find_listener(d->net, d->host.index, &seen, ret_ref, ret);
 	}
+	*ret_local = seen.local;
 	return r;
 }
 
@@ -64,23 +68,23 @@ static int find_again(struct doors *d, struct door *door, const struct port_addr
 
 	if (door->last.known && door->last.seen == seen)
 		return 0;
-	r = find(d, door, from, from_port, &door->last.ref, &door->last.claim);
+	r = find(d, door, from, from_port, &door->last.ref, &door->last.claim, &door->last.local);
 	door->last.known = r == 0 && !(door->last.claim.flags & PORT_REUSEPORT);
 	door->last.seen = seen;
 	return r;
 }
 
 /* One that lives. */
-static int find_alive(struct doors *d, const struct door *door, struct port_claim *ret)
+static int find_alive(struct doors *d, const struct door *door, struct port_ref *ret_ref, struct port_claim *ret)
 {
-	struct port_ref ref;
+	struct port_addr unused;
 
 	for (int i = 0; i < TRIES_MAX; i++) {
-		int r = find(d, door, &door->addr, 1, &ref, ret);
+		int r = find(d, door, &door->addr, 1, ret_ref, ret, &unused);
 
 		if (r < 0)
 			return r;
-		if (network_dead(d->net, d->host.index, ref) != 0)
+		if (network_dead(d->net, d->host.index, *ret_ref) != 0)
 			return 0;
 	}
 	return -ECONNREFUSED;
@@ -377,12 +381,14 @@ struct publication *publication_new(struct doors *d, const struct publish_spec *
 		return NULL;
 	}
 	p->lazy = n_ports > LAZY_PORTS;
+	p->splice = s->splice;
 	p->n_doors = n_ports * s->n_addrs;
 	p->said = (struct network_published){.host = d->host.index,
 					     .proto = s->proto,
 					     .n_addrs = s->n_addrs,
 					     .inner = s->inner.first,
-					     .automatic = s->automatic};
+					     .automatic = s->automatic,
+					     .spliced = s->splice};
 	memcpy(p->said.addrs, s->addrs, sizeof(p->said.addrs));
 	number(p, s, s->outer.first, n_ports);
 	r = s->outer.first ? hold_all_again(d, p, s, n_ports, &at) : -EADDRINUSE;
@@ -416,6 +422,15 @@ uint32_t publication_n_up(const struct publication *p)
 	return n;
 }
 
+bool publication_is_spliced(const struct publication *p)
+{
+	bool any = p->splice;
+
+	for (uint32_t i = 0; i < p->n_doors && !any; i++)
+		any = p->doors[i].open && p->doors[i].acceptor.outside;
+	return any;
+}
+
 /* --- callers --- */
 
 static int send_socket(int over, int fd)
@@ -433,24 +448,63 @@ static int send_socket(int over, int fd)
 	return (int)raw_pass(SYS_sendmsg, over, (long)&m, MSG_DONTWAIT | MSG_NOSIGNAL, 0, 0);
 }
 
-/* A client of the listener's, under the name that says what it brings. Return: descriptor; negative errno. */
-static int carrier(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port)
+static bool is_spliced(const struct door *door)
+{
+	return door->of->splice || door->acceptor.outside;
+}
+
+/* "I bring a connection of the machine's": shim/published.c. */
+static size_t name_of_carrier(struct doors *d, const struct door *door, const struct port_addr *from,
+			      uint16_t from_port, uint8_t path[NETWORK_NAME_OCTETS])
 {
 	struct port_tuple t = {.proto = PORT_TCP,
 			       .local = door->addr,
 			       .local_port = door->outer,
 			       .remote = *from,
 			       .remote_port = from_port};
+
+	return network_name_published(d->net, &t, path);
+}
+
+/* As a client on no host, with the caller's own address. It has no claim, so the number is only there to make two names of one
+ * caller who came to two published ports of the same program. */
+static size_t name_of_caller(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port,
+			     uint8_t path[NETWORK_NAME_OCTETS])
+{
+	static uint32_t number;
+	struct network_name n = {.client_host = NETWORK_HOSTS_MAX,
+				 .server_host = d->host.index,
+				 .client_slot = ++number,
+				 .client_family = port_addr_is4(from) ? PORT_FAMILY_4 : PORT_FAMILY_6,
+				 .server_family = door->last.claim.family};
+
+	n.tuple = (struct port_tuple){.proto = PORT_TCP,
+				      .local = *from,
+				      .local_port = from_port,
+				      .remote = door->last.local,
+				      .remote_port = door->inner};
+	return network_name_encode(d->net, &n, path);
+}
+
+/* A client of the listener's, under a name that says what it is. Return: descriptor; negative errno. */
+static int carrier(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port)
+{
 	struct {
 		sa_family_t family;
 		uint8_t path[NETWORK_NAME_OCTETS];
 	} un = {.family = AF_UNIX};
-	size_t len = network_name_published(d->net, &t, un.path);
 	int fd = (int)raw_pass(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0), r;
 
 	if (fd < 0)
 		return fd;
-	r = (int)raw_pass(SYS_bind, fd, (long)&un, (long)(offsetof(__typeof__(un), path) + len), 0, 0);
+	for (int i = 0; i < TRIES_MAX; i++) {
+		size_t len = is_spliced(door) ? name_of_caller(d, door, from, from_port, un.path)
+					      : name_of_carrier(d, door, from, from_port, un.path);
+
+		r = (int)raw_pass(SYS_bind, fd, (long)&un, (long)(offsetof(__typeof__(un), path) + len), 0, 0);
+		if (r != -EADDRINUSE || !is_spliced(door))
+			break;
+	}
 	if (r < 0) {
 		raw_close(fd);
 		return r;
@@ -458,7 +512,8 @@ static int carrier(struct doors *d, const struct door *door, const struct port_a
 	return fd;
 }
 
-/* Return: 0, it is the program's; -EAGAIN, not now; -ECONNREFUSED, nobody listens. The socket stays ours. */
+/* Return: 0, it is the program's; 1, it is ours no more, and carried; -EAGAIN, not now; -ECONNREFUSED, nobody listens. But for 1
+ * the socket stays ours. */
 static int bring(struct doors *d, struct door *door, int fd, const struct port_addr *from, uint16_t from_port)
 {
 	for (int i = 0; i < TRIES_MAX; i++) {
@@ -470,6 +525,12 @@ static int bring(struct doors *d, struct door *door, int fd, const struct port_a
 		if (over < 0)
 			return -EAGAIN;
 		r = network_path_connect(d->net, over, d->host.index, door->last.ref, &door->last.claim);
+		if (r == 0 && is_spliced(door)) {
+			r = publisher_splice(over, fd);
+			if (r < 0)
+				raw_close(over);
+			return r < 0 ? -EAGAIN : 1;
+		}
 		if (r == 0)
 			r = send_socket(over, fd);
 		raw_close(over);
@@ -517,7 +578,7 @@ int door_serve(struct doors *d, struct door *door)
 		r = door->waiting ? -EAGAIN : bring(d, door, fd, &from, from_port);
 		if (r == -EAGAIN)
 			put_waiting(d, door, fd, &from, from_port);
-		else
+		else if (r <= 0)
 			raw_close(fd); /* it is the program's, or it is reset */
 		if (r == -ECONNREFUSED)
 			return r;
@@ -533,7 +594,8 @@ void door_retry(struct doors *d, struct door *door)
 
 		if (r == -EAGAIN)
 			break;
-		raw_close(w->fd);
+		if (r <= 0)
+			raw_close(w->fd);
 		door->waiting = w->next;
 		door->n_waiting--;
 		d->n_waiting--;
@@ -577,9 +639,10 @@ static void suit(struct door *door, enum port_family family)
 bool door_try(struct doors *d, struct door *door)
 {
 	struct port_claim c;
+	struct port_ref ref;
 	int r = 0;
 
-	if (door->open || find_alive(d, door, &c) < 0)
+	if (door->open || find_alive(d, door, &ref, &c) < 0)
 		return false;
 	if (door->fd < 0)
 		r = hold(door);
@@ -591,6 +654,8 @@ bool door_try(struct doors *d, struct door *door)
 		cannot(d, door, r);
 		return false;
 	}
+	if (!door->of->splice)
+		acceptor_look(&door->acceptor, ref, &c, network_now_us());
 	door->said_err = 0;
 	door->open = true;
 	door->paused = false;
@@ -630,8 +695,9 @@ static void shut(struct doors *d, struct door *door)
 bool door_check(struct doors *d, struct door *door)
 {
 	struct port_claim c;
+	struct port_ref ref;
 
-	if (find_alive(d, door, &c) < 0) {
+	if (find_alive(d, door, &ref, &c) < 0) {
 		shut(d, door);
 		return false;
 	}
@@ -639,6 +705,8 @@ bool door_check(struct doors *d, struct door *door)
 		shut(d, door); /* another listener, of the other family */
 		return door_try(d, door);
 	}
+	if (!door->of->splice)
+		acceptor_look(&door->acceptor, ref, &c, network_now_us());
 	return true;
 }
 

@@ -3,6 +3,7 @@
 #define BERTH_CLI_PUBLISHER_DOOR_H
 
 #include "cli/publish_spec.h"
+#include "cli/publisher_acceptor.h"
 #include "cli/publish_udp.h"
 
 #define DOOR_WAITING_MAX 64 /* callers that were accepted and not brought yet */
@@ -34,14 +35,17 @@ struct door {
 		uint32_t seen;
 		struct port_ref ref;
 		struct port_claim claim;
+		struct port_addr local; /* under which of the host's addresses */
 	} last;
+	struct acceptor acceptor; /* of the listener that it was opened for */
 };
 
 struct publication {
 	struct publication *next;
 	struct network_published said; /* its record */
 	uint32_t record;
-	bool lazy; /* a long range: a socket is opened when the program listens */
+	bool splice; /* that was asked for */
+	bool lazy;   /* a long range: a socket is opened when the program listens */
 	uint32_t n_doors;
 	struct door doors[];
 };
@@ -63,6 +67,8 @@ struct publication *publication_new(struct doors *d, const struct publish_spec *
 void publication_free(struct doors *d, struct publication *p);
 /* At how many of its ports a caller is heard. */
 uint32_t publication_n_up(const struct publication *p);
+/* Are callers' octets carried, at one of its ports at least? */
+bool publication_is_spliced(const struct publication *p);
 
 /* UDP: who has the ports now? bound: whether anybody seems to. True: at how many a caller is heard has changed. */
 bool publication_look_udp(struct doors *d, struct publication *p, bool (*bound)(uint32_t port));

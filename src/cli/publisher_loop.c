@@ -89,10 +89,12 @@ static void say(const char *fmt, ...)
 static void note(struct publication *p)
 {
 	uint32_t up = publication_n_up(p);
+	bool spliced = publication_is_spliced(p);
 
-	if (up == p->said.n_up)
+	if (up == p->said.n_up && spliced == p->said.spliced)
 		return;
 	p->said.n_up = up;
+	p->said.spliced = spliced;
 	if (network_publish_set(l.doors.net, l.records, p->record, &p->said) < 0)
 		p->said.n_up = UINT32_MAX; /* a full disk: again at the next change */
 }
@@ -339,7 +341,9 @@ static void tick(void)
 	end_if_gone();
 	for (struct door *door = l.doors.open; door; door = next) {
 		next = door->next_open;
-		if (!door_check(&l.doors, door))
+		bool outside = door->acceptor.outside;
+
+		if (!door_check(&l.doors, door) || door->acceptor.outside != outside)
 			note(door->of);
 	}
 	end_unused();

@@ -689,7 +689,7 @@ _Noreturn void net2_keep(const struct net2 *o, int front_fd, void (*become)(void
 
 	k.front = above(front_fd);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	prctl(PR_SET_NAME, "berth-keeper");
+	prctl(PR_SET_NAME, NET2_KEEPER);
 	if (o->inside)
 		join(o);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pass) < 0 || pipe2(tell_fd, O_CLOEXEC) < 0)

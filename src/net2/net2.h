@@ -13,6 +13,7 @@
 #include "network/network.h"
 
 #define NET2_HELD 2
+#define NET2_KEEPER "berth-keeper"
 #define NET2_PUBLISHER "berth-publish" /* processes of this name are no programs: no keeper waits for them */
 struct net2 {
 	const struct network *net;

@@ -90,7 +90,7 @@ int network_name_decode(const struct network *n, const uint8_t *path, size_t len
 	m.tuple.proto = (enum port_proto)proto;
 	m.client_family = families >> 4;
 	m.server_family = families & 15;
-	if (!family_ok(m.client_family) || !family_ok(m.server_family) || m.client_host >= NETWORK_HOSTS_MAX ||
+	if (!family_ok(m.client_family) || !family_ok(m.server_family) || m.client_host > NETWORK_HOSTS_MAX ||
 	    m.server_host >= NETWORK_HOSTS_MAX)
 		return -ENOENT;
 	*ret = m;

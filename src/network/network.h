@@ -195,8 +195,8 @@ MUST_CHECK int network_path_parse(const struct network *n, const char *path, siz
 
 /* What a client's abstract name says, and so both ends know (decision 3). */
 struct network_name {
-	struct port_tuple tuple; /* local = the client's side */
-	uint32_t client_host, server_host;
+	struct port_tuple tuple;	      /* local = the client's side */
+	uint32_t client_host, server_host;    /* NETWORK_HOSTS_MAX: a client on no host, without a claim */
 	uint32_t client_slot;		      /* of its claim, in client_host's table */
 	uint8_t client_family, server_family; /* of the sockets: an AF_INET6 one sees ::ffff:a.b.c.d */
 };

@@ -31,6 +31,8 @@
 #define VERSION 1
 #define READS_MAX 8
 
+enum { IS_AUTOMATIC = 1, IS_SPLICED = 2 };
+
 /* --- octets --- */
 
 static uint64_t sum_of(const struct network *n, uint32_t record, const uint8_t *octets)
@@ -54,7 +56,7 @@ static void encode(const struct network *n, uint32_t record, const struct networ
 	cursor_put_be64(&w, 0);
 	cursor_put_u8(&w, VERSION);
 	cursor_put_u8(&w, (uint8_t)p->proto);
-	cursor_put_u8(&w, p->automatic);
+	cursor_put_u8(&w, (uint8_t)((p->automatic ? IS_AUTOMATIC : 0) | (p->spliced ? IS_SPLICED : 0)));
 	cursor_put_u8(&w, (uint8_t)p->n_addrs);
 	cursor_put_be32(&w, p->host);
 	cursor_put_be16(&w, p->outer.first);
@@ -80,7 +82,7 @@ static bool decode(const struct network *n, uint32_t record, const uint8_t octet
 	struct cursor_reader r = cursor_reader(octets, MARK_AT);
 	struct network_published p = {0};
 	uint64_t sum;
-	uint8_t proto;
+	uint8_t proto, is;
 
 	memcpy(&sum, octets, sizeof(sum));
 	if (sum != sum_of(n, record, octets))
@@ -89,7 +91,9 @@ static bool decode(const struct network *n, uint32_t record, const uint8_t octet
 	if (cursor_get_u8(&r) != VERSION)
 		return false;
 	proto = cursor_get_u8(&r);
-	p.automatic = cursor_get_u8(&r) != 0;
+	is = cursor_get_u8(&r);
+	p.automatic = (is & IS_AUTOMATIC) != 0;
+	p.spliced = (is & IS_SPLICED) != 0;
 	p.n_addrs = cursor_get_u8(&r);
 	p.host = cursor_get_be32(&r);
 	p.outer.first = cursor_get_be16(&r);

@@ -21,6 +21,7 @@ struct network_published {
 	uint16_t inner;				   /* the host's port that outer.first leads to; the rest follow */
 	uint32_t n_up;	/* ports of the range at which a caller is heard now (TCP: that listen) */
 	bool automatic; /* by -P */
+	bool spliced;	/* TCP: its callers' octets are carried */
 	int32_t pid;	/* the publisher, and when it started (CLOCK_BOOTTIME ticks of /proc/PID/stat) */
 	uint64_t started;
 	uint64_t since_unix_s;

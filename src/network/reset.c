@@ -13,7 +13,9 @@
 
 static int claim_of(struct network *n, const struct network_name *f, struct port_ref *ret, struct port_claim *ret_claim)
 {
-	int r = network_get_slot(n, f->client_host, f->client_slot, ret, ret_claim);
+	int r = f->client_host >= NETWORK_HOSTS_MAX
+			? -ESTALE
+			: network_get_slot(n, f->client_host, f->client_slot, ret, ret_claim);
 
 	if (r < 0)
 		return r;

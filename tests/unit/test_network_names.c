@@ -106,7 +106,8 @@ static void flow_names_come_back(void **state)
 						   .remote = random_addr(&r),
 						   .local_port = (uint16_t)rng_u64(&r),
 						   .remote_port = (uint16_t)rng_u64(&r)},
-					 .client_host = (uint32_t)rng_range(&r, 0, 4095),
+					 .client_host =
+						 (uint32_t)rng_range(&r, 0, NETWORK_HOSTS_MAX), /* the last: none */
 					 .server_host = (uint32_t)rng_range(&r, 0, 4095),
 					 .client_slot = (uint32_t)rng_u64(&r),
 					 .client_family = PORT_FAMILY_4,

@@ -71,6 +71,7 @@ static void what_was_put_is_read(void **state)
 	fixture_open("lab");
 	assert_int_equal(network_publish_open(&net, false), -ENOENT);
 	p[0].automatic = true;
+	p[1].spliced = true;
 	pid = publisher(p, 2);
 	file = network_publish_open(&net, false);
 	assert_true(file >= 0);
@@ -81,12 +82,15 @@ static void what_was_put_is_read(void **state)
 	assert_int_equal(got.inner, 80);
 	assert_int_equal(got.pid, pid);
 	assert_true(got.automatic);
+	assert_false(got.spliced);
 	assert_int_equal(got.n_addrs, 2);
 	assert_true(port_addr_equal(&got.addrs[1], &loop6));
 	assert_true(network_publish_is_by(&got));
 	assert_int_equal(network_publish_next(&net, file, &at, &record, &got), 0);
 	assert_int_equal(record, 1);
 	assert_int_equal(got.outer.last, 9010);
+	assert_true(got.spliced);
+	assert_false(got.automatic);
 	assert_int_equal(network_publish_next(&net, file, &at, &record, &got), -ENOENT);
 	end(pid);
 	assert_false(network_publish_is_by(&got));
