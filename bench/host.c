@@ -1,6 +1,6 @@
 /* bench/host.c: reading all of a machine's sockets and whose they are, beside ss and the bare walk through /proc.
  *
- *     bench_host [SOCKETS [PROCESSES [ROUNDS]]]        (10000 and 100000; 25; 7)
+ *     bench_host [SOCKETS [PROCESSES [ROUNDS [BERTH]]]]        (0: 10000 and 100000; 25; 7)
  *
  * In a network namespace of its own (skipped, 77, where none can be made or the limits forbid so many descriptors): SOCKETS
  * TCP sockets, nearly all of them established connections, in PROCESSES processes. Measured by turns, medians:
@@ -11,8 +11,9 @@
  *     listing           both, the join, and each process's name and command line read once
  *     one port          host_sockets_read() of one port among all these
  *     ss -tanp, ss -tan from fork() to the end, its output read and thrown away
+ *     berth ls, who     the command, when it is given, in the same way; lsof -nP -i once
  *
- * The goal (issue 5): a listing at most half of `ss -tanp`, at most 1.3 times the bare walk.
+ * The goal (issue 5): a listing, and `berth ls -a`, at most half of `ss -tanp`, at most 1.3 times the bare walk, a fiftieth of lsof.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -243,7 +244,43 @@ static void run_ss(void)
 	(void)run_command("exec ss -H -tan 2>/dev/null");
 }
 
-enum { WALK, OWNERS, SOCKETS, LISTING, ONE_PORT, SS_P, SS, N_FIGURES };
+static const char *berth; /* NULL: not measured */
+
+static void run_berth(const char *what)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line), "'%s' %s 2>/dev/null", berth, what);
+	if (!run_command(line))
+		fail(what);
+}
+
+static void run_ls(void)
+{
+	run_berth("ls -m");
+}
+
+static void run_ls_all(void)
+{
+	run_berth("ls -m -a -t");
+}
+
+static void run_ls_json(void)
+{
+	run_berth("ls -m -a -t --json");
+}
+
+static void run_who(void)
+{
+	run_berth("who -m 7777; true");
+}
+
+static void run_lsof(void)
+{
+	(void)run_command("exec timeout 120 lsof -nP -i 2>/dev/null");
+}
+
+enum { WALK, OWNERS, SOCKETS, LISTING, ONE_PORT, SS_P, SS, LS, LS_ALL, LS_JSON, WHO, LSOF, N_FIGURES };
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -255,7 +292,21 @@ static const struct {
 	{"one port", run_port},
 	{"ss -tanp", run_ss_p},
 	{"ss -tan", run_ss},
+	{"berth ls -m", run_ls},
+	{"berth ls -m -a -t", run_ls_all},
+	{"berth ls -m -a -t --json", run_ls_json},
+	{"berth who -m PORT, half of all", run_who},
+	{"lsof -nP -i, once", run_lsof},
 };
+
+static bool is_measured(int f, int round, bool has_ss)
+{
+	if (f == SS_P || f == SS)
+		return has_ss;
+	if (f == LSOF)
+		return berth && round == 0;
+	return f < LS || berth;
+}
 
 static void measure(int n_sockets, int n_processes, int rounds, bool has_ss)
 {
@@ -266,7 +317,7 @@ static void measure(int n_sockets, int n_processes, int rounds, bool has_ss)
 		for (int f = 0; f < N_FIGURES; f++) {
 			double from = now_s();
 
-			if (f >= SS_P && !has_ss)
+			if (!is_measured(f, r, has_ss))
 				continue;
 			figures[f].run();
 			t[f][r] = now_s() - from;
@@ -274,13 +325,16 @@ static void measure(int n_sockets, int n_processes, int rounds, bool has_ss)
 	printf("%d TCP sockets in %d processes, %d rounds (listed %zu, with a process %zu)\n", n_sockets, n_processes,
 	       rounds, n_listed, n_named);
 	for (int f = 0; f < N_FIGURES; f++)
-		if (f < SS_P || has_ss) {
-			m[f] = median(t[f], rounds);
+		if (is_measured(f, 0, has_ss)) {
+			m[f] = median(t[f], f == LSOF ? 1 : rounds);
 			printf("  %-32s %9.2f ms\n", figures[f].name, m[f] * 1e3);
 		}
 	printf("  listing / walk %.2f (at most 1.3)", m[LISTING] / m[WALK]);
 	if (has_ss)
 		printf(", listing / ss -tanp %.2f (at most 0.5)", m[LISTING] / m[SS_P]);
+	if (berth)
+		printf("\n  berth ls -a / walk %.2f (1.3), / ss -tanp %.2f (0.5), / lsof %.3f (0.02)",
+		       m[LS_ALL] / m[WALK], m[LS_ALL] / m[SS_P], m[LS_ALL] / m[LSOF]);
 	printf("\n");
 	fflush(stdout);
 }
@@ -290,7 +344,10 @@ int main(int argc, char **argv)
 	static const int sizes[] = {10000, 100000};
 	int one = argc > 1 ? atoi(argv[1]) : 0, n_processes = argc > 2 ? atoi(argv[2]) : 25;
 	int rounds = argc > 3 ? atoi(argv[3]) : 7, n_done = 0;
-	bool has_ss = run_command("ss -V 2>/dev/null");
+	bool has_ss;
+
+	berth = argc > 4 ? argv[4] : NULL;
+	has_ss = run_command("ss -V 2>/dev/null");
 
 	if (n_processes < 1 || n_processes > PROCESSES_MAX || rounds < 1 || rounds > ROUNDS_MAX)
 		return 2;

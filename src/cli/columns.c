@@ -10,7 +10,16 @@
 
 static void say(char *s, const char *text)
 {
-	snprintf(s, COLUMN_CELL_MAX, "%s", text && *text ? text : "-");
+	size_t n = text ? strlen(text) : 0;
+
+	if (n == 0) {
+		text = "-";
+		n = 1;
+	} else if (n > COLUMN_CELL_MAX - 1) {
+		n = COLUMN_CELL_MAX - 1;
+	}
+	memcpy(s, text, n);
+	s[n] = '\0';
 }
 
 static void say_number(char *s, uint64_t v)

@@ -11,19 +11,43 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *machine_top(void)
+{
+	const char *top = secure_getenv("BERTH_MACHINE_ROOT");
+
+	return top ? top : "";
+}
+
 const struct host_root *machine_root(void)
 {
 	static struct host_root root;
 	static char proc[512], cgroup[512], run[512];
-	const char *top = secure_getenv("BERTH_MACHINE_ROOT");
+	const char *top = machine_top();
 
-	if (!top || !*top)
+	if (!*top)
 		return NULL;
 	snprintf(proc, sizeof(proc), "%s/proc", top);
 	snprintf(cgroup, sizeof(cgroup), "%s/cgroup", top);
 	snprintf(run, sizeof(run), "%s/run", top);
 	root = (struct host_root){.proc = proc, .cgroup = cgroup, .run = run, .no_netlink = true};
 	return &root;
+}
+
+/* /proc/net does not tell IPV6_V6ONLY. A listening [::] beside a listening 0.0.0.0 must have it. */
+static void infer_v6only(struct host_sockets *s)
+{
+	for (size_t i = 0, from = 0; i < s->n; i++) {
+		struct host_socket *six = &s->rows[i];
+
+		if (s->rows[from].port != six->port)
+			from = i;
+		if (six->state != HOST_LISTEN || six->have & HOST_HAS_V6ONLY || !host_socket_is_dual(six))
+			continue;
+		for (size_t k = from; k < s->n && s->rows[k].port == six->port; k++)
+			if (s->rows[k].state == HOST_LISTEN && s->rows[k].family == PORT_FAMILY_4 &&
+			    port_addr_is_any(&s->rows[k].addr))
+				six->is |= HOST_IS_V6ONLY;
+	}
 }
 
 int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f)
@@ -33,6 +57,8 @@ int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f
 	m->root = machine_root();
 	m->now_us = network_now_us();
 	r = host_sockets_read(m->root, f, &m->sockets);
+	if (r == 0 && m->sockets.notes.netlink_err != 0)
+		infer_v6only(&m->sockets);
 	return r < 0 ? cli_fail(cli, r, "cannot read the machine's ports, neither by netlink nor from /proc/net") : 0;
 }
 

@@ -3,6 +3,7 @@
 #define BERTH_CLI_MACHINE_H
 
 #include "cli/cli.h"
+#include "host/clues.h"
 #include "host/host.h"
 
 /* What is known of a process that has a socket open; text is harmless. */
@@ -28,6 +29,8 @@ struct machine {
 
 /* Where it is read from: NULL, the running machine; $BERTH_MACHINE_ROOT, a folder with a canned `proc` (the tests'). */
 const struct host_root *machine_root(void);
+/* What stands before the path of any other file of the machine's: that folder, or "". */
+const char *machine_top(void);
 /* Its sockets. Return: 0; an exit code, said. */
 MUST_CHECK int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f);
 void machine_free(struct machine *m);

@@ -74,7 +74,9 @@ static void print_doors(struct doors *d, const struct story *s)
 		doors_get(d, s->doors[i], &door);
 		k = door.socket;
 		rows_address(&door.row.claim, e);
-		if (k->state == HOST_LISTEN)
+		if (k->state == HOST_LISTEN && k->wqueue == 0) /* /proc/net does not tell */
+			line(i ? "" : "address", "%s, listening; %u callers wait to be accepted", e, k->rqueue);
+		else if (k->state == HOST_LISTEN)
 			line(i ? "" : "address", "%s, listening; %u of at most %u callers wait to be accepted%s", e,
 			     k->rqueue, k->wqueue, k->rqueue > k->wqueue ? ": the queue is full" : "");
 		else if (door.row.claim.proto == PORT_TCP)
@@ -107,8 +109,7 @@ static void print_program(struct doors *d, const struct story *s)
 	if (s->has_process && s->process.is_exe_deleted)
 		line("program", "its file was replaced or removed since it was started");
 	if (s->door.container[0])
-		line("unit", "%s%s%s%s", s->door.container, s->door.unit[0] ? " (" : "", s->door.unit,
-		     s->door.unit[0] ? ")" : "");
+		line("unit", "%s", s->door.container);
 	else if (s->door.unit[0])
 		line("unit", "%s%s", s->door.unit,
 		     s->door.place.manager == HOST_MANAGER_USER ? " (the user's own systemd)" : "");
@@ -159,10 +160,10 @@ static void print_connections(const struct story *s)
 			at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%u %s", first ? "" : ", ",
 					       s->n_state[i], host_state_name[i]);
 			first = false;
+			if (i == HOST_TIME_WAIT && at < sizeof(text))
+				at += (size_t)snprintf(text + at, sizeof(text) - at, " (the last ends in %u s)",
+						       (unsigned)((s->ends_in_ms + 999) / 1000));
 		}
-	if (s->n_state[HOST_TIME_WAIT] && at < sizeof(text))
-		at += (size_t)snprintf(text + at, sizeof(text) - at, " (the last ends in %u s)",
-				       (unsigned)((s->ends_in_ms + 999) / 1000));
 	for (size_t i = 0; i < STORY_PEERS_MAX && s->peers[i].n && at < sizeof(text); i++)
 		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s (%u)", i ? ", " : "; with ",
 				       port_addr_print(&s->peers[i].addr, a), s->peers[i].n);

@@ -76,12 +76,14 @@ static void find_socket_unit(struct story *s)
 	const struct port_claim *c = &s->door.row.claim;
 
 	for (size_t i = 0; i < COUNT_OF(dirs) && !s->socket_unit[0]; i++) {
-		DIR *dir = opendir(dirs[i]);
+		char path[1024], folder[600];
 		struct dirent *e;
-		char path[512];
+		DIR *dir;
 
+		snprintf(folder, sizeof(folder), "%.500s%s", machine_top(), dirs[i]);
+		dir = opendir(folder);
 		while (dir && !s->socket_unit[0] && (e = readdir(dir)) != NULL) {
-			snprintf(path, sizeof(path), "%s/%s", dirs[i], e->d_name);
+			snprintf(path, sizeof(path), "%s/%s", folder, e->d_name);
 			if (ends_with(e->d_name, ".socket") && is_plain(e->d_name) &&
 			    file_listens(path, (enum port_proto)c->proto, c->port))
 				snprintf(s->socket_unit, sizeof(s->socket_unit), "%.127s", e->d_name);
@@ -114,40 +116,44 @@ static void explain_activation(struct story *s)
 
 /* --- holders that are no process --- */
 
+static void explain_tunnel(struct story *s, const struct host_clue *c)
+{
+	const char *name = strchr(c->what, ' '); /* "vxlan vx0" */
+
+	snprintf(s->what, sizeof(s->what), "%s: the tunnel %s",
+		 c->is_certain ? "the kernel's own" : "no process; most likely the kernel's own", c->what);
+	if (name && is_plain(name + 1))
+		snprintf(s->stop, sizeof(s->stop), "%sip link set %s down", sudo_for(0), name + 1);
+}
+
 static void explain_kernel(struct doors *d, struct story *s)
 {
-	const struct port_claim *c = &s->door.row.claim;
-	struct host_links links = {0};
-	const struct host_link *found = NULL;
+	const struct host_clue *c;
+	struct host_clues clues;
 
-	snprintf(
-		s->what, sizeof(s->what),
-		"no process has it open: it is the kernel's own, or a descriptor on its way in a message, or of another pid "
-		"namespace");
-	if (c->proto == PORT_TCP && c->port == 2049) {
-		snprintf(s->what, sizeof(s->what), "the kernel's own NFS server");
-		snprintf(s->stop, sizeof(s->stop), "%ssystemctl stop nfs-server.service", sudo_for(0));
-	}
-	if (c->proto != PORT_UDP || d->machine.root || host_links_read(NULL, &links) < 0)
-		return;
-	for (size_t i = 0; i < links.n_links; i++)
-		if (links.links[i].port == c->port)
-			found = &links.links[i];
-	for (size_t i = 0; i < links.n_links && !found; i++)
-		if (strcmp(links.links[i].kind, "wireguard") == 0)
-			found = &links.links[i];
-	if (found && found->port == c->port) {
-		snprintf(s->what, sizeof(s->what), "the kernel's own: the tunnel %s (%s)", found->name, found->kind);
-		if (is_plain(found->name))
-			snprintf(s->stop, sizeof(s->stop), "%sip link set %s down", sudo_for(0), found->name);
-	} else if (found) {
+	host_clues_read(d->machine.root, machine_owners(&d->machine), &clues);
+	c = host_clues_find(&clues, s->door.socket);
+	switch (c ? c->kind : HOST_CLUE_NONE) {
+	case HOST_CLUE_NONE:
 		snprintf(s->what, sizeof(s->what),
-			 "no process has it open: most likely the kernel's WireGuard, which has interface %s",
-			 found->name);
-		if (is_plain(found->name))
-			snprintf(s->stop, sizeof(s->stop), "%sip link set %s down", sudo_for(0), found->name);
+			 "no process: it is the kernel's own, on its way in a message, or of another pid namespace");
+		break;
+	case HOST_CLUE_TUNNEL:
+		explain_tunnel(s, c);
+		break;
+	case HOST_CLUE_KERNEL:
+		snprintf(s->what, sizeof(s->what), "%s%s",
+			 c->is_certain ? "the kernel's own: " : "no process; most likely the kernel's own: ", c->what);
+		if (s->door.row.claim.port == 2049)
+			snprintf(s->stop, sizeof(s->stop), "%ssystemctl stop nfs-server.service", sudo_for(0));
+		break;
+	case HOST_CLUE_IN_FLIGHT:
+		snprintf(s->what, sizeof(s->what),
+			 "no process: most likely it is on its way in a message that process %d has not read", c->pid);
+		break;
 	}
-	host_links_free(&links);
+	cli_clean(s->what);
+	host_clues_free(&clues);
 }
 
 static void explain_holder(struct doors *d, struct story *s)

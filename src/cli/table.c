@@ -79,7 +79,7 @@ static const char *put_some(const char *s, size_t n)
 {
 	for (; *s && n > 0; n--) {
 		do
-			putchar(*s++);
+			putchar_unlocked(*s++);
 		while (((unsigned char)*s & 0xc0) == 0x80);
 	}
 	return s;
@@ -92,24 +92,24 @@ static void put_cell(const struct table_column *c, const char *s, size_t w, bool
 
 	if (c->right)
 		for (; have < w; have++)
-			putchar(' ');
+			putchar_unlocked(' ');
 	if (have <= w) {
-		fputs(s, stdout);
+		fputs_unlocked(s, stdout);
 	} else {
 		s = put_some(s, w - 1 - tail);
-		putchar('~');
+		putchar_unlocked('~');
 		while (width(s) > tail)
 			s++;
 		while (((unsigned char)*s & 0xc0) == 0x80)
 			s++;
-		fputs(s, stdout);
+		fputs_unlocked(s, stdout);
 	}
 	if (last)
 		return;
 	if (!c->right)
 		for (; have < w; have++)
-			putchar(' ');
-	fputs("  ", stdout);
+			putchar_unlocked(' ');
+	fputs_unlocked("  ", stdout);
 }
 
 void table_row(const struct table *t, const char *const cells[])
@@ -118,11 +118,12 @@ void table_row(const struct table *t, const char *const cells[])
 
 	while (last > 0 && t->w[last] == 0)
 		last--;
-	printf("%*s", (int)t->indent, "");
+	for (unsigned i = 0; i < t->indent; i++)
+		putchar_unlocked(' ');
 	for (int i = 0; i <= last; i++)
 		if (t->w[i])
 			put_cell(&t->columns[i], cells[i], t->w[i], i == last);
-	putchar('\n');
+	putchar_unlocked('\n');
 }
 
 void table_titles(struct cli *cli, struct table *t)

@@ -26,7 +26,10 @@ mkfifo "$work/stdin"
 exec 9<>"$work/stdin" # what the holders read from: they end when we close it
 
 normal() {
-	sed -E -e "s#$work#WORK#g" -e "s#$holder#HOLDER#g" -e 's/pid [0-9]+/pid PID/g' -e "s/(user|\"user\": \"?)$me/\1USER/" \
+	sed -E -e 's/user root/user USER/' -e 's/"user": "root"/"user": "USER"/' -e 's/^(  stop     |    "stop": ")sudo /\1/' -e 's/; root could read them$//' \
+		-e 's/started [0-9-]+ [0-9:]+ \([0-9]+ (s|min|h|days?) ago\)/started WHEN/' -e 's/(root|nobody|-) +([0-9]+ (s|min|h|days?)|-)  /\1  AGE  /' -e 's/USER +AGE  /USER  AGE  /' \
+		-e 's/"process_age_s": [0-9.]+/"process_age_s": AGE/' -e 's/"started_unix_s": [0-9]+/"started_unix_s": WHEN/' \
+		-e "s#$work#WORK#g" -e "s#$holder#HOLDER#g" -e 's/pid [0-9]+/pid PID/g' -e "s/(user|\"user\": \"?)$me/\1USER/" \
 		-e "s/(user )$me/\1USER/g" -e 's/since [0-9]+ (s|min)/since AGE/g' -e 's/"age_s": [0-9.]+/"age_s": AGE/' \
 		-e 's/"pid": [0-9]+/"pid": PID/' -e 's/\bkill [0-9]+/kill PID/' -e 's/"(inode|cookie)": [0-9]+/"\1": NUMBER/' -e '/"pids": \[$/{n;s/[0-9]+/PID/;}' -e 's/"uid": [0-9]+/"uid": UID/' \
 		-e "s/ +[0-9]+  $me +[0-9]+ (s|min)\$/ PID USER AGE/" -e "s/ +PID  USER +AGE\$/ PID USER AGE/" \
@@ -166,6 +169,71 @@ golden free-drop-word free --drop web:80
 golden free-drop-and-list free --drop 80 --list
 golden free-json-command free --json -- true
 golden free-exit free -- sh -c 'exit 7'
+
+# --- a machine of canned files: every screen of its own ports ---
+m="$work/canned" r=$work/canned/proc
+mkdir -p "$r/net" "$m/usr/lib/systemd/system"
+process() { # process PID PPID UID CGROUP NAME INODES ARGUMENTS...
+	d=$r/$1
+	mkdir -p "$d/fd"
+	printf '%s (%s) S %s %s %s 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 100 0 0 0\n' "$1" "$5" "$2" "$1" "$1" >"$d/stat"
+	printf 'Name:\t%s\nUid:\t%s\t%s\t%s\t%s\n' "$5" "$3" "$3" "$3" "$3" >"$d/status"
+	printf '0::%s\n' "$4" >"$d/cgroup"
+	n_fd=3
+	for i in $6; do ln -s "socket:[$i]" "$d/fd/$n_fd" && n_fd=$((n_fd + 1)); done
+	ln -s "/srv/$1" "$d/cwd"
+	shift 6
+	printf '%s\0' "$@" >"$d/cmdline"
+}
+row() { # row FILE LOCAL PEER STATE TIMER UID INODE
+	printf '  0: %s %s %s 00000000:00000000 %s 00000000 %s 0 %s 1 0 100 0 0 10 0\n' "$2" "$3" "$4" "$5" "$6" "$7" >>"$r/net/$1"
+}
+zero=00000000:0000 zero6=00000000000000000000000000000000:0000 idle=00:00000000
+printf 'sl\n' | tee "$r/net/tcp" "$r/net/tcp6" "$r/net/udp" >"$r/net/udp6"
+process 1 0 0 /init.scope systemd "1005 1010" /sbin/init
+process 700 1 0 /system.slice/docker.service dockerd "" dockerd
+process 812 1 0 /system.slice/nginx.service nginx "1001 1002" 'nginx: master process /usr/sbin/nginx'
+process 813 812 65534 /system.slice/nginx.service nginx "1001 1002 1020" 'nginx: worker process'
+process 814 812 65534 /system.slice/nginx.service nginx "1001 1002" 'nginx: worker process'
+process 900 700 0 /system.slice/docker.service docker-proxy 1006 /usr/bin/docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80
+process 950 700 0 /system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope redis-server 1008 redis-server '*:6379'
+process 4711 4700 65534 /user.slice/user-65534.slice/user@65534.service/app.slice/shop.service node 1003 node server.js
+process 4700 1 65534 /user.slice/user-65534.slice/user@65534.service/init.scope systemd "" /lib/systemd/systemd --user
+process 4712 4710 65534 /user.slice/user-65534.slice/session-3.scope "$(printf 'py\033[31mthon3')" 1004 python3 -m http.server 3000 --bind 127.0.0.1
+process 4710 1 65534 /user.slice/user-65534.slice/session-3.scope bash "" -bash
+printf '[Socket]\nListenStream=22\nAccept=no\n' >"$m/usr/lib/systemd/system/ssh.socket"
+row tcp 00000000:0050 $zero 0A $idle 0 1001
+row tcp6 00000000000000000000000000000000:0050 $zero6 0A $idle 0 1002
+row tcp6 00000000000000000000000001000000:0BB8 $zero6 0A $idle 65534 1003
+row tcp 0100007F:0BB8 $zero 0A $idle 65534 1004
+row tcp 00000000:0016 $zero 0A $idle 0 1005
+row tcp 00000000:1F90 $zero 0A $idle 0 1006
+row udp 00000000:CA6C $zero 07 $idle 0 1007
+row tcp 020011AC:18EB $zero 0A $idle 0 1008
+row tcp 0200000A:0050 0900000A:C350 06 03:00001004 0 0
+row tcp 0200000A:0050 0900000A:C351 01 $idle 65534 1020
+row tcp 0200000A:0050 0800000A:C352 08 $idle 65534 0
+canned() {
+	BERTH_MACHINE_ROOT=$m golden "$@"
+}
+canned machine-ls ls
+canned machine-ls-all ls -a --sort -program,port -o port,address,state,program,pid,ends
+canned machine-ls-unit ls --unit nginx
+canned machine-ls-none ls 81
+canned machine-ls-json ls 3000 --json
+canned machine-ls-lines ls --ndjson -o port,program,unit,container
+canned machine-who-unit who http
+canned machine-who-unit-json who 80/tcp --json
+canned machine-who-split who 3000
+canned machine-who-socket who 22
+canned machine-who-proxy who 8080
+canned machine-who-container who 6379
+canned machine-who-kernel who 51820
+canned machine-who-nobody who 40000
+golden wrong-column ls -o prot
+golden wrong-state ls --state listning
+golden wrong-user ls --user no-such-user
+golden wrong-machine ls -m -n lab
 
 # --- networks ---
 golden net-create net create default --subnet 10.99.0.0/24
