@@ -35,7 +35,7 @@ test-programs: deps-demo ## install every program of the matrix (tests/programs)
 	@-tools/install-deps.sh programs
 	@tools/test.py programs
 
-test-free: deps-build ## a million reserved ports by 200 programs at a time, beside probe and close; about a minute
+test-free: deps-build ## a million reserved ports by 200 programs at a time, beside probe and close; some minutes
 	@tools/setup.sh build
 	@ninja -C build --quiet tests/free/free_race
 	@build/tests/free/free_race 1000000
