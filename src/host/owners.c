@@ -62,6 +62,7 @@ struct share;
 struct walk {
 	int proc; /* the directory */
 	bool is_procfs;
+	bool knows_counts;    /* the size of a folder of descriptors is their number */
 	pthread_mutex_t lock; /* over what the threads share: the names that were listed, and where they are in them */
 	union {
 		struct dirent64 align;
@@ -197,7 +198,7 @@ static int each_socket(const struct walk *w, int32_t pid, each_socket_fn *each, 
 	dir = openat(w->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return denied(-errno) ? -EACCES : -ENOENT;
-	if (w->is_procfs && fstat(dir, &st) == 0 && st.st_size > 0)
+	if (w->knows_counts && fstat(dir, &st) == 0) /* of a kernel's thread: 0 */
 		first = each_by_number(dir, st.st_size, each, ctx, &err);
 	if (first >= 0)
 		each_listed(dir, first, each, ctx, &err);
@@ -371,9 +372,12 @@ static bool has_memory(int proc, int32_t pid)
 static int walk_open(const struct host_root *root, struct walk *w)
 {
 	struct statfs fs;
+	struct stat st;
 
 	w->proc = host_root_open_proc(root);
 	w->is_procfs = w->proc >= 0 && fstatfs(w->proc, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+	/* We have one open at least: w->proc. */
+	w->knows_counts = w->is_procfs && fstatat(w->proc, "self/fd", &st, 0) == 0 && st.st_size > 0;
 	return w->proc < 0 ? w->proc : 0;
 }
 

@@ -176,7 +176,7 @@ static void take_pod(struct part p, struct part before, struct host_place *ret)
 	}
 	if (ends(p, ".slice")) {
 		uid = cut(p, 0, 6);
-		at = memmem(uid.s, uid.n, "-pod", 4);
+		at = uid.n ? memmem(uid.s, uid.n, "-pod", 4) : NULL;
 		if (!at || !memmem(p.s, p.n, "kubepods", 8))
 			return;
 		uid = cut(uid, (size_t)(at - uid.s) + 4, 0);

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -297,6 +298,68 @@ static void a_user_sees_less_and_is_told(void)
 	if (st)
 		printf("    status %x\n", st);
 	WANT(st == 0);
+}
+
+/* A child in namespaces of its own, with a /proc that is mounted with these options, as a user. Ends with what
+ * host_owners_read() says is unseen, or 77. */
+static void look_from(int namespaces, const char *options, uid_t uid)
+{
+	struct host_owners o;
+
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
+	if (unshare(CLONE_NEWNS | namespaces) < 0)
+		_exit(77);
+	if (namespaces & CLONE_NEWPID) { /* the next child is the first inside */
+		int st;
+		pid_t pid = fork();
+
+		if (pid > 0) {
+			waitpid(pid, &st, 0);
+			_exit(WEXITSTATUS(st));
+		}
+	}
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("proc", "/proc", "proc", 0, options) < 0)
+		_exit(77);
+	if (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+		_exit(77);
+	prctl(PR_SET_DUMPABLE, 1);
+	host_owners_read(NULL, &o);
+	_exit((int)o.unseen);
+}
+
+static int unseen_from(int namespaces, const char *options, uid_t uid)
+{
+	int st = -1;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		look_from(namespaces, options, uid);
+	return waitpid(pid, &st, 0) == pid && WIFEXITED(st) ? WEXITSTATUS(st) : -1;
+}
+
+static void what_hides_processes_is_named(void)
+{
+	int r;
+
+	if (!world.is_root)
+		return;
+	/* In a pid namespace: before Linux 5.8 the option was one for all mounts of the namespace. */
+	r = unseen_from(CLONE_NEWPID, "hidepid=2", 65534);
+	if (r == 77) {
+		printf("    (no mounts here)\n");
+		return;
+	}
+	WANT(r & HOST_UNSEEN_HIDEPID);
+	r = unseen_from(CLONE_NEWPID, "hidepid=2", 0); /* nothing is hidden from root */
+	WANT(!(r & HOST_UNSEEN_HIDEPID));
+	r = unseen_from(0, NULL, 65534);
+	WANT(!(r & HOST_UNSEEN_HIDEPID) && r & HOST_UNSEEN_USERS);
+	WANT(!(r & HOST_UNSEEN_OUTSIDE) || unseen_from(0, NULL, 0) & HOST_UNSEEN_OUTSIDE);
+	r = unseen_from(CLONE_NEWPID, NULL, 0);
+	WANT(r & HOST_UNSEEN_OUTSIDE && !(r & HOST_UNSEEN_USERS));
 }
 
 /* --- cgroups --- */
@@ -795,6 +858,7 @@ static const struct check checks[] = {
 	{"a reader may stop", a_reader_may_stop},
 	{"everybody is found", everybody_is_found},
 	{"a user sees less, and is told", a_user_sees_less_and_is_told},
+	{"what hides processes is named", what_hides_processes_is_named},
 	{"a socket knows its unit", a_socket_knows_its_unit},
 	{"another namespace is read", another_namespace_is_read},
 	{"a shared socket is read to its end", a_shared_socket_is_read_to_its_end},
