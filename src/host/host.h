@@ -8,6 +8,7 @@
  *     flags.h     a socket's options, SO_REUSEADDR and so on, where we may ask the socket itself: host_flags_read()
  *     settings.h  port range, reserved ports and the like: host_settings_read(); how many sockets: host_counts_read()
  *     link.h      interfaces and addresses: host_links_read()
+ *     bind.h      would a bind be refused, by whom and by which rule: host_bind_read(), host_bind_ask()
  *     netns.h     other network namespaces, and everything above inside them: host_netns_read(), host_netns_do()
  *     clues.h     who may hold a socket that no process has: host_clues_read(), host_clues_find()
  *
@@ -34,6 +35,7 @@
 #ifndef BERTH_HOST_HOST_H
 #define BERTH_HOST_HOST_H
 
+#include "host/bind.h"
 #include "host/cgroup.h"
 #include "host/clues.h"
 #include "host/flags.h"

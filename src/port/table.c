@@ -412,6 +412,11 @@ int port_table_bind(struct port_table *t, struct port_ref have, const struct por
 	return claim_port(t, &w, CLAIM_HELD, now_us, ret_ref, reterr);
 }
 
+int port_table_put(struct port_table *t, const struct port_claim *c, struct port_ref *ret_ref)
+{
+	return index_claim_sane(c) ? admit(t, c, NULL, ret_ref) : -EINVAL;
+}
+
 int port_table_probe(struct port_table *t, const struct port_want *want, bool listen, struct port_refusal *reterr)
 {
 	struct port_want w = normal(want);

@@ -180,6 +180,9 @@ bool port_table_is_local(const struct port_table *t, const struct port_addr *a);
  */
 MUST_CHECK int port_table_bind(struct port_table *t, struct port_ref have, const struct port_want *want,
 			       uint64_t now_us, struct port_ref *ret_ref, struct port_refusal *reterr);
+/* A claim that holds elsewhere (a socket of the kernel's), as it is: nobody is asked whether it may be. Its place in UDP's order is
+ * the newest; TCP's memory of who shares (D3) is not made. Return: 0; -EINVAL, it is no claim; -ENOBUFS; -EUCLEAN. */
+MUST_CHECK int port_table_put(struct port_table *t, const struct port_claim *c, struct port_ref *ret_ref);
 /* The answer port_table_bind() would give (and with listen, port_table_listen() after it), with
  * nothing changed. For port 0: whether the range has one. */
 MUST_CHECK int port_table_probe(struct port_table *t, const struct port_want *want, bool listen,
