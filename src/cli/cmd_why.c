@@ -1,19 +1,26 @@
 /* src/cli/cmd_why.c: `berth why PORT`: would a bind work, and if not, why, and what would.
  *
- * Asks the table (network_probe()); nothing is bound, nobody is disturbed. The question
- * is that of a server with no options set, unless they are given: what the kernel would say depends
+ * Two worlds can be meant. The machine's own kernel is answered for by why.c; a host of a network by its table
+ * (network_probe()), where nothing is bound. Without a word about it the machine's answer comes first and decides the exit code, and
+ * that of host 'local' of the network follows, if there is one. Within `berth run` it is the run's own host that programs bind on, so
+ * that is asked.
+ *
+ * The question is that of a server with no options set, unless they are given: what the kernel would say depends
  * on them.
  */
 #include <errno.h>
 #include <linux/capability.h>
+#include <netdb.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cli/explain.h"
+#include "cli/why.h"
+#include "cli/worlds.h"
 
-enum { OPT_UDP = CLI_LONG + 1, OPT_REUSEADDR, OPT_REUSEPORT, OPT_LISTEN, OPT_V6ONLY };
+enum { OPT_UDP = CLI_LONG + 1, OPT_REUSEADDR, OPT_REUSEPORT, OPT_LISTEN, OPT_V6ONLY, OPT_USER, OPT_FROM };
 
 /* A table for a host that nobody has made yet: every port of it is free, but for what is wrong by itself. */
 static int probe_nothing(const struct port_want *want, struct port_refusal *reterr)
@@ -26,7 +33,9 @@ static int probe_nothing(const struct port_want *want, struct port_refusal *rete
 	return reterr->err;
 }
 
-static int answer(struct cli *cli, uint32_t host_index, bool exists, const struct port_want *want, bool listen)
+/* A network's answer, as JSON in *ret_json or said. Return: CLI_OK, free; CLI_NO; others, said. */
+static int answer(struct cli *cli, uint32_t host_index, bool exists, const struct port_want *want, bool listen,
+		  json_t **ret_json)
 {
 	struct port_refusal refusal = {0};
 	struct port_explanation x = {0};
@@ -50,14 +59,14 @@ static int answer(struct cli *cli, uint32_t host_index, bool exists, const struc
 	if (cli->json) {
 		json_t *j = explain_json(&x, &refusal, &holder, near);
 
+		json_object_set_new(j, "world", json_string("network"));
 		json_object_set_new(j, "port", json_integer(want->port));
 		json_object_set_new(j, "proto", json_string(port_proto_name[want->proto]));
 		json_object_set_new(j, "address", json_string(port_addr_print(&want->addr, endpoint)));
 		json_object_set_new(j, "host", json_string(cli->host_name));
 		json_object_set_new(j, "network", json_string(cli->network_name));
 		json_object_set_new(j, "free", json_boolean(r == 0));
-		if (cli_json(cli, j) != CLI_OK)
-			return CLI_FAILED;
+		*ret_json = j;
 		return r == 0 ? CLI_OK : CLI_NO;
 	}
 	port_endpoint_print(&want->addr, want->port, endpoint);
@@ -95,87 +104,258 @@ static bool may_bind_low(void)
 	return syscall(SYS_capget, &head, data) == 0 && (data[0].effective & (1u << CAP_NET_BIND_SERVICE));
 }
 
-static int run(struct cli *cli)
-{
-	struct port_want want = {.proto = PORT_TCP, .family = PORT_FAMILY_4, .addr = PORT_ADDR_ANY4, .uid = geteuid()};
-	const char *what = NULL, *address = NULL;
-	bool listen = false, missing, no_host = false;
-	struct network_host host = {0};
+/* What was asked, as it was written. */
+struct question {
+	const char *what, *address, *user, *from;
 	struct port_endpoint e;
-	int o, r;
+	struct why_asked q;
+};
+
+static int set_user(struct cli *cli, const char *user, struct port_want *want)
+{
+	struct passwd *pw = getpwnam(user);
+	char *end;
+	unsigned long uid = strtoul(user, &end, 10);
+
+	if (pw)
+		want->uid = pw->pw_uid;
+	else if (*user >= '0' && *user <= '9' && !*end && uid < UINT32_MAX)
+		want->uid = (uint32_t)uid;
+	else
+		return cli_usage(cli, "there is no user '%s' on this machine", user);
+	return 0;
+}
+
+/* An address, or a name that has one. */
+static int set_from(struct cli *cli, const char *text, struct why_asked *q)
+{
+	const struct addrinfo hint = {.ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	struct port_parse_error e;
+
+	q->has_from = true;
+	q->from_text = text;
+	if (port_addr_parse(text, &q->from, &e) == 0)
+		return 0;
+	if (strchr(text, ':') || text[0] == '\0')
+		return cli_usage_at(cli, text, &e);
+	if (getaddrinfo(text, NULL, &hint, &found) != 0 || !found)
+		return cli_usage(cli, "--from: '%s' is no address, and no name that has one now", text);
+	if (found->ai_family == AF_INET)
+		q->from = port_addr_from4((uint8_t *)&((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr);
+	else
+		q->from = port_addr_from6((uint8_t *)&((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_addr, 0);
+	freeaddrinfo(found);
+	return 0;
+}
+
+static int take_options(struct cli *cli, struct question *a)
+{
+	struct port_want *want = &a->q.want;
+	int o;
 
 	while ((o = cli_next(cli)) != CLI_END) {
 		switch (o) {
 		case 'a':
-			address = cli->value;
+			a->address = cli->value;
 			break;
 		case OPT_UDP:
-			want.proto = PORT_UDP;
+			want->proto = PORT_UDP;
 			break;
 		case OPT_REUSEADDR:
-			want.flags |= PORT_REUSEADDR;
+			want->flags |= PORT_REUSEADDR;
 			break;
 		case OPT_REUSEPORT:
-			want.flags |= PORT_REUSEPORT;
+			want->flags |= PORT_REUSEPORT;
 			break;
 		case OPT_V6ONLY:
-			want.flags |= PORT_V6ONLY;
+			want->flags |= PORT_V6ONLY;
 			break;
 		case OPT_LISTEN:
-			listen = true;
+			a->q.listen = true;
+			break;
+		case OPT_USER:
+			a->user = cli->value;
+			break;
+		case OPT_FROM:
+			a->from = cli->value;
 			break;
 		case CLI_ARG:
-			if (what)
+			if (a->what)
 				return cli_usage(cli, "one port at a time: '%s'", cli->value);
-			what = cli->value;
+			a->what = cli->value;
 			break;
 		default:
-			return cli->status;
+			if (o == CLI_DONE || !worlds_option(cli, o))
+				return cli->status ? cli->status : -1;
 		}
 	}
-	if (!what)
-		return cli_usage(cli, "which port? berth why 80");
-	r = cli_endpoint(cli, what, &e);
+	return a->what ? 0 : cli_usage(cli, "which port? berth why 80");
+}
+
+static int parse(struct cli *cli, struct question *a)
+{
+	struct port_want *want = &a->q.want;
+	int r = take_options(cli, a);
+
+	if (r == 0)
+		r = cli_endpoint(cli, a->what, &a->e);
 	if (r != 0)
 		return r;
-	if (e.ports.first != e.ports.last)
-		return cli_usage(cli, "one port at a time, not the range %u-%u", e.ports.first, e.ports.last);
-	if (e.has_proto && want.proto == PORT_UDP && e.proto != PORT_UDP)
-		return cli_usage(cli, "'%s' says tcp and --udp says udp", what);
-	if (e.has_proto)
-		want.proto = e.proto;
-	want.port = e.ports.first;
-	if (e.has_addr)
-		want.addr = e.addr;
-	if (strcmp(e.host, "localhost") == 0)
-		want.addr = PORT_ADDR_LOOP4;
-	else if (e.host[0]) {
-		cli->host_name = e.host;
+	if (a->e.ports.first != a->e.ports.last)
+		return cli_usage(cli, "one port at a time, not the range %u-%u", a->e.ports.first, a->e.ports.last);
+	if (a->e.has_proto && want->proto == PORT_UDP && a->e.proto != PORT_UDP)
+		return cli_usage(cli, "'%s' says tcp and --udp says udp", a->what);
+	if (a->e.has_proto)
+		want->proto = a->e.proto;
+	want->port = a->e.ports.first;
+	if (a->e.has_addr)
+		want->addr = a->e.addr;
+	if (strcmp(a->e.host, "localhost") == 0)
+		want->addr = PORT_ADDR_LOOP4;
+	else if (a->e.host[0]) {
+		cli->host_name = a->e.host;
 		cli->host_given = true;
 	}
-	r = address ? set_address(cli, address, &want) : 0;
+	if (a->address)
+		r = set_address(cli, a->address, want);
+	if (r == 0 && a->user)
+		r = set_user(cli, a->user, want);
+	if (r == 0 && a->from)
+		r = set_from(cli, a->from, &a->q);
 	if (r != 0)
 		return r;
-	if (listen && want.proto == PORT_UDP)
+	if (a->q.listen && want->proto == PORT_UDP)
 		return cli_usage(cli, "UDP does not listen: leave --listen out");
-	if (!port_addr_is4(&want.addr) || (want.flags & PORT_V6ONLY))
-		want.family = PORT_FAMILY_6;
-	if (want.family == PORT_FAMILY_6 && !address && !e.has_addr)
-		want.addr = PORT_ADDR_ANY6;
+	if (!port_addr_is4(&want->addr) || (want->flags & PORT_V6ONLY))
+		want->family = PORT_FAMILY_6;
+	if (want->family == PORT_FAMILY_6 && !a->address && !a->e.has_addr)
+		want->addr = PORT_ADDR_ANY6;
+	return 0;
+}
 
-	r = cli_network(cli, NULL, &missing);
-	if (r == 0 && !missing)
-		r = cli_host(cli, false, &host, &no_host);
+/* The host that programs bind on here, within `berth run`. True: it is one. */
+static bool be_inside(struct cli *cli)
+{
+	const char *host = getenv("BERTH_HOST"), *dir = getenv("BERTH_NETWORK_DIR"),
+		   *name = dir ? strrchr(dir, '/') : NULL;
+
+	if (!host || !*host || !name || !name[1] || cli->network_given || cli->host_given)
+		return false;
+	cli->network_name = name + 1;
+	cli->host_name = host;
+	cli->network_given = cli->host_given = true;
+	return true;
+}
+
+static int answer_network(struct cli *cli, const struct question *a, const struct worlds *w, json_t **ret_json)
+{
+	struct network_host host = {0};
+	struct port_want want = a->q.want;
+	bool no_host = false;
+	int r = w->missing ? 0 : cli_host(cli, false, &host, &no_host);
+
 	if (r != 0)
 		return r;
-	if (!missing) {
+	if (!w->one_network && (w->missing || no_host))
+		return -1; /* nothing to say about it */
+	if (!w->missing) {
 		struct network_info info;
 
 		network_get_info(&cli->net, &info);
 		if (!info.privileged_deny || may_bind_low())
 			want.flags |= PORT_PRIVILEGED;
 	}
-	return answer(cli, host.index, !missing && !no_host, &want, listen);
+	return answer(cli, host.index, !w->missing && !no_host, &want, a->q.listen, ret_json);
+}
+
+static int answer_machine(struct cli *cli, struct question *a, const struct worlds *w, json_t **ret_json)
+{
+	static struct why why;
+	struct published_list published = {0};
+	int r;
+
+	if (a->user ? a->q.want.uid == 0 : may_bind_low())
+		a->q.want.flags |= PORT_PRIVILEGED;
+	if (w->networks && !w->missing && published_read(cli, &published) != 0)
+		published = (struct published_list){0}; /* said */
+	r = why_ask(cli, &a->q, &published, &why);
+	published_free(&published);
+	if (r != 0)
+		return r;
+	r = why.a.refusal.err == 0 ? CLI_OK : CLI_NO;
+	if (cli->json)
+		*ret_json = why_json(&why);
+	else
+		why_print(cli, &why);
+	why_free(&why);
+	return r;
+}
+
+/* The machine's answer decides; what follows is beside it. */
+static int answer_both(struct cli *cli, struct question *a, const struct worlds *w)
+{
+	json_t *machine = NULL, *network = NULL;
+	int r = answer_machine(cli, a, w, &machine), n;
+
+	if (r != CLI_OK && r != CLI_NO)
+		return r;
+	if (w->networks && !w->missing && !cli->json)
+		cli_say(cli, "\n");
+	a->q.want.flags &= (uint16_t)~PORT_PRIVILEGED;
+	n = w->networks ? answer_network(cli, a, w, &network) : -1;
+	if (n > CLI_NO) {
+		json_decref(machine);
+		return n;
+	}
+	if (!cli->json)
+		return r;
+	json_object_set_new(machine, "networks", network ? json_pack("[o]", network) : json_array());
+	n = cli_json(cli, machine);
+	return n == CLI_OK ? r : n;
+}
+
+static int say_no_from(struct cli *cli)
+{
+	return cli_usage(cli,
+			 "--from is about the machine's own ports: 'berth publish' lets callers from elsewhere in");
+}
+
+static int run(struct cli *cli)
+{
+	static struct question a;
+	struct worlds w = {0};
+	json_t *network = NULL;
+	bool inside;
+	int r;
+
+	a.q.want = (struct port_want){.proto = PORT_TCP,
+				      .family = PORT_FAMILY_4,
+				      .addr = PORT_ADDR_ANY4,
+				      .uid = geteuid()};
+	r = parse(cli, &a);
+	if (r != 0)
+		return r < 0 ? CLI_OK : r;
+	inside = !worlds_machine_only() && be_inside(cli);
+	if (a.from && (cli->network_given || cli->host_given))
+		return say_no_from(cli);
+	r = worlds_choose(cli, &w);
+	if (r != 0)
+		return r;
+	if (!w.one_network && a.q.want.port == 0)
+		return cli_usage(cli, "port 0 is a request for any port, and never in use");
+	if (!w.one_network)
+		return answer_both(cli, &a, &w);
+	if (a.from)
+		return say_no_from(cli);
+	r = answer_network(cli, &a, &w, &network);
+	if (network && cli_json(cli, network) != CLI_OK)
+		return CLI_FAILED;
+	if (inside && !cli->json && (r == CLI_OK || r == CLI_NO))
+		cli_say(cli,
+			"\nthat is the host of this 'berth run'; of the machine's own port: berth why --machine %u\n",
+			a.q.want.port);
+	return r;
 }
 
 static const struct cli_option options[] = {
@@ -185,6 +365,9 @@ static const struct cli_option options[] = {
 	{OPT_REUSEPORT, "reuseport", NULL, "as a socket with SO_REUSEPORT"},
 	{OPT_V6ONLY, "v6only", NULL, "as a socket with IPV6_V6ONLY"},
 	{OPT_LISTEN, "listen", NULL, "listen, too: it is checked again then"},
+	{OPT_USER, "user", "USER", "as a program of that user (default: you)"},
+	{OPT_FROM, "from", "HOST", "and would a caller there reach it?"},
+	{WORLDS_MACHINE, "machine", NULL, "only the machine's own port, no network's"},
 	{0},
 };
 
@@ -192,14 +375,19 @@ const struct cmd cmd_why = {
 	"why",
 	"[options] PORT",
 	"say why a port cannot be had, and what would work",
-	"Asks what a bind would answer now, without binding. Exits 0 when the port is free, 1 when it would\n"
-	"be refused; then it says who holds it, which rule decides, and what would work instead.\n"
+	"Says what a bind would answer now: on the machine, and on host 'local' of the network, if there is one; -H\n"
+	"and -n ask one host, --machine the machine alone. Nothing is listened on and no options are shared that\n"
+	"could take traffic; a port that is free is proved so by a bind. Exits 0 when it is free, 1 when it\n"
+	"would be refused (of the machine's, when both are told); then it says who holds it, as what, when that ends, which rule decides,\n"
+	"and what would work instead. Notes tell of what is no conflict and hurts all the same.\n"
 	"\n"
 	"Examples:\n"
-	"  berth why 80                          on host 'local', all addresses\n"
-	"  berth why 80 -H web --reuseport       with the option set\n"
+	"  berth why 8080                        a server's plain bind\n"
 	"  berth why 8080 --address :: --listen  as most servers do\n"
+	"  berth why 80 --user www-data          as that user\n"
+	"  berth why 5432 --from 10.0.0.7        would it be reached from there?\n"
 	"  berth why 127.0.0.1:53/udp\n"
+	"  berth why 80 -H web --reuseport       on a host of berth's network\n"
 	"  berth why 80 --json | jq -r .reason   a word of docs/reasons.md\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON | CMD_ASKS,
 	options,

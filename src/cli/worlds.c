@@ -23,6 +23,11 @@ bool worlds_option(struct cli *cli, int o)
 	return true;
 }
 
+bool worlds_machine_only(void)
+{
+	return only_machine;
+}
+
 void worlds_endpoint(struct cli *cli, const struct port_endpoint *e, struct rows_filter *f)
 {
 	static char host[sizeof(e->host)];

@@ -18,6 +18,8 @@ struct worlds {
 
 /* True: it was --machine, and is kept in mind. */
 bool worlds_option(struct cli *cli, int o);
+/* Was --machine among the options? */
+bool worlds_machine_only(void);
 /* What was asked for, as a filter; a host in it is as if it had been given by -H. */
 void worlds_endpoint(struct cli *cli, const struct port_endpoint *e, struct rows_filter *f);
 /* --machine: the machine. -n, -H, a host in the argument or a berth.conf that names one: that network, and nothing else.

@@ -115,8 +115,40 @@ golden wrong-net net remove lab
 golden empty-ls ls
 golden empty-ls-json ls --json
 golden empty-who who 80
-golden empty-why why 80
-golden empty-why-json why 80 --json
+golden empty-why why 8090
+golden empty-why-json why 8090 --json
+golden empty-why-network why 80 -n default
+# The machine's answer, of canned files: address:port, peer, state, timer, uid, inode.
+canned() { printf '   0: %s %s %s 00000000:00000000 %s 00000000 %s 0 %s 1 0 100 0 0 10 0\n' "$@"; }
+mkdir -p "$work/machine/proc/77/fd"
+ln -s 'socket:[4242]' "$work/machine/proc/77/fd/3"
+printf 'ng\033inx\n' >"$work/machine/proc/77/comm"
+printf '77 (ng\033inx) S 1 77 77 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100 0 0 0\n' >"$work/machine/proc/77/stat"
+printf 'Name:\tnginx\nUid:\t0\t0\t0\t0\n' >"$work/machine/proc/77/status"
+printf 'nginx\0-g\0daemon off;\0' >"$work/machine/proc/77/cmdline"
+echo '0::/system.slice/nginx.service' >"$work/machine/proc/77/cgroup"
+{
+	canned 0100007F:1F90 00000000:0000 0A 00:00000000 65534 4242
+	canned 0100007F:1F95 0100007F:C000 06 03:00000FA0 0 0
+	canned 0100007F:9C40 08080808:01BB 01 00:00000000 65534 4243
+} >"$work/machine/proc/net/tcp"
+golden why-machine-listener why 8080
+golden why-machine-listener-json why 8080 --json --machine
+golden why-machine-from why 8080 --from 10.0.0.7
+golden why-machine-time-wait why 8085 --listen
+golden why-machine-outgoing why 40000
+golden why-machine-free why 10080 -a :: --v6only
+golden why-machine-udp why 5353 --udp --reuseaddr
+golden why-machine-wrong why 8080 --machine -H web
+golden why-machine-port-0 why 0
+golden why-machine-port-65536 why 65536
+golden why-machine-port-minus why -- -1
+golden why-machine-port-word why http:
+golden why-machine-port-typo why htpt
+golden why-machine-user why 80 --user nosuchuser
+golden why-machine-from-wrong why 80 --from 10.0.0.1:80
+golden why-from-network why 80 --from 10.0.0.7 -n default
+rm -r "$work/machine/proc/77" && : >"$work/machine/proc/net/tcp"
 golden empty-net net ls
 golden missing-network ls -n nosuch
 golden missing-named-host ls -H nosuch
