@@ -40,11 +40,6 @@ struct message {
 
 static uint8_t chunk[CHUNK];
 
-static struct reply value(int64_t v)
-{
-	return (struct reply){.kind = REPLY_VALUE, .value = v, .fd = -1};
-}
-
 static int take_header(const struct call *c, uint64_t at, struct message *m)
 {
 	struct msghdr h;
@@ -147,10 +142,10 @@ static struct reply finish(const struct call *c, const struct message *m, int64_
 	uint32_t len = (uint32_t)n;
 
 	if (n < 0 || !m->many)
-		return value(n);
+		return reply_value(n);
 	if (target_write(c->t, m->header + offsetof(struct mmsghdr, msg_len), &len, sizeof(len)) < 0)
-		return value(-EFAULT);
-	return value(1);
+		return reply_value(-EFAULT);
+	return reply_value(1);
 }
 
 /* --- streams --- */
@@ -165,7 +160,7 @@ static struct reply stream_send(struct call *c, const struct message *m)
 		struct reply r;
 
 		if (target_read(c->t, m->name, octets, len) < 0)
-			return value(-EFAULT);
+			return reply_value(-EFAULT);
 		r = serve_connect_to(c, (const struct sockaddr *)(const void *)octets, m->name_len);
 		if (r.kind != REPLY_VALUE || (r.value < 0 && r.value != -EISCONN && r.value != -EINPROGRESS))
 			return r;
@@ -174,7 +169,7 @@ static struct reply stream_send(struct call *c, const struct message *m)
 		ssize_t got = move(c, m, c->done, CHUNK, false), n;
 
 		if (got < 0)
-			return c->done ? finish(c, m, (int64_t)c->done) : value(got);
+			return c->done ? finish(c, m, (int64_t)c->done) : reply_value(got);
 		n = send(c->fd, chunk, (size_t)got, (m->flags & ~MSG_FASTOPEN) | MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno == EAGAIN && waits(c, m))
 			return serve_wait(c, POLLOUT, SO_SNDTIMEO);
@@ -183,10 +178,10 @@ static struct reply stream_send(struct call *c, const struct message *m)
 		if (n < 0 && (errno == EPIPE || errno == ENOTCONN)) {
 			if (!(m->flags & MSG_NOSIGNAL))
 				target_signal(c->t, SIGPIPE);
-			return value(-EPIPE);
+			return reply_value(-EPIPE);
 		}
 		if (n < 0)
-			return value(-errno);
+			return reply_value(-errno);
 		c->done += (uint64_t)n;
 	} while (c->done < whole);
 	return finish(c, m, (int64_t)c->done);
@@ -216,18 +211,18 @@ static struct reply stream_receive(struct call *c, const struct message *m)
 	ssize_t n = 0;
 
 	if (m->flags & MSG_ERRQUEUE)
-		return value(-EAGAIN);
+		return reply_value(-EAGAIN);
 	if (want > CHUNK)
 		want = CHUNK;
 	n = recv(c->fd, chunk, want, (m->flags & ~(MSG_WAITALL | MSG_TRUNC)) | MSG_DONTWAIT);
 	if (n < 0 && errno == EAGAIN && waits(c, m))
 		return serve_wait(c, POLLIN, SO_RCVTIMEO);
 	if (n < 0)
-		return value(errno == EINVAL ? -ENOTCONN : -errno);
+		return reply_value(errno == EINVAL ? -ENOTCONN : -errno);
 	if (!(m->flags & MSG_TRUNC) && move(c, m, 0, (size_t)n, true) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	if (give_no_name(c, m) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	return finish(c, m, n);
 }
 
@@ -239,12 +234,12 @@ static struct reply datagram_send(struct call *c, const struct message *m)
 	ssize_t got;
 
 	if (total(m) > CHUNK)
-		return value(-EMSGSIZE);
+		return reply_value(-EMSGSIZE);
 	if (m->name && (m->name_len > sizeof(octets) || target_read(c->t, m->name, octets, m->name_len) < 0))
-		return value(m->name_len > sizeof(octets) ? -EINVAL : -EFAULT);
+		return reply_value(m->name_len > sizeof(octets) ? -EINVAL : -EFAULT);
 	got = move(c, m, 0, CHUNK, false);
 	if (got < 0 || (uint64_t)got != total(m))
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	if (!serve_is_wanted(c->n.id))
 		return (struct reply){.kind = REPLY_NONE, .fd = -1};
 	return finish(c, m,
@@ -281,19 +276,19 @@ static struct reply datagram_receive(struct call *c, const struct message *m)
 	int flags;
 
 	if (m->flags & MSG_ERRQUEUE)
-		return value(-EAGAIN);
+		return reply_value(-EAGAIN);
 	n = letters_receive(c, chunk, CHUNK, m->flags, &from);
 	if (n == -EAGAIN && waits(c, m))
 		return serve_wait(c, POLLIN, SO_RCVTIMEO);
 	if (n < 0)
-		return value(n);
+		return reply_value(n);
 	if (move(c, m, 0, (uint64_t)n < room ? (size_t)n : room, true) < 0 || give_name(c, m, &from) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	flags = (uint64_t)n > room ? MSG_TRUNC : 0;
 	if (m->header &&
 	    (target_write(c->t, m->header + offsetof(struct msghdr, msg_flags), &flags, sizeof(flags)) < 0 ||
 	     target_write(c->t, m->header + offsetof(struct msghdr, msg_controllen), &(uint64_t){0}, 8) < 0))
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	return finish(c, m, (uint64_t)n < room || m->flags & MSG_TRUNC ? n : (int64_t)room);
 }
 
@@ -305,7 +300,7 @@ struct reply data_serve(struct call *c)
 	int r = take_message(c, &m, &is_send);
 
 	if (r < 0)
-		return value(r);
+		return reply_value(r);
 	if (tag_get(c->fd, &t) == 0 && t.flags & TAG_UDP && (m.name || !letters_paired(c)))
 		return is_send ? datagram_send(c, &m) : datagram_receive(c, &m);
 	if (!m.name && !(m.control && is_send) && !(m.flags & (MSG_TRUNC | MSG_ERRQUEUE | MSG_FASTOPEN)))
@@ -370,14 +365,14 @@ struct reply data_outside(struct call *c)
 	if (!serve_is_wanted(c->n.id))
 		return (struct reply){.kind = REPLY_NONE, .fd = -1};
 	if (r < 0)
-		return value(r);
+		return reply_value(r);
 	if (r == 0 && (!m.many || rest_may_go(c, c->n.data.args[2])))
 		return (struct reply){.kind = REPLY_KERNEL, .fd = -1};
 	if (total(&m) > CHUNK)
-		return value(-EMSGSIZE);
+		return reply_value(-EMSGSIZE);
 	n = move(c, &m, 0, CHUNK, false);
 	if (n < 0 || (uint64_t)n != total(&m))
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	iov.iov_len = (size_t)n;
 	h.msg_name = to.len ? (r ? &to.to : &to.as_is) : NULL;
 	h.msg_namelen = to.len;

@@ -8,9 +8,6 @@
 struct reply data_serve(struct call *c);
 /* A send on a socket of the kernel's. */
 struct reply data_outside(struct call *c);
-
-/* serve.c: come again when c->fd has these events (none: after a moment), or its time is over. */
-struct reply serve_wait(struct call *c, uint32_t events, int timeout_option);
 struct reply serve_connect_to(struct call *c, const struct sockaddr *sa, socklen_t len);
 
 #endif

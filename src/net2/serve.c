@@ -23,14 +23,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "net2/echo.h"
-#include "net2/ferry.h"
+#include "net2/asked.h"
+#include "net2/data.h"
 #include "net2/letters.h"
-#include "net2/outer.h"
 #include "net2/owed.h"
 #include "net2/replace.h"
 #include "net2/shim_calls.h"
-#include "network/reach.h"
 #include "shim/outside.h"
 
 #if defined(__x86_64__)
@@ -48,25 +46,10 @@ struct ask_counts serve_counts;
 
 /* --- answers --- */
 
-static struct reply value(int64_t v)
-{
-	return (struct reply){.kind = REPLY_VALUE, .value = v, .fd = -1};
-}
-
-static struct reply plain(enum reply_kind kind)
-{
-	return (struct reply){.kind = kind, .fd = -1};
-}
-
-static struct reply new_socket(int fd, bool cloexec)
-{
-	return (struct reply){.kind = REPLY_SOCKET, .fd = fd, .fd_flags = cloexec ? O_CLOEXEC : 0};
-}
-
 /* Of a function that answers as libc's do. */
 static struct reply of(int r)
 {
-	return value(r < 0 ? -errno : r);
+	return reply_value(r < 0 ? -errno : r);
 }
 
 struct reply serve_wait(struct call *c, uint32_t events, int timeout_option)
@@ -81,14 +64,14 @@ struct reply serve_wait(struct call *c, uint32_t events, int timeout_option)
 
 /* --- the moment in which a call of ours could block --- */
 
-static void guard(bool on)
+void serve_guard(bool on)
 {
 	struct itimerval t = {.it_value.tv_usec = on ? GUARD_US : 0, .it_interval.tv_usec = on ? GUARD_US : 0};
 
 	setitimer(ITIMER_REAL, &t, NULL); /* again and again, so that a signal just before the call is not the last */
 }
 
-static bool nonblocking(int fd)
+bool serve_is_nonblocking(int fd)
 {
 	int fl = fcntl(fd, F_GETFL);
 
@@ -110,9 +93,9 @@ static struct reply serve_udp(struct call *c, int domain, int type)
 	int fd = letters_new(c->t, domain, type);
 
 	if (fd < 0)
-		return value(fd == -ENOSPC ? -ENOBUFS : fd);
+		return reply_value(fd == -ENOSPC ? -ENOBUFS : fd);
 	told(c);
-	return new_socket(fd, type & SOCK_CLOEXEC);
+	return reply_socket(fd, type & SOCK_CLOEXEC);
 }
 
 static struct reply serve_socket(struct call *c)
@@ -125,11 +108,11 @@ static struct reply serve_socket(struct call *c)
 		if (fd < 0)
 			return of(fd);
 		told(c);
-		return new_socket(fd, type & SOCK_CLOEXEC);
+		return reply_socket(fd, type & SOCK_CLOEXEC);
 	}
 	if (kind == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
 		return serve_udp(c, domain, type);
-	return plain(REPLY_KERNEL); /* raw, ICMP, SCTP: not berth's, as in the shim */
+	return reply_plain(REPLY_KERNEL); /* raw, ICMP, SCTP: not berth's, as in the shim */
 }
 
 /* The address that a call gives. Return: 0; negative errno. */
@@ -150,9 +133,9 @@ static struct reply serve_bind(struct call *c)
 	int r = take_address(c, c->n.data.args[1], c->n.data.args[2], octets, &sa);
 
 	if (r < 0)
-		return value(r);
+		return reply_value(r);
 	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
+		return reply_plain(REPLY_NONE);
 	return of(shim_bind(c->fd, sa, (socklen_t)c->n.data.args[2]));
 }
 
@@ -177,21 +160,21 @@ static bool is_kernels(const struct call *c, int64_t r, bool may_block)
 
 struct reply serve_connect_to(struct call *c, const struct sockaddr *sa, socklen_t len)
 {
-	bool may_block = !nonblocking(c->fd);
+	bool may_block = !serve_is_nonblocking(c->fd);
 	struct replace p;
 	int r;
 
 	replace_begin(c, &p);
 	if (may_block)
-		guard(true);
+		serve_guard(true);
 	r = shim_connect(c->fd, sa, len);
 	if (may_block)
-		guard(false);
+		serve_guard(false);
 	r = r < 0 ? -errno : r;
 	replace_end(c, &p);
 	if (r == -EINTR && may_block)
 		return serve_wait(c, 0, SO_SNDTIMEO); /* the listener's backlog is full */
-	return is_kernels(c, r, may_block) ? plain(REPLY_KERNEL) : value(r);
+	return is_kernels(c, r, may_block) ? reply_plain(REPLY_KERNEL) : reply_value(r);
 }
 
 static struct reply serve_connect(struct call *c)
@@ -201,9 +184,9 @@ static struct reply serve_connect(struct call *c)
 	int r = take_address(c, c->n.data.args[1], c->n.data.args[2], octets, &sa);
 
 	if (r < 0)
-		return value(r);
+		return reply_value(r);
 	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
+		return reply_plain(REPLY_NONE);
 	return serve_connect_to(c, sa, (socklen_t)c->n.data.args[2]);
 }
 
@@ -216,16 +199,16 @@ static struct reply serve_connect_again(struct call *c)
 	int r;
 
 	if (take_address(c, c->n.data.args[1], c->n.data.args[2], octets, &sa) < 0)
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
+		return reply_plain(REPLY_NONE);
 	replace_begin(c, &p);
 	if (!outside_again(shim_get(), c->fd, sa, (socklen_t)c->n.data.args[2], &r)) {
 		replace_end(c, &p);
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 	}
 	replace_end(c, &p);
-	return is_kernels(c, r, !nonblocking(c->fd)) ? plain(REPLY_KERNEL) : value(r);
+	return is_kernels(c, r, !serve_is_nonblocking(c->fd)) ? reply_plain(REPLY_KERNEL) : reply_value(r);
 }
 
 /* A name or value whose length is given and taken at len_at. */
@@ -236,7 +219,7 @@ static struct reply give_back(struct call *c, const void *octets, size_t len_byt
 
 	if (r == 0)
 		r = target_write(c->t, len_at, &len, sizeof(len));
-	return value(r < 0 ? r : v);
+	return reply_value(r < 0 ? r : v);
 }
 
 static struct reply serve_name(struct call *c, int (*call)(int, struct sockaddr *, socklen_t *))
@@ -247,7 +230,7 @@ static struct reply serve_name(struct call *c, int (*call)(int, struct sockaddr 
 	int r;
 
 	if (!len_at || target_read(c->t, len_at, &len, sizeof(len)) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	room = len;
 	r = call(c->fd, to ? (struct sockaddr *)(void *)octets : NULL, &len);
 	if (r < 0)
@@ -282,7 +265,7 @@ static int accept_owed(struct call *c, struct sockaddr *sa, socklen_t *len, int 
 
 static struct reply accepted(struct call *c, int fd, int flags, const uint8_t *name, socklen_t room, socklen_t len)
 {
-	struct reply r = new_socket(fd, flags & SOCK_CLOEXEC);
+	struct reply r = reply_socket(fd, flags & SOCK_CLOEXEC);
 
 	if (c->n.data.args[1]) {
 		struct reply w =
@@ -300,16 +283,16 @@ static struct reply serve_accept(struct call *c, int flags)
 {
 	_Alignas(8) uint8_t octets[ADDR_MAX];
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
-	bool wants_name = c->n.data.args[1] != 0, may_block = !nonblocking(c->fd);
+	bool wants_name = c->n.data.args[1] != 0, may_block = !serve_is_nonblocking(c->fd);
 	struct sockaddr *sa = wants_name ? (struct sockaddr *)(void *)octets : NULL;
 	socklen_t len = 0, room;
 	struct tag t;
 	int fd;
 
 	if (tag_get(c->fd, &t) < 0)
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 	if (wants_name && target_read(c->t, c->n.data.args[2], &len, sizeof(len)) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	room = len;
 	fd = owed_any() && t.state == SOCK_LISTENING ? accept_owed(c, sa, &len, flags) : -EAGAIN;
 	if (fd >= 0)
@@ -317,12 +300,12 @@ static struct reply serve_accept(struct call *c, int flags)
 	if (t.state == SOCK_LISTENING && may_block && poll(&p, 1, 0) == 0)
 		return serve_wait(c, POLLIN, SO_RCVTIMEO);
 	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
+		return reply_plain(REPLY_NONE);
 	if (may_block)
-		guard(true);
+		serve_guard(true);
 	fd = shim_accept4(c->fd, sa, sa ? &len : NULL, flags | SOCK_CLOEXEC);
 	if (may_block)
-		guard(false);
+		serve_guard(false);
 	if (fd < 0)
 		return errno == EINTR && may_block ? serve_wait(c, POLLIN, SO_RCVTIMEO) : of(fd);
 	return accepted(c, fd, flags, octets, room, len);
@@ -336,7 +319,7 @@ static struct reply serve_getsockopt(struct call *c)
 	int r;
 
 	if (!len_at || target_read(c->t, len_at, &len, sizeof(len)) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	if ((int32_t)len > OPTION_MAX)
 		len = OPTION_MAX;
 	memset(octets, 0, sizeof(octets));
@@ -355,9 +338,9 @@ static struct reply serve_setsockopt(struct call *c)
 	if ((int32_t)len > OPTION_MAX)
 		len = OPTION_MAX;
 	if (from && (int32_t)len > 0 && target_read(c->t, from, octets, len) < 0)
-		return value(-EFAULT);
+		return reply_value(-EFAULT);
 	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
+		return reply_plain(REPLY_NONE);
 	return of(shim_setsockopt(c->fd, (int)c->n.data.args[1], (int)c->n.data.args[2], from ? octets : NULL, len));
 }
 
@@ -390,231 +373,6 @@ static struct reply serve_on_socket(struct call *c)
 	return data_serve(c);
 }
 
-/* --- what is asked of us (network/ask.h) --- */
-
-static struct reply serve_join(struct call *c)
-{
-	static struct ask_join j;
-	struct target_state s;
-	struct context *new;
-	int r;
-
-	if (c->n.data.args[4] != sizeof(j) || target_read(c->t, c->n.data.args[3], &j, sizeof(j)) < 0)
-		return value(-EFAULT);
-	if (target_look(c->t->tid, &s) < 0 || !serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
-	new = context_new(&j, s.euid);
-	if (!new)
-		return value(-ENOENT);
-	r = target_anchor(c->t, new);
-	return value(r);
-}
-
-/* "table", "s/xyz": a name in the network's folder or in s/, and nothing that leads elsewhere. */
-static bool leaf_ok(const char *leaf, size_t size_bytes)
-{
-	const char *s = leaf;
-
-	if (!memchr(leaf, 0, size_bytes))
-		return false;
-	if (strncmp(s, "s/", 2) == 0)
-		s += 2;
-	if (*s == '\0' || *s == '.')
-		return false;
-	return strspn(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-_") == strlen(s);
-}
-
-/* On the program's own descriptor. */
-static struct reply serve_at_path(struct call *c, enum ask what, const struct ask_path *p)
-{
-	const struct network *n = &c->t->context->shim.net;
-	bool may_block;
-	int r;
-
-	c->fd = target_fd(c->t, p->fd);
-	if (c->fd < 0)
-		return value(c->fd);
-	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
-	if (what != ASK_CONNECT)
-		return value(what == ASK_BIND ? reach_bind(n, c->fd, p->leaf) : reach_ring(n, c->fd, p->leaf));
-	may_block = !nonblocking(c->fd);
-	if (may_block)
-		guard(true);
-	r = reach_connect(n, c->fd, p->leaf);
-	if (may_block)
-		guard(false);
-	return r == -EINTR && may_block ? serve_wait(c, 0, SO_SNDTIMEO) : value(r);
-}
-
-static struct reply serve_path(struct call *c, enum ask what)
-{
-	const struct network *n = &c->t->context->shim.net;
-	const int64_t flags = O_ACCMODE | O_CREAT | O_EXCL | O_NONBLOCK;
-	struct ask_path p;
-	int r;
-
-	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
-		return value(-EFAULT);
-	if (!leaf_ok(p.leaf, sizeof(p.leaf)) || (what == ASK_LINK && !leaf_ok(p.leaf2, sizeof(p.leaf2))) ||
-	    p.flags & ~flags)
-		return value(-EINVAL);
-	if (what == ASK_BIND || what == ASK_CONNECT || what == ASK_RING)
-		return serve_at_path(c, what, &p);
-	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
-	if (what == ASK_UNLINK)
-		return value(reach_unlink(n, p.leaf));
-	if (what == ASK_LINK)
-		return value(reach_link(n, p.leaf, p.leaf2));
-	/* Whatever somebody has put there in the file's place (a FIFO): we do not wait for it. */
-	r = reach_open(n, p.leaf, (int)p.flags | O_NONBLOCK, p.mode & 0600);
-	return r < 0 ? value(r) : new_socket(r, true);
-}
-
-static struct reply serve_echo(struct call *c)
-{
-	struct ask_path p;
-	struct tag t;
-	bool may_block;
-	int r;
-
-	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
-		return value(-EFAULT);
-	c->fd = target_fd(c->t, p.fd);
-	if (c->fd < 0)
-		return value(c->fd);
-	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
-	if (tag_get(c->fd, &t) < 0 || t.flags & TAG_UDP)
-		return value(-EINVAL);
-	may_block = !nonblocking(c->fd);
-	if (may_block)
-		guard(true);
-	r = echo_connect(&c->t->context->shim.net, c->fd);
-	if (may_block)
-		guard(false);
-	return value(r);
-}
-
-/* A stream of the kernel's: what is relayed to one of ours would come back for ever. */
-static bool is_kernels_stream(int fd)
-{
-	int domain = 0, type = 0;
-	socklen_t len = sizeof(int);
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
-	       getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM &&
-	       (domain == AF_INET || domain == AF_INET6);
-}
-
-static struct reply serve_ferry(struct call *c)
-{
-	struct ask_ferry a;
-	struct tag t;
-	bool may_block;
-	int out, r;
-
-	if (c->n.data.args[4] != sizeof(a) || target_read(c->t, c->n.data.args[3], &a, sizeof(a)) < 0)
-		return value(-EFAULT);
-	c->fd = target_fd(c->t, a.fd);
-	if (c->fd < 0)
-		return value(c->fd);
-	if (tag_get(c->fd, &t) < 0 || t.flags & TAG_UDP)
-		return value(-EINVAL);
-	if (a.out < 0)
-		return value(ferry_is_shared(c->t, a.fd, c->fd));
-	out = target_fd(c->t, a.out);
-	if (out < 0)
-		return value(out);
-	if (!serve_is_wanted(c->n.id) || !is_kernels_stream(out)) {
-		close(out);
-		return serve_is_wanted(c->n.id) ? value(-EINVAL) : plain(REPLY_NONE);
-	}
-	may_block = !nonblocking(c->fd);
-	if (may_block)
-		guard(true);
-	r = ferry_begin(&c->t->context->shim.net, c->fd, out);
-	if (may_block)
-		guard(false);
-	if (r < 0)
-		close(out);
-	return value(r);
-}
-
-static struct reply serve_outer(struct call *c)
-{
-	struct ask_outer a;
-	int r;
-
-	if (c->n.data.args[4] != sizeof(a) || target_read(c->t, c->n.data.args[3], &a, sizeof(a)) < 0)
-		return value(-EFAULT);
-	c->fd = target_fd(c->t, a.fd);
-	if (c->fd < 0)
-		return value(c->fd);
-	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
-	if (a.outer < 0) {
-		r = outer_of(c->fd);
-		return r < 0 ? value(r) : new_socket(r, true);
-	}
-	r = target_fd(c->t, a.outer);
-	return value(r < 0 ? r : outer_put(c->t, a.fd, c->fd, r));
-}
-
-/* A published port's caller, for whom the program has no second descriptor (shim/published.c). */
-static struct reply serve_take(struct call *c)
-{
-	struct ask_path p;
-	int fd, r;
-
-	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
-		return value(-EFAULT);
-	c->fd = target_fd(c->t, p.fd);
-	if (c->fd < 0)
-		return value(c->fd);
-	if (!serve_is_wanted(c->n.id))
-		return plain(REPLY_NONE);
-	fd = published_receive(c->fd, SOCK_CLOEXEC);
-	if (fd < 0)
-		return value(fd);
-	r = published_is_stream(fd) ? serve_replace_fd(c->n.id, fd, p.fd, p.mode & 1) : -EINVAL;
-	close(fd);
-	return value(r);
-}
-
-static struct reply serve_ask(struct call *c)
-{
-	serve_counts.n_asked += !c->again;
-	c->asked = true;
-	switch ((enum ask)c->n.data.args[2]) {
-	case ASK_HELLO:
-		return value(0);
-	case ASK_JOIN:
-		return serve_join(c);
-	case ASK_COUNTS:
-		if (c->n.data.args[4] != sizeof(serve_counts))
-			return value(-EINVAL);
-		return value(target_write(c->t, c->n.data.args[3], &serve_counts, sizeof(serve_counts)));
-	case ASK_OPEN:
-	case ASK_BIND:
-	case ASK_CONNECT:
-	case ASK_RING:
-	case ASK_UNLINK:
-	case ASK_LINK:
-		return serve_path(c, (enum ask)c->n.data.args[2]);
-	case ASK_ECHO:
-		return serve_echo(c);
-	case ASK_FERRY:
-		return serve_ferry(c);
-	case ASK_OUTER:
-		return serve_outer(c);
-	case ASK_TAKE:
-		return serve_take(c);
-	}
-	return value(-ENOSYS);
-}
-
 /* --- dispatch --- */
 
 /* Another architecture's program: its sockets would be the machine's own. */
@@ -623,23 +381,23 @@ static struct reply serve_foreign(struct call *c)
 	uint32_t domain = (uint32_t)c->n.data.args[0];
 
 	if (c->t->context->allow_outside)
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 #ifdef OTHER_SOCKETCALL
 	if (c->n.data.nr == OTHER_SOCKETCALL) {
 		if (c->n.data.args[0] != 1) /* SYS_SOCKET */
-			return plain(REPLY_KERNEL);
+			return reply_plain(REPLY_KERNEL);
 		if (target_read(c->t, (uint32_t)c->n.data.args[1], &domain, sizeof(domain)) < 0)
-			return value(-EFAULT);
+			return reply_value(-EFAULT);
 	}
 #endif
 	if (domain != AF_INET && domain != AF_INET6)
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 	if (!c->t->told) {
 		c->t->told = true;
 		serve_say(true,
 			  "is a program of another architecture: berth cannot serve it, and gives it no IP sockets");
 	}
-	return value(-EAFNOSUPPORT);
+	return reply_value(-EAFNOSUPPORT);
 }
 
 /* One that was outside and is now to serve does so on its host. */
@@ -654,9 +412,9 @@ static struct reply serve_home(struct call *c)
 	back = outside_serves(shim_get(), c->fd, c->n.data.nr == SYS_listen, &r);
 	replace_end(c, &p);
 	if (!back)
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 	if (r < 0 || tag_get(c->fd, &t) < 0)
-		return value(r);
+		return reply_value(r);
 	return serve_on_socket(c);
 }
 
@@ -674,7 +432,7 @@ static struct reply serve_on_kernels(struct call *c)
 	case SYS_sendmmsg:
 		return data_outside(c);
 	}
-	return plain(REPLY_KERNEL);
+	return reply_plain(REPLY_KERNEL);
 }
 
 static struct reply serve_known(struct call *c)
@@ -688,7 +446,7 @@ static struct reply serve_known(struct call *c)
 	if (c->n.data.nr == SYS_socket)
 		return serve_socket(c);
 	if (c->n.data.nr == SYS_setsockopt && (int)c->n.data.args[0] == -1 && (int)c->n.data.args[1] == ASK_LEVEL)
-		return serve_ask(c);
+		return asked_serve(c);
 	c->fd = target_fd(c->t, (int)c->n.data.args[0]);
 	if (c->fd == -EPERM && !c->t->told) {
 		c->t->told = true;
@@ -696,12 +454,12 @@ static struct reply serve_known(struct call *c)
 		serve_say(true, "makes socket calls that berth cannot serve: %s", rule);
 	}
 	if (c->fd == -EMFILE || c->fd == -ENFILE || c->fd == -ENOMEM)
-		return value(-ENOBUFS);
+		return reply_value(-ENOBUFS);
 	if (c->fd < 0) /* no such descriptor. Or unseen: if it is ours, IP calls fail on what it really is */
-		return plain(REPLY_KERNEL);
+		return reply_plain(REPLY_KERNEL);
 	/* What was read so far is its, or a stranger's that got its number: only now is it sure. */
 	if (!serve_is_wanted(c->n.id))
-		r = plain(REPLY_NONE);
+		r = reply_plain(REPLY_NONE);
 	else if (tag_get(c->fd, &t) < 0)
 		r = serve_on_kernels(c);
 	else
@@ -717,7 +475,8 @@ struct reply serve(struct call *c)
 	c->fd = -1;
 	c->t = target_get((int32_t)c->n.pid, &err);
 	if (!c->t) /* who still waits must not wait for ever */
-		return serve_is_wanted(c->n.id) ? value(err == -ESRCH ? -EPERM : -ENOBUFS) : plain(REPLY_NONE);
+		return serve_is_wanted(c->n.id) ? reply_value(err == -ESRCH ? -EPERM : -ENOBUFS)
+						: reply_plain(REPLY_NONE);
 	context_enter(c->t);
 	r = serve_known(c);
 	context_leave();

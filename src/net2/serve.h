@@ -2,6 +2,7 @@
 #ifndef BERTH_NET2_SERVE_H
 #define BERTH_NET2_SERVE_H
 
+#include <fcntl.h>
 #include <linux/seccomp.h>
 
 #include "net2/target.h"
@@ -32,9 +33,29 @@ struct reply {
 	bool accepted; /* a connection: must not be lost when the program has no descriptor left */
 };
 
+static inline struct reply reply_value(int64_t v)
+{
+	return (struct reply){.kind = REPLY_VALUE, .value = v, .fd = -1};
+}
+
+static inline struct reply reply_plain(enum reply_kind kind)
+{
+	return (struct reply){.kind = kind, .fd = -1};
+}
+
+static inline struct reply reply_socket(int fd, bool cloexec)
+{
+	return (struct reply){.kind = REPLY_SOCKET, .fd = fd, .fd_flags = cloexec ? O_CLOEXEC : 0};
+}
+
 /* Serve it. Never waits. */
 struct reply serve(struct call *c);
 
+/* Come again when c->fd has these events (none: after a moment), or its time (SO_RCVTIMEO, SO_SNDTIMEO) is over. */
+struct reply serve_wait(struct call *c, uint32_t events, int timeout_option);
+/* Around a call of ours that could block on a descriptor that is not ours to make non-blocking: EINTR after 2 ms. */
+void serve_guard(bool on);
+bool serve_is_nonblocking(int fd);
 /* Is somebody still waiting for it? (keeper.c) */
 bool serve_is_wanted(uint64_t id);
 /* Put a new descriptor in the place of the program's own (keeper.c). */
