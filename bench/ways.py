@@ -173,12 +173,12 @@ class Kernel(Way):
 
 
 class Berth(Way):
-    name = "berth"
+    name, tcp = "berth", ""
 
     def up(self):
         run = [self.command, "run", "-q", "-n", self.name, "-H", "inside" if self.published else "client"]
         if self.published:
-            for what in "", "/udp":
+            for what in self.tcp, "/udp":
                 run += ["-p", f"{self.port}:{INNER}{what}"]
         else:
             names = subprocess.run(run + ["--", "getent", "ahosts", "gateway.berth"], stdout=subprocess.PIPE, timeout=UP_S)
@@ -186,6 +186,17 @@ class Berth(Way):
                 if " STREAM" in line:
                     self.where["6" if ":" in line.split()[0] else "4"] = line.split()[0]
         self.start(run + ["--"] + self.inner())
+
+
+class Spliced(Berth):
+    """Its callers' octets are carried (UDP's are as ever)."""
+
+    name, tcp = "spliced", "/tcp+splice"
+
+    def up(self):
+        if not self.published:
+            raise NotHere("there is one way out only")
+        super().up()
 
 
 class Pasta(Way):
@@ -250,7 +261,7 @@ class Rootlesskit(Way):
         self.start(CONFINED + ["sh", "-c", bind + 'exec "$@"', "sh"] + run + self.inner())
 
 
-WAYS = [Kernel, Berth, Pasta, Slirp, Rootlesskit]
+WAYS = [Kernel, Berth, Spliced, Pasta, Slirp, Rootlesskit]
 
 
 def stolen():
@@ -391,7 +402,7 @@ def main():
     args = ap.parse_args()
     Berth.command, args.bench = os.path.abspath(args.berth), os.path.abspath(args.bench)
     for i, other in enumerate(args.other):
-        WAYS.insert(2 + i, type("Other", (Berth,), {"name": f"other{i + 1}", "command": os.path.abspath(other)}))
+        WAYS.insert(3 + i, type("Other", (Berth,), {"name": f"other{i + 1}", "command": os.path.abspath(other)}))
     for s in signal.SIGTERM, signal.SIGHUP:
         signal.signal(s, lambda *_: sys.exit(1))
     if args.cpu is not None:

@@ -148,7 +148,7 @@ const struct cmd cmd_publish = {
 	"  berth publish web:3000-3010 9000-9010  a range\n"
 	"  berth publish dns:53/udp 5353          a UDP port\n"
 	"  berth publish web:80 0                 any free port; it says which\n"
-	"  berth publish dns:53/tcp+splice 5353   carry the octets; do not hand the caller's socket over\n",
+	"  berth publish dns:53/tcp+splice 5353   carry the octets, pass no socket on\n",
 	CMD_NETWORK | CMD_HOST,
 	NULL,
 	publish,

@@ -103,13 +103,15 @@ static bool is_keeper(int32_t pid)
 
 static enum kind kind_of(int32_t pid)
 {
+	/* A publisher that was started by a program under berth has berth's filter itself. */
+	int own = n_filters(getpid()) - (getenv("BERTH_NETWORK_DIR") != NULL);
 	int library = has_library(pid), filters = library == 0 ? n_filters(pid) : -1;
 
 	if (library > 0)
 		return UNDER_BERTH;
 	if (library < 0 || filters < 0 || is_keeper(pid))
 		return NOT_KNOWN;
-	return filters > n_filters(getpid()) ? UNDER_BERTH : OUTSIDE;
+	return filters > (own > 0 ? own : 0) ? UNDER_BERTH : OUTSIDE;
 }
 
 /* --- who has it --- */

@@ -223,13 +223,14 @@ static int go(struct splice *c)
 	return 1;
 }
 
-static void pump(struct splice *c)
+/* Those ways that may have something to do; either may make work for the other only by way of an event. */
+static void pump(struct splice *c, bool goes, bool comes)
 {
-	int r = 1, k = 1;
+	int r = goes, k = comes;
 
 	for (int i = 0; i < AT_ONCE && (r > 0 || k > 0); i++) {
-		k = carry(&c->come, c->in, c->out);
-		r = k < 0 ? k : go(c);
+		k = k > 0 ? carry(&c->come, c->in, c->out) : 0;
+		r = k < 0 ? k : r > 0 ? go(c) : 0;
 		if (r < 0) { /* the caller is gone, or the program left something unread */
 			end(c, true);
 			return;
@@ -245,15 +246,31 @@ static void pump(struct splice *c)
 
 /* --- the thread --- */
 
+/* Which of its two sockets an event is of: the lowest bit of the pointer. */
+#define OF_OUT ((uintptr_t)1)
+
+static void on_event(struct splice *c, bool of_out, uint32_t events)
+{
+	bool said = events & ~(uint32_t)EPOLLOUT, room = events & EPOLLOUT;
+
+	if (c->dead || c->ready)
+		return;
+	if (of_out)
+		pump(c, said, room && c->come.n);
+	else
+		pump(c, (room && c->go.n) || events & EPOLLHUP, said);
+}
+
 static void begin(struct splice *c)
 {
-	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+	struct epoll_event in = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u64 = (uintptr_t)c};
+	struct epoll_event out = {.events = in.events, .data.u64 = (uintptr_t)c | OF_OUT};
 
-	if (epoll_ctl(s.epoll, EPOLL_CTL_ADD, c->in, &e) < 0 || epoll_ctl(s.epoll, EPOLL_CTL_ADD, c->out, &e) < 0) {
+	if (epoll_ctl(s.epoll, EPOLL_CTL_ADD, c->in, &in) < 0 || epoll_ctl(s.epoll, EPOLL_CTL_ADD, c->out, &out) < 0) {
 		end(c, true);
 		return;
 	}
-	pump(c);
+	pump(c, true, true);
 }
 
 static void take_mail(void)
@@ -278,7 +295,7 @@ static int serve_ready(void)
 		next = c->next_ready;
 		c->ready = false;
 		if (!c->dead)
-			pump(c);
+			pump(c, true, true);
 	}
 	for (c = s.ready; c && wait_ms; c = c->next_ready)
 		wait_ms = c->go.hungry || c->come.hungry ? STARVED_MS : 0;
@@ -295,12 +312,12 @@ static void *carry_all(void *arg)
 		int n = epoll_wait(s.epoll, e, COUNT_OF(e), wait_ms);
 
 		for (int i = 0; i < n; i++) {
-			struct splice *c = e[i].data.ptr;
+			uintptr_t of = (uintptr_t)e[i].data.u64;
 
-			if (!c)
+			if (!of)
 				take_mail();
-			else if (!c->dead && !c->ready)
-				pump(c);
+			else
+				on_event((struct splice *)(of & ~OF_OUT), of & OF_OUT, e[i].events);
 		}
 		wait_ms = serve_ready();
 		bury_all();
@@ -310,7 +327,7 @@ static void *carry_all(void *arg)
 
 static int start(void)
 {
-	struct epoll_event e = {.events = EPOLLIN, .data.ptr = NULL};
+	struct epoll_event e = {.events = EPOLLIN, .data.u64 = 0};
 	pthread_attr_t small;
 	pthread_t t;
 	int r = 0;
