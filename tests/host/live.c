@@ -257,6 +257,31 @@ static void everybody_is_found(void)
 	host_sockets_free(&s);
 }
 
+static void options_are_told_by_the_sockets(void)
+{
+	int n_reuseaddr = 0, n_reuseport = 0;
+	struct host_flags f;
+
+	for (int i = 0; i < world.n; i++) {
+		const struct made *m = &world.made[i];
+		int r;
+
+		if (!m->pids[0])
+			continue;
+		r = host_flags_read(m->pids[0], m->fd, m->inode, &f);
+		if (r == -ENOSYS || (r == -EPERM && i == 0)) {
+			printf("    (pidfd_getfd is missing or forbidden here)\n");
+			return;
+		}
+		WANT(r == 0);
+		WANT(f.reuseaddr == m->reuseaddr && f.reuseport == m->reuseport);
+		WANT(f.listens == (m->state == HOST_LISTEN));
+		n_reuseaddr += f.reuseaddr;
+		n_reuseport += f.reuseport;
+	}
+	WANT(n_reuseaddr >= 4 && n_reuseport >= 2);
+}
+
 /* In a child that is another user: sees all sockets, and none of our processes. */
 static void a_user_sees_less_and_is_told(void)
 {
@@ -857,6 +882,7 @@ static const struct check checks[] = {
 	{"filters pick in the kernel", filters_pick_in_the_kernel},
 	{"a reader may stop", a_reader_may_stop},
 	{"everybody is found", everybody_is_found},
+	{"options are told by the sockets", options_are_told_by_the_sockets},
 	{"a user sees less, and is told", a_user_sees_less_and_is_told},
 	{"what hides processes is named", what_hides_processes_is_named},
 	{"a socket knows its unit", a_socket_knows_its_unit},

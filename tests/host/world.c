@@ -100,6 +100,10 @@ static struct made *note(struct world *w, const char *what, int fd, enum host_st
 	m->proto = v == SOCK_STREAM ? HOST_TCP : v == SOCK_DGRAM ? HOST_UDP : HOST_RAW;
 	MUST(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &v, &len) == 0);
 	m->family = v == AF_INET ? PORT_FAMILY_4 : PORT_FAMILY_6;
+	MUST(getsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &v, &len) == 0);
+	m->reuseaddr = v != 0;
+	MUST(getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &v, &len) == 0);
+	m->reuseport = v != 0;
 	len = sizeof(m->cookie);
 	MUST(getsockopt(fd, SOL_SOCKET, SO_COOKIE, &m->cookie, &len) == 0);
 	len = sizeof(a);

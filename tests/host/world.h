@@ -18,6 +18,7 @@ struct made {
 	uint32_t uid;
 	int32_t pids[4]; /* who has it open, in order; 0 ends */
 	int fd;		 /* its number in pids[0] */
+	bool reuseaddr, reuseport;
 	enum host_holder holder;
 };
 
