@@ -139,6 +139,11 @@ static int add(struct doors *d, const struct doors_filter *f, struct door_ref r,
 {
 	struct port_claim c;
 
+	if (r.net == 0 && !f->rows.has_addr && !f->family && !f->n_states && !f->has_uid) { /* mostly */
+		r.port = socket_of(d, &r)->port;
+		r.proto = socket_of(d, &r)->proto;
+		return push(d, &r);
+	}
 	doors_claim(d, &r, &c);
 	r.port = c.port;
 	r.proto = c.proto;
@@ -188,6 +193,8 @@ static int add_machine(struct cli *cli, struct doors *d, const struct doors_filt
 	int r;
 
 	to_host_filter(f, &h);
+	if (h.states == 0 && h.ports.last == 0)
+		machine_owners_begin(&d->machine);
 	r = machine_read(cli, &d->machine, &h);
 	if (r != 0)
 		return r;
@@ -274,6 +281,14 @@ static bool is_door(const struct port_claim *c)
 	return c->proto == PORT_UDP ? c->peer_port == 0 : c->state == CLAIM_LISTENING;
 }
 
+/* Cheaply, as most rows of a long list are connections. */
+static bool may_be_door(const struct doors *d, const struct door_ref *r)
+{
+	const struct host_socket *s = socket_of(d, r);
+
+	return !s || s->state == HOST_LISTEN || (s->proto == HOST_UDP && s->state == HOST_BOUND);
+}
+
 static const struct host_owners *owners_of(struct doors *d)
 {
 	return machine_owners(&d->machine);
@@ -294,7 +309,7 @@ static size_t read_group(struct doors *d, size_t i, struct in_group g[GROUP_MAX]
 			host = its;
 		if (r->port != d->r[i].port || r->proto != d->r[i].proto || r->net != d->r[i].net || its != host)
 			break;
-		if (n < GROUP_MAX) {
+		if (n < GROUP_MAX && may_be_door(d, r)) {
 			g[n] = (struct in_group){.ref = r, .host = its};
 			doors_claim(d, r, &g[n].claim);
 			n += is_door(&g[n].claim);
@@ -334,11 +349,13 @@ static void mark_split(struct doors *d, struct in_group *g, size_t n)
 static void mark_splits(struct doors *d)
 {
 	struct in_group g[GROUP_MAX];
-	size_t n;
+	size_t n, step;
 
-	for (size_t i = 0; i < d->n; i += read_group(d, i, g, &n))
-		if (read_group(d, i, g, &n) > 1 && n > 1)
+	for (size_t i = 0; i < d->n; i += step) {
+		step = read_group(d, i, g, &n);
+		if (n > 1)
 			mark_split(d, g, n);
+	}
 }
 
 int doors_read(struct cli *cli, const struct doors_filter *f, struct doors *ret)
@@ -359,8 +376,9 @@ int doors_read(struct cli *cli, const struct doors_filter *f, struct doors *ret)
 	}
 	ret->services = cli_services(cli);
 	for (size_t i = 0; i < ret->n_networks; i++)
-		ret->networks[i].shared = f->machine || ret->n_networks > 1 ? owners_of(ret) : NULL;
-	if (!f->one_network && ret->n > 0)
+		if ((f->machine || ret->n_networks > 1) && ret->networks[i].n > 0)
+			ret->networks[i].shared = owners_of(ret);
+	if (ret->n_networks > 0 && !f->one_network && ret->n > 0) /* the machine's are in order */
 		qsort(ret->r, ret->n, sizeof(ret->r[0]), by_port);
 	if (asks_who(f))
 		drop_by_holder(ret, f);

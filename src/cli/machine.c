@@ -1,7 +1,8 @@
 /* src/cli/machine.c: the machine's own ports, read once for a command.
  *
  * Sockets come from host/ with the question's ports and states asked of the kernel. Who has them open is read only if
- * somebody wants to know, once for all; a process once for all its sockets. A process may end between any two of these:
+ * somebody wants to know, once for all, and beside the sockets where it is certain that they will (a list of connections:
+ * both take the kernel long); a process once for all its sockets. A process may end between any two of these:
  * then its number is told and nothing else.
  */
 #include "cli/machine.h"
@@ -54,7 +55,8 @@ int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f
 {
 	int r;
 
-	m->root = machine_root();
+	if (!m->is_reading)
+		m->root = machine_root();
 	m->now_us = network_now_us();
 	r = host_sockets_read(m->root, f, &m->sockets);
 	if (r == 0 && m->sockets.notes.netlink_err != 0)
@@ -64,6 +66,8 @@ int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f
 
 void machine_free(struct machine *m)
 {
+	if (m->is_reading)
+		(void)machine_owners(m);
 	host_sockets_free(&m->sockets);
 	if (m->has_owners)
 		host_owners_free(&m->owners);
@@ -75,8 +79,27 @@ void machine_free(struct machine *m)
 	*m = (struct machine){0};
 }
 
+static void *read_owners(void *arg)
+{
+	struct machine *m = arg;
+
+	host_owners_read(m->root, &m->owners);
+	return NULL;
+}
+
+void machine_owners_begin(struct machine *m)
+{
+	m->root = machine_root();
+	m->is_reading = pthread_create(&m->reader, NULL, read_owners, m) == 0;
+}
+
 const struct host_owners *machine_owners(struct machine *m)
 {
+	if (m->is_reading) {
+		pthread_join(m->reader, NULL);
+		m->is_reading = false;
+		m->has_owners = true;
+	}
 	if (!m->has_owners) {
 		m->root = machine_root();
 		host_owners_read(m->root, &m->owners);

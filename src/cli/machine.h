@@ -2,6 +2,8 @@
 #ifndef BERTH_CLI_MACHINE_H
 #define BERTH_CLI_MACHINE_H
 
+#include <pthread.h>
+
 #include "cli/cli.h"
 #include "host/clues.h"
 #include "host/host.h"
@@ -20,6 +22,8 @@ struct machine {
 	struct host_sockets sockets;
 	struct host_owners owners;
 	bool has_owners;
+	bool is_reading; /* in the thread below */
+	pthread_t reader;
 	uint64_t now_us;
 	struct host_cgroups cgroups;
 	bool has_cgroups;
@@ -34,6 +38,8 @@ const char *machine_top(void);
 /* Its sockets. Return: 0; an exit code, said. */
 MUST_CHECK int machine_read(struct cli *cli, struct machine *m, const struct host_filter *f);
 void machine_free(struct machine *m);
+/* They will be asked for: read them beside what comes now. */
+void machine_owners_begin(struct machine *m);
 /* Who has which socket open, of all processes; read at the first call. */
 const struct host_owners *machine_owners(struct machine *m);
 /* Remembered; NULL out of memory. */
