@@ -107,6 +107,8 @@ static bool may_bind_low(void)
 /* What was asked, as it was written. */
 struct question {
 	const char *what, *address, *user, *from;
+	char **command; /* what follows "--" */
+	bool options;	/* some were given */
 	struct port_endpoint e;
 	struct why_asked q;
 };
@@ -155,6 +157,7 @@ static int take_options(struct cli *cli, struct question *a)
 	int o;
 
 	while ((o = cli_next(cli)) != CLI_END) {
+		a->options |= o != CLI_ARG && o != CLI_DONE;
 		switch (o) {
 		case 'a':
 			a->address = cli->value;
@@ -181,6 +184,10 @@ static int take_options(struct cli *cli, struct question *a)
 			a->from = cli->value;
 			break;
 		case CLI_ARG:
+			if (cli->only_args && !a->what) {
+				a->command = cli->argv + cli->at - 1;
+				return 0;
+			}
 			if (a->what)
 				return cli_usage(cli, "one port at a time: '%s'", cli->value);
 			a->what = cli->value;
@@ -198,6 +205,8 @@ static int parse(struct cli *cli, struct question *a)
 	struct port_want *want = &a->q.want;
 	int r = take_options(cli, a);
 
+	if (r == 0 && a->command)
+		return 0;
 	if (r == 0)
 		r = cli_endpoint(cli, a->what, &a->e);
 	if (r != 0)
@@ -287,7 +296,7 @@ static int answer_machine(struct cli *cli, struct question *a, const struct worl
 	if (cli->json)
 		*ret_json = why_json(&why);
 	else
-		why_print(cli, &why);
+		why_print(stdout, cli, &why);
 	why_free(&why);
 	return r;
 }
@@ -336,6 +345,11 @@ static int run(struct cli *cli)
 	r = parse(cli, &a);
 	if (r != 0)
 		return r < 0 ? CLI_OK : r;
+	if (a.command && (a.options || cli->network_given || cli->host_given || cli->json))
+		return cli_usage(cli,
+				 "with a command there are no options: each of its binds is a question of its own");
+	if (a.command)
+		return why_command(cli, a.command);
 	inside = !worlds_machine_only() && be_inside(cli);
 	if (a.from && (cli->network_given || cli->host_given))
 		return say_no_from(cli);
@@ -373,7 +387,7 @@ static const struct cli_option options[] = {
 
 const struct cmd cmd_why = {
 	"why",
-	"[options] PORT",
+	"[options] PORT | -- COMMAND [ARGUMENT...]",
 	"say why a port cannot be had, and what would work",
 	"Says what a bind would answer now: on the machine, and on host 'local' of the network, if there is one; -H\n"
 	"and -n ask one host, --machine the machine alone. Nothing is listened on and no options are shared that\n"
@@ -381,12 +395,16 @@ const struct cmd cmd_why = {
 	"would be refused (of the machine's, when both are told); then it says who holds it, as what, when that ends, which rule decides,\n"
 	"and what would work instead. Notes tell of what is no conflict and hurts all the same.\n"
 	"\n"
+	"With a command it runs that on the machine, not on a network, and explains on standard error each bind of\n"
+	"its tree that is refused. Exits as the command does.\n"
+	"\n"
 	"Examples:\n"
 	"  berth why 8080                        a server's plain bind\n"
 	"  berth why 8080 --address :: --listen  as most servers do\n"
 	"  berth why 80 --user www-data          as that user\n"
 	"  berth why 5432 --from 10.0.0.7        would it be reached from there?\n"
 	"  berth why 127.0.0.1:53/udp\n"
+	"  berth why -- npm run dev              which of its binds fails, and why\n"
 	"  berth why 80 -H web --reuseport       on a host of berth's network\n"
 	"  berth why 80 --json | jq -r .reason   a word of docs/reasons.md\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON | CMD_ASKS,

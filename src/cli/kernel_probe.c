@@ -48,6 +48,8 @@ static int make(const struct port_want *want)
 
 		r = (int)raw_pass(SYS_setsockopt, fd, IPPROTO_IPV6, IPV6_V6ONLY, (long)&only, sizeof(only));
 	}
+	if (fd >= 0 && r == 0 && (want->flags & PORT_FREEBIND))
+		r = set(fd, IPPROTO_IP, IP_FREEBIND);
 	if (r < 0) {
 		raw_close(fd);
 		return r;

@@ -46,9 +46,13 @@ struct why {
 MUST_CHECK int why_ask(struct cli *cli, const struct why_asked *q, const struct published_list *published,
 		       struct why *ret);
 void why_free(struct why *w);
-void why_print(struct cli *cli, struct why *w);
+/* To a person at that stream. */
+void why_print(FILE *out, struct cli *cli, struct why *w);
 /* The keys of docs/json.md. */
 json_t *why_json(struct why *w);
+
+/* Run a command, and explain the binds that fail in it (why_command.c). Returns its exit code, or another, said. */
+int why_command(struct cli *cli, char **argv);
 
 /* why_notes.c */
 void why_notes(struct why *w, const struct published_list *published);

@@ -3,53 +3,53 @@
 
 #include "cli/why.h"
 
-static void print_free(struct cli *cli, const struct why *w, const char *endpoint)
+static void print_free(FILE *out, const struct why *w, const char *endpoint)
 {
 	char port[16];
 
-	cli_say(cli, "%s is free on the machine: a bind%s to %s %s\n", cli_port(w->q.want.port, w->q.want.proto, port),
+	fprintf(out, "%s is free on the machine: a bind%s to %s %s\n", cli_port(w->q.want.port, w->q.want.proto, port),
 		w->q.listen ? " and listen" : "", endpoint, w->a.proved ? "works (tried)" : "would work");
 }
 
-static void print_refused(struct cli *cli, const struct why *w, const char *endpoint, unsigned columns)
+static void print_refused(FILE *out, const struct why *w, const char *endpoint, unsigned columns)
 {
 	const char *name = strerrorname_np(-w->a.refusal.err);
 	struct port_explanation rest = w->x;
 
-	cli_say(cli, "%s\n", w->x.what);
-	cli_say(cli, "  a bind%s to %s on the machine %s fail: %s%s\n", w->q.listen ? " and listen" : "", endpoint,
+	fprintf(out, "%s\n", w->x.what);
+	fprintf(out, "  a bind%s to %s on the machine %s fail: %s%s\n", w->q.listen ? " and listen" : "", endpoint,
 		w->a.certain ? "would" : "would most likely", name ? name : "error",
 		w->a.certain ? "" : " (it depends on options that cannot be seen)");
 	if (w->x.who[0])
-		explain_wrap(stdout, "who", w->x.who, columns);
+		explain_wrap(out, "who", w->x.who, columns);
 	if (w->is[0])
-		explain_wrap(stdout, "is", w->is, columns);
+		explain_wrap(out, "is", w->is, columns);
 	if (w->unit[0])
-		explain_wrap(stdout, "unit", w->unit, columns);
+		explain_wrap(out, "unit", w->unit, columns);
 	rest.who[0] = '\0';
 	memset(rest.try_, 0, sizeof(rest.try_));
-	explain_lines(stdout, &rest, columns);
+	explain_lines(out, &rest, columns);
 	if (w->ends[0])
-		explain_wrap(stdout, "ends", w->ends, columns);
+		explain_wrap(out, "ends", w->ends, columns);
 	memcpy(rest.try_, w->x.try_, sizeof(rest.try_));
 	rest.why[0] = '\0';
-	explain_lines(stdout, &rest, columns);
+	explain_lines(out, &rest, columns);
 }
 
-void why_print(struct cli *cli, struct why *w)
+void why_print(FILE *out, struct cli *cli, struct why *w)
 {
 	char endpoint[PORT_ENDPOINT_STR_MAX], note[MACHINE_NOTE_MAX];
-	unsigned columns = explain_columns(stdout), at = 0;
+	unsigned columns = explain_columns(out), at = 0;
 
 	port_endpoint_print(&w->q.want.addr, w->q.want.port, endpoint);
 	if (w->a.refusal.err == 0)
-		print_free(cli, w, endpoint);
+		print_free(out, w, endpoint);
 	else
-		print_refused(cli, w, endpoint, columns);
+		print_refused(out, w, endpoint, columns);
 	for (size_t i = 0; i < w->n_notes; i++) {
-		explain_wrap(stdout, "note", w->notes[i].text, columns);
+		explain_wrap(out, "note", w->notes[i].text, columns);
 		if (w->notes[i].fix[0])
-			explain_wrap(stdout, "", w->notes[i].fix, columns);
+			explain_wrap(out, "", w->notes[i].fix, columns);
 	}
 	while (machine_note(&w->m, w->any_unseen, &at, note))
 		cli_warn(cli, "%s", note);

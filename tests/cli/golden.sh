@@ -142,7 +142,7 @@ golden why-machine-udp why 5353 --udp --reuseaddr
 golden why-machine-wrong why 8080 --machine -H web
 golden why-machine-port-0 why 0
 golden why-machine-port-65536 why 65536
-golden why-machine-port-minus why -- -1
+golden why-machine-port-minus why -1
 golden why-machine-port-word why http:
 golden why-machine-port-typo why htpt
 golden why-machine-user why 80 --user nosuchuser

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""tests/cli/why.py BERTH HOLDER: `berth why` of a machine of its own: who is in the way, as what, notes; and `why -- COMMAND`.
+
+Runs itself again in a network namespace, where nobody but this test has ports.
+"""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+BERTH, HOLDER = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+failed = 0
+A, P = socket.SO_REUSEADDR, socket.SO_REUSEPORT
+TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
+
+
+def check(what, ok, more=""):
+    global failed
+    print(f"{'ok' if ok else 'FAIL'}: {what}{'' if ok else f': {more}'}", flush=True)
+    failed += not ok
+
+
+if len(sys.argv) == 3:
+    how = ["unshare", "-n"] if os.getuid() == 0 else ["unshare", "-rn"]
+    if not shutil.which("unshare") or subprocess.run([*how, "true"], capture_output=True, check=False).returncode != 0:
+        print("no network namespace can be made here")
+        sys.exit(77)
+    os.execvp("unshare", [*how, sys.executable, os.path.abspath(__file__), *sys.argv[1:], "inside"])
+
+subprocess.run(["ip", "link", "set", "lo", "up"], check=False, capture_output=True)
+scratch = tempfile.mkdtemp(prefix="berth-why-")
+env = {**{k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}, "BERTH_DIR": os.path.join(scratch, "berth"), "LC_ALL": "C"}
+os.mkdir(env["BERTH_DIR"], 0o700)
+
+
+def berth(*argv):
+    return subprocess.run([BERTH, *argv], stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=60, check=False, text=True)
+
+
+def why(*argv):
+    r = berth("why", "--json", *argv)
+    check(f"why {' '.join(argv)}: exit code {r.returncode}", r.returncode in (0, 1), r.stderr)
+    j = json.loads(r.stdout)
+    j["codes"] = [n["code"] for n in j["notes"]]
+    check(f"why {' '.join(argv)}: the exit code is the machine's answer", j["free"] == (r.returncode == 0), j)
+    return j
+
+
+def made(kind, addr, port, *flags, listen=False, peer=None):
+    s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, kind)
+    for f in flags:
+        s.setsockopt(socket.SOL_SOCKET, f, 1)
+    s.bind((addr, port))
+    if listen:
+        s.listen()
+    if peer:
+        s.connect(peer)
+    return s
+
+
+def tells(what, j, **want):
+    got = {k: j.get(k) for k in want}
+    check(what, got == want, j)
+
+
+# --- how a port is held ---
+server = made(TCP, "127.0.0.1", 2000, A, listen=True)
+j = why("2000")
+tells("a listener", j, reason="IN_USE_LISTEN", how="listens", errno="EADDRINUSE", held_at="127.0.0.1:2000", certain=True)
+check("its process is named", j["holder"]["pid"] == os.getpid(), j["holder"])
+check("loopback only", j["codes"] == ["LOOPBACK_ONLY"], j)
+check("the port that is advised is free", socket.socket().bind(("0.0.0.0", j["nearest_free"])) is None)
+idle = made(TCP, "0.0.0.0", 2001)
+tells("bound and idle", why("2001"), reason="IN_USE_BOUND", how="idle", free=False)
+out = made(TCP, "127.0.0.1", 40000, peer=("127.0.0.1", 2000))
+taken = server.accept()[0]
+j = why("40000")
+tells("an outgoing connection", j, reason="IN_USE_FLOW", free=False)
+check("with its peer", "127.0.0.1:2000" in j["is"], j)
+check("in the ephemeral range", "EPHEMERAL" in j["codes"], j)
+past = made(TCP, "127.0.0.1", 2002, A, peer=("127.0.0.1", 2000))
+other = server.accept()[0]
+past.close()
+check("the end has come", other.recv(1) == b"")
+other.close()
+j = why("2002")
+tells("TIME_WAIT", j, reason="IN_USE_LINGER", how="time-wait", holder=j["holder"], free=False)
+check("its end is told", 0 < j["ends_in_s"] <= 60, j)
+check("SO_REUSEADDR is found out to help", any("SO_REUSEADDR" in t for t in j["try"]), j)
+tells("and it helps", why("2002", "--reuseaddr"), free=True, proved=True)
+tells("free, and proved so", why("2003"), reason="OK", free=True, proved=True, how=None)
+server.close()
+j = why("2000")
+tells("a connection outlives its listener", j, reason="IN_USE_FLOW", free=False)
+server = made(TCP, "127.0.0.1", 2000, A, listen=True)
+
+# --- notes ---
+six = made(TCP, "::1", 2004, listen=True)
+check("split", why("2004", "-a", "127.0.0.1")["codes"] == ["SPLIT", "LOOPBACK_ONLY"], why("2004", "-a", "127.0.0.1"))
+group = made(TCP, "0.0.0.0", 2005, P, listen=True)
+check("shared", why("2005", "--reuseport", "--listen")["codes"] == ["SHARED"])
+check("more exact", why("2005", "-a", "127.0.0.1", "--reuseport")["codes"] == ["SPECIFIC_WINS"])
+dns = made(UDP, "127.0.0.1", 2006, A)
+check("UDP beside a specific one", why("2006/udp", "--reuseaddr")["codes"][:2] == ["SPECIFIC_WINS", "UDP_STEALABLE"])
+check("the last wins", why("2006/udp", "-a", "127.0.0.1", "--reuseaddr")["codes"][:2] == ["UDP_LAST_WINS", "UDP_STEALABLE"])
+tells("UDP without the flag", why("2006/udp"), reason="IN_USE_BOUND", how="udp", free=False)
+check("browsers", why("6000")["codes"] == ["BROWSER_BLOCKED"])
+tells("not for everybody", why("80", "--user", "65534"), reason="PRIVILEGED", errno="EACCES")
+tells("another address", why("2003", "-a", "192.0.2.1"), reason="NOT_LOCAL", errno="EADDRNOTAVAIL")
+check("from afar", why("2000", "--from", "192.0.2.7")["codes"] == ["FROM_LOOPBACK"])
+check("from here", why("2000", "--from", "127.0.0.1")["codes"] == ["FROM_REACHES"])
+check("over the other family", why("2005", "--from", "2001:db8::1")["codes"] == ["FROM_OTHER_FAMILY"])
+check("and from afar to nobody", why("2003", "--from", "192.0.2.7")["codes"] == ["FROM_NOBODY"])
+
+
+# --- elsewhere: another namespace, a container behind its proxy ---
+INSIDE = """
+import socket, subprocess, sys
+subprocess.run("ip link set lo up; ip addr add 172.30.0.2/32 dev lo", shell=True, check=True)
+s = []
+for a, p in ("0.0.0.0", 2010), ("127.0.0.1", 2011), ("0.0.0.0", 2012):
+    s.append(socket.socket()); s[-1].bind((a, p)); s[-1].listen()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+inner = subprocess.Popen(["unshare", "-n", sys.executable, "-c", INSIDE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+ready = inner.stdout.readline() == b"ready\n"
+if ready and os.getuid() == 0:
+    j = why("2012")
+    tells("another namespace is in nobody's way", j, free=True)
+    check("and is told of", j["codes"] == ["OTHER_NAMESPACE"], j)
+    proxy = os.path.join(scratch, "docker-proxy")
+    shutil.copy(shutil.which("sleep"), proxy)  # its name is docker-proxy; a shell holds the port for it
+    for port, target, code in (2020, 2010, "CONTAINER_PROXY"), (2021, 2011, "CONTAINER_LOOPBACK"), (2022, 2013, "CONTAINER_SILENT"):
+        s = made(TCP, "0.0.0.0", port, listen=True)
+        p = subprocess.Popen([sys.executable, "-c", "import ctypes, sys, os\n"
+                              "ctypes.CDLL(None).prctl(15, b'docker-proxy', 0, 0, 0)\nprint('ready', flush=True)\nsys.stdin.read()",
+                              "-proto", "tcp", "-container-ip", "172.30.0.2", "-container-port", str(target)],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[s.fileno()])
+        p.stdout.readline()
+        s.close()
+        j = why(str(port))
+        check(f"a container: {code}", code in j["codes"], j)
+        p.stdin.close()
+        p.wait()
+inner.stdin.close()
+inner.wait()
+
+# --- why -- COMMAND ---
+TAKE = "import socket, sys\ns = socket.socket()\ntry:\n s.bind(('127.0.0.1', %d))\nexcept OSError as e:\n print(e.errno)\n%s"
+r = berth("why", "--", sys.executable, "-c", TAKE % (2000, "sys.exit(7)"))
+if "watched already" in r.stderr or "cannot start" in r.stderr:
+    print(f"skipped: why -- COMMAND: {r.stderr.strip()}")
+else:
+    check("the command's answer and exit code are its own", r.returncode == 7 and r.stdout == "98\n", r)
+    check("it is told who was refused", "is refused" in r.stderr and f"(pid {os.getpid()}" in r.stderr and "EADDRINUSE" in r.stderr, r)
+    r = berth("why", "--", sys.executable, "-c", TAKE % (2003, ""))
+    check("nothing is refused", r.returncode == 0 and r.stdout == "" and "none of its binds was refused" in r.stderr, r)
+    r = berth("why", "--", "true")
+    check("nothing binds", r.returncode == 0 and "no bind to a port was seen" in r.stderr, r)
+    r = berth("why", "--", sys.executable, "-c", TAKE % (2000, "s.bind(('127.0.0.1', 2003))"))
+    check("a hop is told", "then has 127.0.0.1:2003" in r.stderr, r)
+    r = berth("why", "--", sys.executable, "-c", "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)")
+    check("it dies of the command's signal", r.returncode == -signal.SIGTERM, r)
+    r = berth("why", "--", sys.executable, "-c", TAKE % (2000, "for i in range(3):\n try: s.bind(('127.0.0.1', 2000))\n except OSError: pass"))
+    check("each refusal is explained once", r.stderr.count("EADDRINUSE") == 1 and "3 more of its binds" in r.stderr, r)
+check("no such command", berth("why", "--", "nosuchcommand").returncode == 127)
+check("a port and a command", berth("why", "80", "--", "true").returncode == 2)
+check("options and a command", berth("why", "--udp", "--", "true").returncode == 2)
+check("no command", berth("why", "--").returncode == 2)
+shutil.rmtree(scratch)
+print(f"{failed} failed")
+sys.exit(failed != 0)
