@@ -323,6 +323,8 @@ static void explain(struct why *w)
 		snprintf(w->x.who, sizeof(w->x.who), "%s%s",
 			 w->held == HOST_HELD_UNSEEN ? "a program of user " : "no process that could be seen",
 			 w->held == HOST_HELD_UNSEEN ? w->holder.user : "");
+	if (w->a.row && w->a.row->how == HOST_HOW_FLOW) /* whose, the claim does not know */
+		replace(w->x.what, sizeof(w->x.what), "an outgoing connection", "a connection");
 	replace(w->x.what, sizeof(w->x.what), "this host", "this machine");
 	replace(w->x.why, sizeof(w->x.why), "its own host", "its own machine");
 	for (size_t i = 0; i < COUNT_OF(w->x.try_); i++)

@@ -95,7 +95,8 @@ tells("and it helps", why("2002", "--reuseaddr"), free=True, proved=True)
 tells("free, and proved so", why("2003"), reason="OK", free=True, proved=True, how=None)
 server.close()
 j = why("2000")
-tells("a connection outlives its listener", j, reason="IN_USE_FLOW", free=False)
+tells("a connection outlives its listener", j, reason="IN_USE_FLOW", how="connection", free=False)
+check("and is not called outgoing", "a connection holds 127.0.0.1:2000" in j["what"] and "outgoing" not in j["what"], j)
 server = made(TCP, "127.0.0.1", 2000, A, listen=True)
 
 # --- notes ---
@@ -103,6 +104,8 @@ six = made(TCP, "::1", 2004, listen=True)
 check("split", why("2004", "-a", "127.0.0.1")["codes"] == ["SPLIT", "LOOPBACK_ONLY"], why("2004", "-a", "127.0.0.1"))
 group = made(TCP, "0.0.0.0", 2005, P, listen=True)
 check("shared", why("2005", "--reuseport", "--listen")["codes"] == ["SHARED"])
+if os.getuid() == 0:
+    tells("of one user only", why("2005", "--reuseport", "--user", "65534"), reason="OTHER_USER", errno="EADDRINUSE")
 check("more exact", why("2005", "-a", "127.0.0.1", "--reuseport")["codes"] == ["SPECIFIC_WINS"])
 dns = made(UDP, "127.0.0.1", 2006, A)
 check("UDP beside a specific one", why("2006/udp", "--reuseaddr")["codes"][:2] == ["SPECIFIC_WINS", "UDP_STEALABLE"])
