@@ -1,7 +1,8 @@
 /* The held door, on the kernel: who gets in, who does not, and which numbers are given.
  *
  * Where we may, in a network namespace of our own, so that ranges are ours alone; else the tests about whole ranges
- * are skipped, and the rest runs on ports that were reserved, which is what they are for.
+ * are skipped, and the rest runs on ports that were reserved, which is what they are for. Ranges are far from where ports
+ * are chosen without one: there the connections of earlier tests stay in TIME_WAIT, and such a number is not free.
  */
 #include <arpa/inet.h>
 #include <berth/port.h>
@@ -202,8 +203,8 @@ static void test_kernel_goes_around(void **state)
 	l = server(SOCK_STREAM, "127.0.0.1", 5999, A);
 	to.sin_port = htons(5999);
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	write_file("/proc/sys/net/ipv4/ip_local_port_range", "61200 61203");
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_UDP, 61200, 61203, p, 4, NULL), 0);
+	write_file("/proc/sys/net/ipv4/ip_local_port_range", "28810 28813");
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_UDP, 28810, 28813, p, 4, NULL), 0);
 	for (unsigned flags = 0; flags < 4; flags++) {
 		assert_int_equal(server(SOCK_STREAM, "0.0.0.0", 0, flags), -EADDRINUSE);
 		assert_int_equal(server(SOCK_STREAM, "127.0.0.2", 0, flags), -EADDRINUSE);
@@ -344,41 +345,41 @@ static void test_ranges(void **state)
 	(void)state;
 	if (!alone)
 		skip();
-	taken = server(SOCK_STREAM, "127.0.0.9", 61305, A);
-	udp = server(SOCK_DGRAM, "127.0.0.1", 61302, 0);
+	taken = server(SOCK_STREAM, "127.0.0.9", 28805, A);
+	udp = server(SOCK_DGRAM, "127.0.0.1", 28802, 0);
 	assert_true(taken >= 0 && udp >= 0);
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 61300, 61309, p, 10, &n_free), -EADDRINUSE);
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 28800, 28809, p, 10, &n_free), -EADDRINUSE);
 	assert_int_equal(n_free, 9);
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_UDP, 61300, 61309, p, 10, &n_free),
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_UDP, 28800, 28809, p, 10, &n_free),
 			 -EADDRINUSE);
 	assert_int_equal(n_free, 8);
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 61300, 61309, p, 9, &n_free), 0);
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 28800, 28809, p, 9, &n_free), 0);
 	for (int i = 0; i < 9; i++)
-		assert_true(p[i].port >= 61300 && p[i].port <= 61309 && p[i].port != 61305 && p[i].udp == -1);
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 61300, 61309, p + 9, 1, &n_free), -EADDRINUSE);
+		assert_true(p[i].port >= 28800 && p[i].port <= 28809 && p[i].port != 28805 && p[i].udp == -1);
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 28800, 28809, p + 9, 1, &n_free), -EADDRINUSE);
 	assert_int_equal(n_free, 0);
 	berth_port_drop(p, 9);
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_CONSECUTIVE, 61300, 61309, p, 6, &n_free),
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_CONSECUTIVE, 28800, 28809, p, 6, &n_free),
 			 -EADDRINUSE);
 	assert_int_equal(n_free, 9);
 	for (int i = 0; i < 20; i++) {
-		assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_CONSECUTIVE, 61300, 61309, p, 5,
+		assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_CONSECUTIVE, 28800, 28809, p, 5,
 						    &n_free),
 				 0);
-		assert_int_equal(p[0].port, 61300);
+		assert_int_equal(p[0].port, 28800);
 		berth_port_drop(p, 5);
 	}
 	close(taken);
 	close(udp);
-	assert_int_equal(berth_port_reserve(BERTH_PORT_UDP, 61305, 61305, p, 1, NULL), 0); /* a range of one */
-	assert_int_equal(p[0].port, 61305);
+	assert_int_equal(berth_port_reserve(BERTH_PORT_UDP, 28805, 28805, p, 1, NULL), 0); /* a range of one */
+	assert_int_equal(p[0].port, 28805);
 	berth_port_drop(p, 1);
 	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP, 3306, 3306, p, 1, &n_free), -EADDRINUSE);
 	assert_int_equal(n_free, 0);
 	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_REGISTERED, 3306, 3306, p, 1, &n_free), 0);
 	berth_port_drop(p, 1);
 	/* Nothing was left held by what failed. */
-	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_UDP, 61300, 61309, p, 10, NULL), 0);
+	assert_int_equal(berth_port_reserve(BERTH_PORT_TCP | BERTH_PORT_UDP, 28800, 28809, p, 10, NULL), 0);
 	berth_port_drop(p, 10);
 }
 
