@@ -1,272 +1,157 @@
-/* src/cli/cmd_doctor.c: `berth doctor`: what this machine lacks for berth, and what that means.
+/* src/cli/cmd_doctor.c: `berth doctor`: what this machine lacks, for berth and for everybody's ports, and the line that mends it.
  *
- * Each line is one thing berth stands on. What can be tried is tried. "ok" is good; "note" works, with a limit that is
- * said; "bad" means that something of berth does not work here, and the exit code is 1.
+ * Two halves look (doctor_berth.c tries, doctor_ports.c counts) and leave findings, one for each code of docs/doctor.md, always
+ * all of them and in one order. Here they are shown: what needs somebody first and whole, what is good in a line each.
  */
 #include <errno.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/shim_file.h"
-#include "net2/try.h"
+#include "cli/doctor.h"
+#include "cli/explain.h"
 
-#define WMEM_GOOD (4 << 20)
-#define SOMAXCONN_GOOD 4096
-#define FILES_GOOD 4096
+#define COLUMNS 80
 
-enum level { OK, NOTE, BAD, LEVELS };
-static const char *const level_name[LEVELS] = {"ok", "note", "bad"};
+/* Which state is shown first. */
+static const enum finding_state order[] = {FINDING_TROUBLE, FINDING_NOTE, FINDING_UNSEEN};
 
-struct doctor {
-	struct cli *cli;
-	json_t *list;
-	bool bad;
-};
-
-static void found(struct doctor *d, const char *what, enum level level, const char *fmt, ...) PRINTF_LIKE(4, 5);
-static void found(struct doctor *d, const char *what, enum level level, const char *fmt, ...)
+static size_t count(const struct findings *all, enum finding_state state)
 {
-	char text[512];
-	va_list ap;
+	size_t n = 0;
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	cli_clean(text);
-	d->bad |= level == BAD;
-	if (d->list)
-		json_array_append_new(d->list, json_pack("{s:s, s:s, s:o}", "check", what, "result", level_name[level],
-							 "text", cli_json_text(text)));
-	else
-		cli_say(d->cli, "%-4s  %-16s  %s\n", level_name[level], what, text);
+	for (size_t i = 0; i < all->n; i++)
+		n += all->rows[i].state == state;
+	return n;
 }
 
-/* A number from /proc/sys. Return: it, or -1. */
-static long sysctl(const char *path)
+static void show_whole(struct cli *cli, const struct finding *f)
 {
-	FILE *f = fopen(path, "re");
-	long v = -1;
+	char head[64];
 
-	if (f) {
-		if (fscanf(f, "%ld", &v) != 1)
-			v = -1;
-		fclose(f);
+	snprintf(head, sizeof(head), "%-7s  %s", finding_state_name[f->state], f->code);
+	cli_say(cli, "%s%s%s\n", cli->colour_out && f->state == FINDING_TROUBLE ? "\033[1m" : "", head,
+		cli->colour_out && f->state == FINDING_TROUBLE ? "\033[0m" : "");
+	explain_wrap_at(stdout, "found", 9, f->value, COLUMNS);
+	if (*f->means)
+		explain_wrap_at(stdout, "means", 9, f->means, COLUMNS);
+	if (f->root_helps)
+		explain_wrap_at(stdout, "root", 9, "sees more: sudo berth doctor", COLUMNS);
+	if (*f->now) /* never broken: it is to be pasted */
+		explain_wrap_at(stdout, "now", 9, f->now, 0);
+	if (*f->keep)
+		explain_wrap_at(stdout, "keep", 9, f->keep, 0);
+	cli_say(cli, "\n");
+}
+
+static void show_good(struct cli *cli, const struct findings *all, enum finding_part part, const char *title)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct finding *f = &all->rows[i];
+
+		if (f->part != part || f->state != FINDING_GOOD)
+			continue;
+		if (!any)
+			cli_say(cli, "%s%s%s\n", cli->colour_out ? "\033[1m" : "", title,
+				cli->colour_out ? "\033[0m" : "");
+		any = true;
+		explain_wrap_at(stdout, f->code, 20, f->value, COLUMNS);
 	}
-	return v;
+	if (any)
+		cli_say(cli, "\n");
 }
 
-static void kernel(struct doctor *d)
+static void show(struct cli *cli, const struct findings *all)
 {
-	struct utsname u;
+	bool any_line = false;
 
-	if (uname(&u) < 0)
-		snprintf(u.release, sizeof(u.release), "?");
-	if (!try_release(5, 14))
-		found(d, "kernel", BAD,
-		      "Linux %s: before 5.14 programs that go past libc (static, Go) cannot be served, and are refused",
-		      u.release);
-	else if (!try_release(5, 19))
-		found(d, "kernel", NOTE,
-		      "Linux %s: before 5.19 a signal may come between a served call and its answer: the call is made again",
-		      u.release);
-	else
-		found(d, "kernel", OK, "Linux %s", u.release);
+	for (size_t k = 0; k < COUNT_OF(order); k++)
+		for (size_t i = 0; i < all->n; i++)
+			if (all->rows[i].state == order[k]) {
+				show_whole(cli, &all->rows[i]);
+				any_line |= *all->rows[i].now || *all->rows[i].keep;
+			}
+	show_good(cli, all, FINDING_BERTH, "good, of what berth stands on");
+	show_good(cli, all, FINDING_PORTS, "good, of the machine's ports");
+	cli_say(cli, "%zu trouble, %zu note%s, %zu not seen, %zu good.%s\n", count(all, FINDING_TROUBLE),
+		count(all, FINDING_NOTE), count(all, FINDING_NOTE) == 1 ? "" : "s", count(all, FINDING_UNSEEN),
+		count(all, FINDING_GOOD), any_line ? " `now` and `keep` are lines for root's shell." : "");
 }
 
-/* May every user read the file? Programs that root starts and that give their rights away load it, too. */
-static bool for_everybody(const char *file)
+static json_t *text_or_null(const char *s)
 {
-	char path[PATH_MAX];
-	struct stat st;
+	return *s ? cli_json_text(s) : json_null();
+}
 
-	if (stat(file, &st) < 0 || !(st.st_mode & S_IROTH))
-		return false;
-	snprintf(path, sizeof(path), "%s", file);
-	for (char *slash = strrchr(path, '/'); slash && slash != path; slash = strrchr(path, '/')) {
-		*slash = '\0';
-		if (stat(path, &st) < 0 || !(st.st_mode & S_IXOTH))
-			return false;
+static int show_json(struct cli *cli, const struct findings *all)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < all->n; i++) {
+		const struct finding *f = &all->rows[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:b}", "code", f->code,
+						      "part", finding_part_name[f->part], "state",
+						      finding_state_name[f->state], "value", cli_json_text(f->value),
+						      "means", text_or_null(f->means), "now", text_or_null(f->now),
+						      "keep", text_or_null(f->keep), "root_helps", f->root_helps));
 	}
-	return true;
-}
-
-static void library(struct doctor *d)
-{
-	char shim[PATH_MAX], what[PATH_MAX + 128] = "";
-
-	if (shim_file_find(shim, sizeof(shim), what, sizeof(what)) < 0)
-		found(d, "library", BAD, "%s", what);
-	else if (geteuid() == 0 && !for_everybody(shim))
-		found(d, "library", NOTE,
-		      "%s: other users cannot read it; what a server executes after it became another user goes past it",
-		      shim);
-	else
-		found(d, "library", OK, "%s", shim);
-}
-
-static void folder(struct doctor *d)
-{
-	char dir[NETWORK_PATH_MAX];
-	struct network_error err;
-	int r = network_base_dir(false, dir, &err);
-
-	if (r == 0)
-		found(d, "folder", OK, "%s", dir);
-	else if (r == -ENOENT)
-		found(d, "folder", OK, "%s; the first berth run makes it", err.what);
-	else
-		found(d, "folder", BAD, "%s", err.what);
-}
-
-static void second_net(struct doctor *d)
-{
-	bool killable = false;
-	int r = try_filter(&killable);
-
-	if (r == -EBUSY)
-		found(d, "second-net", OK,
-		      "this is inside a tree that is watched already; a nested berth run joins it");
-	else if (r < 0)
-		found(d, "second-net", BAD,
-		      "seccomp user notification: %s; static programs, Go programs and raw system calls are refused",
-		      strerror(-r));
-	else
-		found(d, "second-net", OK, "seccomp user notification works%s",
-		      killable ? "" : ", without WAIT_KILLABLE_RECV");
-	r = try_getfd();
-	if (r < 0)
-		found(d, "pidfd-getfd", BAD,
-		      "a program's descriptor cannot be got (%s): what goes past libc cannot be served", strerror(-r));
-	else
-		found(d, "pidfd-getfd", OK, "a program's descriptors can be got");
-	r = try_memory();
-	if (r < 0)
-		found(d, "memory", BAD, "a program's memory cannot be read (%s): what goes past libc cannot be served",
-		      strerror(-r));
-	else
-		found(d, "memory", OK, "a program's memory can be read");
-}
-
-static void rights(struct doctor *d)
-{
-	long scope = sysctl("/proc/sys/kernel/yama/ptrace_scope");
-
-	if (scope >= 2 && (scope >= 3 || geteuid() != 0))
-		found(d, "ptrace", BAD,
-		      "kernel.yama.ptrace_scope=%ld keeps programs from each other: what goes past libc cannot be served",
-		      scope);
-	else if (scope >= 0)
-		found(d, "ptrace", OK, "kernel.yama.ptrace_scope=%ld lets a parent look into its children", scope);
-	else
-		found(d, "ptrace", OK, "Yama is not there");
-	if (geteuid() == 0)
-		found(d, "setuid", OK, "you are root: setuid programs keep their rights");
-	else
-		found(d, "setuid", NOTE,
-		      "under berth run setuid, setgid and file capabilities give no rights (no_new_privs), unless root starts it");
-}
-
-/* Is a live socket of ours said to be alive, and a dead one dead? */
-static void liveness(struct doctor *d)
-{
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
-	static struct network n; /* big; only its namespace matters here */
-	enum network_alive alive, dead;
-	struct port_owner o;
-	struct stat st;
-
-	n.netns = stat("/proc/self/ns/net", &st) == 0 ? (uint32_t)st.st_ino : 0;
-	r = fd < 0 ? -errno : network_owner_of(&n, fd, &o);
-	if (r < 0) {
-		found(d, "liveness", BAD, "no socket to be had: %s", strerror(-r));
-		return;
-	}
-	alive = network_owner_alive(&n, &o);
-	close(fd);
-	dead = network_owner_alive(&n, &o);
-	if (alive == NETWORK_ALIVE && dead == NETWORK_DEAD)
-		found(d, "liveness", OK, "the kernel tells which sockets live (unix_diag)");
-	else
-		found(d, "liveness", BAD,
-		      "the kernel does not tell which sockets live (unix_diag): ports of programs that died stay held");
-}
-
-static void limits(struct doctor *d)
-{
-	long wmem = sysctl("/proc/sys/net/core/wmem_max"), backlog = sysctl("/proc/sys/net/core/somaxconn");
-	long userns = sysctl("/proc/sys/user/max_user_namespaces"),
-	     clone = sysctl("/proc/sys/kernel/unprivileged_userns_clone");
-	struct rlimit files = {0};
-
-	if (wmem >= 0 && wmem < WMEM_GOOD)
-		found(d, "wmem-max", NOTE,
-		      "net.core.wmem_max=%ld: about %ld KB may be unread on a connection; sysctl net.core.wmem_max=%d makes it megabytes",
-		      wmem, wmem * 2 / 1000, WMEM_GOOD);
-	else
-		found(d, "wmem-max", OK, "net.core.wmem_max=%ld", wmem);
-	if (backlog >= 0 && backlog < SOMAXCONN_GOOD)
-		found(d, "somaxconn", NOTE,
-		      "net.core.somaxconn=%ld: that many connections may wait to be accepted, then a non-blocking connect fails",
-		      backlog);
-	else
-		found(d, "somaxconn", OK, "net.core.somaxconn=%ld", backlog);
-	if (userns == 0 || clone == 0)
-		found(d, "user-namespaces", NOTE, "not for plain users here; berth run does not need them");
-	else
-		found(d, "user-namespaces", OK, "plain users may have them");
-	(void)getrlimit(RLIMIT_NOFILE, &files);
-	if (files.rlim_max < FILES_GOOD)
-		found(d, "descriptors", NOTE, "at most %llu for each process (ulimit -Hn)",
-		      (unsigned long long)files.rlim_max);
-	else
-		found(d, "descriptors", OK, "%llu for each process", (unsigned long long)files.rlim_max);
+	return cli_json(cli, json_pack("{s:b, s:o}", "ok", count(all, FINDING_TROUBLE) == 0, "findings", list));
 }
 
 static int run(struct cli *cli)
 {
-	struct doctor d = {.cli = cli};
-	int o = cli_next(cli);
+	struct findings *all;
+	const char *part = NULL;
+	int o, r = CLI_OK;
 
-	if (o != CLI_END)
-		return o == CLI_ARG ? cli_usage(cli, "no arguments, please: '%s'", cli->value) : cli->status;
-	if (cli->json)
-		d.list = json_array();
-	fflush(NULL); /* children are made */
-	kernel(&d);
-	library(&d);
-	folder(&d);
-	second_net(&d);
-	rights(&d);
-	liveness(&d);
-	limits(&d);
-	if (cli->json) {
-		int r = cli_json(cli, json_pack("{s:b, s:o}", "ok", !d.bad, "checks", d.list));
-
-		if (r != CLI_OK)
-			return r;
+	while ((o = cli_next(cli)) != CLI_END) {
+		if (o != CLI_ARG)
+			return cli->status;
+		if (part)
+			return cli_usage(cli, "too many arguments: '%s'", cli->value);
+		part = cli->value;
+		if (strcmp(part, "berth") != 0 && strcmp(part, "ports") != 0)
+			return cli_usage(cli, "'%s' is neither 'berth' nor 'ports'", part);
 	}
-	return d.bad ? CLI_NO : CLI_OK;
+	all = calloc(1, sizeof(*all));
+	if (!all)
+		return cli_fail(cli, -ENOMEM, "cannot look");
+	if (!part || strcmp(part, "berth") == 0)
+		doctor_berth(cli, all);
+	if (!part || strcmp(part, "ports") == 0)
+		doctor_ports(cli, all);
+	for (size_t i = 0; i < all->n; i++)
+		cli_clean(all->rows[i].value);
+	if (cli->json)
+		r = show_json(cli, all);
+	else
+		show(cli, all);
+	if (r == CLI_OK && count(all, FINDING_TROUBLE) > 0)
+		r = CLI_NO;
+	free(all);
+	return r;
 }
 
 const struct cmd cmd_doctor = {
 	"doctor",
-	"[--json]",
-	"say what this machine lacks",
-	"Looks at all that berth stands on, and tries what can be tried. One line each: ok; note, which works with the\n"
-	"limit that is said; bad, which does not work here.\n"
+	"[berth|ports] [--json]",
+	"say what this machine lacks, and the line that mends it",
+	"Looks at what berth stands on, trying what can be tried, and at the machine's ports: services in the range that\n"
+	"outgoing connections get their ports from, how much of it is used, TIME_WAIT, full queues. Only one of the two\n"
+	"where it is named. Changes nothing.\n"
 	"\n"
-	"Exits 0 when nothing is bad, 1 when something is.\n"
+	"Each finding is trouble, a note (it works, with the limit that is said), good, or not seen; docs/doctor.md has them\n"
+	"all. Trouble comes first, with what was found, what it means, the line that mends it now, and the one that keeps\n"
+	"it so.\n"
+	"\n"
+	"Exits 0 when nothing is trouble, 1 when something is.\n"
 	"\n"
 	"Examples:\n"
 	"  berth doctor\n"
+	"  sudo berth doctor ports\n"
 	"  berth doctor --json\n",
 	CMD_JSON,
 	NULL,

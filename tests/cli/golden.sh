@@ -152,14 +152,53 @@ rm -r "$work/machine/proc/77" && : >"$work/machine/proc/net/tcp"
 golden empty-net net ls
 golden missing-network ls -n nosuch
 golden missing-named-host ls -H nosuch
-expect 'doctor says the same in JSON' '[ "$("$berth" doctor | wc -l)" = "$("$berth" doctor --json | grep -c "\"result\": ")" ]'
-expect 'doctor finds nothing bad where these tests pass' '! "$berth" doctor | grep "^bad"'
-expect 'doctor looks at what berth stands on' '[ "$("$berth" doctor | awk "{print \$2}" | tr "\n" " ")" = "kernel library folder second-net pidfd-getfd memory ptrace setuid liveness wmem-max somaxconn user-namespaces descriptors " ]'
+
+# --- doctor: what it tries is this machine's; the ports are canned ---
+golden doctor-wrong doctor all
+golden doctor-ports-none doctor ports
+sick="$work/sick/proc"
+mkdir -p "$sick/net" "$sick/sys/net/ipv4" "$sick/sys/net/core" "$sick/sys/net/netfilter" "$sick/sys/fs" "$sick/700/fd" "$sick/800/fd"
+row() { printf '%4u: 0100007F:%04X %s %s 00000000:00000000 00:00000000 00000000     0        0 %s 1 0000000000000000 100 0 0 10 0\n' "$1" "$2" "$3" "$4" "$5"; }
+{
+	echo '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode'
+	row 0 40000 00000000:0000 0A 7001
+	row 1 40010 00000000:0000 0A 8001
+	row 2 5432 00000000:0000 0A 7002
+	p=40020
+	while [ $p -lt 40100 ]; do
+		row $p $p 0A00000A:01BB 06 0
+		p=$((p + 2))
+	done
+} >"$sick/net/tcp"
+: >"$sick/net/udp"
+ln -s 'socket:[7001]' "$sick/700/fd/3" && ln -s 'socket:[7002]' "$sick/700/fd/4" && ln -s 'socket:[8001]' "$sick/800/fd/3"
+echo '700 (postgres) S 1 700 700 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100 0 0' >"$sick/700/stat"
+echo '800 (python3) S 1 800 800 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 100 0 0' >"$sick/800/stat"
+printf 'Name:\tx\nUid:\t0\t0\t0\t0\n' | tee "$sick/700/status" >"$sick/800/status"
+echo '0::/system.slice/postgresql.service' >"$sick/700/cgroup"
+echo '0::/user.slice/user-1000.slice/session-3.scope' >"$sick/800/cgroup"
+printf '40000\t40099\n' >"$sick/sys/net/ipv4/ip_local_port_range"
+echo 1024 >"$sick/sys/net/ipv4/ip_unprivileged_port_start"
+echo 8080 >"$sick/sys/net/ipv4/ip_local_reserved_ports"
+echo 0 >"$sick/sys/net/ipv4/tcp_tw_reuse" && echo 1 >"$sick/sys/net/ipv4/tcp_timestamps" && echo 44 >"$sick/sys/net/ipv4/tcp_max_tw_buckets"
+echo 1000 >"$sick/sys/net/ipv4/tcp_max_orphans" && echo '100 200 300' >"$sick/sys/net/ipv4/tcp_mem" && echo 128 >"$sick/sys/net/core/somaxconn"
+echo 950 >"$sick/sys/net/netfilter/nf_conntrack_count" && echo 1000 >"$sick/sys/net/netfilter/nf_conntrack_max"
+echo '800 0 1000' >"$sick/sys/fs/file-nr"
+printf 'TCP: inuse 3 orphan 600 tw 40 alloc 10 mem 280\n' >"$sick/net/sockstat"
+printf 'TcpExt: SyncookiesSent ListenOverflows ListenDrops Last\nTcpExt: 1 23 24 5\nIpExt: InNoRoutes\nIpExt: 7\n' >"$sick/net/netstat"
+BERTH_MACHINE_ROOT="$work/sick" golden doctor-ports-sick doctor ports
+BERTH_MACHINE_ROOT="$work/sick" golden doctor-ports-json doctor ports --json
+json_states() { "$berth" doctor --json | sed -n 's/^ *"code": "\(.*\)",/\1/p' | tr '\n' ' '; }
+expect 'doctor says the same in JSON' '[ "$("$berth" doctor | tail -n 1 | grep -o "[0-9]*" | awk "{n += \$1} END {print n}")" = "$("$berth" doctor --json | grep -c "\"state\": ")" ]'
+expect 'doctor finds no trouble where these tests pass' '"$berth" doctor berth >"$work/doctor" || ! grep "^trouble" "$work/doctor"'
+expect 'doctor has its codes, and in their order' '[ "$(json_states)" = "kernel library preload folder second-net pidfd-getfd memory ptrace setuid liveness inet-diag proc apparmor user-namespaces net-namespaces tap io-uring wmem-max rmem-max dgram-queue descriptors memlock range range-used range-half time-wait range-service range-listener backlog somaxconn tw-reuse listen-overflow orphans tcp-memory privileged-ports conntrack machine-files " ]'
+expect 'doctor is written about: each code' 'for c in $(json_states); do grep -q "^| \`$c\` |" "$(dirname "$docs")/doctor.md" || { echo "$c"; false; }; done'
+expect 'doctor fits 80 columns, but for the lines that mend' '! "$berth" doctor | grep -v "^  now\|^  keep" | grep ".\{81\}"'
 if [ "$(id -u)" = 0 ]; then
 	mkdir -p "$work/hidden/src/cli" "$work/hidden/src/shim"
 	cp "$berth" "$work/hidden/src/cli/" && cp "$(dirname "$berth")/../shim/libberth.so" "$work/hidden/src/shim/"
 	chmod 700 "$work/hidden"
-	expect 'doctor notes a library that other users cannot read' '"$work/hidden/src/cli/berth" doctor | grep -q "^note  library .*other users cannot read it"'
+	expect 'doctor notes a library that other users cannot read' '"$work/hidden/src/cli/berth" doctor berth | grep -A9 "^note     library" | tr -d "\n" | grep -q "Other users cannot  *read it"'
 fi
 golden version version
 
