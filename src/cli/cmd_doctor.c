@@ -77,7 +77,7 @@ static void show(struct cli *cli, const struct findings *all)
 	show_good(cli, all, FINDING_PORTS, "good, of the machine's ports");
 	cli_say(cli, "%zu trouble, %zu note%s, %zu not seen, %zu good.%s\n", count(all, FINDING_TROUBLE),
 		count(all, FINDING_NOTE), count(all, FINDING_NOTE) == 1 ? "" : "s", count(all, FINDING_UNSEEN),
-		count(all, FINDING_GOOD), any_line ? " `now` and `keep` are lines for root's shell." : "");
+		count(all, FINDING_GOOD), any_line ? " `now`, `keep`: for root's shell." : "");
 }
 
 static json_t *text_or_null(const char *s)

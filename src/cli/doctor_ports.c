@@ -95,7 +95,7 @@ static bool name_holder(struct machine *m, const struct host_socket *s, char *wh
 	else
 		snprintf(name, sizeof(name), "%s", machine_owners(m)->unseen ? "another user's program" : "the kernel");
 	if (container[0] || is_unit)
-		snprintf(who, size, "%s (%.60s)", name, container[0] ? container : place.unit);
+		snprintf(who, size, "%s (%.50s)", name, container[0] ? container : place.unit);
 	else
 		snprintf(who, size, "%s", name);
 	cli_clean(who);
