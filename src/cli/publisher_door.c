@@ -466,6 +466,15 @@ static size_t name_of_carrier(struct doors *d, const struct door *door, const st
 	return network_name_published(d->net, &t, path);
 }
 
+/* What he called, as the program knows it: the host's own address, or its loopback. A caller at the machine's loopback is at the
+ * program's, too, if it listens there: dnsmasq serves nobody at an address that it does not find among the kernel's. */
+static struct port_addr called(const struct door *door, const struct port_addr *from)
+{
+	if (!port_addr_is_loopback(from) || !port_addr_is_any(&door->last.claim.addr))
+		return door->last.local;
+	return port_addr_is4(from) ? PORT_ADDR_LOOP4 : PORT_ADDR_LOOP6;
+}
+
 /* As a client on no host, with the caller's own address. It has no claim, so the number is only there to make two names of one
  * caller who came to two published ports of the same program. */
 static size_t name_of_caller(struct doors *d, const struct door *door, const struct port_addr *from, uint16_t from_port,
@@ -481,7 +490,7 @@ static size_t name_of_caller(struct doors *d, const struct door *door, const str
 	n.tuple = (struct port_tuple){.proto = PORT_TCP,
 				      .local = *from,
 				      .local_port = from_port,
-				      .remote = door->last.local,
+				      .remote = called(door, from),
 				      .remote_port = door->inner};
 	return network_name_encode(d->net, &n, path);
 }
@@ -521,6 +530,8 @@ static int bring(struct doors *d, struct door *door, int fd, const struct port_a
 
 		if (r < 0)
 			return r == -ECONNREFUSED ? r : -EAGAIN;
+		if (is_spliced(door) && !publisher_splice_has_room())
+			return -EAGAIN;
 		over = carrier(d, door, from, from_port);
 		if (over < 0)
 			return -EAGAIN;

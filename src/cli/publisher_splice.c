@@ -20,7 +20,8 @@
  *     we die               the caller is reset: half an answer must not look like a whole one. So SO_LINGER 0, which he has
  *                          from the door's socket, is taken back only when all is said
  *
- * No pipe can be had (descriptors): the connection waits STARVED_MS and tries again.
+ * So many are carried as there are descriptors for, pipes included; other callers wait (publisher_door.c). Should no pipe be had all the
+ * same (the machine has no more files), the connection waits STARVED_MS and tries again.
  */
 #include "cli/publisher_splice.h"
 
@@ -31,8 +32,10 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "network/raw.h"
@@ -42,6 +45,8 @@
 #define SPARE_PIPES 16
 #define STARVED_MS 50
 #define EVENTS_MAX 64
+#define FILES_OF_ONE 6
+#define FILES_OF_OTHERS 64  /* that may be opened later: doors, spare pipes */
 #define IN_SNDBUF (1 << 20) /* the kernel clamps it to wmem_max */
 
 struct way {
@@ -65,6 +70,8 @@ static struct {
 	struct splice *ready, **ready_end, *dead;
 	int spare[SPARE_PIPES][2];
 	unsigned n_spare;
+	_Atomic unsigned n;
+	unsigned n_files; /* when the first came */
 } s = {.epoll = -1};
 
 /* --- pipes --- */
@@ -125,6 +132,7 @@ static void end(struct splice *c, bool reset)
 	give_pipe(&c->go);
 	give_pipe(&c->come);
 	c->dead = true;
+	atomic_fetch_sub(&s.n, 1);
 	c->next_dead = s.dead;
 	s.dead = c;
 }
@@ -325,7 +333,7 @@ static void *carry_all(void *arg)
 	return NULL;
 }
 
-static int start(void)
+static int start(int in)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.u64 = 0};
 	pthread_attr_t small;
@@ -335,6 +343,7 @@ static int start(void)
 	if (s.epoll >= 0)
 		return 0;
 	s.ready_end = &s.ready;
+	s.n_files = (unsigned)in;
 	if (pipe2(s.mail, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
 	s.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -356,11 +365,19 @@ static int start(void)
 	return r;
 }
 
+bool publisher_splice_has_room(void)
+{
+	struct rlimit files;
+
+	return getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY ||
+	       s.n_files + FILES_OF_OTHERS + (atomic_load(&s.n) + UINT64_C(1)) * FILES_OF_ONE <= files.rlim_cur;
+}
+
 int publisher_splice(int in, int out)
 {
 	const int room = IN_SNDBUF, on = 1;
 	struct splice *c;
-	int r = start();
+	int r = start(in);
 
 	if (r < 0)
 		return r;
@@ -372,7 +389,9 @@ int publisher_splice(int in, int out)
 	/* What the program has sent is not to wait here a second time; and a machine that vanished is noticed. */
 	(void)raw_pass(SYS_setsockopt, out, IPPROTO_TCP, TCP_NODELAY, (long)&on, sizeof(on));
 	(void)raw_pass(SYS_setsockopt, out, SOL_SOCKET, SO_KEEPALIVE, (long)&on, sizeof(on));
+	atomic_fetch_add(&s.n, 1);
 	if (write(s.mail[1], (void *)&c, sizeof(c)) != (ssize_t)sizeof(c)) {
+		atomic_fetch_sub(&s.n, 1);
 		free(c);
 		return -EAGAIN;
 	}
