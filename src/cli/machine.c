@@ -8,6 +8,7 @@
 #include "cli/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -191,6 +192,33 @@ bool machine_place(struct machine *m, int32_t pid, const struct host_socket *s, 
 	return found != NULL;
 }
 
+/* docker keeps a container's name in a file of JSON: "Name":"/web". */
+static bool read_docker_name(const char *id, char s[80])
+{
+	static const char key[] = "\"Name\":\"/";
+	static char text[65536];
+	char path[768];
+	const char *at;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%.500s/var/lib/docker/containers/%.80s/config.v2.json", machine_top(), id);
+	if (host_slurp(AT_FDCWD, path, text, sizeof(text)) <= 0 || !(at = strstr(text, key)))
+		return false;
+	at += sizeof(key) - 1;
+	n = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
+	if (n == 0 || n > 79 || at[n] != '"')
+		return false;
+	snprintf(s, 80, "%.*s", (int)n, at);
+	return true;
+}
+
+char *machine_container_name(const struct host_place *p, char s[80])
+{
+	if (p->runtime != HOST_RUNTIME_DOCKER || !read_docker_name(p->container, s))
+		host_place_short(p, s);
+	return s;
+}
+
 void machine_container(const struct host_place *p, char s[96])
 {
 	char name[80];
@@ -199,7 +227,7 @@ void machine_container(const struct host_place *p, char s[96])
 	if (p->container[0])
 		snprintf(s, 96, "%s:%s",
 			 (unsigned)p->runtime < HOST_NRUNTIMES ? host_runtime_name[p->runtime] : "container",
-			 host_place_short(p, name));
+			 machine_container_name(p, name));
 	cli_clean(s);
 }
 

@@ -202,7 +202,7 @@ static void stop_container(struct story *s)
 	const struct host_place *p = &s->door.place;
 	char name[80];
 
-	host_place_short(p, name);
+	machine_container_name(p, name);
 	for (size_t i = 0; i < COUNT_OF(commands) && is_plain(name); i++)
 		if (commands[i].runtime == p->runtime)
 			snprintf(s->stop, sizeof(s->stop), "%s%s %s",

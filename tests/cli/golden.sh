@@ -268,6 +268,11 @@ process 813 812 65534 /system.slice/nginx.service nginx "1001 1002 1020" 'nginx:
 process 814 812 65534 /system.slice/nginx.service nginx "1001 1002" 'nginx: worker process'
 process 900 700 0 /system.slice/docker.service docker-proxy 1006 /usr/bin/docker-proxy -proto tcp -host-ip 0.0.0.0 -host-port 8080 -container-ip 172.17.0.2 -container-port 80
 process 950 700 0 /system.slice/docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope redis-server 1008 redis-server '*:6379'
+id=abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789
+process 951 700 0 /system.slice/docker-$id.scope postgres 1009 postgres
+row tcp 030011AC:1538 $zero 0A $idle 0 1009
+mkdir -p "$m/var/lib/docker/containers/$id"
+printf '{"ID":"%s","Config":{"Hostname":"x"},"Name":"/shop-db-1","Driver":"overlay2"}' $id >"$m/var/lib/docker/containers/$id/config.v2.json"
 process 4711 4700 65534 /user.slice/user-65534.slice/user@65534.service/app.slice/shop.service node 1003 node server.js
 process 4700 1 65534 /user.slice/user-65534.slice/user@65534.service/init.scope systemd "" /lib/systemd/systemd --user
 process 4712 4710 65534 /user.slice/user-65534.slice/session-3.scope "$(printf 'py\033[31mthon3')" 1004 python3 -m http.server 3000 --bind 127.0.0.1
@@ -299,6 +304,7 @@ canned machine-who-split who 3000
 canned machine-who-socket who 22
 canned machine-who-proxy who 8080
 canned machine-who-container who 6379
+canned machine-who-named who 5432
 canned machine-who-kernel who 51820
 canned machine-who-nobody who 40000
 golden wrong-column ls -o prot
