@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cli/rows.h"
 #include "cli/why.h"
 #include "cli/worlds.h"
 
@@ -268,6 +269,8 @@ static int answer_network(struct cli *cli, const struct question *a, const struc
 		return r;
 	if (!w->one_network && (w->missing || no_host))
 		return -1; /* nothing to say about it */
+	if (!w->one_network && !cli->json)
+		cli_say(cli, "\n");
 	if (!w->missing) {
 		struct network_info info;
 
@@ -301,24 +304,59 @@ static int answer_machine(struct cli *cli, struct question *a, const struct worl
 	return r;
 }
 
+/* Hosts of the network that have it, as programs in them are not on the machine. */
+static void say_other_hosts(struct cli *cli, const struct question *a, bool json, json_t **ret_json)
+{
+	const struct rows_filter f = {.has_ports = true,
+				      .ports = a->e.ports,
+				      .has_proto = true,
+				      .proto = a->q.want.proto};
+	struct rows rows;
+	const char *last = "";
+	size_t n = 0;
+
+	*ret_json = json_array();
+	if (rows_read(cli, &f, &rows) != 0)
+		return; /* said */
+	for (size_t i = 0; i < rows.n; i++) {
+		if (strcmp(rows.r[i].host, last) == 0)
+			continue;
+		last = rows.r[i].host;
+		json_array_append_new(*ret_json, json_string(last));
+		if (!json && n < 4)
+			cli_say(cli, "%s%s",
+				n ? ", " : "\nhosts of berth that have a port of that number, each its own: ", last);
+		else if (!json && n == 4)
+			cli_say(cli, "...");
+		n++;
+	}
+	if (n && !json)
+		cli_say(cli, " (berth why %s:%u%s)\n", rows.r[0].host, a->q.want.port,
+			a->q.want.proto == PORT_UDP ? "/udp" : "");
+	rows_free(&rows);
+}
+
 /* The machine's answer decides; what follows is beside it. */
 static int answer_both(struct cli *cli, struct question *a, const struct worlds *w)
 {
-	json_t *machine = NULL, *network = NULL;
+	json_t *machine = NULL, *network = NULL, *hosts = NULL;
 	int r = answer_machine(cli, a, w, &machine), n;
 
 	if (r != CLI_OK && r != CLI_NO)
 		return r;
-	if (w->networks && !w->missing && !cli->json)
-		cli_say(cli, "\n");
 	a->q.want.flags &= (uint16_t)~PORT_PRIVILEGED;
 	n = w->networks ? answer_network(cli, a, w, &network) : -1;
 	if (n > CLI_NO) {
 		json_decref(machine);
 		return n;
 	}
-	if (!cli->json)
+	if (w->networks && !w->missing && n < 0)
+		say_other_hosts(cli, a, cli->json, &hosts);
+	if (!cli->json) {
+		json_decref(hosts);
 		return r;
+	}
+	json_object_set_new(machine, "hosts", hosts ? hosts : json_array());
 	json_object_set_new(machine, "networks", network ? json_pack("[o]", network) : json_array());
 	n = cli_json(cli, machine);
 	return n == CLI_OK ? r : n;

@@ -267,6 +267,35 @@ static void try_low_port(struct why *w)
 		 "let everybody have it: sysctl -w net.ipv4.ip_unprivileged_port_start=%u", w->q.want.port);
 }
 
+/* The heart's advice to bind another address is about the one in the way. Here all who are on the port are asked. */
+static void try_other_address(struct why *w)
+{
+	const struct port_addr candidates[] = {PORT_ADDR_LOOP4, PORT_ADDR_LOOP6, port_addr_v4(127, 0, 0, 2)};
+	char(*t)[160] = w->x.try_, at[PORT_ENDPOINT_STR_MAX];
+	size_t n = COUNT_OF(w->x.try_), i = 0;
+
+	while (i < n && strncmp(t[i], "bind ", 5) != 0)
+		i++;
+	for (size_t k = 0; i < n && k < COUNT_OF(candidates); k++) {
+		struct port_want want = w->q.want;
+		struct kernel_answer a;
+
+		want.addr = candidates[k];
+		want.family = port_addr_is4(&want.addr) ? PORT_FAMILY_4 : PORT_FAMILY_6;
+		want.flags &= (uint16_t)~PORT_V6ONLY;
+		if (kernel_answer(&w->bind, &want, w->q.listen, w->settings.ports.unprivileged_start, is_real(w), &a) <
+			    0 ||
+		    a.refusal.err != 0 || !a.certain)
+			continue;
+		snprintf(t[i], sizeof(t[i]), "bind %s: it is free", port_endpoint_print(&want.addr, want.port, at));
+		return;
+	}
+	if (i < n)
+		memmove(t[i], t[i + 1 < n ? i + 1 : i], (n - 1 - i) * sizeof(t[0]));
+	if (i < n)
+		t[n - 1][0] = '\0';
+}
+
 static void say_uncertain(struct why *w)
 {
 	struct port_explanation *x = &w->x;
@@ -315,6 +344,8 @@ static void explain(struct why *w)
 	port_explain(&w->q.want, &r, w->a.row ? &w->holder : NULL, w->near, &w->x);
 	if (r.err == -EACCES)
 		try_low_port(w);
+	else if (r.err == -EADDRINUSE)
+		try_other_address(w);
 	if (r.err == -EADDRINUSE && !w->a.certain)
 		say_uncertain(w);
 	else if (r.err == -EADDRINUSE && !w->a.row)

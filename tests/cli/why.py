@@ -99,6 +99,10 @@ tells("a connection outlives its listener", j, reason="IN_USE_FLOW", how="connec
 check("and is not called outgoing", "a connection holds 127.0.0.1:2000" in j["what"] and "outgoing" not in j["what"], j)
 server = made(TCP, "127.0.0.1", 2000, A, listen=True)
 
+both = made(TCP, "::1", 2007, listen=True)
+half = made(TCP, "127.0.0.1", 2007, listen=True)
+check("advice is about all who are there", why("2007")["try"][-1].startswith("bind 127.0.0.2:2007"), why("2007"))
+
 # --- notes ---
 six = made(TCP, "::1", 2004, listen=True)
 check("split", why("2004", "-a", "127.0.0.1")["codes"] == ["SPLIT", "LOOPBACK_ONLY"], why("2004", "-a", "127.0.0.1"))
@@ -152,6 +156,31 @@ if ready and os.getuid() == 0:
         p.wait()
 inner.stdin.close()
 inner.wait()
+
+# --- beside a network ---
+web = subprocess.Popen([BERTH, "run", "-H", "web", "--", HOLDER, "0.0.0.0", "80", "listen"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+web.stdout.readline()
+j = why("80")
+check("hosts that have it are told", j["free"] and j["hosts"] == ["web"] and j["networks"] == [], j)
+check("to people, too", "(berth why web:80)" in berth("why", "80").stdout)
+check("not with --machine", why("80", "--machine")["hosts"] == [])
+p = subprocess.run([BERTH, "publish", "web:80", "2030"], capture_output=True, env=env, timeout=60, check=False, text=True)
+check("it is published", p.returncode == 0, p)
+check("berth's own port", "PUBLISHED_BY_BERTH" in why("2030")["codes"], why("2030"))
+p = subprocess.run([BERTH, "run", "-H", "web", "--", BERTH, "why", "80", "--json"], capture_output=True, env=env, timeout=60, check=False, text=True)
+check("inside a run its host is asked", json.loads(p.stdout).get("host") == "web" and p.returncode == 1, p)
+p = subprocess.run([BERTH, "run", "-H", "web", "--", BERTH, "why", "--json", "--machine", "2000"], capture_output=True, env=env, timeout=60, check=False,
+                   text=True)
+check("and the machine with --machine", json.loads(p.stdout)["reason"] == "IN_USE_LISTEN", p)
+local = subprocess.Popen([BERTH, "run", "--", HOLDER, "0.0.0.0", "81", "listen"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
+local.stdout.readline()
+r = berth("why", "81")
+check("host local's answer follows", r.returncode == 0 and "on host local would fail" in r.stdout, r)
+check("in JSON, too", [n["reason"] for n in why("81")["networks"]] == ["IN_USE_LISTEN"])
+berth("unpublish", "2030")
+for p in web, local:
+    p.stdin.close()
+    p.wait()
 
 # --- why -- COMMAND ---
 TAKE = "import socket, sys\ns = socket.socket()\ntry:\n s.bind(('127.0.0.1', %d))\nexcept OSError as e:\n print(e.errno)\n%s"
