@@ -82,7 +82,7 @@ static bool name_holder(struct machine *m, const struct host_socket *s, char *wh
 	bool known = machine_place(m, p ? pid : 0, s, &place), is_unit;
 	size_t n = strlen(place.unit);
 
-	*ret_unseen = !p && !known;
+	*ret_unseen = !p;
 	is_unit = known && n > 8 && strcmp(place.unit + n - 8, ".service") == 0;
 	if (known && place.container[0])
 		machine_container(&place, container);
