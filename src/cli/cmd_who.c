@@ -232,7 +232,7 @@ static int print_json(struct cli *cli, struct doors *d, const struct stories *al
 		doors_get(d, i, &door);
 		json_out_begin(o, '{');
 		columns_put(o, &every, &door);
-		story_put(o, all->of_row[i] ? &all->r[all->of_row[i] - 1] : NULL, network_stop(&door.row, stop));
+		story_put(o, all->of_row[i] ? &all->r[all->of_row[i] - 1] : NULL, i, network_stop(&door.row, stop));
 		json_out_end(o);
 	}
 	json_out_end(o);

@@ -158,12 +158,19 @@ static void gather(struct doors *d, struct stories *all, bool doors)
 
 /* --- the program --- */
 
+static void read_flags(struct doors *d, struct story *s, size_t i, uint64_t inode)
+{
+	size_t n;
+	const struct host_owner *who = host_owners_find(machine_owners(&d->machine), inode, &n);
+
+	for (size_t k = 0; k < n && !s->flags[i].known && !d->machine.root; k++)
+		s->flags[i].known = host_flags_read(who[k].pid, who[k].fd, inode, &s->flags[i].f) == 0;
+}
+
 static void read_process(struct doors *d, struct story *s)
 {
 	int32_t pid = s->door.row.holder.pid;
 	struct timespec now;
-	const struct host_owner *who;
-	size_t n;
 
 	if (pid <= 0)
 		return;
@@ -173,9 +180,10 @@ static void read_process(struct doors *d, struct story *s)
 	s->n_parents = host_process_parents(d->machine.root, pid, s->parents);
 	clock_gettime(CLOCK_REALTIME, &now);
 	s->started_unix_s = (uint64_t)now.tv_sec - s->process.age_us / 1000000;
-	who = host_owners_find(machine_owners(&d->machine), s->door.socket->inode, &n);
-	for (size_t i = 0; i < n && !s->has_flags && !d->machine.root; i++)
-		s->has_flags = host_flags_read(who[i].pid, who[i].fd, s->door.socket->inode, &s->flags) == 0;
+	for (size_t i = 0; i < s->n_doors && i < STORY_DOORS_MAX; i++)
+		read_flags(d, s, i, d->machine.sockets.rows[d->r[s->doors[i]].at].inode);
+	if (s->n_doors == 0)
+		read_flags(d, s, 0, s->door.socket->inode);
 }
 
 /* Two holders with one address: only SO_REUSEPORT, or UDP's SO_REUSEADDR, lets them. */

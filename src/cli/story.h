@@ -24,8 +24,10 @@ struct story {
 	struct host_parent parents[HOST_PARENTS_MAX];
 	size_t n_parents;
 	uint64_t started_unix_s; /* 0: not known */
-	bool has_flags;
-	struct host_flags flags;	/* of the first door */
+	struct {
+		bool known;
+		struct host_flags f;
+	} flags[STORY_DOORS_MAX];	/* of doors; of a story without one, [0] is its first connection's */
 	uint32_t n_state[HOST_NSTATES]; /* its connections */
 	uint32_t n_connections;
 	struct story_peer peers[STORY_PEERS_MAX]; /* who has most of them */
@@ -47,8 +49,8 @@ struct stories {
 MUST_CHECK int stories_read(struct cli *cli, struct doors *d, struct stories *ret);
 void stories_free(struct stories *s);
 void story_print(struct cli *cli, struct doors *d, const struct story *s);
-/* Keys that rows of `who` have besides those of `ls`. s NULL: it is a network's, and stop is how that is ended. */
-void story_put(struct json_out *o, const struct story *s, const char *stop);
+/* Keys that row i of `who` has besides those of `ls`. s NULL: it is a network's, and stop is how that is ended. */
+void story_put(struct json_out *o, const struct story *s, size_t i, const char *stop);
 
 /* What the holder is, when that is not plain, and how it is stopped (story_stop.c). */
 void story_explain(struct cli *cli, struct doors *d, struct story *s);

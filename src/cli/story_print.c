@@ -7,7 +7,7 @@
 #include "cli/explain.h"
 #include "cli/story.h"
 
-enum { LINE_TEXT_MAX = 1280 };
+enum { LINE_TEXT_MAX = 1280, OPTIONS_TEXT_MAX = 160 };
 
 static void line(const char *label, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void line(const char *label, const char *fmt, ...)
@@ -46,7 +46,6 @@ static char *when(uint64_t unix_s, char s[40])
 static void print_headline(struct cli *cli, const struct story *s)
 {
 	const struct row *row = &s->door.row;
-	char age[24], start[40];
 
 	cli_say(cli, "%u/%s%s%s%s on the machine is held by ", row->claim.port, s->door.proto,
 		row->service[0] ? " (" : "", row->service, row->service[0] ? ")" : "");
@@ -56,8 +55,7 @@ static void print_headline(struct cli *cli, const struct story *s)
 	}
 	cli_say(cli, "%s (pid %d)", row->holder.program[0] ? row->holder.program : "a program", row->holder.pid);
 	if (s->has_process)
-		cli_say(cli, " of user %s, started %s (%s ago)", proc_user(s->process.euid, (char[32]){0}),
-			when(s->started_unix_s, start), port_age_print(s->process.age_us, age));
+		cli_say(cli, " of user %s", proc_user(s->process.euid, (char[32]){0}));
 	else
 		cli_say(cli, ", which has just ended");
 	cli_say(cli, "\n");
@@ -93,7 +91,7 @@ static void print_doors(struct doors *d, const struct story *s)
 static void print_program(struct doors *d, const struct story *s)
 {
 	const struct row *row = &s->door.row;
-	char text[1024], others[400] = "";
+	char text[1024], others[400] = "", age[24], start[40];
 	size_t at = 0;
 
 	if (row->holder.pid <= 0)
@@ -102,6 +100,8 @@ static void print_program(struct doors *d, const struct story *s)
 		line("what", "%s", s->what);
 	if (s->has_process && host_process_command(&s->process, text, sizeof(text))[0])
 		line("command", "%s", cli_clean(text));
+	if (s->has_process)
+		line("started", "%s (%s ago)", when(s->started_unix_s, start), port_age_print(s->process.age_us, age));
 	if (s->has_process && s->process.cwd[0]) {
 		snprintf(text, sizeof(text), "%.500s", s->process.cwd);
 		line("folder", "%s%s", cli_clean(text), s->process.is_cwd_deleted ? " (removed since)" : "");
@@ -126,23 +126,42 @@ static void print_program(struct doors *d, const struct story *s)
 		     row->n_pids > PROC_PIDS_MAX ? " and more" : "");
 }
 
-static void print_options(const struct story *s)
+static char *options_of(const struct host_flags *f, char s[OPTIONS_TEXT_MAX])
 {
-	const struct host_flags *f = &s->flags;
-	char text[256] = "";
-
-	if (s->door.row.holder.pid <= 0)
-		return;
-	if (!s->has_flags) {
-		line("options", "not known%s", geteuid() == 0 ? "" : "; root could read them");
-		return;
-	}
-	snprintf(text, sizeof(text), "%s%s%s%s%s%s%s%s", f->reuseaddr ? " SO_REUSEADDR" : "",
+	snprintf(s, OPTIONS_TEXT_MAX, "%s%s%s%s%s%s%s%s", f->reuseaddr ? " SO_REUSEADDR" : "",
 		 f->reuseport ? " SO_REUSEPORT" : "", f->v6only ? " IPV6_V6ONLY" : "",
 		 f->freebind ? " IP_FREEBIND" : "", f->transparent ? " IP_TRANSPARENT" : "",
 		 f->keepalive ? " SO_KEEPALIVE" : "", f->nodelay ? " TCP_NODELAY" : "",
 		 f->fastopen ? " TCP_FASTOPEN" : "");
-	line("options", "%s", text[0] ? text + 1 : "none");
+	return s[0] ? s + 1 : strcpy(s, "none");
+}
+
+/* One line when all its doors have the same. */
+static void print_options(struct doors *d, const struct story *s)
+{
+	char text[OPTIONS_TEXT_MAX], other[OPTIONS_TEXT_MAX], address[ROWS_ADDRESS_MAX];
+	size_t n = s->n_doors < STORY_DOORS_MAX ? s->n_doors : STORY_DOORS_MAX;
+	bool same = true;
+	struct door door;
+
+	if (s->door.row.holder.pid <= 0)
+		return;
+	if (!s->flags[0].known) {
+		line("options", "not known%s", geteuid() == 0 ? "" : "; root could read them");
+		return;
+	}
+	for (size_t i = 1; i < n; i++)
+		same &= s->flags[i].known &&
+			strcmp(options_of(&s->flags[0].f, text), options_of(&s->flags[i].f, other)) == 0;
+	if (same) {
+		line("options", "%s", options_of(&s->flags[0].f, text));
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		doors_get(d, s->doors[i], &door);
+		line(i ? "" : "options", "%s on %s", s->flags[i].known ? options_of(&s->flags[i].f, text) : "not known",
+		     rows_address(&door.row.claim, address));
+	}
 }
 
 static void print_connections(const struct story *s)
@@ -177,7 +196,7 @@ void story_print(struct cli *cli, struct doors *d, const struct story *s)
 	print_program(d, s);
 	if (s->door.row.holder.pid <= 0 && s->door.unit[0])
 		line("unit", "%s", s->door.container[0] ? s->door.container : s->door.unit);
-	print_options(s);
+	print_options(d, s);
 	print_connections(s);
 	if (s->is_split)
 		line("split", "the other family's half of this number is another program's: 'localhost' may be either");
@@ -196,25 +215,30 @@ static void put_flag(struct json_out *o, const char *key, bool v)
 	json_out_bool(o, v);
 }
 
-static void put_options(struct json_out *o, const struct story *s)
+static void put_options(struct json_out *o, const struct story *s, size_t row)
 {
+	const struct host_flags *f = NULL;
+
+	for (size_t i = 0; s && i < STORY_DOORS_MAX; i++)
+		if ((i < s->n_doors && s->doors[i] == row && s->flags[i].known))
+			f = &s->flags[i].f;
 	json_out_key(o, "options");
-	if (!s || !s->has_flags) {
+	if (!f) {
 		json_out_null(o);
 		return;
 	}
 	json_out_begin(o, '{');
-	put_flag(o, "reuseaddr", s->flags.reuseaddr);
-	put_flag(o, "reuseport", s->flags.reuseport);
-	put_flag(o, "v6only", s->flags.v6only);
-	put_flag(o, "freebind", s->flags.freebind);
-	put_flag(o, "transparent", s->flags.transparent);
-	put_flag(o, "keepalive", s->flags.keepalive);
-	put_flag(o, "nodelay", s->flags.nodelay);
+	put_flag(o, "reuseaddr", f->reuseaddr);
+	put_flag(o, "reuseport", f->reuseport);
+	put_flag(o, "v6only", f->v6only);
+	put_flag(o, "freebind", f->freebind);
+	put_flag(o, "transparent", f->transparent);
+	put_flag(o, "keepalive", f->keepalive);
+	put_flag(o, "nodelay", f->nodelay);
 	json_out_end(o);
 }
 
-void story_put(struct json_out *o, const struct story *s, const char *stop)
+void story_put(struct json_out *o, const struct story *s, size_t i, const char *stop)
 {
 	json_out_key(o, "started_unix_s");
 	if (s && s->started_unix_s)
@@ -225,16 +249,16 @@ void story_put(struct json_out *o, const struct story *s, const char *stop)
 	json_out_text_or_null(o, s && s->has_process ? s->process.cwd : NULL);
 	json_out_key(o, "parents");
 	json_out_begin(o, '[');
-	for (size_t i = 0; s && i < s->n_parents; i++) {
+	for (size_t k = 0; s && k < s->n_parents; k++) {
 		json_out_begin(o, '{');
 		json_out_key(o, "pid");
-		json_out_number(o, (uint64_t)s->parents[i].pid);
+		json_out_number(o, (uint64_t)s->parents[k].pid);
 		json_out_key(o, "program");
-		json_out_text(o, s->parents[i].comm);
+		json_out_text(o, s->parents[k].comm);
 		json_out_end(o);
 	}
 	json_out_end(o);
-	put_options(o, s);
+	put_options(o, s, i);
 	json_out_key(o, "what");
 	json_out_text_or_null(o, s ? s->what : NULL);
 	json_out_key(o, "socket_unit");

@@ -239,6 +239,9 @@ def one_program_is_one_row_and_two_are_a_split_door(w):
     text = w.run("ls", "-m")[1].splitlines()
     assert len(text) == 2 and "0.0.0.0 [::]" in text[1] and "SPLIT" not in text[1], text
     assert [r["split"] for r in w.rows("-m")] == [False, False]
+    out = w.run("who", str(port_of(a)))[1]
+    assert "options  IPV6_V6ONLY on [::]\n           none on 0.0.0.0\n" in out, out
+    assert [r["options"]["v6only"] for r in json.loads(w.run("who", str(port_of(a)), "--json")[1])] == [True, False]
     b = w.socket(LOOP4, listen=True)
     p = w.program(f"s=socket.socket(socket.AF_INET6); s.setsockopt(41, 26, 1); s.bind(('::1', {port_of(b)})); s.listen()")
     code, out, _ = w.run("ls", "-m", str(port_of(b)))
@@ -294,7 +297,7 @@ def who_tells_the_story(w):
     code, out, err = w.run("who", str(port))
     assert code == 0, (out, err)
     flat = " ".join(out.split())
-    for text in (f"{port}/tcp", f"(pid {q.pid}) of user", "started 2", "ago)", "127.0.0.1, listening; 1 of at most 7 callers",
+    for text in (f"{port}/tcp", f"(pid {q.pid}) of user", "started 2", "ago)", "of user", "127.0.0.1, listening; 1 of at most 7 callers",
                  "an argument", f"folder {w.top}", f"({os.getpid()})", "options SO_REUSEADDR", "3 connections: 3 established",
                  "127.0.0.9 (2), 127.0.0.10 (1)", f"stop kill {q.pid}"):
         assert text in flat, (text, out)

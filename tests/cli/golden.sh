@@ -27,7 +27,7 @@ exec 9<>"$work/stdin" # what the holders read from: they end when we close it
 
 normal() {
 	sed -E -e 's/user root/user USER/' -e 's/"user": "root"/"user": "USER"/' -e 's/^(  stop     |    "stop": ")sudo /\1/' -e 's/; root could read them$//' \
-		-e 's/started [0-9-]+ [0-9:]+ \([0-9]+ (s|min|h|days?) ago\)/started WHEN/' -e 's/(root|nobody|-) +([0-9]+ (s|min|h|days?)|-)  /\1  AGE  /' -e 's/USER +AGE  /USER  AGE  /' \
+		-e 's/started  [0-9-]+ [0-9:]+ \([0-9]+ (s|min|h|days?) ago\)/started  WHEN/' -e 's/(root|nobody|-) +([0-9]+ (s|min|h|days?)|-)  /\1  AGE  /' -e 's/USER +AGE  /USER  AGE  /' \
 		-e 's/"process_age_s": [0-9.]+/"process_age_s": AGE/' -e 's/"started_unix_s": [0-9]+/"started_unix_s": WHEN/' \
 		-e "s#$work#WORK#g" -e "s#$holder#HOLDER#g" -e 's/pid [0-9]+/pid PID/g' -e "s/(user|\"user\": \"?)$me/\1USER/" \
 		-e "s/(user )$me/\1USER/g" -e 's/since [0-9]+ (s|min)/since AGE/g' -e 's/"age_s": [0-9.]+/"age_s": AGE/' \
