@@ -306,6 +306,15 @@ static void say_uncertain(struct why *w)
 		geteuid() == 0 ? "" : " (root could)");
 }
 
+/* Whatever the holder has set: it is another user's. */
+static bool is_of_another_user(const struct why *w)
+{
+	const struct host_bind_row *row = w->a.row;
+
+	return (w->q.want.flags & PORT_REUSEPORT) && row && !row->flags_known && (row->socket->have & HOST_HAS_UID) &&
+	       row->socket->inode && row->socket->uid != w->q.want.uid;
+}
+
 static void say_nothing_seen(struct why *w)
 {
 	struct port_explanation *x = &w->x;
@@ -348,6 +357,10 @@ static void explain(struct why *w)
 		try_other_address(w);
 	if (r.err == -EADDRINUSE && !w->a.certain)
 		say_uncertain(w);
+	else if (r.err == -EADDRINUSE && is_of_another_user(w))
+		snprintf(
+			w->x.why, sizeof(w->x.why),
+			"SO_REUSEPORT shares a port between sockets of one user only, and the holder is another's [R4]");
 	else if (r.err == -EADDRINUSE && !w->a.row)
 		say_nothing_seen(w);
 	if (w->a.row && w->holder.pid <= 0 && r.by.state != CLAIM_LINGER)

@@ -674,6 +674,38 @@ static void what_is_no_table_is_refused(void **state)
 	assert_int_equal(port_table_init(&t, memory, port_table_size(N), 0, secret), -EINVAL);
 }
 
+/* A socket of the kernel's is put in as it is, even beside one that would have refused it; newcomers are asked as ever. */
+static void what_holds_elsewhere_is_put_in_unasked(void **state)
+{
+	struct port_table t;
+	struct port_ref ref, other;
+	struct port_claim c, strange;
+	struct port_refusal why;
+	struct port_want w = want("127.0.0.1", 80, 0);
+
+	(void)state;
+	fresh(&t);
+	w.flags = PORT_PRIVILEGED;
+	assert_int_equal(port_table_bind(&t, PORT_REF_NONE, &w, 1, &ref, NULL), 0);
+	assert_int_equal(port_table_get(&t, ref, &c), 0);
+	c.addr = PORT_ADDR_ANY4;
+	c.state = CLAIM_LISTENING;
+	c.user = 7;
+	assert_int_equal(port_table_put(&t, &c, &other), 0);
+	assert_true(port_table_check(&t));
+	assert_int_equal(port_table_n_claims(&t), 2);
+	w.addr = addr("127.0.0.2");
+	assert_int_equal(port_table_probe(&t, &w, false, &why), -EADDRINUSE);
+	assert_true(why.by_valid && why.by.user == 7);
+	strange = c;
+	strange.port = 0;
+	assert_int_equal(port_table_put(&t, &strange, &other), -EINVAL);
+	strange = c;
+	strange.state = CLAIM_FREE;
+	assert_int_equal(port_table_put(&t, &strange, &other), -EINVAL);
+	assert_int_equal(port_table_n_claims(&t), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -700,6 +732,7 @@ int main(void)
 		cmocka_unit_test(damage_is_found_and_mended),
 		cmocka_unit_test(repair_keeps_what_it_is_told_to),
 		cmocka_unit_test(what_is_no_table_is_refused),
+		cmocka_unit_test(what_holds_elsewhere_is_put_in_unasked),
 	};
 	int r;
 
