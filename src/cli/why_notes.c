@@ -15,7 +15,7 @@
 #include "cli/why.h"
 
 #define NAMESPACES_MAX 64
-#define NAMESPACES_US UINT64_C(8000) /* no more of them are looked into after this long */
+#define NAMESPACES_US UINT64_C(100000) /* no more of them are looked into after this long; one takes some 100 us */
 
 void why_note(struct why *w, const char *code, const char *fix, const char *fmt, ...)
 {
@@ -306,12 +306,13 @@ static void note_namespaces(struct why *w)
 	uint64_t until = now_us() + NAMESPACES_US;
 	bool here = false;
 	char name[200];
+	size_t i;
 
-	for (size_t i = 0; i < w->bind.n; i++)
+	for (i = 0; i < w->bind.n; i++)
 		here |= is_door(&w->bind.rows[i]);
 	if (here || w->m.root || host_netns_read(NULL, &l) < 0)
 		return;
-	for (size_t i = 0; i < l.n && i < NAMESPACES_MAX && now_us() < until; i++) {
+	for (i = 0; i < l.n && i < NAMESPACES_MAX && now_us() < until; i++) {
 		struct visit v = {.w = w};
 
 		if (l.ns[i].is_ours || host_netns_do(NULL, &l.ns[i], look, &v) < 0)
@@ -324,6 +325,8 @@ static void note_namespaces(struct why *w)
 				namespace_name(w, &l.ns[i], name));
 		host_sockets_free(&v.sockets);
 	}
+	if (i < l.n)
+		why_note(w, "NAMESPACES_LEFT", "", "%zu more network namespaces were not looked into", l.n - i);
 	host_netns_free(&l);
 }
 

@@ -45,7 +45,7 @@ def why(*argv):
     r = berth("why", "--json", *argv)
     check(f"why {' '.join(argv)}: exit code {r.returncode}", r.returncode in (0, 1), r.stderr)
     j = json.loads(r.stdout)
-    j["codes"] = [n["code"] for n in j["notes"]]
+    j["codes"] = [n["code"] for n in j["notes"] if n["code"] not in ("OTHER_NAMESPACE", "NAMESPACES_LEFT")]  # others' tests
     check(f"why {' '.join(argv)}: the exit code is the machine's answer", j["free"] == (r.returncode == 0), j)
     return j
 
@@ -127,26 +127,25 @@ check("and from afar to nobody", why("2003", "--from", "192.0.2.7")["codes"] == 
 # --- elsewhere: another namespace, a container behind its proxy ---
 INSIDE = """
 import socket, subprocess, sys
-subprocess.run("ip link set lo up; ip addr add 172.30.0.2/32 dev lo", shell=True, check=True)
+subprocess.run(f"ip link set lo up; ip addr add {sys.argv[1]}/32 dev lo", shell=True, check=True)
 s = []
 for a, p in ("0.0.0.0", 2010), ("127.0.0.1", 2011), ("0.0.0.0", 2012):
     s.append(socket.socket()); s[-1].bind((a, p)); s[-1].listen()
 print("ready", flush=True)
 sys.stdin.read()
 """
-inner = subprocess.Popen(["unshare", "-n", sys.executable, "-c", INSIDE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+address = f"172.30.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"  # other runs of this test have their own
+inner = subprocess.Popen(["unshare", "-n", sys.executable, "-c", INSIDE, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 ready = inner.stdout.readline() == b"ready\n"
 if ready and os.getuid() == 0:
     j = why("2012")
     tells("another namespace is in nobody's way", j, free=True)
-    check("and is told of", j["codes"] == ["OTHER_NAMESPACE"], j)
-    proxy = os.path.join(scratch, "docker-proxy")
-    shutil.copy(shutil.which("sleep"), proxy)  # its name is docker-proxy; a shell holds the port for it
+    check("and is told of", any(n["code"] == "OTHER_NAMESPACE" and f"(pid {inner.pid})" in n["text"] for n in j["notes"]), j)
     for port, target, code in (2020, 2010, "CONTAINER_PROXY"), (2021, 2011, "CONTAINER_LOOPBACK"), (2022, 2013, "CONTAINER_SILENT"):
         s = made(TCP, "0.0.0.0", port, listen=True)
         p = subprocess.Popen([sys.executable, "-c", "import ctypes, sys, os\n"
                               "ctypes.CDLL(None).prctl(15, b'docker-proxy', 0, 0, 0)\nprint('ready', flush=True)\nsys.stdin.read()",
-                              "-proto", "tcp", "-container-ip", "172.30.0.2", "-container-port", str(target)],
+                              "-proto", "tcp", "-container-ip", address, "-container-port", str(target)],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[s.fileno()])
         p.stdout.readline()
         s.close()

@@ -225,52 +225,77 @@ static const char *name_of(int r)
 	return r == 0 ? "ok" : strerrorname_np(-r);
 }
 
+struct asked {
+	const struct host_bind *b;
+	const char *who;
+	const struct place *p;
+	struct port_want want;
+	size_t flags;
+	int seen;
+};
+
+/* Once. False, and said when it is the last try: it is wrong. */
+static bool ask_once(const struct asked *q, bool last)
+{
+	enum port_proto proto = q->want.proto;
+	bool listens = proto == PORT_TCP, right = true;
+	struct host_verdict v;
+	struct kernel_answer a;
+	const char *wrong = NULL;
+	int real;
+
+	if (host_bind_ask(q->b, &q->want, listens, 1024, &v) < 0 ||
+	    kernel_answer(q->b, &q->want, listens, 1024, true, &a) < 0)
+		return false;
+	real = do_it(q->p, proto, flag_sets[q->flags], q->want.port, listens);
+	if (a.refusal.err != real && a.certain)
+		wrong = "why says";
+	else if (v.certain && v.refusal.err != real && real != -EADDRNOTAVAIL)
+		wrong = "the model is certain of";
+	else if (!a.certain && (proto == PORT_TCP || (q->seen && !many)))
+		wrong = "there is no certain answer, but";
+	else if (real == -EADDRINUSE && a.certain && !a.row)
+		wrong = "nobody is named, but";
+	if (wrong) {
+		right = false;
+		if (last)
+			printf("    %s; asker %s %s %s: %s %s, the bind %s\n", q->who, port_proto_name[proto],
+			       q->p->name, flag_names[q->flags], wrong,
+			       name_of(wrong[0] == 't' ? v.refusal.err : a.refusal.err), name_of(real));
+	} else {
+		n_asked++;
+		n_all[q->seen]++;
+		n_certain[q->seen] += v.certain;
+		n_errors[real == 0 ? 0 : real == -EADDRINUSE ? 1 : 2]++;
+	}
+	return right;
+}
+
+/* Whoever walks through /proc at this moment may hold a socket of ours open for some microseconds after we closed it. So what is
+ * wrong is asked again; what is really wrong stays so. */
 static void ask(const struct host_bind *b, const char *who, const struct place *p, enum port_proto proto, size_t flags,
 		uint16_t port, int seen)
 {
-	struct port_want want = {
-		.proto = proto,
-		.family = p->family,
-		.addr = p->addr,
-		.port = port,
-		.flags = (uint16_t)(flag_sets[flags] | p->flags),
-		.uid = geteuid(),
+	const struct asked q = {
+		.b = b,
+		.who = who,
+		.p = p,
+		.want = {.proto = proto,
+			 .family = p->family,
+			 .addr = p->addr,
+			 .port = port,
+			 .flags = (uint16_t)(flag_sets[flags] | p->flags),
+			 .uid = geteuid()},
+		.flags = flags,
+		.seen = seen,
 	};
-	bool listens = proto == PORT_TCP;
-	struct host_verdict v;
-	struct kernel_answer a;
-	int real;
 
-	if (host_bind_ask(b, &want, listens, 1024, &v) < 0 || kernel_answer(b, &want, listens, 1024, true, &a) < 0) {
-		printf("    out of memory\n");
-		failures++;
-		return;
+	for (int i = 0; i < 6; i++) {
+		if (ask_once(&q, i == 5))
+			return;
+		usleep(2000);
 	}
-	real = do_it(p, proto, flag_sets[flags], port, listens);
-	n_asked++;
-	n_all[seen]++;
-	n_certain[seen] += v.certain;
-	n_errors[real == 0 ? 0 : real == -EADDRINUSE ? 1 : 2]++;
-	if (a.refusal.err != real && a.certain) {
-		printf("    %s; asker %s %s %s: why says %s, the bind %s\n", who, port_proto_name[proto], p->name,
-		       flag_names[flags], name_of(a.refusal.err), name_of(real));
-		failures++;
-	}
-	if (v.certain && v.refusal.err != real && real != -EADDRNOTAVAIL) {
-		printf("    %s; asker %s %s %s: the model is certain of %s, the bind %s\n", who, port_proto_name[proto],
-		       p->name, flag_names[flags], name_of(v.refusal.err), name_of(real));
-		failures++;
-	}
-	if (!a.certain && (proto == PORT_TCP || (seen && !many))) {
-		printf("    %s; asker %s %s %s: no certain answer\n", who, port_proto_name[proto], p->name,
-		       flag_names[flags]);
-		failures++;
-	}
-	if (real == -EADDRINUSE && a.certain && !a.row) {
-		printf("    %s; asker %s %s %s: nobody is named\n", who, port_proto_name[proto], p->name,
-		       flag_names[flags]);
-		failures++;
-	}
+	failures++;
 }
 
 static void ask_all(const char *who, uint16_t port, const struct host_sockets *s, const struct host_owners *o)
