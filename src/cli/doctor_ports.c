@@ -77,9 +77,9 @@ static bool name_holder(struct machine *m, const struct host_socket *s, char *wh
 {
 	struct host_place place = {0};
 	char container[96] = "", name[40];
-	int32_t pid = 0;
-	struct machine_process *p = machine_pids(m, s->inode, &pid, 1) > 0 ? machine_process(m, pid) : NULL;
-	bool known = machine_place(m, p ? pid : 0, s, &place), is_unit;
+	int32_t pids[16], pid = machine_pids(m, s->inode, pids, COUNT_OF(pids)) > 0 ? pids[0] : 0;
+	struct machine_process *p = pid ? machine_process(m, pid) : NULL;
+	bool known = machine_place(m, pid, s, &place), is_unit;
 	size_t n = strlen(place.unit);
 
 	*ret_unseen = !p;
@@ -113,28 +113,39 @@ static bool waits_on_purpose(const struct host_socket *s)
 	return s->proto == HOST_UDP && s->peer_port == 0 && port_service_name(s->port, PORT_UDP, NULL, &name) == 0;
 }
 
+/* One more: of the sockets of one port (both families, the workers of one server) a service's is the one to name. */
+static size_t add_listener(struct machine *m, const struct host_socket *r, bool is_same, struct judge_listener *l,
+			   size_t n)
+{
+	struct judge_listener one = {.port = r->port, .proto = r->proto == HOST_UDP ? PORT_UDP : PORT_TCP};
+
+	one.is_service = name_holder(m, r, one.who, sizeof(one.who), &one.is_unseen);
+	if (!is_same)
+		l[n++] = one;
+	else if (l[n - 1].port == one.port && one.is_service && !l[n - 1].is_service)
+		l[n - 1] = one;
+	return n;
+}
+
 static void services(struct findings *all, struct machine *m, const struct host_settings *s, const uint64_t also[1024])
 {
 	struct judge_listener *l = calloc(LISTENERS_MAX, sizeof(*l));
 	size_t n = 0, n_all = 0;
 	uint32_t last = 0;
 
-	for (size_t i = 0; l && i < m->sockets.n; i++) {
+	for (size_t i = 0; l && i < m->sockets.n; i++) { /* by port, then protocol */
 		const struct host_socket *r = &m->sockets.rows[i];
 		uint32_t this = (uint32_t)r->port << 2 | r->proto;
-		bool is_unseen;
+		bool is_same = this == last;
 
-		if (!(r->proto == HOST_TCP ? r->state == HOST_LISTEN : r->peer_port == 0) || this == last)
+		if (!(r->proto == HOST_TCP ? r->state == HOST_LISTEN : r->peer_port == 0))
 			continue;
-		last = this; /* rows are by port and protocol: both families, and the workers of one server, are one port */
-		n_all++;
-		if (r->port < s->ports.range.first || r->port > s->ports.range.last || n == LISTENERS_MAX ||
-		    host_settings_is_reserved(s, r->port) || !waits_on_purpose(r))
+		last = this;
+		n_all += !is_same;
+		if (r->port < s->ports.range.first || r->port > s->ports.range.last ||
+		    (n == LISTENERS_MAX && !is_same) || host_settings_is_reserved(s, r->port) || !waits_on_purpose(r))
 			continue;
-		l[n] = (struct judge_listener){.port = r->port, .proto = r->proto == HOST_UDP ? PORT_UDP : PORT_TCP};
-		l[n].is_service = name_holder(m, r, l[n].who, sizeof(l[n].who), &is_unseen);
-		l[n].is_unseen = is_unseen;
-		n++;
+		n = add_listener(m, r, is_same, l, n);
 	}
 	judge_services(all, s, l, n, n_all, geteuid() != 0, also);
 	free(l);

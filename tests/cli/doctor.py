@@ -149,7 +149,8 @@ def a_service_in_the_range(w):
     except OSError:
         return "a cgroup cannot be made here"
     text = ("import os, socket, sys\nopen(sys.argv[1] + '/cgroup.procs', 'w').write(str(os.getpid()))\n"
-            "s = socket.socket(); s.bind(('127.0.0.1', 45680)); s.listen()\nprint('ready', flush=True)\nsys.stdin.read()\n")
+            "s = socket.socket(); s.bind(('127.0.0.2', 45680)); s.listen()\nprint('ready', flush=True)\nsys.stdin.read()\n")
+    w.bound(45680, listen=8)  # another program's, on the same number and before it in the list
     p = subprocess.Popen([sys.executable, "-c", text, unit], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         if p.stdout.readline() != "ready\n":
