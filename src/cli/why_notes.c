@@ -172,6 +172,61 @@ static void note_beside(struct why *w)
 			 why_name(w, same, name));
 }
 
+/* --- who else is in the way --- */
+
+#define MORE_MAX 64 /* rows that are asked one by one */
+
+static bool is_in_the_way(const struct why *w, const struct host_bind_row *row)
+{
+	struct host_bind_row copy = *row;
+	const struct host_bind one = {.rows = &copy, .n = 1};
+	struct host_verdict v;
+
+	copy.claim.user = 0;
+	return host_bind_ask(&one, &w->q.want, w->q.listen, w->settings.ports.unprivileged_start, &v) == 0 &&
+	       v.refusal.err == -EADDRINUSE;
+}
+
+/* One refuses and is named. Others do as well: programs, and what the named one leaves in TIME_WAIT. */
+static void note_more(struct why *w)
+{
+	char first[160], name[160], names[400] = "", last[160] = "";
+	uint64_t ends_us = 0;
+	size_t n = 0, n_waiting = 0, at = 0;
+
+	if (!w->a.row || w->a.refusal.err != -EADDRINUSE)
+		return;
+	why_name(w, w->a.row, first);
+	for (size_t i = 0; i < w->bind.n && i < MORE_MAX; i++) {
+		const struct host_bind_row *r = &w->bind.rows[i];
+
+		if (r == w->a.row || !is_in_the_way(w, r))
+			continue;
+		if (r->how == HOST_HOW_TIME_WAIT) {
+			n_waiting += r->n_same;
+			ends_us = r->claim.expires_us > ends_us ? r->claim.expires_us : ends_us;
+			continue;
+		}
+		why_name(w, r, name);
+		if (!r->socket->inode || strcmp(name, first) == 0 || strcmp(name, last) == 0)
+			continue;
+		memcpy(last, name, sizeof(last));
+		if (n++ < 2)
+			at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", at ? ", " : "", name);
+	}
+	if (n)
+		why_note(w, "MORE_HOLDERS", "", "%s%s in the way, too", names,
+			 n == 1	  ? " is"
+			 : n == 2 ? " are"
+				  : " and more are");
+	if (n_waiting && w->a.row->how != HOST_HOW_TIME_WAIT)
+		why_note(
+			w, "TIME_WAIT_TOO", "",
+			"%zu closed connection%s in TIME_WAIT would keep the port for another %u s when the holder has ended, but "
+			"for a server that sets SO_REUSEADDR if the holder did, too",
+			n_waiting, n_waiting == 1 ? "" : "s", (unsigned)((ends_us - w->m.now_us + 999999) / 1000000));
+}
+
 static void note_steal(struct why *w)
 {
 	char name[160];
@@ -352,6 +407,7 @@ static void note_published(struct why *w, const struct published_list *published
 
 void why_notes(struct why *w, const struct published_list *published)
 {
+	note_more(w);
 	note_number(w);
 	note_split(w);
 	note_beside(w);

@@ -103,6 +103,28 @@ both = made(TCP, "::1", 2007, listen=True)
 half = made(TCP, "127.0.0.1", 2007, listen=True)
 check("advice is about all who are there", why("2007")["try"][-1].startswith("bind 127.0.0.2:2007"), why("2007"))
 
+# --- who else is in the way ---
+one = made(TCP, "127.0.0.1", 2008, listen=True)
+two = subprocess.Popen([HOLDER, "127.0.0.2", "2008", "listen"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+two.stdout.readline()
+j = why("2008")
+check("another holder is told", "MORE_HOLDERS" in j["codes"] and {j["holder"]["pid"]} <= {os.getpid(), two.pid}, j)
+other_pid = two.pid if j["holder"]["pid"] == os.getpid() else os.getpid()
+check("by its name", any(f"(pid {other_pid}) is in the way" in n["text"] for n in j["notes"]), j)
+check("not one that is not", "MORE_HOLDERS" not in why("2008", "-a", "127.0.0.1")["codes"])
+two.stdin.close()
+two.wait()
+busy = made(TCP, "127.0.0.1", 2009, A, listen=True)
+caller = made(TCP, "127.0.0.1", 0, peer=("127.0.0.1", 2009))
+served = busy.accept()[0]
+served.close()
+check("served", caller.recv(1) == b"")
+caller.close()
+check("what it leaves is told", "TIME_WAIT_TOO" in why("2009")["codes"], why("2009"))
+busy.close()
+tells("and is what is left", why("2009"), how="time-wait")
+tells("which a server with the flag may have", why("2009", "--reuseaddr", "--listen"), free=True)
+
 # --- notes ---
 six = made(TCP, "::1", 2004, listen=True)
 check("split", why("2004", "-a", "127.0.0.1")["codes"] == ["SPLIT", "LOOPBACK_ONLY"], why("2004", "-a", "127.0.0.1"))
