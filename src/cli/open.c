@@ -5,12 +5,14 @@
  * a command sweeps only the hosts it speaks of; who asks about a port never waits for one. The default network and host need not exist: nobody has run
  * anything yet, and then every port is free, which is an answer and not a failure.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/folder.h"
+#include "cli/name.h"
 #include "cli/registry.h"
 
 enum { NAMES_MAX = 256, SERVICES_MAX = 1 << 16 };
@@ -169,6 +171,36 @@ const struct port_service_overlay *cli_services(struct cli *cli)
 	return &overlay;
 }
 
+/* The same words, and names of services that are near what stands where it went wrong: "htpp", "web:htpp/tcp". */
+static const char *with_near(struct cli *cli, const char *text, const struct port_parse_error *e)
+{
+	static char out[256];
+	char word[32] = "", near[NAME_NEAR_MAX][32];
+	size_t len = strcspn(text + e->at, "/"), n;
+
+	if ((e->at > 0 && text[e->at - 1] != ':') || len == 0 || len >= sizeof(word))
+		return e->what;
+	memcpy(word, text + e->at, len);
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)word[i]) && !strchr("-_.+", word[i]))
+			return e->what;
+	if (strspn(word, "0123456789-") == len)
+		return e->what;
+	n = name_near(word, cli_services(cli), near);
+	if (n == 0)
+		return e->what;
+	len = (size_t)snprintf(out, sizeof(out), "%s; did you mean", e->what);
+	for (size_t i = 0; i < n && len < sizeof(out); i++)
+		len += (size_t)snprintf(out + len, sizeof(out) - len, "%s '%s'",
+					i == 0	    ? ""
+					: i + 1 < n ? ","
+						    : " or",
+					near[i]);
+	if (len + 1 < sizeof(out))
+		memcpy(out + len, "?", 2);
+	return out;
+}
+
 int cli_endpoint(struct cli *cli, const char *text, struct port_endpoint *ret)
 {
 	struct port_parse_error e = {.what = "this is not a port"};
@@ -177,7 +209,8 @@ int cli_endpoint(struct cli *cli, const char *text, struct port_endpoint *ret)
 		registry_use(cli);
 	if (port_endpoint_parse(text, ret, &e) == 0)
 		return 0;
-	if (e.at == 0 && network_name_ok(text) && strspn(text, "0123456789") < strlen(text)) /* "web", for web:80 */
+	if (e.at == 0 && network_name_ok(text) && strspn(text, "0123456789-") < strlen(text)) /* "web", for web:80 */
 		e.what = "this is no port and no service's name; a port of a host is HOST:PORT";
+	e.what = with_near(cli, text, &e);
 	return cli_usage_at(cli, text, &e);
 }

@@ -111,6 +111,7 @@ golden wrong-localhost run -H localhost -- true
 golden wrong-nothing run
 golden wrong-port who 80:90:1
 golden wrong-range who 99999
+golden wrong-service who web:postgers/tcp
 golden wrong-net net remove lab
 golden empty-ls ls
 golden empty-ls-json ls --json
