@@ -194,7 +194,7 @@ void story_print(struct cli *cli, struct doors *d, const struct story *s)
 	print_headline(cli, s);
 	print_doors(d, s);
 	print_program(d, s);
-	if (s->door.row.holder.pid <= 0 && s->door.unit[0])
+	if (s->door.row.holder.pid <= 0 && (s->door.unit[0] || s->door.container[0]))
 		line("unit", "%s", s->door.container[0] ? s->door.container : s->door.unit);
 	print_options(d, s);
 	print_connections(s);

@@ -402,6 +402,40 @@ def ordinary_user(w):
     return None
 
 
+def container_of_a_program_that_is_not_seen(w):
+    """The kernel tells the cgroup of anybody's socket, so an ordinary user is told the container and how to stop it."""
+    top = next((m for m in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(m + "/cgroup.procs")), None)
+    if os.getuid() != 0 or not top:
+        return "only root makes cgroups of version 2"
+    folder = f"{top}/berth-doors-{os.getpid()}"
+    groups = [folder + "/docker/" + "0123456789abcdef" * 4, folder + "/berth-doors.service"]
+    try:
+        for g in groups:
+            os.makedirs(g)
+    except OSError as e:
+        return f"no cgroup can be made here: {e}"
+    programs = []
+    try:
+        ports = [47001, 47002]
+        programs += [w.program("open(sys.argv[1] + '/cgroup.procs', 'w').write('0')\n"
+                              "s = socket.socket()\ns.setsockopt(1, 2, 1)\ns.bind(('127.0.0.1', int(sys.argv[2])))\ns.listen()",
+                              args=(g, str(port))) for g, port in zip(groups, ports)]
+        shutil.copy2(BERTH, w.top + "/berth-copy")
+        w.berth = w.top + "/berth-copy"
+        env = {"BERTH_DIR": w.top + "/other"}
+        told = [w.run("who", "-m", str(port), user=65534, env=env)[1] for port in ports]
+        w.berth = BERTH
+        assert "  unit     docker:0123456789ab\n" in told[0] and "docker stop 0123456789ab" in told[0], told[0]
+        assert "  unit     berth-doors.service\n" in told[1] and "systemctl stop berth-doors.service" in told[1], told[1]
+    finally:
+        for p in programs:
+            p.stdin.close()
+            p.wait(10)
+            w.programs.remove(p)
+        for g in (*groups, folder + "/docker", folder):
+            os.rmdir(g)
+
+
 def bad_input(w):
     for args, want in ((("who", "0"), "port 0"), (("ls", "0"), "port 0"), (("who", "65536"), "65535"), (("who", "http:"), "http:"),
                        (("ls", "htpp"), "htpp"), (("ls", "--state", "listning"), "did you mean 'listening'"),
