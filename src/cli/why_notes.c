@@ -108,17 +108,27 @@ static void note_number(struct why *w)
 
 /* --- who is beside it --- */
 
+/* Is it another program's than the one that is in the way? */
+static bool is_anothers(struct why *w, const struct host_bind_row *r)
+{
+	char a[160], b[160];
+
+	return w->a.row && strcmp(why_name(w, r, a), why_name(w, w->a.row, b)) != 0;
+}
+
 /* A door over the family that the asker does not take, of somebody: 'localhost' may be either. */
 static void note_split(struct why *w)
 {
 	for (int version = 4; version <= 6; version += 2) {
-		if (w->a.refusal.err != 0 || want_takes(w, version))
+		if (want_takes(w, version))
 			continue;
 		for (size_t i = 0; i < w->bind.n; i++) {
 			const struct host_bind_row *r = &w->bind.rows[i];
 			char name[160], at[PORT_ENDPOINT_STR_MAX];
 
 			if (!is_door(r) || !row_takes(r, version))
+				continue;
+			if (w->a.refusal.err != 0 && !is_anothers(w, r))
 				continue;
 			why_note(w, "SPLIT", "",
 				 "over IPv%d the same number is held by %s (%s): clients of 'localhost' may get either",

@@ -149,6 +149,10 @@ golden why-machine-port-typo why htpt
 golden why-machine-user why 80 --user nosuchuser
 golden why-machine-from-wrong why 80 --from 10.0.0.1:80
 golden why-from-network why 80 --from 10.0.0.7 -n default
+golden why-command-none why --
+golden why-command-not-found why -- nosuchcommand
+golden why-command-quiet why -- true
+golden why-command-option why --listen -- true
 rm -r "$work/machine/proc/77" && : >"$work/machine/proc/net/tcp"
 golden empty-net net ls
 golden missing-network ls -n nosuch

@@ -128,6 +128,16 @@ tells("which a server with the flag may have", why("2009", "--reuseaddr", "--lis
 # --- notes ---
 six = made(TCP, "::1", 2004, listen=True)
 check("split", why("2004", "-a", "127.0.0.1")["codes"] == ["SPLIT", "LOOPBACK_ONLY"], why("2004", "-a", "127.0.0.1"))
+four = subprocess.Popen([sys.executable, "-c", "import socket, sys; s = socket.socket(); s.bind(('127.0.0.1', 2004)); s.listen()\n"
+                         "print('ready', flush=True); sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+four.stdout.readline()
+j = why("2004", "-a", "127.0.0.1")
+check("split, and in use", j["reason"] == "IN_USE_LISTEN" and j["holder"]["pid"] == four.pid and "SPLIT" in j["codes"], j)
+four.communicate()
+four = made(TCP, "127.0.0.1", 2004, listen=True)
+j = why("2004", "-a", "127.0.0.1")
+check("both halves are one program's", j["reason"] == "IN_USE_LISTEN" and "SPLIT" not in j["codes"], j)
+four.close()
 group = made(TCP, "0.0.0.0", 2005, P, listen=True)
 check("shared", why("2005", "--reuseport", "--listen")["codes"] == ["SHARED"])
 if os.getuid() == 0:
