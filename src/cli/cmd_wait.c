@@ -29,6 +29,7 @@
 #include "cli/folder.h"
 #include "cli/proc.h"
 #include "cli/place.h"
+#include "cli/worlds.h"
 
 enum { OPT_ANY = CLI_LONG + 1, OPT_GONE };
 enum { PLACES_MAX = 256, SLEEP_MAX_MS = 1000, PROBE_FIRST_MS = 2, PROBE_MAX_MS = 100, PIDFDS_MAX = 64 };
@@ -379,6 +380,7 @@ static int run(struct cli *cli)
 	}
 	if (k.n == 0)
 		return cli_usage(cli, "no port to wait for: berth wait HOST:PORT");
+	(void)worlds_be_inside(cli); /* a test suite in a run waits for its own server */
 	for (size_t i = 0; i < k.n; i++) {
 		r = place_parse(cli, texts[i], &waited[i].place);
 		if (r != 0)
@@ -404,7 +406,7 @@ const struct cmd cmd_wait = {
 	"wait until a port listens, or until it does no more",
 	"Returns as soon as each port listens (with /udp: is bound), woken by the listen() itself. The host and\n"
 	"the network need not exist yet. A port whose program was killed does not count, any address of the host\n"
-	"does; HOST may be an address, and without it the port is of the host of -H.\n"
+	"does; HOST may be an address, and without it the port is of the host of -H, within 'berth run' of the run's.\n"
 	"\n"
 	"Exits with 0 when it is so, with 1 when the time is up, and then says what is missing, one line for\n"
 	"each port; 2 when called wrongly, 125 when the network cannot be read.\n"

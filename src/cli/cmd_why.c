@@ -244,20 +244,6 @@ static int parse(struct cli *cli, struct question *a)
 	return 0;
 }
 
-/* The host that programs bind on here, within `berth run`. True: it is one. */
-static bool be_inside(struct cli *cli)
-{
-	const char *host = getenv("BERTH_HOST"), *dir = getenv("BERTH_NETWORK_DIR"),
-		   *name = dir ? strrchr(dir, '/') : NULL;
-
-	if (!host || !*host || !name || !name[1] || cli->network_given || cli->host_given)
-		return false;
-	cli->network_name = name + 1;
-	cli->host_name = host;
-	cli->network_given = cli->host_given = true;
-	return true;
-}
-
 static int answer_network(struct cli *cli, const struct question *a, const struct worlds *w, json_t **ret_json)
 {
 	struct network_host host = {0};
@@ -388,7 +374,7 @@ static int run(struct cli *cli)
 				 "with a command there are no options: each of its binds is a question of its own");
 	if (a.command)
 		return why_command(cli, a.command);
-	inside = !worlds_machine_only() && be_inside(cli);
+	inside = !worlds_machine_only() && !cli->host_given && worlds_be_inside(cli);
 	if (a.from && (cli->network_given || cli->host_given))
 		return say_no_from(cli);
 	r = worlds_choose(cli, &w);

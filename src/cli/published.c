@@ -60,6 +60,14 @@ void published_free(struct published_list *list)
 	*list = (struct published_list){0};
 }
 
+char *published_door(const struct port_addr *addr, uint16_t port, char s[PORT_ENDPOINT_STR_MAX])
+{
+	if (!port_addr_is4(addr) || !port_addr_is_any(addr))
+		return port_endpoint_print(addr, port, s);
+	snprintf(s, PORT_ENDPOINT_STR_MAX, "0.0.0.0:%u", port);
+	return s;
+}
+
 char *published_where(const struct network_published *p, char s[PUBLISHED_WHERE_MAX])
 {
 	size_t at = 0;
@@ -69,7 +77,7 @@ char *published_where(const struct network_published *p, char s[PUBLISHED_WHERE_
 		char e[PORT_ENDPOINT_STR_MAX];
 
 		at += (size_t)snprintf(s + at, PUBLISHED_WHERE_MAX - at, "%s%s", i ? " " : "",
-				       port_endpoint_print(&p->addrs[i], p->outer.first, e));
+				       published_door(&p->addrs[i], p->outer.first, e));
 		if (p->outer.last != p->outer.first)
 			at += (size_t)snprintf(s + at, PUBLISHED_WHERE_MAX - at, "-%u", p->outer.last);
 	}

@@ -19,6 +19,8 @@ struct published_list {
 /* Sorted by the machine's port, then protocol. Return: 0; an exit code, said. */
 MUST_CHECK int published_read(struct cli *cli, struct published_list *ret);
 void published_free(struct published_list *list);
+/* "127.0.0.1:8080", as -p reads it: 0.0.0.0 is written out, since '*' is both families there. */
+char *published_door(const struct port_addr *addr, uint16_t port, char s[PORT_ENDPOINT_STR_MAX]);
 /* "127.0.0.1:8080 [::1]:8080", "127.0.0.1:8000-8010" */
 #define PUBLISHED_WHERE_MAX 400
 char *published_where(const struct network_published *p, char s[PUBLISHED_WHERE_MAX]);

@@ -27,6 +27,7 @@
 
 #include "cli/kernel_port.h"
 #include "cli/proc.h"
+#include "cli/published.h"
 #include "cli/publisher_splice.h"
 #include "network/raw.h"
 
@@ -168,7 +169,7 @@ static void say_why(struct doors *d, const struct door *door, int err, char *tex
 	char endpoint[PORT_ENDPOINT_STR_MAX], who[KERNEL_PORT_WHO_MAX];
 	unsigned start;
 
-	port_endpoint_print(&door->addr, door->outer, endpoint);
+	published_door(&door->addr, door->outer, endpoint);
 	switch (err) {
 	case -EADDRINUSE:
 		if (!published_by(d, door, who, sizeof(who)))
@@ -297,8 +298,7 @@ static void cannot(struct doors *d, struct door *door, int err)
 	if (door_is_starved(err))
 		d->starved = err;
 	else if (err != door->said_err)
-		d->say("%s is not published: %s", port_endpoint_print(&door->addr, door->outer, endpoint),
-		       strerror(-err));
+		d->say("%s is not published: %s", published_door(&door->addr, door->outer, endpoint), strerror(-err));
 	door->said_err = err;
 }
 

@@ -32,6 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/published.h"
 #include "cli/publisher.h"
 #include "cli/publisher_door.h"
 #include "net2/net2.h"
@@ -146,8 +147,8 @@ static void say_where(const struct publication *p)
 {
 	char endpoint[PORT_ENDPOINT_STR_MAX];
 
-	say("%s leads to %s:%u%s", port_endpoint_print(&p->said.addrs[0], p->said.outer.first, endpoint),
-	    l.doors.host.name, p->said.inner, p->said.proto == PORT_UDP ? "/udp" : "");
+	say("%s leads to %s:%u%s", published_door(&p->said.addrs[0], p->said.outer.first, endpoint), l.doors.host.name,
+	    p->said.inner, p->said.proto == PORT_UDP ? "/udp" : "");
 }
 
 /* --- what the host's programs listen on --- */

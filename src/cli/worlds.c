@@ -85,6 +85,20 @@ int worlds_choose(struct cli *cli, struct worlds *w)
 	return 0;
 }
 
+bool worlds_be_inside(struct cli *cli)
+{
+	const char *host = getenv("BERTH_HOST"), *dir = getenv("BERTH_NETWORK_DIR"),
+		   *name = dir ? strrchr(dir, '/') : NULL;
+
+	if (!host || !*host || !name || !name[1] || cli->network_given)
+		return false;
+	cli->network_name = name + 1;
+	if (!cli->host_given)
+		cli->host_name = host;
+	cli->network_given = cli->host_given = true;
+	return true;
+}
+
 void worlds_say_inside(struct cli *cli, const struct worlds *w)
 {
 	const char *host = getenv("BERTH_HOST"), *dir = getenv("BERTH_NETWORK_DIR"), *name;

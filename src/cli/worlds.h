@@ -25,6 +25,9 @@ void worlds_endpoint(struct cli *cli, const struct port_endpoint *e, struct rows
 /* --machine: the machine. -n, -H, a host in the argument or a berth.conf that names one: that network, and nothing else.
  * Else both, and all of this user's networks. Opens the network. Return: 0; an exit code, said. */
 MUST_CHECK int worlds_choose(struct cli *cli, struct worlds *w);
+/* Within `berth run`, what the command line did not name is the run's: its network, and its host unless -H named one.
+ * True: it is so. */
+bool worlds_be_inside(struct cli *cli);
 /* Within `berth run`: a line that says which world is which. */
 void worlds_say_inside(struct cli *cli, const struct worlds *w);
 

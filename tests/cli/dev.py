@@ -168,6 +168,18 @@ def wait_for_all_or_for_any(w):
     assert waiter.wait(LIMIT_S) == 0
 
 
+def wait_in_a_run_is_about_the_run(w):
+    def inside(*args):
+        return w.run("run", "-n", "lab", "-H", "web", "--", BERTH, "wait", *args, "-t", "0")
+
+    code, _, err = inside("80")
+    assert code == 1 and "80/tcp of host web" in err and "no such" not in err and "no network" not in err, err
+    code, _, err = inside("80", "-H", "other")
+    assert code == 1 and "80/tcp of host other; there is no such host in network 'lab'" in err, err
+    code, _, err = inside("80", "-n", "away")
+    assert code == 1 and "80/tcp of host local; there is no network 'away'" in err, err
+
+
 def wait_says_what_is_missing(w):
     code, out, err = w.run("wait", "web:80", "-t", "0")
     assert code == 1 and out == ""
