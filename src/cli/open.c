@@ -153,14 +153,16 @@ static void read_services(const char *path, struct port_service **rows, uint32_t
 const struct port_service_overlay *cli_services(struct cli *cli)
 {
 	static struct port_service_overlay overlay;
-	static bool done;
+	static bool done, with_own;
 	struct port_service *rows = NULL;
 	uint32_t n = 0, room = 0;
 	char path[NETWORK_PATH_MAX + 16];
 
-	if (done)
+	if (done && (with_own || !cli->net.dir[0]))
 		return &overlay;
+	free((void *)overlay.rows); /* they were asked for before the network was known */
 	done = true;
+	with_own = cli->net.dir[0];
 	registry_use(cli);
 	if (cli->net.dir[0]) { /* the network's own names stand before the machine's */
 		snprintf(path, sizeof(path), "%s/services", cli->net.dir);
@@ -171,25 +173,31 @@ const struct port_service_overlay *cli_services(struct cli *cli)
 	return &overlay;
 }
 
-/* The same words, and names of services that are near what stands where it went wrong: "htpp", "web:htpp/tcp". */
-static const char *with_near(struct cli *cli, const char *text, const struct port_parse_error *e)
+/* What stands for a service's name where it went wrong: of "web:htpp/tcp" "htpp". Return: its length; 0: no name. */
+static size_t word_at(const char *text, size_t at, char ret[32])
+{
+	size_t len = strcspn(text + at, "/");
+
+	if ((at > 0 && text[at - 1] != ':') || len >= 32)
+		return 0;
+	memcpy(ret, text + at, len);
+	ret[len] = '\0';
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)ret[i]) && !strchr("-_.+", ret[i]))
+			return 0;
+	return strspn(ret, "0123456789-") == len ? 0 : len;
+}
+
+/* The same words, and names of services that are near. */
+static const char *with_near(struct cli *cli, const char *what, const char *word)
 {
 	static char out[256];
-	char word[32] = "", near[NAME_NEAR_MAX][32];
-	size_t len = strcspn(text + e->at, "/"), n;
+	char near[NAME_NEAR_MAX][32];
+	size_t n = name_near(word, cli_services(cli), near), len;
 
-	if ((e->at > 0 && text[e->at - 1] != ':') || len == 0 || len >= sizeof(word))
-		return e->what;
-	memcpy(word, text + e->at, len);
-	for (size_t i = 0; i < len; i++)
-		if (!isalnum((unsigned char)word[i]) && !strchr("-_.+", word[i]))
-			return e->what;
-	if (strspn(word, "0123456789-") == len)
-		return e->what;
-	n = name_near(word, cli_services(cli), near);
 	if (n == 0)
-		return e->what;
-	len = (size_t)snprintf(out, sizeof(out), "%s; did you mean", e->what);
+		return what;
+	len = (size_t)snprintf(out, sizeof(out), "%s; did you mean", what);
 	for (size_t i = 0; i < n && len < sizeof(out); i++)
 		len += (size_t)snprintf(out + len, sizeof(out) - len, "%s '%s'",
 					i == 0	    ? ""
@@ -201,16 +209,42 @@ static const char *with_near(struct cli *cli, const char *text, const struct por
 	return out;
 }
 
+/* The heart knows the registry; names of /etc/services and of the network's own file are found here, and the number is
+ * put in their place. */
+static bool parse_own_name(struct cli *cli, const char *text, size_t at, const char *word, struct port_endpoint *ret)
+{
+	const char *rest = text + at + strlen(word);
+	enum port_proto proto = strcasecmp(rest, "/udp") == 0 ? PORT_UDP : PORT_TCP;
+	struct port_parse_error e;
+	struct port_service found;
+	char number[320];
+
+	if (port_service_find(word, proto, cli_services(cli), &found) < 0) {
+		if (*rest || port_service_find(word, PORT_UDP, cli_services(cli), &found) < 0)
+			return false;
+		rest = "/udp";
+	}
+	if ((size_t)snprintf(number, sizeof(number), "%.*s%u%s", (int)at, text, found.first, rest) >= sizeof(number) ||
+	    port_endpoint_parse(number, ret, &e) < 0)
+		return false;
+	snprintf(ret->service, sizeof(ret->service), "%s", word);
+	return true;
+}
+
 int cli_endpoint(struct cli *cli, const char *text, struct port_endpoint *ret)
 {
 	struct port_parse_error e = {.what = "this is not a port"};
+	char word[32];
 
 	if (strspn(text, "0123456789:-/") != strlen(text)) /* there may be a name of a port in it */
 		registry_use(cli);
 	if (port_endpoint_parse(text, ret, &e) == 0)
 		return 0;
+	if (word_at(text, e.at, word) && parse_own_name(cli, text, e.at, word, ret))
+		return 0;
 	if (e.at == 0 && network_name_ok(text) && strspn(text, "0123456789-") < strlen(text)) /* "web", for web:80 */
 		e.what = "this is no port and no service's name; a port of a host is HOST:PORT";
-	e.what = with_near(cli, text, &e);
+	if (word_at(text, e.at, word))
+		e.what = with_near(cli, e.what, word);
 	return cli_usage_at(cli, text, &e);
 }

@@ -446,6 +446,20 @@ def bad_input(w):
         assert code == 2 and out == "" and want in err, (args, code, out, err)
 
 
+def names_of_this_machine(w):
+    """/etc/services has a name that no registry has: what ls shows is taken as an argument, too."""
+    w.socket(LOOP4, 47011, listen=True)
+    with open("/etc/services") as f, open(w.top + "/services", "w") as own:
+        own.write(f.read() + "\nberth-doors\t47011/tcp\nberth-doors-udp\t47012/udp\n")
+    inside = "mount --bind services /etc/services || exit 77; for a; do $BERTH $a || exit 1; done"
+    p = subprocess.run(["unshare", "-m", "sh", "-c", inside, "sh", "ls -m berth-doors", "who -m berth-doors/tcp", "ls -m berth-doors-udp"],
+                       capture_output=True, text=True, cwd=w.top, env={**w.env, "BERTH": BERTH}, timeout=LIMIT_S)
+    if p.returncode == 77:
+        return "nothing can be mounted here"
+    assert p.returncode == 0 and p.stdout.count("berth-doors") >= 2 and "no program holds" in p.stdout, p
+    return None
+
+
 def names_are_harmless(w):
     evil = b"\x1b[2J\x07\xff\xc2\x9b1m"
     w.program(listen4(40001, LOOP4), name=evil, args=["\x1b]0;owned\x07" + "x" * 10000])
