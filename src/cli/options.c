@@ -215,7 +215,8 @@ static int letter_option(struct cli *cli)
 		}
 		return serve(cli, o);
 	}
-	cli->status = cli_usage(cli, "unknown option '-%c'", c > ' ' && c < 127 ? c : '?');
+	cli->status = cli_usage(cli, "unknown option '-%c'%s", c > ' ' && c < 127 ? c : '?',
+				c >= '0' && c <= '9' ? "; a number is written without a sign" : "");
 	return CLI_DONE;
 }
 
