@@ -60,6 +60,11 @@ static int take_addr(const char *text, size_t *at, struct publish_spec *s, struc
 	} else if (port_addr_parse(addr, &s->addrs[0], e) < 0) {
 		return wrong(e, 0, is_name(addr, strlen(addr)) ? no_name : e->what);
 	}
+	if (port_addr_is_multicast(&s->addrs[0]))
+		return wrong(e, 0, "nobody connects to a multicast address");
+	if (port_addr_is_linklocal6(&s->addrs[0]) && !s->addrs[0].scope)
+		return wrong(e, 0,
+			     "a link-local address is an interface's: its number goes behind it, [fe80::1%3]:8080:80");
 	*at = len + 1;
 	return 0;
 }

@@ -119,12 +119,44 @@ _Noreturn static void end_all(int status)
 	_exit(status);
 }
 
+static bool addrs_meet(const struct port_addr *a, const struct port_addr *b)
+{
+	return port_addr_is4(a) == port_addr_is4(b) &&
+	       (port_addr_equal(a, b) || port_addr_is_any(a) || port_addr_is_any(b));
+}
+
+/* Of a large range most ports are not held, so bind() alone would not tell that one of them is asked for once more. */
+static bool asked_for_twice(const struct publish_spec *s, char *text, size_t size_bytes)
+{
+	for (const struct publication *p = l.all; p && !s->automatic && s->outer.first; p = p->next) {
+		const struct network_published *had = &p->said;
+		uint16_t port = s->outer.first > had->outer.first ? s->outer.first : had->outer.first;
+		char endpoint[PORT_ENDPOINT_STR_MAX];
+
+		if (had->proto != s->proto || port > s->outer.last || port > had->outer.last)
+			continue;
+		for (uint32_t i = 0; i < s->n_addrs * had->n_addrs; i++) {
+			const struct port_addr *a = &s->addrs[i / had->n_addrs];
+
+			if (!addrs_meet(a, &had->addrs[i % had->n_addrs]))
+				continue;
+			snprintf(text, size_bytes, "cannot publish %s: it is asked for twice, for %s:%u, too",
+				 published_door(a, port, endpoint), l.doors.host.name,
+				 had->inner + (unsigned)(port - had->outer.first));
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Return: it; NULL, and *text says why. */
 static struct publication *add(const struct publish_spec *s, char *text, size_t size_bytes)
 {
 	struct publication *p, **at = &l.all;
 	int r;
 
+	if (asked_for_twice(s, text, size_bytes))
+		return NULL;
 	p = publication_new(&l.doors, s, text, size_bytes);
 	if (!p)
 		return NULL;

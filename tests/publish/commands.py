@@ -216,6 +216,7 @@ def wrong(b):
         ("0-5:80-85", 2, "range"), ("80/sctp", 2, "tcp or udp"), ("", 2, "no port"), ("1.2.3.4.5:80:80", 2, ""),
         ("[::1:80", 2, "not closed"), ("8080:80:90", 2, "too many colons"),
         ("localhost:8080:80", 2, "not a name"), ("foo.example:8080:80", 2, "not a name"), ("8080:http", 2, "port"),
+        ("224.0.0.1:8080:80", 2, "multicast"), ("[ff02::1]:8080:80/udp", 2, "multicast"), ("[fe80::1]:8080:80", 2, "link-local"),
         ("192.0.2.7:8080:80", 125, "does not have that address")):
         r = b.call("run", "-p", text, "--", "touch", "started")
         check(f"-p '{text}'", r.returncode == code and words in r.stderr and not os.path.exists(b.dir + "/started"), r)
@@ -253,6 +254,11 @@ def held_by(b):
     s.end()
     r = b.call("run", "-p", f"{port}:80", "-p", f"{port}:81", "--", "true")
     check("held by ourselves", r.returncode == 125 and "asked for twice" in r.stderr, r)
+    r = b.call("run", "-p", "20000-20100:1000-1100", "-p", "0.0.0.0:20050:99", "--", "echo", "started")
+    check("in a large range of our own", r.returncode == 125 and not r.stdout and
+          "cannot publish 0.0.0.0:20050: it is asked for twice, for local:1050, too" in r.stderr, r)
+    r = b.call("run", "-p", "20000-20100:1000-1100/udp", "-p", "20050:99", "-p", "127.0.0.2:20000:1", "--", "true")
+    check("beside it", r.returncode == 0 or "asked for twice" not in r.stderr, r)
     if os.geteuid() == 0 and ALONE and shutil.which("setpriv"):
         os.chmod(b.dir, 0o711)
         d = b.dir + "/nobody"
