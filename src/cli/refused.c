@@ -106,6 +106,30 @@ static void print(struct cli *cli, const struct network_refused *r, size_t n)
 	}
 }
 
+/* The gateway's two addresses are one name to who reads it. r is sorted, the last first. Return: how many are left. */
+static size_t join_gateways(struct cli *cli, struct network_refused *r, size_t n)
+{
+	char one[RULE_MAX], other[RULE_MAX];
+	size_t kept = 0, j;
+
+	for (size_t i = 0; i < n; i++) {
+		policy_refusal_print(&r[i].by, one, sizeof(one));
+		for (j = 0; j < kept; j++)
+			if (r[j].pid == r[i].pid && r[j].port == r[i].port && r[j].proto == r[i].proto &&
+			    r[j].host == r[i].host && strcmp(r[j].comm, r[i].comm) == 0 &&
+			    network_is_gateway(&cli->net, &r[j].addr) && network_is_gateway(&cli->net, &r[i].addr)) {
+				policy_refusal_print(&r[j].by, other, sizeof(other));
+				if (strcmp(one, other) == 0)
+					break;
+			}
+		if (j < kept)
+			r[j].count += r[i].count;
+		else
+			r[kept++] = r[i];
+	}
+	return kept;
+}
+
 int refused_list(struct cli *cli, bool one_host, uint32_t host)
 {
 	static struct network_refused all[REFUSED_MAX];
@@ -122,6 +146,6 @@ int refused_list(struct cli *cli, bool one_host, uint32_t host)
 		return cli_json(cli, a);
 	if (n == 0)
 		return cli_say(cli, "no program was refused the way out of network '%s'\n", cli->network_name);
-	print(cli, all, n);
+	print(cli, all, join_gateways(cli, all, n));
 	return CLI_OK;
 }

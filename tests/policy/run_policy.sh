@@ -101,6 +101,7 @@ grep '^many' "$work/out" | grep -v ' ENETUNREACH$' && fail "gateway.py, what sta
 [ "$(wc -l <"$work/here.7000")" = 9 ] || fail "the machine's port 7000 was reached $(wc -l <"$work/here.7000") times, less one, of 8"
 "$berth" ls --refused -n lab >"$work/out"
 grep -q '^gateway:7001/tcp *local *python3 .* network: closed$' "$work/out" || fail "ls --refused: $(cat "$work/out")"
+[ "$(grep -c '^gateway:7001/tcp *local *python3 ' "$work/out")" = 1 ] || fail "both families in a row: $(cat "$work/out")"
 echo "the machine: done"
 
 # A change holds for who is running, and connections that are there stay.

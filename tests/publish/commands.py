@@ -254,11 +254,12 @@ def held_by(b):
     s.end()
     r = b.call("run", "-p", f"{port}:80", "-p", f"{port}:81", "--", "true")
     check("held by ourselves", r.returncode == 125 and "asked for twice" in r.stderr, r)
-    r = b.call("run", "-p", "20000-20100:1000-1100", "-p", "0.0.0.0:20050:99", "--", "echo", "started")
-    check("in a large range of our own", r.returncode == 125 and not r.stdout and
-          "cannot publish 0.0.0.0:20050: it is asked for twice, for local:1050, too" in r.stderr, r)
-    r = b.call("run", "-p", "20000-20100:1000-1100/udp", "-p", "20050:99", "-p", "127.0.0.2:20000:1", "--", "true")
-    check("beside it", r.returncode == 0 or "asked for twice" not in r.stderr, r)
+    if ALONE:
+        r = b.call("run", "-p", "20000-20100:1000-1100", "-p", "0.0.0.0:20050:99", "--", "echo", "started")
+        check("in a large range of our own", r.returncode == 125 and not r.stdout and
+              "cannot publish 0.0.0.0:20050: it is asked for twice, for local:1050, too" in r.stderr, r)
+        r = b.call("run", "-p", "20000-20100:1000-1100", "-p", "20050:99/udp", "-p", "127.0.0.2:20050:1", "--", "true")
+        check("beside it", r.returncode == 0, r)
     if os.geteuid() == 0 and ALONE and shutil.which("setpriv"):
         os.chmod(b.dir, 0o711)
         d = b.dir + "/nobody"
