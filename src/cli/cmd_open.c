@@ -18,6 +18,7 @@
 #include "cli/place.h"
 #include "cli/published.h"
 #include "cli/publisher.h"
+#include "cli/worlds.h"
 #include "network/raw.h"
 
 enum { OPT_PRINT = CLI_LONG + 1, OPT_HTTPS, OPT_HTTP };
@@ -273,6 +274,7 @@ static int run(struct cli *cli)
 	}
 	if (!what)
 		return cli_usage(cli, "which port? berth open HOST:PORT [PATH]");
+	(void)worlds_be_inside(cli); /* within a run, the run's network and host */
 	r = place_parse(cli, what, &p);
 	if (r != 0)
 		return r;

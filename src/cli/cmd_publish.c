@@ -11,6 +11,7 @@
 
 #include "cli/published.h"
 #include "cli/publisher.h"
+#include "cli/worlds.h"
 #include "network/raw.h"
 
 #define END_S 5
@@ -101,6 +102,7 @@ static int publish(struct cli *cli)
 	}
 	if (!what)
 		return cli_usage(cli, "which port? berth publish HOST:PORT [ADDR:]OUTER");
+	(void)worlds_be_inside(cli); /* within a run, the run's network */
 	splice = take_splice(what, plain);
 	r = cli_endpoint(cli, plain, &e);
 	if (r != 0)
@@ -268,6 +270,7 @@ static int unpublish(struct cli *cli)
 	}
 	if (!what)
 		return cli_usage(cli, "which port? berth unpublish [ADDR:]OUTER, or HOST:PORT");
+	(void)worlds_be_inside(cli);
 	r = cli_endpoint(cli, what, &w.e);
 	if (r != 0)
 		return r;

@@ -454,6 +454,11 @@ def inside(b):
         check("inside: published", r.returncode == 0 and "leads to web:80" in r.stdout, r)
         check("inside: ends with the run", becomes(b.publishers, []) == [], b.call("ls", "--all").stdout)
         check("inside: nothing is listed", listed(b) == [])
+    code = f"{b.exe} publish 80 127.0.0.1:{port} && {b.exe} open --print 80 && {b.exe} unpublish {port}"
+    r = b.call("run", "-q", "-n", "lab", "-H", "web", "--", sys.executable, "-c", "import socket, subprocess, sys; "
+               "l = socket.create_server(('0.0.0.0', 80)); sys.exit(subprocess.call(['sh', '-c', sys.argv[1]]))", code)
+    check("inside: the run's own network and host", r.returncode == 0 and "leads to web:80" in r.stdout and
+          "http://web/" in r.stdout, r)
     s = Server(b, "web")
     s.do("listen", "4", "0.0.0.0", 80)
     r = b.call("run", "-H", "elsewhere", "--", b.exe, "publish", "web:80", f"127.0.0.1:{port}")
