@@ -177,19 +177,6 @@ static void say_splits(struct cli *cli, struct doors *d)
 	}
 }
 
-static void say_notes(struct cli *cli, struct doors *d)
-{
-	char note[MACHINE_NOTE_MAX];
-	unsigned at = 0;
-
-	while (d->has_machine && machine_note(&d->machine, d->any_unseen, &at, note)) {
-		if (cli->json)
-			cli_warn(cli, "%s", note);
-		else
-			explain_wrap_at(stdout, NULL, 0, note, explain_columns(stdout));
-	}
-}
-
 static int say_none(struct cli *cli, const struct asked *a, const struct doors *d, const struct worlds *w)
 {
 	const char *hidden = d->n_hidden || (a->f.machine && !a->f.rows.connections && !a->f.n_states)
@@ -452,7 +439,7 @@ static int run(struct cli *cli)
 	if (r == 0 && w.networks && !w.missing && cli->net.dir[0] && !a.what && !cli->json)
 		r = print_published(cli, a.f.rows.one_host ? a.f.rows.host_index : NETWORK_HOSTS_MAX, false);
 	if (r == 0) {
-		say_notes(cli, &doors);
+		doors_say_notes(cli, &doors);
 		worlds_say_inside(cli, &w);
 	}
 	doors_free(&doors);

@@ -266,19 +266,6 @@ static int print_text(struct cli *cli, const struct asked *a, struct doors *d, c
 	return CLI_OK;
 }
 
-static void say_notes(struct cli *cli, struct doors *d)
-{
-	char note[MACHINE_NOTE_MAX];
-	unsigned at = 0;
-
-	while (d->has_machine && machine_note(&d->machine, d->any_unseen, &at, note)) {
-		if (cli->json)
-			cli_warn(cli, "%s", note);
-		else
-			explain_wrap_at(stdout, NULL, 0, note, explain_columns(stdout));
-	}
-}
-
 static int answer(struct cli *cli, const struct asked *a)
 {
 	static struct doors doors;
@@ -301,7 +288,7 @@ static int answer(struct cli *cli, const struct asked *a)
 		r = print_text(cli, a, &doors, &all);
 	if (r == CLI_OK && !held)
 		r = CLI_NO;
-	say_notes(cli, &doors);
+	doors_say_notes(cli, &doors);
 	worlds_say_inside(cli, &a->w);
 	stories_free(&all);
 	doors_free(&doors);

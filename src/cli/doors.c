@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/explain.h"
+
 #define GROUP_MAX 64 /* doors of one number that are compared with each other */
 
 static const char *const raw_name = "raw";
@@ -597,5 +599,18 @@ void doors_get(struct doors *d, size_t i, struct door *ret)
 		doors_claim(d, &half, &c);
 		ret->other = c.addr;
 		ret->has_other = true;
+	}
+}
+
+void doors_say_notes(struct cli *cli, struct doors *d)
+{
+	char note[MACHINE_NOTE_MAX];
+	unsigned at = 0;
+
+	while (d->has_machine && machine_note(&d->machine, d->any_unseen, &at, note)) {
+		if (cli->json)
+			cli_warn(cli, "%s", note);
+		else
+			explain_wrap_at(stdout, NULL, 0, note, explain_columns(stdout));
 	}
 }

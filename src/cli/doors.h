@@ -86,4 +86,7 @@ bool doors_state_ok(const char *state, const char **ret_near);
 /* The claim of a row; raw sockets' has a protocol that no network has. */
 void doors_claim(struct doors *d, const struct door_ref *r, struct port_claim *ret);
 
+/* What could not be seen, below the rows (with --json on standard error). */
+void doors_say_notes(struct cli *cli, struct doors *d);
+
 #endif

@@ -12,6 +12,7 @@
 
 #include "cli/attend.h"
 #include "cli/elf.h"
+#include "cli/bind_watch.h"
 #include "cli/free_watch.h"
 #include "cli/relay.h"
 
@@ -204,7 +205,7 @@ int free_command(struct cli *cli, struct free_order *o, char **argv)
 	if (!put_environment(o) || (!o->no_braces && !fill_in_all(o, argv)))
 		return cli_fail(cli, -ENOMEM, "cannot tell the command its ports");
 	if (o->explain || o->any_server)
-		how.prepare = free_watch_install;
+		how.prepare = bind_watch_install;
 	r = attend(path, argv, &how, &status);
 	berth_port_drop(o->ports, o->n);
 	if (r != 0)

@@ -1,57 +1,25 @@
 /* src/cli/free_watch.c: servers that set no reuse flag, seen at the moment they bind a port that is held for them.
  *
- * Their EADDRINUSE reaches nobody but themselves. So with --explain and --any-server a seccomp filter stops each bind() of the
- * command's tree for the moment that we need to look: at the address, in the caller's memory, and at the socket's flags, on
- * a copy of its descriptor (pidfd_getfd). Is it one of the held ports, and has neither flag? Then it is either remembered, or the
- * flag is set, on the copy, which is the same socket. The call then goes on in the kernel as it was made: nothing is
- * done in the program's place, and what it changes meanwhile in its memory changes only what it asks for.
- *
- * A filter never comes off, and a user who is not root gives up setuid programs for it. When we are gone, bind() in what the
- * command left running fails with ENOSYS. That is why it is asked for, and not always there. For all other
- * system calls the kernel keeps a bit that they are let through (Linux 5.11): they cost what they did.
+ * Their EADDRINUSE reaches nobody but themselves. So with --explain and --any-server each bind() of the command's tree is stopped
+ * (bind_watch.c) and looked at: the address, in the caller's memory, and the socket's flags, on a copy of its descriptor. Is it
+ * one of the held ports, and has neither flag? Then it is either remembered, or the flag is set, on the copy, which is the same
+ * socket.
  */
 #include "cli/free_watch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
-#else
-#define OUR_ARCH AUDIT_ARCH_AARCH64
-#endif
+#include "cli/bind_watch.h"
+
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
-
-int free_watch_install(void)
-{
-	struct sock_filter f[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_bind, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog prog = {.len = COUNT_OF(f), .filter = f};
-	long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
-
-	if (fd < 0 && errno == EACCES && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
-		fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
-	return fd < 0 ? -errno : (int)fd;
-}
 
 /* --- looking --- */
 
@@ -95,17 +63,6 @@ static pid_t process_of(pid_t tid)
 	return pid;
 }
 
-static int copy_fd(pid_t pid, int fd)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), copy;
-
-	if (pidfd < 0)
-		return -1;
-	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	close(pidfd);
-	return copy;
-}
-
 static int option(int fd, int name)
 {
 	int v = 0;
@@ -146,8 +103,9 @@ static void remember(struct free_watch *w, pid_t pid, uint16_t port, bool udp)
 	w->n_refused++;
 }
 
-static void look(struct free_watch *w, int listener, const struct seccomp_notif *n)
+static void look(void *ctx, int listener, const struct seccomp_notif *n)
 {
+	struct free_watch *w = ctx;
 	uint16_t port = port_in(n);
 	unsigned held = port ? held_for(w->order, port) : 0;
 	const int on = 1;
@@ -158,7 +116,7 @@ static void look(struct free_watch *w, int listener, const struct seccomp_notif 
 	if (!held)
 		return;
 	pid = process_of((pid_t)n->pid);
-	fd = pid ? copy_fd(pid, (int)n->data.args[0]) : -1;
+	fd = pid ? bind_watch_socket(pid, (int)n->data.args[0]) : -1;
 	if (fd < 0)
 		return;
 	udp = option(fd, SO_TYPE) == SOCK_DGRAM;
@@ -176,24 +134,7 @@ static void look(struct free_watch *w, int listener, const struct seccomp_notif 
 
 bool free_watch_serve(struct free_watch *w, int fd)
 {
-	static struct {
-		struct seccomp_notif n;
-		char more[256]; /* a newer kernel's may be longer */
-	} q;
-	struct {
-		struct seccomp_notif_resp r;
-		char more[256];
-	} a;
-
-	memset(&q, 0, sizeof(q));
-	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &q.n) < 0)
-		return errno == EINTR || errno == ENOENT; /* it was killed meanwhile */
-	look(w, fd, &q.n);
-	memset(&a, 0, sizeof(a));
-	a.r.id = q.n.id;
-	a.r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-	(void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &a.r);
-	return true;
+	return bind_watch_hear(fd, look, w);
 }
 
 void free_watch_say(struct cli *cli, const struct free_watch *w)

@@ -1,4 +1,4 @@
-/* src/cli/free_watch.h: the bind() calls of a command's tree, seen before they are made (free_watch.c). */
+/* src/cli/free_watch.h: servers without a reuse flag, helped or remembered as they bind (free_watch.c). */
 #ifndef BERTH_CLI_FREE_WATCH_H
 #define BERTH_CLI_FREE_WATCH_H
 
@@ -18,10 +18,7 @@ struct free_watch {
 	unsigned n_refused;
 };
 
-/* In the process that becomes the command: from now on its bind() calls, and its children's, are asked for at the
- * descriptor returned. Negative errno: -EBUSY, somebody watches this tree already (a `berth run`). */
-MUST_CHECK int free_watch_install(void);
-/* Something is asked at that descriptor. False: nobody is left who could ask. */
+/* Something is asked at bind_watch_install()'s descriptor. False: nobody is left who could ask. */
 bool free_watch_serve(struct free_watch *w, int fd);
 /* Afterwards: who was refused, and what would help. */
 void free_watch_say(struct cli *cli, const struct free_watch *w);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/docker_proxy.h"
 #include "cli/story.h"
 
 static const char *sudo_for(uint32_t uid)
@@ -238,15 +239,14 @@ static bool explain_docker_proxy(struct story *s)
 {
 	const char *ip, *port;
 
-	if (!s->has_process || strcmp(s->process.comm, "docker-proxy") != 0)
+	if (!s->has_process || strcmp(s->process.comm, DOCKER_PROXY) != 0)
 		return false;
-	ip = strstr(s->door.row.holder.command, "-container-ip ");
-	port = strstr(s->door.row.holder.command, "-container-port ");
-	if (ip && port)
-		snprintf(s->what, sizeof(s->what), "docker publishes it: it leads to %.*s port %.*s, a container's",
-			 (int)strcspn(ip + 14, " "), ip + 14, (int)strcspn(port + 16, " "), port + 16);
+	if (docker_proxy_leads(&s->process, &ip, &port))
+		snprintf(s->what, sizeof(s->what), "docker publishes it: it leads to %s port %s, a container's", ip,
+			 port);
 	else
 		snprintf(s->what, sizeof(s->what), "docker publishes it: it leads into a container");
+	cli_clean(s->what);
 	snprintf(s->stop, sizeof(s->stop), "docker stop $(docker ps -q --filter publish=%u)", s->door.row.claim.port);
 	return true;
 }

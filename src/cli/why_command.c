@@ -1,6 +1,6 @@
 /* src/cli/why_command.c: `berth why -- COMMAND`: the binds that fail in a command's tree, explained.
  *
- * The command runs natively. A seccomp filter (free_watch.c) stops each bind() of its tree for the moment that we need to look: at
+ * The command runs natively. A seccomp filter (bind_watch.c) stops each bind() of its tree for the moment that we need to look: at
  * the address, in the caller's memory, and at the socket, on a copy of its descriptor (family, options, owner). That is a whole
  * question, the one `berth why PORT` is asked with options, and it is answered while the caller waits, so the holder is the one
  * that is there now. Then the call goes on in the kernel as it was made; nothing is done in the program's place.
@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "cli/attend.h"
+#include "cli/bind_watch.h"
 #include "cli/elf.h"
-#include "cli/free_watch.h"
 #include "cli/relay.h"
 #include "cli/why.h"
 
@@ -73,17 +73,6 @@ static bool read_caller(pid_t tid, struct caller *ret)
 	ret->may_bind_low = caps >> CAP_NET_BIND_SERVICE & 1;
 	cli_clean(ret->comm);
 	return pid > 0;
-}
-
-static int copy_fd(pid_t pid, int fd)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), copy;
-
-	if (pidfd < 0)
-		return -1;
-	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
-	close(pidfd);
-	return copy;
 }
 
 static int option(int fd, int level, int name)
@@ -191,8 +180,9 @@ static void explain(struct watch *w, const struct caller *c, const struct port_w
 	why_free(&why);
 }
 
-static void look(struct watch *w, int listener, const struct seccomp_notif *n)
+static void look(void *ctx, int listener, const struct seccomp_notif *n)
 {
+	struct watch *w = ctx;
 	struct port_want want = {0};
 	struct caller c;
 	int fd;
@@ -200,7 +190,7 @@ static void look(struct watch *w, int listener, const struct seccomp_notif *n)
 	if (!read_address(n, &want) || !read_caller((pid_t)n->pid, &c))
 		return;
 	w->n_seen++;
-	fd = copy_fd(c.pid, (int)n->data.args[0]);
+	fd = bind_watch_socket(c.pid, (int)n->data.args[0]);
 	if (fd < 0) {
 		w->n_unseen++;
 		return;
@@ -219,24 +209,7 @@ static void look(struct watch *w, int listener, const struct seccomp_notif *n)
 
 static bool hear(void *ctx, int fd)
 {
-	static struct {
-		struct seccomp_notif n;
-		char more[256]; /* a newer kernel's may be longer */
-	} q;
-	struct {
-		struct seccomp_notif_resp r;
-		char more[256];
-	} a;
-
-	memset(&q, 0, sizeof(q));
-	if (ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &q.n) < 0)
-		return errno == EINTR || errno == ENOENT; /* it was killed meanwhile */
-	look(ctx, fd, &q.n);
-	memset(&a, 0, sizeof(a));
-	a.r.id = q.n.id;
-	a.r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-	(void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &a.r);
-	return true;
+	return bind_watch_hear(fd, look, ctx);
 }
 
 static void say_end(const struct watch *w)
@@ -275,7 +248,7 @@ int why_command(struct cli *cli, char **argv)
 {
 	static char path[PATH_MAX];
 	struct watch w = {.cli = cli, .own = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-	const struct attend how = {.prepare = free_watch_install, .hear = hear, .ctx = &w};
+	const struct attend how = {.prepare = bind_watch_install, .hear = hear, .ctx = &w};
 	int status = 0, r = elf_find_command(argv[0], path, sizeof(path));
 
 	if (r < 0) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/docker_proxy.h"
 #include "cli/why.h"
 
 struct inside {
@@ -18,21 +19,6 @@ struct inside {
 	struct port_addr loopback;
 };
 
-/* The argument after name, of a command line as the process has it. */
-static const char *argument(const struct host_process *p, const char *name)
-{
-	const char *at = p->command, *end = p->command + p->command_len;
-
-	while (at < end) {
-		bool found = strcmp(at, name) == 0;
-
-		at += strlen(at) + 1;
-		if (found && at < end)
-			return at;
-	}
-	return NULL;
-}
-
 static bool read_target(const struct why *w, struct inside *ret)
 {
 	struct port_parse_error e;
@@ -41,12 +27,8 @@ static bool read_target(const struct why *w, struct inside *ret)
 	char *end;
 	unsigned long n;
 
-	if (w->holder.pid <= 0 || strcmp(w->holder.program, "docker-proxy") != 0 ||
-	    host_process_read(w->m.root, w->holder.pid, &p) < 0)
-		return false;
-	ip = argument(&p, "-container-ip");
-	port = argument(&p, "-container-port");
-	if (!ip || !port)
+	if (w->holder.pid <= 0 || strcmp(w->holder.program, DOCKER_PROXY) != 0 ||
+	    host_process_read(w->m.root, w->holder.pid, &p) < 0 || !docker_proxy_leads(&p, &ip, &port))
 		return false;
 	n = strtoul(port, &end, 10);
 	if (end == port || *end || n == 0 || n > UINT16_MAX || port_addr_parse(ip, &ret->addr, &e) < 0)

@@ -17,6 +17,12 @@
 #include "net2/shim_calls.h"
 #include "network/reach.h"
 
+/* What the question says. False: it is not of that size, or cannot be read. */
+static bool take(const struct call *c, void *ret, size_t size_bytes)
+{
+	return c->n.data.args[4] == size_bytes && target_read(c->t, c->n.data.args[3], ret, size_bytes) >= 0;
+}
+
 static struct reply serve_join(struct call *c)
 {
 	static struct ask_join j;
@@ -24,7 +30,7 @@ static struct reply serve_join(struct call *c)
 	struct context *new;
 	int r;
 
-	if (c->n.data.args[4] != sizeof(j) || target_read(c->t, c->n.data.args[3], &j, sizeof(j)) < 0)
+	if (!take(c, &j, sizeof(j)))
 		return reply_value(-EFAULT);
 	if (target_look(c->t->tid, &s) < 0 || !serve_is_wanted(c->n.id))
 		return reply_plain(REPLY_NONE);
@@ -79,7 +85,7 @@ static struct reply serve_path(struct call *c, enum ask what)
 	struct ask_path p;
 	int r;
 
-	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
+	if (!take(c, &p, sizeof(p)))
 		return reply_value(-EFAULT);
 	if (!leaf_ok(p.leaf, sizeof(p.leaf)) || (what == ASK_LINK && !leaf_ok(p.leaf2, sizeof(p.leaf2))) ||
 	    p.flags & ~flags)
@@ -104,7 +110,7 @@ static struct reply serve_echo(struct call *c)
 	bool may_block;
 	int r;
 
-	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
+	if (!take(c, &p, sizeof(p)))
 		return reply_value(-EFAULT);
 	c->fd = target_fd(c->t, p.fd);
 	if (c->fd < 0)
@@ -140,7 +146,7 @@ static struct reply serve_ferry(struct call *c)
 	bool may_block;
 	int out, r;
 
-	if (c->n.data.args[4] != sizeof(a) || target_read(c->t, c->n.data.args[3], &a, sizeof(a)) < 0)
+	if (!take(c, &a, sizeof(a)))
 		return reply_value(-EFAULT);
 	c->fd = target_fd(c->t, a.fd);
 	if (c->fd < 0)
@@ -172,7 +178,7 @@ static struct reply serve_outer(struct call *c)
 	struct ask_outer a;
 	int r;
 
-	if (c->n.data.args[4] != sizeof(a) || target_read(c->t, c->n.data.args[3], &a, sizeof(a)) < 0)
+	if (!take(c, &a, sizeof(a)))
 		return reply_value(-EFAULT);
 	c->fd = target_fd(c->t, a.fd);
 	if (c->fd < 0)
@@ -193,7 +199,7 @@ static struct reply serve_take(struct call *c)
 	struct ask_path p;
 	int fd, r;
 
-	if (c->n.data.args[4] != sizeof(p) || target_read(c->t, c->n.data.args[3], &p, sizeof(p)) < 0)
+	if (!take(c, &p, sizeof(p)))
 		return reply_value(-EFAULT);
 	c->fd = target_fd(c->t, p.fd);
 	if (c->fd < 0)

@@ -319,12 +319,12 @@ static int send_corked(const struct udp *u, const struct mailbox_state *st, stru
 static int check_way(const struct udp *u, const struct mailbox_state *st, struct out *o)
 {
 	const struct port_addr *dst = &o->m.dst;
-	bool stub = nameserver_is(u->s, PORT_UDP, dst, o->m.dst_port);
+	bool resolver = nameserver_is(u->s, PORT_UDP, dst, o->m.dst_port);
 	struct network_host h, to;
 	int r;
 
-	o->outside = stub || udp_is_outside(u, dst);
-	o->published = o->outside && !stub && udp_is_published(st);
+	o->outside = resolver || udp_is_outside(u, dst);
+	o->published = o->outside && !resolver && udp_is_published(st);
 	if (o->published)
 		return 0;
 	r = o->outside ? udp_may_leave(u, st, dst, o->m.dst_port) : udp_way(u, dst, o->m.dst_port);

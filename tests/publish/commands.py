@@ -468,16 +468,4 @@ def inside(b):
     check("inside another host's run: ends with its host", becomes(b.publishers, []) == [])
 
 
-def main():
-    for case in (by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, not_accepted, listener_goes, removed, inside):
-        if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
-            continue
-        b = Berth(sys.argv[1])
-        try:
-            case(b)
-        finally:
-            b.end()
-    finish()
-
-
-main()
+run_cases(by_hand, ranges, all_of_it, two_addresses, wrong, held_by, no_descriptors, stuck, full, not_accepted, listener_goes, removed, inside, only=2)

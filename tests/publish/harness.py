@@ -263,3 +263,16 @@ def check(name, ok, detail=""):
 def finish():
     print(f"{checks} checks, {len(failures)} failed" + ("" if ALONE else " (on the machine's own loopback)"))
     sys.exit(1 if failures else 0)
+
+
+def run_cases(*cases, only=0):
+    """Each with a directory of its own; argument `only` of the command line, if there is one, is a part of the names wanted."""
+    for case in cases:
+        if only and len(sys.argv) > only and sys.argv[only] not in case.__name__:
+            continue
+        b = Berth(sys.argv[1])
+        try:
+            case(b)
+        finally:
+            b.end()
+    finish()

@@ -379,16 +379,4 @@ r.end('<body><script>fetch("/data").then(x => x.text()).then(t => document.body.
     stop(p)
 
 
-def main():
-    for case in (curl_python, static, nginx, ten_nodes, browser, iperf3, redis, websockets, halves, workers):
-        if len(sys.argv) > 3 and sys.argv[3] not in case.__name__:
-            continue
-        b = Berth(sys.argv[1])
-        try:
-            case(b)
-        finally:
-            b.end()
-    finish()
-
-
-main()
+run_cases(curl_python, static, nginx, ten_nodes, browser, iperf3, redis, websockets, halves, workers, only=3)

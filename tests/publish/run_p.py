@@ -147,14 +147,4 @@ def many_callers(b):
     s.end()
 
 
-def main():
-    for case in (families, comes_and_goes, restarts, killed, many_callers):
-        b = Berth(sys.argv[1])
-        try:
-            case(b)
-        finally:
-            b.end()
-    finish()
-
-
-main()
+run_cases(families, comes_and_goes, restarts, killed, many_callers)

@@ -539,17 +539,4 @@ def programs(b):
         p.wait(10)
 
 
-def main():
-    for case in (matrix, comes_and_goes, many_callers, says_first, taken, largest, many_addresses, idle, group, two_thousand, two_doors,
-                 no_descriptors, all_of_it, programs):
-        if len(sys.argv) > 2 and sys.argv[2] not in case.__name__:
-            continue
-        b = Berth(sys.argv[1])
-        try:
-            case(b)
-        finally:
-            b.end()
-    finish()
-
-
-main()
+run_cases(matrix, comes_and_goes, many_callers, says_first, taken, largest, many_addresses, idle, group, two_thousand, two_doors, no_descriptors, all_of_it, programs, only=2)
