@@ -1,0 +1,443 @@
+/* src/stack/tcp.h: TCP (RFC 9293): one connection's memory, and the contracts between the files that work on it. No file is "the
+ * connection"; each owns some of its fields (written in front of them) and the others read those.
+ *
+ * Control
+ *	tcp_state.c	states and the edges between them	tcp_in.c	a segment arrives (RFC 9293, 3.10.7)
+ *	tcp_open.c	connect, ISN, simultaneous open		tcp_syn.c	listeners: SYN cache, accept queue
+ *	tcp_cookie.c	SYN cookies (RFC 4987)			tcp_close.c	shutdown, close, abort, orphans, FIN-WAIT-2
+ *	tcp_time_wait.c	records of 64 octets			tcp_reset.c	RST, challenge ACKs (RFC 5961)
+ *	tcp_options.c	what is agreed in the handshake		tcp_timers.c	one wheel node for all deadlines; keepalive
+ *	tcp_icmp.c	errors from the way (RFC 5927)		tcp_info.c, tcp_save.c, tcp_fastopen.c
+ * Receiving and sending
+ *	tcp_ring.c	the two rings				tcp_rcv.c	payload in, holes, FIN, what is acknowledged
+ *	tcp_gaps.c	intervals received out of order		tcp_window.c	what is advertised; autotuning
+ *	tcp_out.c	the next segment or super-frame		tcp_emit.c	headers and options of a segment
+ *	tcp_persist.c	zero windows				tcp_mtu.c	segment size, path MTU probing
+ * What is in flight
+ *	tcp_ack.c	an acknowledgment arrives		tcp_board.c	bursts: what was sent, sacked, lost
+ *	tcp_rtt.c	RTT and RTO (RFC 6298)			tcp_rack.c	RACK-TLP (RFC 8985)
+ *	tcp_recover.c	recovery: PRR, undo, F-RTO		tcp_cc.c	table of congestion controls; newreno, cubic
+ *	tcp_pace.c	rate samples and pacing			tcp_ecn.c	RFC 3168
+ *
+ * Always true of a connection past SYN-SENT (tcp_check())
+ *	C1  una <= nxt <= max: what is acknowledged, what was sent, the furthest ever sent;
+ *	C2  the sending ring holds from una (plus what SYN and FIN take) to una + used: nothing unacknowledged is ever overwritten;
+ *	C3  the receiving ring's free room is never less than what is advertised beyond rcv_nxt;
+ *	C4  bursts cover [una, max) without holes or overlap.
+ */
+#ifndef BERTH_STACK_TCP_H
+#define BERTH_STACK_TCP_H
+
+#include "stack/ip.h"
+#include "stack/seq.h"
+#include "wire/tcp.h"
+
+enum tcp_state_name { /* Linux's numbers, as tcp_info shows them */
+		      TCP_ESTABLISHED = 1,
+		      TCP_SYN_SENT,
+		      TCP_SYN_RCVD,
+		      TCP_FIN_WAIT_1,
+		      TCP_FIN_WAIT_2,
+		      TCP_TIME_WAIT, /* never a struct tcp_conn's for long: it becomes a record (tcp_time_wait.c) */
+		      TCP_CLOSED,
+		      TCP_CLOSE_WAIT,
+		      TCP_LAST_ACK,
+		      TCP_LISTEN,
+		      TCP_CLOSING,
+};
+#define TCP_NSTATES 12
+
+#define TCP_MSL_NS (UINT64_C(30) * 1000000000) /* as Linux: TIME-WAIT lasts 60 s; RFC 9293 says 2 minutes for the MSL */
+#define TCP_RTO_MIN_NS (UINT64_C(200) * 1000000) /* as Linux; RFC 6298, 2.4 says 1 s SHOULD */
+#define TCP_RTO_MAX_NS (UINT64_C(120) * 1000000000)
+#define TCP_RTO_FIRST_NS (UINT64_C(1) * 1000000000)
+#define TCP_DELACK_NS (UINT64_C(40) * 1000000)
+#define TCP_MSS_FLOOR 216u /* effective; what a peer asks below it is clamped (S16) */
+#define TCP_INIT_CWND 10u  /* segments (RFC 6928) */
+
+enum tcp_deadline {
+	TCP_AT_RTX,	/* retransmission, tail loss probe or reordering: conn->rtx_mode */
+	TCP_AT_DELACK,	/* an acknowledgment is owed */
+	TCP_AT_PERSIST, /* zero window probe */
+	TCP_AT_KEEP,	/* keepalive; FIN-WAIT-2's end; a handshake's end */
+	TCP_AT_PACE,	/* sending may go on */
+};
+#define TCP_NDEADLINES 5
+
+enum tcp_rtx_mode { RTX_NONE, RTX_RTO, RTX_TLP, RTX_REORDER };
+
+/* conn->f */
+enum {
+	TF_WSCALE = 1 << 0, /* agreed in the handshake */
+	TF_TS = 1 << 1,
+	TF_SACK = 1 << 2,
+	TF_ECN = 1 << 3,
+	TF_ACK_NOW = 1 << 4,	/* send an acknowledgment at once */
+	TF_FIN_QUEUED = 1 << 5, /* the program is done sending: FIN after the ring's last octet */
+	TF_FIN_SENT = 1 << 6,	/* nxt has been past it at least once */
+	TF_FIN_RCVD = 1 << 7,	/* in order: rcv_nxt is past it */
+	TF_ECN_CE = 1 << 8,	/* a CE mark came: ECE on all until CWR (RFC 3168, 6.1.3) */
+	TF_ECN_CWR = 1 << 9,	/* say CWR with the next new segment */
+	TF_ECN_SEEN = 1 << 10,
+	TF_URG_OUT = 1 << 11,  /* snd_up is set */
+	TF_URG_IN = 1 << 12,   /* rcv_up is set */
+	TF_RING_OWN = 1 << 13, /* rings are the program's, not the pool's */
+	TF_QUICKACK = 1 << 14,
+	TF_PUSH = 1 << 15,	 /* snd_push is set */
+	TF_PASSIVE = 1 << 16,	 /* came from a listener */
+	TF_IN_ACCEPT = 1 << 17,	 /* waits in a listener's accept queue */
+	TF_CONNECTED = 1 << 18,	 /* was ESTABLISHED once */
+	TF_CC_LIMITED = 1 << 19, /* the window was full at the last send (RFC 7661, RFC 9438's app limit) */
+	TF_OWE_CLOSED = 1 << 20, /* the program closed it and wants BERTH_EV_CLOSED */
+	TF_TS_RECENT = 1 << 21,	 /* ts_recent is good (PAWS: not after 24 days of silence) */
+};
+
+/* What came in, taken apart. */
+struct tcp_seg {
+	const struct packet *p;
+	uint32_t seq, ack;
+	uint32_t len;	   /* of the payload, without SYN and FIN; may be a super-frame's, more than 16 bits */
+	uint32_t data_off; /* of the payload in p->l4 (and its parts) */
+	uint16_t wnd;	   /* as on the wire, not scaled */
+	uint16_t urg;
+	uint16_t flags;	 /* WIRE_TCP_ */
+	uint16_t n_segs; /* of a super-frame; 1 */
+	bool ce;	 /* the IP header says Congestion Experienced */
+	struct wire_tcp_options opt;
+};
+
+/* A ring: octets of the stream by sequence number. Its index is seq & mask plus base; only tcp_ring.c knows. */
+struct tcp_ring {
+	uint8_t *data; /* NULL: none yet */
+	uint32_t size; /* a power of two */
+	uint32_t head; /* offset of the first octet that is still needed */
+	uint32_t used; /* octets from head on: sending: committed; receiving: in order and not read */
+};
+
+/* What was sent in one go: 64 octets for up to 64 segments of mss octets (the last may be shorter), so the peer cannot make more
+ * of them than we sent (S16), and one super-frame is one record. */
+struct tcp_burst {
+	uint32_t next;	   /* the connection's, in order of sequence; NIL */
+	uint32_t seq, len; /* sequence space: SYN and FIN count */
+	uint16_t mss;
+	uint8_t n;     /* segments: ceil(len / mss) */
+	uint8_t flags; /* BURST_ */
+	uint64_t sent_ns;
+	uint64_t delivered, delivered_ns; /* when it was sent: for rate samples (tcp_pace.c) */
+	uint64_t sacked, lost,
+		rexmit; /* a bit for each segment: acknowledged by SACK, taken for lost, sent again since */
+};
+_Static_assert(sizeof(struct tcp_burst) == 64, "a burst is one cache line");
+enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_EVER_REXMIT = 8 };
+
+#define TCP_GAPS_MAX 32
+/* Intervals that arrived beyond rcv_nxt, ascending, apart from each other. Taken from a slab when the first hole appears. */
+struct tcp_gaps {
+	uint32_t n;
+	uint32_t recent
+		[4]; /* left ends of those that changed last, the newest first: the order of SACK blocks (RFC 2018, 4) */
+	struct {
+		uint32_t from, to;
+	} v[TCP_GAPS_MAX];
+};
+
+/* A congestion control's own memory. */
+#define TCP_CC_PRIVATE 56
+
+struct tcp_conn {
+	struct sock s;
+
+	/* identity: tcp_open.c, tcp_syn.c */
+	struct port_addr local, peer;
+	uint16_t local_port, peer_port;
+	uint8_t state; /* tcp_state.c: tcp_set_state() only */
+	uint8_t cc;    /* enum berth_congestion */
+	uint8_t rtx_mode;
+	uint8_t backoff; /* of the RTO: doublings */
+	uint32_t f;	 /* TF_ */
+	struct timer timer;
+	uint64_t at[TCP_NDEADLINES]; /* NEVER_NS; tcp_deadline_set() only */
+	struct ip_route route;
+
+	/* sending: tcp_out.c writes nxt, max, push; tcp_ack.c writes una, wnd, wl1, wl2, wnd_max */
+	struct tcp_ring tx;
+	uint32_t iss, una, nxt, max;
+	uint32_t snd_wnd, snd_wl1, snd_wl2, snd_wnd_max; /* octets, scaled */
+	uint32_t snd_up, snd_push;
+	uint16_t mss;	   /* payload of a full segment as things are: options and path MTU taken off */
+	uint16_t mss_peer; /* what the peer's MSS option allows, or the default */
+	uint16_t mss_user; /* BERTH_MAXSEG; 0 none */
+	uint8_t snd_scale, rcv_scale;
+	uint32_t sndbuf, rcvbuf; /* octets of the rings in use; tuned, or as BERTH_SNDBUF and BERTH_RCVBUF say */
+	uint32_t notsent_lowat, rcvlowat;
+
+	/* receiving: tcp_rcv.c, tcp_window.c */
+	struct tcp_ring rx;
+	uint32_t irs, rcv_nxt;
+	uint32_t rcv_adv;   /* right edge that was advertised: never goes back (RFC 9293, 3.8.6) */
+	uint32_t rcv_acked; /* rcv_nxt as last acknowledged */
+	uint32_t rcv_up;
+	uint32_t gaps;		       /* index in tcp->gaps, NIL */
+	uint32_t dsack_from, dsack_to; /* to report next (RFC 2883); equal: none */
+	uint32_t ts_recent;	       /* RFC 7323, 4.3 */
+	uint64_t ts_recent_ns;
+	uint32_t ts_offset; /* our clock plus this (RFC 7323, 5.4) */
+	uint16_t rcv_mss;   /* the largest segment of late */
+	uint8_t ato_pingpong, quickacks;
+	uint32_t rcv_rtt_us;
+	uint32_t rcv_space;    /* autotuning: octets the program read in the last receive RTT */
+	uint32_t rcv_copied;   /* ... so far in this one */
+	uint64_t rcv_epoch_ns; /* when it began */
+	uint64_t last_in_ns;   /* anything came: keepalive, PAWS's age, idle restart */
+	uint64_t last_out_ns;  /* data was sent */
+
+	/* in flight: tcp_board.c, tcp_rtt.c, tcp_rack.c, tcp_recover.c */
+	uint32_t burst_first, burst_last;		 /* in tcp->bursts; NIL */
+	uint32_t n_sacked, n_lost, n_rexmit, n_out;	 /* segments, by the board */
+	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
+	uint64_t min_rtt_ns;				 /* when it was measured */
+	uint64_t rack_sent_ns; /* RACK.xmit_ts, end_seq, rtt of the latest delivered (RFC 8985, 5.2) */
+	uint32_t rack_end_seq, rack_rtt_us;
+	uint32_t rack_reo_wnd_us;
+	uint32_t tlp_end_seq; /* 0 with !TLP flag in recover_flags: none */
+	uint8_t rack_reo_mult, rack_reo_persist;
+	uint8_t ca_state; /* 0 open 1 disorder 2 CWR 3 recovery 4 loss, as Linux */
+	uint8_t recover_flags;
+	uint32_t recover_seq;				 /* recovery ends when this is acknowledged */
+	uint32_t prr_delivered, prr_out, prr_recover_fs; /* octets (RFC 6937) */
+	uint32_t undo_cwnd, undo_ssthresh, undo_una, undo_retrans;
+	uint32_t frto_seq;
+	uint32_t reordering; /* segments */
+	uint8_t dupacks, n_probes, n_keep, n_rtx;
+	uint64_t first_rtx_ns; /* when what is unacknowledged was first sent again: R2, user timeout; 0: not */
+
+	/* congestion: tcp_cc.c */
+	uint32_t cwnd, ssthresh; /* octets */
+	uint32_t cwnd_acked;	 /* octets acknowledged towards the next growth */
+	uint64_t cc_private[TCP_CC_PRIVATE / 8];
+
+	/* rates: tcp_pace.c */
+	uint64_t delivered, delivered_ns, first_sent_ns;
+	uint64_t app_limited; /* `delivered` at which the limit ends; 0 */
+	uint64_t rate_bps, pacing_bps, pacing_max_bps;
+	uint64_t pace_at_ns; /* earliest next departure */
+
+	/* timeouts as the program wishes: tcp_timers.c; 0: the default */
+	uint32_t user_timeout_ms, peer_timeout_ms;
+	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
+	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
+
+	/* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
+	uint16_t mtu_low, mtu_high, mtu_probe; /* 0: none is out */
+	uint32_t mtu_probe_seq;
+	uint64_t mtu_next_ns;
+
+	/* a listener, and who waits for accept(): tcp_syn.c */
+	uint32_t listener;		    /* the listener's index while TF_IN_ACCEPT, NIL */
+	uint32_t accept_first, accept_last; /* a listener's queue; a child's link is accept_next */
+	uint32_t accept_next;
+	uint32_t n_accept, n_syn, backlog;
+	uint8_t syncookies, defer_s;
+	uint16_t fastopen_max;
+
+	/* counts for tcp_info */
+	uint64_t bytes_acked, bytes_in, bytes_out, bytes_rexmit;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, rexmits, dsacks, reord_seen;
+};
+
+struct tcp_time_wait;
+struct tcp_syn;
+
+struct tcp_state {
+	struct slab bursts, gaps, rings;
+	uint8_t *ring_memory;
+	struct slab syns, time_waits;
+	struct tcp_syn_state *syn;   /* tcp_syn.c's own */
+	struct tcp_wait_state *wait; /* tcp_time_wait.c's own */
+};
+
+/* --- memory and dispatch: stack.c calls these --- */
+void tcp_layout(struct berth_stack *st, struct arena *a);
+void tcp_init(struct berth_stack *st);
+bool tcp_check(const struct berth_stack *st);
+void tcp_input(struct berth_stack *st, const struct packet *p);
+void tcp_icmp_error(struct berth_stack *st, const struct icmp_note *e);
+/* A timer of TIMER_TCP, TIMER_SYN or TIMER_TIME_WAIT is due. */
+void tcp_timer(struct berth_stack *st, enum timer_kind kind, uint32_t index);
+/* At most n frames of connection index; when it has no more for now it is out of st->ready (sock_unready, or sock_wait). */
+unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, unsigned n);
+/* What output() handed out is free again. */
+void tcp_unpin(struct berth_stack *st, uint64_t pin);
+
+/* what sock.c calls for a TCP socket */
+int tcp_open(struct berth_stack *st, int family, uint64_t user, uint32_t *ret_index);
+int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr *peer);
+int tcp_listen(struct berth_stack *st, uint32_t index, unsigned backlog);
+int tcp_accept(struct berth_stack *st, uint32_t index, uint32_t *ret_index);
+int tcp_shutdown(struct berth_stack *st, uint32_t index, int how);
+int tcp_close(struct berth_stack *st, uint32_t index); /* the program's close() */
+int tcp_abort(struct berth_stack *st, uint32_t index);
+int tcp_poll(struct berth_stack *st, uint32_t index);
+int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_t value); /* -ENOPROTOOPT: not TCP's */
+int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_t *ret);
+
+static inline struct tcp_conn *tcp_at(struct berth_stack *st, uint32_t i)
+{
+	return slab_at(&st->conns, i);
+}
+uint32_t tcp_index(const struct berth_stack *st, const struct tcp_conn *c);
+
+/* --- tcp_state.c --- */
+void tcp_set_state(struct berth_stack *st, struct tcp_conn *c, enum tcp_state_name to);
+extern const char *const tcp_state_text[TCP_NSTATES];
+
+/* --- tcp_open.c --- */
+uint32_t tcp_isn(struct berth_stack *st, const struct port_addr *local, uint16_t local_port,
+		 const struct port_addr *peer, uint16_t peer_port); /* RFC 6528 */
+uint32_t tcp_ts_offset(struct berth_stack *st, const struct port_addr *local,
+		       const struct port_addr *peer); /* RFC 7323, 5.4 */
+/* A connection block for an active or passive open has its defaults, rings and route; -ENOBUFS, -ENETUNREACH. */
+MUST_CHECK int tcp_setup(struct berth_stack *st, struct tcp_conn *c);
+
+/* --- tcp_close.c --- */
+/* The connection is over: err (0: in good order) is what the program learns. Claim, rings, bursts go; the block when the program
+ * closed it, too. After this c must not be used. */
+void tcp_end(struct berth_stack *st, struct tcp_conn *c, int err);
+
+/* --- tcp_time_wait.c --- */
+/* c becomes a record of 64 octets that answers in its place, and is freed as tcp_end(0) does. */
+void tcp_time_wait_enter(struct berth_stack *st, struct tcp_conn *c);
+
+/* --- tcp_reset.c --- */
+/* RST for a segment that belongs to nobody (RFC 9293, 3.10.7.1), never to an RST, limited. */
+void tcp_reset_for(struct berth_stack *st, const struct tcp_seg *s);
+/* RST on a connection that ends. */
+void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c);
+/* RFC 5961: at most so many in a time of random length, for each connection. */
+void tcp_challenge_ack(struct berth_stack *st, struct tcp_conn *c);
+/* A segment without data and without a connection block: SYN-ACKs of the cache, acknowledgments of TIME-WAIT, resets. */
+struct tcp_bare {
+	const struct port_addr *local, *peer;
+	uint16_t local_port, peer_port;
+	uint32_t seq, ack;
+	uint16_t flags, wnd;
+	uint8_t ttl, tos;
+	struct wire_tcp_options opt;
+};
+void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b);
+
+/* --- tcp_timers.c --- */
+void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns);
+static inline void tcp_deadline_clear(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which)
+{
+	if (c->at[which] != NEVER_NS)
+		tcp_deadline_set(st, c, which, NEVER_NS);
+}
+/* May it go on trying? Looks at R2, the user timeout and the retry counts. false: it was ended with -ETIMEDOUT. */
+bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c);
+
+/* --- tcp_ring.c --- */
+void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size);
+uint32_t tcp_ring_free(const struct tcp_ring *r);
+/* Octets [at, at + len) from head on, as at most two pieces; returns how many pieces. */
+unsigned tcp_ring_parts(const struct tcp_ring *r, uint32_t at, uint32_t len, struct berth_part v[2]);
+void tcp_ring_write(struct tcp_ring *r, uint32_t at, const uint8_t *data, uint32_t len);
+/* Take a pair from the stack's pool; -ENOBUFS. And give it back. */
+MUST_CHECK int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c);
+void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c);
+
+/* --- tcp_rcv.c --- */
+/* The payload and FIN of an acceptable segment: kept, and what is in order made readable; sets what has to be acknowledged and
+ * when. true: FIN is in order now (TF_FIN_RCVD is set). */
+bool tcp_rcv_segment(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+/* Is the segment acceptable (RFC 9293, 3.10.7.4, first)? */
+bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s);
+/* SACK blocks to send now, the D-SACK first (RFC 2883); returns how many, at most max. */
+unsigned tcp_rcv_sack_blocks(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_sack v[4], unsigned max);
+void tcp_gaps_free(struct berth_stack *st, struct tcp_conn *c);
+/* An acknowledgment left, with everything up to rcv_nxt. */
+void tcp_rcv_acked(struct berth_stack *st, struct tcp_conn *c);
+
+/* --- tcp_window.c --- */
+/* What to advertise now (octets, not scaled), and remember that it was: rcv_adv. */
+uint32_t tcp_window_advertise(struct berth_stack *st, struct tcp_conn *c);
+/* The program has read len octets: autotuning (DRS), and an update to the peer if the window opened enough (SWS: RFC 9293, 3.8.6.2.2). */
+void tcp_window_read(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
+uint8_t tcp_window_scale(const struct berth_stack *st, const struct tcp_conn *c);
+
+/* --- tcp_emit.c --- */
+/* One segment (or super-frame) of c at seq with len octets of the ring; fills v. flags: WIRE_TCP_ besides ACK. */
+void tcp_emit(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t flags,
+	      struct berth_tx *v);
+/* Octets of options on a data segment as things are: 0, 12, ... */
+unsigned tcp_option_len(const struct tcp_conn *c);
+
+/* --- tcp_mtu.c --- */
+/* c->mss anew, from the route, the peer's MSS and the options. */
+void tcp_mss_update(struct berth_stack *st, struct tcp_conn *c);
+/* The path takes mtu_bytes at most: what is in flight and larger is sent again, smaller. */
+void tcp_mtu_lowered(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_bytes);
+
+/* --- tcp_board.c, tcp_ack.c, tcp_recover.c: what is in flight --- */
+/* After una, nxt = iss are set. */
+void tcp_flight_init(struct berth_stack *st, struct tcp_conn *c);
+void tcp_flight_free(struct berth_stack *st, struct tcp_conn *c);
+/* The handshake is done; its round trip, if it was measured (0: it was not, or a SYN was sent twice). */
+void tcp_flight_established(struct berth_stack *st, struct tcp_conn *c, uint64_t handshake_rtt_ns);
+enum {
+	ACK_ADVANCED = 1, /* una moved */
+	ACK_FIN = 2,	  /* our FIN is acknowledged */
+	ACK_WINDOW = 4,	  /* the send window changed */
+	ACK_SYN = 8,	  /* our SYN is */
+	ACK_ENDED = 16,	  /* the connection was ended: do not touch it */
+};
+/* The ACK field of an acceptable segment, una <= ack <= max: una, window (RFC 9293's WL1 and WL2), SACK, RTT, loss, congestion, timers;
+ * room in the sending ring is announced. Returns ACK_ bits. */
+unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+/* What to send next, if congestion, recovery and pacing allow: retransmissions first. false: nothing now. For new data the caller
+ * (tcp_out.c) adds the window, Nagle and SWS; tcp_flight_room() says how many octets of new data may go. */
+struct tcp_send {
+	uint32_t seq, len; /* sequence space of a retransmission; may hold SYN or FIN */
+	uint32_t burst;	   /* the board's */
+	uint64_t segs;	   /* which segments of it */
+	bool probe;	   /* TLP: allowed whatever the window of congestion says */
+};
+bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret);
+/* It was emitted. */
+void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const struct tcp_send *s);
+uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c);
+/* May a burst be written down? false: no record is left, wait for acknowledgments. */
+bool tcp_flight_can_send(struct berth_stack *st, const struct tcp_conn *c);
+/* New sequence space [seq, seq + len) was emitted, in segments of mss. Arms the timer. */
+void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss,
+		     uint8_t burst_flags);
+/* TCP_AT_RTX is due. */
+void tcp_flight_timer(struct berth_stack *st, struct tcp_conn *c);
+/* Octets in flight as congestion control counts them (RFC 6675's pipe). */
+uint32_t tcp_flight_pipe(const struct tcp_conn *c);
+/* Everything from seq on that is in segments larger than mss is lost (path MTU; not congestion). */
+void tcp_flight_too_big(struct berth_stack *st, struct tcp_conn *c, uint16_t mss);
+bool tcp_flight_check(const struct berth_stack *st, const struct tcp_conn *c);
+/* The rate the pacer allows now: how many octets may leave in this go; 0: not before *ret_at_ns. */
+uint32_t tcp_pace_quantum(struct berth_stack *st, struct tcp_conn *c, uint64_t *ret_at_ns);
+void tcp_pace_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
+
+/* --- tcp_ecn.c --- */
+void tcp_ecn_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+uint16_t tcp_ecn_out_flags(struct tcp_conn *c, bool new_data); /* ECE, CWR */
+uint8_t tcp_ecn_out_tos(const struct tcp_conn *c, bool new_data, bool rexmit);
+
+/* --- tcp_persist.c: TCP_AT_PERSIST --- */
+void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c);
+void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c); /* start or stop it, by window and ring */
+
+/* --- tcp_syn.c --- */
+void tcp_listener_free(struct berth_stack *st, struct tcp_conn *c);
+/* A segment for listener c. */
+void tcp_listen_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+
+/* --- tcp_in.c --- */
+/* Take p apart. 0; -EBADMSG malformed; -EILSEQ checksum. */
+MUST_CHECK int tcp_seg_parse(struct berth_stack *st, const struct packet *p, struct tcp_seg *ret);
+
+#endif

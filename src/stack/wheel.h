@@ -1,0 +1,73 @@
+/* src/stack/wheel.h: all deadlines of a stack: set, move and cancel in constant time, the next one by counting zeros.
+ *
+ * A hierarchical timing wheel (Varghese and Lauck, 1987): 5 levels of 64 slots; a slot of level 0 is WHEEL_TICK_NS (65.5 us), one of
+ * level n 64^n times that, which reaches 19 hours (later deadlines wait in the last slot and are put back). A timer never
+ * runs early, and late by a tick at most. Timers of one tick run in the order in which they were set.
+ *
+ * A timer is known by its kind and its index: (TIMER_TCP, 7) is inside connection 7. wheel_kind() says where they are.
+ *
+ * Always true
+ *   W1  a timer is in exactly one slot, or nowhere (at_ns NEVER);
+ *   W2  a level's bit is set exactly when its slot has timers.
+ */
+#ifndef BERTH_STACK_WHEEL_H
+#define BERTH_STACK_WHEEL_H
+
+#include "stack/slab.h"
+
+#define NEVER_NS UINT64_MAX
+#define WHEEL_TICK_SHIFT 16
+#define WHEEL_TICK_NS (UINT64_C(1) << WHEEL_TICK_SHIFT)
+#define WHEEL_LEVELS 5
+#define WHEEL_SLOTS 64
+
+enum timer_kind {
+	TIMER_TCP,	 /* a connection's next deadline */
+	TIMER_SYN,	 /* a handshake in the SYN cache */
+	TIMER_TIME_WAIT, /* one for all: the first to end (index 0) */
+	TIMER_NEIGH,	 /* a neighbour's state */
+	TIMER_FRAG,	 /* a datagram in reassembly */
+	TIMER_ADDR,	 /* an address: duplicate detection, lifetimes */
+	TIMER_ROUTE,	 /* a route that a router advertised */
+	TIMER_GROUP,	 /* a multicast group's reports */
+	TIMER_IFACE,	 /* an interface: router solicitations, general queries */
+};
+#define TIMER_NKINDS 9
+
+struct timer {
+	uint64_t at_ns;	     /* NEVER_NS: not set. Zeroed memory is not a timer: timer_init() */
+	uint32_t next, prev; /* in its slot: kind << 28 | index */
+	uint8_t level, slot;
+	uint8_t pad[6];
+};
+
+struct wheel {
+	uint64_t now_tick; /* every tick before this one is done */
+	uint64_t bits[WHEEL_LEVELS];
+	uint32_t first[WHEEL_LEVELS][WHEEL_SLOTS], last[WHEEL_LEVELS][WHEEL_SLOTS];
+	struct {
+		uint8_t *base; /* of index 0's struct timer */
+		size_t stride;
+	} kinds[TIMER_NKINDS];
+	uint32_t n;
+};
+
+void timer_init(struct timer *t);
+static inline bool timer_is_set(const struct timer *t)
+{
+	return t->at_ns != NEVER_NS;
+}
+
+void wheel_init(struct wheel *w, uint64_t now_ns);
+/* Where timers of a kind are: index i's is at first + i * stride. */
+void wheel_kind(struct wheel *w, enum timer_kind kind, struct timer *first, size_t stride);
+/* Set it or move it. In the past: due at once. NEVER_NS: cancel. */
+void wheel_set(struct wheel *w, enum timer_kind kind, uint32_t index, uint64_t at_ns);
+void wheel_cancel(struct wheel *w, enum timer_kind kind, uint32_t index);
+/* When wheel_pop() has the next one at the latest; NEVER_NS when there is none. */
+uint64_t wheel_deadline(const struct wheel *w);
+/* One timer that is due, taken out of the wheel. Bounded: one call moves at most one slot's worth of coarser timers down. */
+bool wheel_pop(struct wheel *w, uint64_t now_ns, enum timer_kind *ret_kind, uint32_t *ret_index);
+bool wheel_check(const struct wheel *w);
+
+#endif
