@@ -393,26 +393,23 @@ struct berth_port_settings {
 int berth_stack_set_ports(struct berth_stack *st, const struct berth_port_settings *p);
 int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t last, bool reserved);
 
-#define BERTH_COUNTERS(X)                                                                                              \
-	X(frames_in)                                                                                                   \
-	X(frames_out) X(octets_in) X(octets_out) X(dropped_malformed) X(dropped_checksum) X(dropped_not_ours) X(       \
-		dropped_no_buffer) X(dropped_no_route) X(dropped_policy) X(arp_in) X(arp_out) X(nd_in) X(nd_out)       \
-		X(icmp_in) X(icmp_out) X(icmp_limited) X(icmp_rejected) X(frag_in) X(frag_done) X(frag_timeout) X(     \
-			frag_overlap) X(frag_evicted) X(frag_out) X(neigh_evicted) X(neigh_failed) X(udp_in)           \
-			X(udp_out) X(udp_no_port) X(udp_queue_full) X(tcp_segs_in) X(tcp_segs_out) X(tcp_retrans) X(   \
-				tcp_rst_in) X(tcp_rst_out) X(tcp_active_opens) X(tcp_passive_opens)                    \
-				X(tcp_attempt_fails) X(tcp_estab_resets) X(tcp_syn_dropped) X(tcp_accept_overflow) X(  \
-					tcp_cookies_sent) X(tcp_cookies_ok) X(tcp_cookies_bad) X(tcp_challenge_acks)   \
-					X(tcp_challenge_limited) X(tcp_paws_dropped) X(tcp_out_of_window) X(           \
-						tcp_ooo_queued) X(tcp_ooo_dropped) X(tcp_dsack_out) X(tcp_dsack_in)    \
-						X(tcp_sack_ignored) X(tcp_rto) X(tcp_tlp) X(tcp_fast_recovery)         \
-							X(tcp_undo) X(tcp_spurious_rto) X(tcp_zero_window_probes)      \
-								X(tcp_keepalive_probes) X(tcp_time_wait) X(            \
-									tcp_time_wait_reused) X(tcp_time_wait_evicted) \
-									X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) \
-										X(tcp_no_memory) X(tcp_fast_open)      \
-											X(mcast_reports_out)           \
-												X(mcast_queries_in)
+/* The formatter never comes to rest on this list. */
+/* clang-format off */
+#define BERTH_COUNTERS(X) \
+	X(frames_in) X(frames_out) X(octets_in) X(octets_out) X(dropped_malformed) X(dropped_checksum) \
+	X(dropped_not_ours) X(dropped_no_buffer) X(dropped_no_route) X(dropped_policy) X(arp_in) X(arp_out) \
+	X(nd_in) X(nd_out) X(icmp_in) X(icmp_out) X(icmp_limited) X(icmp_rejected) X(frag_in) X(frag_done) \
+	X(frag_timeout) X(frag_overlap) X(frag_evicted) X(frag_out) X(neigh_evicted) X(neigh_failed) \
+	X(udp_in) X(udp_out) X(udp_no_port) X(udp_queue_full) X(tcp_segs_in) X(tcp_segs_out) X(tcp_retrans) \
+	X(tcp_rst_in) X(tcp_rst_out) X(tcp_active_opens) X(tcp_passive_opens) X(tcp_attempt_fails) \
+	X(tcp_estab_resets) X(tcp_syn_dropped) X(tcp_accept_overflow) X(tcp_cookies_sent) X(tcp_cookies_ok) \
+	X(tcp_cookies_bad) X(tcp_challenge_acks) X(tcp_challenge_limited) X(tcp_paws_dropped) \
+	X(tcp_out_of_window) X(tcp_ooo_queued) X(tcp_ooo_dropped) X(tcp_dsack_out) X(tcp_dsack_in) \
+	X(tcp_sack_ignored) X(tcp_rto) X(tcp_tlp) X(tcp_fast_recovery) X(tcp_undo) X(tcp_spurious_rto) \
+	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
+	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
+	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in)
+/* clang-format on */
 struct berth_counters {
 #define BERTH_COUNTER_FIELD(name) uint64_t name;
 	BERTH_COUNTERS(BERTH_COUNTER_FIELD)
