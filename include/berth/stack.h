@@ -296,6 +296,10 @@ enum berth_option {
 	BERTH_PMTUDISC,	       /* enum as IP_PMTUDISC_: 0 never (fragment), 1 want, 2 do, 3 probe [1] */
 	BERTH_SYNCOOKIES,      /* listener: 0 never, 1 when the cache is full, 2 always [1] */
 	BERTH_NO_CHECKSUM,     /* UDP over IPv4: send without one */
+	BERTH_TIMESTAMPS,      /* offer and accept them (RFC 7323) [1] */
+	BERTH_SACK,	       /* the same (RFC 2018) [1] */
+	BERTH_WINDOW_SCALING,  /* the same (RFC 7323) [1] */
+	BERTH_SYNCNT,	       /* TCP_SYNCNT: how often a SYN is sent again [6] */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };

@@ -226,6 +226,7 @@ struct tcp_conn {
 	uint32_t user_timeout_ms, peer_timeout_ms;
 	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
 	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
+	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want: children inherit it */
 
 	/* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
 	uint16_t mtu_low, mtu_high, mtu_probe; /* 0: none is out */
