@@ -222,6 +222,14 @@ static void choose_columns(struct asked *a, struct doors *d)
 	a->columns.spare = column_find("unit");
 }
 
+static bool shows_pids(const struct cli *cli, const struct asked *a)
+{
+	for (size_t i = 0; i < a->columns.n; i++)
+		if (a->columns.c[i] == column_find("pids"))
+			return true;
+	return cli->json && a->columns.n == 0;
+}
+
 static int show(struct cli *cli, struct asked *a, struct doors *d, const struct worlds *w)
 {
 	int r = 0;
@@ -430,6 +438,7 @@ static int run(struct cli *cli)
 		return print_published(cli, a.f.rows.one_host ? a.f.rows.host_index : NETWORK_HOSTS_MAX, true);
 	if (a.refused && !w.missing)
 		return refused_list(cli, a.f.rows.one_host, a.f.rows.host_index);
+	a.f.all_pids = shows_pids(cli, &a);
 	r = doors_read(cli, &a.f, &doors);
 	if (r != 0)
 		return r;

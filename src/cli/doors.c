@@ -360,6 +360,28 @@ static void mark_splits(struct doors *d)
 	}
 }
 
+/* Whose sockets these are will be asked: of a few, the processes are looked for. */
+static void seek_owners(struct doors *d, const struct doors_filter *f)
+{
+	struct host_sought *sought;
+
+	if (d->machine.is_reading || f->pid || f->all_pids || d->n > MACHINE_SEEK_MAX)
+		return;
+	sought = malloc((d->n ? d->n : 1) * sizeof(*sought));
+	for (size_t i = 0; sought && i < d->n; i++) {
+		const struct host_socket *s = socket_of(d, &d->r[i]);
+
+		if (s)
+			sought[i] = (struct host_sought){s->inode, (s->have & HOST_HAS_UID) != 0, s->uid};
+		else
+			sought[i] = (struct host_sought){
+				.inode = d->networks[d->r[i].net - 1].r[d->r[i].at].claim.owner.inode};
+	}
+	if (sought && d->n > 0)
+		machine_seek(&d->machine, sought, d->n, false);
+	free(sought);
+}
+
 int doors_read(struct cli *cli, const struct doors_filter *f, struct doors *ret)
 {
 	int r = 0;
@@ -377,6 +399,8 @@ int doors_read(struct cli *cli, const struct doors_filter *f, struct doors *ret)
 		return r;
 	}
 	ret->services = cli_services(cli);
+	if (f->machine)
+		seek_owners(ret, f);
 	for (size_t i = 0; i < ret->n_networks; i++)
 		if ((f->machine || ret->n_networks > 1) && ret->networks[i].n > 0)
 			ret->networks[i].shared = owners_of(ret);

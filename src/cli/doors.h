@@ -13,6 +13,7 @@ struct doors_filter {
 	bool machine;		 /* the machine's own */
 	bool one_network;	 /* the open one, cli->net, and no other */
 	bool networks;		 /* berth's: the open one, or all of this user's */
+	bool all_pids;		 /* every process that has a socket is shown: none may be missed (host/seek.c) */
 	bool raw;		 /* raw sockets, too; with rows.has_proto: only those */
 	struct rows_filter rows; /* ports, protocol, address, host; connections */
 	int family;		 /* 4, 6; 0: both. By the addresses it takes: a dual-stack one is of both */

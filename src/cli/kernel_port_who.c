@@ -35,16 +35,17 @@ static const struct host_socket *choose(const struct host_sockets *s, const stru
 }
 
 /* A process that has the socket; 0: none that we may look into. */
-static int32_t find_process(uint64_t inode, char comm[32])
+static int32_t find_process(const struct host_socket *s, char comm[32])
 {
+	const struct host_sought sought = {s->inode, (s->have & HOST_HAS_UID) != 0, s->uid};
 	struct host_owners o;
 	struct host_name name;
 	const struct host_owner *who;
 	int32_t pid = 0;
 	size_t n;
 
-	host_owners_read(NULL, &o);
-	who = host_owners_find(&o, inode, &n);
+	host_owners_seek(NULL, &sought, 1, NULL, 0, true, &o);
+	who = host_owners_find(&o, s->inode, &n);
 	if (n > 0) {
 		pid = who[0].pid;
 		host_name_read(NULL, pid, &name);
@@ -73,7 +74,7 @@ static void tell(const struct host_socket *s, char t[KERNEL_PORT_WHO_MAX])
 			   : s->state == HOST_BOUND  ? "has it and does not listen"
 						     : "has a connection on it";
 	char comm[32], user[40];
-	int32_t pid = s->inode ? find_process(s->inode, comm) : 0;
+	int32_t pid = s->inode ? find_process(s, comm) : 0;
 
 	if (pid)
 		snprintf(t, KERNEL_PORT_WHO_MAX, "%s (pid %d) %s", comm, pid, does);

@@ -1,7 +1,7 @@
 /* src/cli/machine.c: the machine's own ports, read once for a command.
  *
  * Sockets come from host/ with the question's ports and states asked of the kernel. Who has them open is read only if
- * somebody wants to know, once for all, and beside the sockets where it is certain that they will (a list of connections:
+ * somebody wants to know, of a few sockets by looking for their processes (host/seek.c), else once for all, and beside the sockets where it is certain that they will (a list of connections:
  * both take the kernel long); a process once for all its sockets. A process may end between any two of these:
  * then its number is told and nothing else.
  */
@@ -72,12 +72,21 @@ void machine_free(struct machine *m)
 	host_sockets_free(&m->sockets);
 	if (m->has_owners)
 		host_owners_free(&m->owners);
+	free(m->sought);
 	if (m->has_cgroups)
 		host_cgroups_fini(&m->cgroups);
 	for (size_t i = 0; i < m->room; i++)
 		free(m->known[i]);
 	free(m->known);
 	*m = (struct machine){0};
+}
+
+static struct host_cgroups *machine_cgroups(struct machine *m)
+{
+	if (!m->has_cgroups)
+		host_cgroups_init(&m->cgroups, m->root);
+	m->has_cgroups = true;
+	return &m->cgroups;
 }
 
 static void *read_owners(void *arg)
@@ -107,6 +116,81 @@ const struct host_owners *machine_owners(struct machine *m)
 		m->has_owners = true;
 	}
 	return &m->owners;
+}
+
+const struct host_owners *machine_all_owners(struct machine *m)
+{
+	if (m->has_owners && !m->owners.is_whole) {
+		host_owners_free(&m->owners);
+		m->has_owners = false;
+	}
+	return machine_owners(m);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void seek(struct machine *m, const struct host_sought *sought, size_t n, const int32_t *first, size_t n_first,
+		 bool one)
+{
+	m->root = machine_root();
+	if (m->has_owners || m->is_reading || n > MACHINE_SEEK_MAX)
+		return;
+	m->sought = malloc((n ? n : 1) * sizeof(*m->sought));
+	if (!m->sought)
+		return;
+	for (size_t i = 0; i < n; i++)
+		m->sought[i] = sought[i].inode;
+	qsort(m->sought, n, sizeof(*m->sought), by_number);
+	m->n_sought = n;
+	host_owners_seek(m->root, sought, n, first, n_first, one, &m->owners);
+	m->has_owners = true;
+}
+
+void machine_seek(struct machine *m, const struct host_sought *sought, size_t n, bool one)
+{
+	seek(m, sought, n, NULL, 0, one);
+}
+
+/* The cgroups that made them are told by the kernel, and mostly the socket is still there. */
+static size_t guess(struct machine *m, const struct host_socket *const *rows, size_t n, int32_t pids[HOST_FIRST_MAX])
+{
+	uint64_t last = 0;
+	size_t at = 0;
+
+	for (size_t i = 0; i < n && at < HOST_FIRST_MAX; i++) {
+		if (!(rows[i]->have & HOST_HAS_CGROUP) || rows[i]->cgroup_id == last)
+			continue;
+		last = rows[i]->cgroup_id;
+		at += host_cgroups_pids(machine_cgroups(m), last, pids + at, HOST_FIRST_MAX - at);
+	}
+	return at;
+}
+
+void machine_seek_one(struct machine *m, const struct host_socket *const *rows, size_t n)
+{
+	struct host_sought *sought = malloc((n ? n : 1) * sizeof(*sought));
+	int32_t first[HOST_FIRST_MAX];
+
+	if (!sought)
+		return;
+	for (size_t i = 0; i < n; i++)
+		sought[i] = (struct host_sought){rows[i]->inode, (rows[i]->have & HOST_HAS_UID) != 0, rows[i]->uid};
+	seek(m, sought, n, first, guess(m, rows, n, first), true);
+	free(sought);
+}
+
+const struct host_owner *machine_owners_of(struct machine *m, uint64_t inode, size_t *ret_n)
+{
+	const struct host_owners *o = machine_owners(m);
+
+	if (!o->is_whole && m->sought && !bsearch(&inode, m->sought, m->n_sought, sizeof(inode), by_number))
+		o = machine_all_owners(m);
+	return host_owners_find(o, inode, ret_n);
 }
 
 /* --- processes --- */
@@ -182,11 +266,7 @@ bool machine_place(struct machine *m, int32_t pid, const struct host_socket *s, 
 	}
 	if (p || !s || !(s->have & HOST_HAS_CGROUP))
 		return false;
-	if (!m->has_cgroups) {
-		host_cgroups_init(&m->cgroups, m->root);
-		m->has_cgroups = true;
-	}
-	found = host_cgroups_path(&m->cgroups, s->cgroup_id);
+	found = host_cgroups_path(machine_cgroups(m), s->cgroup_id);
 	if (found)
 		host_place_parse(found, ret);
 	return found != NULL;
@@ -252,7 +332,7 @@ uint32_t machine_pids(struct machine *m, uint64_t inode, int32_t *pids, uint32_t
 
 	if (inode == 0)
 		return 0;
-	rows = host_owners_find(machine_owners(m), inode, &n);
+	rows = machine_owners_of(m, inode, &n);
 	for (size_t i = 0; i < n && i < max; i++) {
 		pids[i] = rows[i].pid;
 		if (i > 0 && before(m, pids[best], pids[i]))
@@ -270,9 +350,11 @@ uint32_t machine_pids(struct machine *m, uint64_t inode, int32_t *pids, uint32_t
 bool machine_shares_process(struct machine *m, uint64_t inode_a, uint64_t inode_b)
 {
 	size_t n, k, i = 0, j = 0;
-	const struct host_owner *a = host_owners_find(machine_owners(m), inode_a, &n),
-				*b = host_owners_find(machine_owners(m), inode_b, &k);
+	const struct host_owner *a, *b;
 
+	(void)machine_owners_of(m, inode_a, &n); /* either may make it read everything */
+	b = machine_owners_of(m, inode_b, &k);
+	a = machine_owners_of(m, inode_a, &n);
 	while (i < n && j < k) {
 		if (a[i].pid == b[j].pid)
 			return true;

@@ -22,6 +22,8 @@ struct machine {
 	struct host_sockets sockets;
 	struct host_owners owners;
 	bool has_owners;
+	uint64_t *sought; /* of which sockets they tell, in order, when they were sought */
+	size_t n_sought;
 	bool is_reading; /* in the thread below */
 	pthread_t reader;
 	uint64_t now_us;
@@ -40,8 +42,18 @@ MUST_CHECK int machine_read(struct cli *cli, struct machine *m, const struct hos
 void machine_free(struct machine *m);
 /* They will be asked for: read them beside what comes now. */
 void machine_owners_begin(struct machine *m);
-/* Who has which socket open, of all processes; read at the first call. */
+/* Only these sockets' processes will be asked for, most likely: they are looked for, and not everything. one: one process of each
+ * is enough. Whoever asks for another makes it read everything. */
+void machine_seek(struct machine *m, const struct host_sought *sought, size_t n, bool one);
+#define MACHINE_SEEK_MAX 4096 /* of more sockets everything is read */
+/* The same for one process of each of these rows. */
+void machine_seek_one(struct machine *m, const struct host_socket *const *rows, size_t n);
+/* Who has which socket open, of all processes, or of what was sought; read at the first call. */
 const struct host_owners *machine_owners(struct machine *m);
+/* Of all processes. */
+const struct host_owners *machine_all_owners(struct machine *m);
+/* Of one socket, as host_owners_find(). */
+const struct host_owner *machine_owners_of(struct machine *m, uint64_t inode, size_t *ret_n);
 /* Remembered; NULL out of memory. */
 struct machine_process *machine_process(struct machine *m, int32_t pid);
 /* The unit, container or pod: of the process (0: none), else of what made the socket (may be NULL). False: not known. */

@@ -161,7 +161,7 @@ static void gather(struct doors *d, struct stories *all, bool doors)
 static void read_flags(struct doors *d, struct story *s, size_t i, uint64_t inode)
 {
 	size_t n;
-	const struct host_owner *who = host_owners_find(machine_owners(&d->machine), inode, &n);
+	const struct host_owner *who = machine_owners_of(&d->machine, inode, &n);
 
 	for (size_t k = 0; k < n && !s->flags[i].known && !d->machine.root; k++)
 		s->flags[i].known = host_flags_read(who[k].pid, who[k].fd, inode, &s->flags[i].f) == 0;

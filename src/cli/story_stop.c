@@ -132,7 +132,7 @@ static void explain_kernel(struct doors *d, struct story *s)
 	const struct host_clue *c;
 	struct host_clues clues;
 
-	host_clues_read(d->machine.root, machine_owners(&d->machine), &clues);
+	host_clues_read(d->machine.root, machine_all_owners(&d->machine), &clues);
 	c = host_clues_find(&clues, s->door.socket);
 	switch (c ? c->kind : HOST_CLUE_NONE) {
 	case HOST_CLUE_NONE:

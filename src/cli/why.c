@@ -18,7 +18,7 @@
 
 #include "cli/kernel_probe.h"
 
-enum { NEAR_TRIES = 256 };
+enum { NEAR_TRIES = 256, SEEK_MAX = 64 /* sockets of the port */ };
 
 static bool is_real(const struct why *w)
 {
@@ -71,7 +71,7 @@ static void find_holder(struct why *w)
 	int32_t pids[PROC_PIDS_MAX];
 	uint32_t n = machine_pids(&w->m, s->inode, pids, PROC_PIDS_MAX);
 
-	w->held = host_socket_holder(s, n, machine_owners(&w->m)->unseen == 0);
+	w->held = host_socket_holder(s, n, s->inode && machine_owners(&w->m)->unseen == 0);
 	w->any_unseen = w->held == HOST_HELD_UNSEEN;
 	if (s->have & HOST_HAS_UID)
 		proc_user(s->uid, w->holder.user);
@@ -112,7 +112,7 @@ static void say_nobodys(struct why *w)
 					: "of a process that you may not look into: sudo berth why names it");
 		return;
 	}
-	host_clues_read(w->m.root, machine_owners(&w->m), &clues);
+	host_clues_read(w->m.root, machine_all_owners(&w->m), &clues);
 	clue = host_clues_find(&clues, w->a.row->socket);
 	if (!clue)
 		snprintf(w->is, sizeof(w->is),
@@ -378,6 +378,20 @@ static void explain(struct why *w)
 
 /* --- asking --- */
 
+/* Who has them. A connection that a listener took is not asked about: its listener answers for it, and it may be anywhere among a
+ * server's ten thousand descriptors. If it is the one to be named after all, everything is read. */
+static void seek_holders(struct why *w)
+{
+	const struct host_socket *rows[SEEK_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->bind.n && n < SEEK_MAX; i++)
+		if (w->bind.rows[i].socket->inode && w->bind.rows[i].how != HOST_HOW_ACCEPTED)
+			rows[n++] = w->bind.rows[i].socket;
+	machine_seek_one(&w->m, rows, n);
+	host_bind_ask_flags(&w->bind, machine_owners(&w->m));
+}
+
 int why_ask(struct cli *cli, const struct why_asked *q, const struct published_list *published, struct why *ret)
 {
 	const struct host_filter f = {.protos = 1u << q->want.proto, .ports = {q->want.port, q->want.port}};
@@ -391,8 +405,9 @@ int why_ask(struct cli *cli, const struct why_asked *q, const struct published_l
 	host_settings_read(ret->m.root, &ret->settings);
 	for (size_t i = 0; i < ret->m.sockets.n && !any; i++)
 		any = ret->m.sockets.rows[i].inode != 0;
-	r = host_bind_read(&ret->m.sockets, q->want.proto, q->want.port,
-			   any && !ret->m.root ? machine_owners(&ret->m) : NULL, ret->m.now_us, &ret->bind);
+	r = host_bind_read(&ret->m.sockets, q->want.proto, q->want.port, NULL, ret->m.now_us, &ret->bind);
+	if (r == 0 && any && !ret->m.root)
+		seek_holders(ret);
 	if (r == 0)
 		r = kernel_answer(&ret->bind, &ret->q.want, q->listen, ret->settings.ports.unprivileged_start,
 				  is_real(ret), &ret->a);

@@ -116,12 +116,17 @@ int host_bind_read(const struct host_sockets *s, enum port_proto proto, uint16_t
 	for (size_t i = 0; i < s->n; i++)
 		if (s->rows[i].port == port && s->rows[i].proto == (uint8_t)proto)
 			add(ret, &s->rows[i], now_us);
-	for (size_t i = 0; i < ret->n; i++) {
+	for (size_t i = 0; i < ret->n; i++)
 		ret->rows[i].claim.user = i;
-		if (owners && i < FLAGS_MAX)
-			ask_flags(&ret->rows[i], owners);
-	}
+	if (owners)
+		host_bind_ask_flags(ret, owners);
 	return 0;
+}
+
+void host_bind_ask_flags(struct host_bind *b, const struct host_owners *owners)
+{
+	for (size_t i = 0; i < b->n && i < FLAGS_MAX; i++)
+		ask_flags(&b->rows[i], owners);
 }
 
 void host_bind_free(struct host_bind *b)

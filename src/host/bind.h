@@ -44,6 +44,8 @@ struct host_bind {
  * themselves when there are owners. Return: 0; -ENOMEM. */
 MUST_CHECK int host_bind_read(const struct host_sockets *s, enum port_proto proto, uint16_t port,
 			      const struct host_owners *owners, uint64_t now_us, struct host_bind *ret);
+/* Flags are asked of the sockets themselves, where owners says who has them. */
+void host_bind_ask_flags(struct host_bind *b, const struct host_owners *owners);
 void host_bind_free(struct host_bind *b);
 
 struct host_verdict {

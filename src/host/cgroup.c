@@ -176,6 +176,30 @@ const char *host_cgroups_path(struct host_cgroups *c, uint64_t id)
 	return k->path[0] ? k->path : NULL;
 }
 
+size_t host_cgroups_pids(struct host_cgroups *c, uint64_t id, int32_t *pids, size_t max)
+{
+	/* To list the hierarchy would cost more than is spared. */
+	const char *path = c->by_handle || c->is_listed ? host_cgroups_path(c, id) : NULL;
+	char file[HOST_CGROUP_PATH_MAX + 32], text[8192], *at = text, *end;
+	size_t n = 0;
+
+	if (!path)
+		return 0;
+	snprintf(file, sizeof(file), ".%s/cgroup.procs", path);
+	if (host_slurp(c->mount, file, text, sizeof(text)) <= 0)
+		return 0;
+	while (n < max) {
+		long pid = strtol(at, &end, 10);
+
+		if (end == at)
+			break;
+		at = end;
+		if (pid > 0 && pid <= INT32_MAX && *end == '\n') /* 0: of another pid namespace. No newline: cut */
+			pids[n++] = (int32_t)pid;
+	}
+	return n;
+}
+
 void host_cgroups_fini(struct host_cgroups *c)
 {
 	for (size_t i = 0; i < c->n; i++)

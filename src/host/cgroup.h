@@ -74,6 +74,8 @@ void host_cgroups_init(struct host_cgroups *c, const struct host_root *root);
 /* The path below the hierarchy's root, "/system.slice/x.service", good until the next call or fini. NULL: not found (it is
  * gone, or outside of our cgroup namespace). */
 const char *host_cgroups_path(struct host_cgroups *c, uint64_t id);
+/* The processes in it, at most max. Returns how many; 0, too, where its path is not found at once (no CAP_DAC_READ_SEARCH). */
+size_t host_cgroups_pids(struct host_cgroups *c, uint64_t id, int32_t *pids, size_t max);
 void host_cgroups_fini(struct host_cgroups *c);
 
 #endif

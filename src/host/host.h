@@ -2,6 +2,7 @@
  *
  *     socket.h    its sockets as rows: host_sockets_read(); one row as a network's claim: host_socket_claim()
  *     owners.h    which processes have a socket open, by its inode: host_owners_read(), host_owners_find()
+ *		 of some sockets alone, without everything being read: host_owners_seek()
  *     process.h   what a process is, and its parents: host_process_read(), host_process_parents();
  *                 many processes' names: host_names_get()
  *     cgroup.h    which unit, container or pod it belongs to: host_cgroups_path(), host_place_parse(), host_cgroup_of()

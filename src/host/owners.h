@@ -28,10 +28,31 @@ struct host_owners {
 	uint32_t n_processes; /* looked at */
 	uint32_t n_denied; /* of them not allowed; kernel threads and zombies, which have no descriptors, not counted */
 	uint32_t unseen;   /* HOST_UNSEEN_...; 0: every process of this machine was seen */
+	bool is_whole;	   /* every process was looked through; else rows say nothing of sockets that were not sought */
 };
 
 /* Every socket every process we may look into has open. Never fails: what cannot be read is not there. */
 void host_owners_read(const struct host_root *root, struct host_owners *ret);
+
+/* A socket whose processes are sought. */
+struct host_sought {
+	uint64_t inode; /* 0: none */
+	bool has_uid;
+	uint32_t uid; /* whose it is */
+};
+#define HOST_FIRST_MAX 256
+
+/**
+ * host_owners_seek() - the processes of some sockets, without looking through every process
+ * @first: who has them most likely, at most HOST_FIRST_MAX; with `one` they are looked at before others
+ * @one: a process for each socket is enough, with those of its parents that have it under the same number; else all processes
+ *
+ * What it may miss: of a process with more than 256 descriptors, a socket that it has under a number of its own from 64 on, when
+ * others have that socket, too. A socket that nobody was seen to have is treated as host_owners_read() does: everybody was looked
+ * through, unless it is another user's and some processes may not be looked into. n_processes and unseen are of what was looked at.
+ */
+void host_owners_seek(const struct host_root *root, const struct host_sought *sought, size_t n, const int32_t *first,
+		      size_t n_first, bool one, struct host_owners *ret);
 
 /**
  * host_owners_read_number() - the sockets of a few claims, sought under one descriptor number in each process
@@ -45,8 +66,8 @@ void host_owners_read(const struct host_root *root, struct host_owners *ret);
 int host_owners_read_number(struct host_owners *ret, const struct port_claim *const *claims, size_t n);
 #define HOST_OWNERS_FEW 8
 
-/* What answers best for these claims: everything where that is cheap; on a machine with very many processes, and for
- * a few claims, by number. */
+/* What answers best for these claims: they are sought; on a machine with very many processes, and for a few claims, by number. */
+#define HOST_OWNERS_SEEK 64 /* more: everything */
 void host_owners_read_for(struct host_owners *ret, const struct port_claim *const *claims, size_t n);
 
 /* Where the rows of this inode begin; *ret_n: how many there are. */

@@ -309,6 +309,31 @@ def who_tells_the_story(w):
     assert door["receive_queue"] == 1 and door["send_queue"] == 7
 
 
+def workers_with_many_descriptors(w):
+    """Beside programs with thousands of descriptors processes are sought, not all read: and nobody is missed, and none is invented."""
+    many = "import os\nkeep = [os.dup(0) for i in range(%d)]\n"
+    w.program(many % 1500 + listen4(47021))
+    master = w.program(listen4(47022) + "\nread, write = os.pipe()\nfor i in range(3):\n  if os.fork() == 0:\n"
+                       "    keep = [os.dup(0) for i in range(600)]\n    os.write(write, b'x')\n    sys.stdin.read(); os._exit(0)\n"
+                       "for i in range(3): os.read(read, 1)\n" + many % 700)
+    late = w.program(many % 900 + listen4(47023))  # its listener has the highest number
+    out = w.run("who", "-m", "47022")[1]
+    assert f"is held by python3 (pid {master.pid})" in out and out.count("(pid ") == 4, out
+    rows = json.loads(w.run("who", "-m", "47022", "--json")[1])
+    whole = w.rows("-m", "47022")
+    assert len(rows) == 1 and len(rows[0]["pids"]) == 4 and rows[0]["pids"] == whole[0]["pids"], (rows, whole)
+    for port, pid in (47022, master.pid), (47023, late.pid):
+        code, out, _ = w.run("why", "-m", str(port), "--json")
+        assert code == 1 and json.loads(out)["holder"]["pid"] == pid, (port, out)
+        assert re.search(rf"^ *{port} .* {pid} ", w.run("ls", "-m")[1], re.M), port
+    s = w.socket(LOOP4, 47024, listen=True, SO_REUSEADDR=1)
+    c = [w.socket(LOOP4, peer=(LOOP4, 47024)) for _ in range(3)]
+    for x in c:
+        s.accept()[0].close()
+        x.close()
+    assert f"(pid {os.getpid()})" in w.run("why", "-m", "47024")[1]
+
+
 def who_of_nobody(w):
     code, out, _ = w.run("who", "45")
     assert code == 1 and out.startswith("nobody holds 45 on this machine"), out

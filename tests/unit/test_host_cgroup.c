@@ -254,6 +254,32 @@ static void numbers_are_paths(void **state)
 	host_cgroups_fini(&c);
 }
 
+static void who_is_in_it(void **state)
+{
+	const struct host_root root = {.cgroup = canned_root};
+	struct host_cgroups c;
+	int32_t pids[3] = {0};
+
+	(void)state;
+	canned_file("a.service/cgroup.procs", "7\n0\n12\n");
+	canned_file("b.service/cgroup.procs", "1\n2\n3\n4\n");
+	canned_file("c.service/cgroup.procs", "");
+	canned_file("d.service/cgroup.procs", "x\n7\n");
+	host_cgroups_init(&c, &root);
+	assert_int_equal(host_cgroups_pids(&c, number_of("a.service"), pids, 3),
+			 0); /* the hierarchy is not listed for it */
+	assert_non_null(host_cgroups_path(&c, number_of("a.service")));
+	assert_int_equal(host_cgroups_pids(&c, number_of("a.service"), pids, 3), 2);
+	assert_int_equal(pids[0], 7);
+	assert_int_equal(pids[1], 12);
+	assert_int_equal(host_cgroups_pids(&c, number_of("b.service"), pids, 3), 3);
+	assert_int_equal(pids[2], 3);
+	assert_int_equal(host_cgroups_pids(&c, number_of("c.service"), pids, 3), 0);
+	assert_int_equal(host_cgroups_pids(&c, number_of("d.service"), pids, 3), 0);
+	assert_int_equal(host_cgroups_pids(&c, UINT64_MAX, pids, 3), 0);
+	host_cgroups_fini(&c);
+}
+
 static void without_cgroups_no_number_is_found(void **state)
 {
 	const struct host_root root = {.cgroup = "/nonexistent"};
@@ -288,6 +314,7 @@ int main(void)
 		cmocka_unit_test(of_many_lines_the_best_is_chosen),
 		cmocka_unit_test(short_ids),
 		cmocka_unit_test_setup_teardown(numbers_are_paths, canned_begin, canned_end),
+		cmocka_unit_test_setup_teardown(who_is_in_it, canned_begin, canned_end),
 		cmocka_unit_test(without_cgroups_no_number_is_found),
 		cmocka_unit_test_setup_teardown(a_process_has_one, canned_begin, canned_end),
 	};

@@ -1,4 +1,4 @@
-/* tests/unit/test_host/owners.c: which processes have a socket open, by everything and by number. */
+/* tests/unit/test_host_owners.c: which processes have a socket open: by everything, by number, and sought. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -224,13 +224,256 @@ static void of_a_crowd_nobody_is_missed(void **state)
 	close(fd);
 }
 
+/* --- sought --- */
+
+#define MANY 400 /* descriptors: more than a process has that is looked through */
+
+/* A process of a world: how many descriptors it has besides, and under which number it has the socket (-1: it has not). */
+struct member {
+	int n_others, number;
+};
+
+struct seek_case {
+	const char *name;
+	bool one;
+	struct member r[3]; /* n_others 0: no more */
+	unsigned seen;	    /* bits of those that must be found */
+	unsigned unseen;    /* of those that must not be, as they need not be looked at */
+	bool whole;	    /* everybody had to be looked through */
+};
+
+static const struct seek_case seek_cases[] = {
+	{"who has few descriptors is found", false, {{1, 5}, {1, -1}}, 1, 0, false},
+	{"and with many under a low number", false, {{1, 5}, {MANY, 6}}, 3, 0, false},
+	{"many under any number, when it is the only one", false, {{MANY, 90}, {MANY, -1}}, 1, 0, false},
+	{"many under the number that another has it under", false, {{1, 300}, {MANY, 300}}, 3, 0, false},
+	{"also when that one has many itself", false, {{MANY, 301}, {MANY, 301}, {MANY + 1, 301}}, 7, 0, false},
+	{"what may be missed: a high number of its own", false, {{1, 5}, {MANY, 300}}, 1, 2, false},
+	{"nobody has it: everybody was looked through", false, {{1, -1}, {MANY, -1}}, 0, 0, true},
+	{"one is enough", true, {{1, 5}, {MANY, 300}}, 1, 2, false},
+	{"one with many under a low number", true, {{MANY, 9}}, 1, 0, false},
+	{"one with many under any number", true, {{1, -1}, {MANY, 300}}, 2, 0, false},
+	{"one, and nobody has it", true, {{MANY, -1}}, 0, 0, true},
+};
+
+static pid_t start_member(int fd, const struct member *m)
+{
+	int up[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(up), 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(up[1], 999);
+		dup2(fd, 998);
+		for (int i = 3; i < 998; i++)
+			close(i);
+		for (int i = 1; i < m->n_others; i++)
+			if (dup(2) < 0)
+				_exit(1);
+		if (m->number >= 0)
+			dup2(998, m->number);
+		close(998);
+		(void)!write(999, "r", 1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(read(up[0], &c, 1), 1);
+	close(up[0]);
+	close(up[1]);
+	return pid;
+}
+
+/* Since 6.2; before, everybody is looked through. */
+static bool counts_are_told(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/fd", &st) == 0 && st.st_size > 0;
+}
+
+static void seek(void **state)
+{
+	const struct seek_case *c = *state;
+	bool many = false;
+	int fd = new_socket();
+	struct host_sought sought[] = {{0},
+				       {.inode = claim_of(fd, 0).owner.inode},
+				       {.inode = claim_of(fd, 0).owner.inode}};
+	pid_t pids[COUNT_OF(c->r)] = {0};
+	struct host_owners s;
+
+	for (size_t i = 0; i < COUNT_OF(c->r) && c->r[i].n_others; i++)
+		pids[i] = start_member(fd, &c->r[i]);
+	close(fd);
+	host_owners_seek(NULL, sought, 3, NULL, 0, c->one, &s);
+	for (size_t i = 0; i < COUNT_OF(c->r) && c->r[i].n_others; i++) {
+		if (c->seen & 1u << i)
+			assert_true(has(&s, sought[1].inode, pids[i]));
+		many |= c->r[i].n_others >= MANY;
+		if ((c->unseen & 1u << i && counts_are_told()) || c->r[i].number < 0)
+			assert_false(has(&s, sought[1].inode, pids[i]));
+	}
+	if (c->whole || (many && counts_are_told()))
+		assert_int_equal(s.is_whole, c->whole);
+	host_owners_free(&s);
+	for (size_t i = 0; i < COUNT_OF(c->r) && pids[i]; i++)
+		stop(pids[i]);
+}
+
+static void the_guessed_are_looked_at_first(void **state)
+{
+	int fd = new_socket();
+	struct host_sought sought = {.inode = claim_of(fd, 0).owner.inode};
+	int32_t first[] = {start_member(fd, &(struct member){1, 7}), start_member(fd, &(struct member){1, -1})};
+	pid_t other = start_member(fd, &(struct member){1, 7});
+	struct host_owners s;
+
+	(void)state;
+	host_owners_seek(NULL, &sought, 1, first, 2, true, &s);
+	assert_true(has(&s, sought.inode, first[0]));
+	assert_false(has(&s, sought.inode, other));
+	host_owners_free(&s);
+	stop(first[0]);
+	stop(first[1]);
+	stop(other);
+	close(fd);
+}
+
+/* A server's master has ten thousand descriptors, its worker a few: the master is to be told of, too. */
+static void the_parent_is_found_by_the_number(void **state)
+{
+	int fd = new_socket(), others[MANY];
+	struct host_sought sought;
+	struct host_owners s;
+	pid_t worker;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		others[i] = dup(2);
+	assert_int_equal(dup2(fd, 900), 900);
+	close(fd);
+	sought = (struct host_sought){.inode = claim_of(900, 0).owner.inode};
+	worker = start_member(900, &(struct member){1, 900});
+	host_owners_seek(NULL, &sought, 1, NULL, 0, true, &s);
+	assert_true(has(&s, sought.inode, worker));
+	assert_true(has(&s, sought.inode, getpid()));
+	host_owners_free(&s);
+	stop(worker);
+	close(900);
+	for (int i = 0; i < MANY; i++)
+		close(others[i]);
+}
+
+/* systemd passes a listener on under another number than its own: parents are looked through. */
+static void a_parent_with_another_number_is_found(void **state)
+{
+	int fd = new_socket(), others[MANY];
+	struct host_sought sought = {.inode = claim_of(fd, 0).owner.inode};
+	struct host_owners s;
+	pid_t worker;
+
+	(void)state;
+	for (int i = 0; i < MANY; i++)
+		others[i] = dup(2);
+	assert_int_equal(dup2(fd, 901), 901);
+	close(fd);
+	worker = start_member(901, &(struct member){1, 3});
+	host_owners_seek(NULL, &sought, 1, NULL, 0, false, &s);
+	assert_true(has(&s, sought.inode, worker));
+	assert_true(has(&s, sought.inode, getpid()));
+	host_owners_free(&s);
+	stop(worker);
+	close(901);
+	for (int i = 0; i < MANY; i++)
+		close(others[i]);
+}
+
+/* In a child, which becomes somebody else. */
+static void a_strangers_socket_is_given_up(void **state)
+{
+	int fd = new_socket(), st;
+	struct host_sought sought = {.inode = claim_of(fd, 0).owner.inode, .has_uid = true, .uid = 0};
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0 || !counts_are_told())
+		skip();
+	pid = fork();
+	if (pid == 0) {
+		struct host_owners s;
+
+		close(fd);
+		if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0)
+			_exit(77);
+		for (int i = 0; i < MANY; i++)
+			(void)!dup(2);
+		host_owners_seek(NULL, &sought, 1, NULL, 0, true, &s);
+		_exit(count(&s, sought.inode) == 0 && !s.is_whole && s.unseen & HOST_UNSEEN_USERS ? 0 : 1);
+	}
+	waitpid(pid, &st, 0);
+	if (WIFEXITED(st) && WEXITSTATUS(st) == 77)
+		skip();
+	assert_true(WIFEXITED(st) && WEXITSTATUS(st) == 0);
+	close(fd);
+}
+
+/* As many as ls has doors: the same processes as everything read says. */
+static void many_sockets_as_everything_read_says(void **state)
+{
+	enum { N = 120, WORKERS = 12 };
+	struct host_sought sought[N];
+	int fds[N];
+	pid_t workers[WORKERS];
+	struct host_owners s, all;
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		fds[i] = new_socket();
+		sought[i] = (struct host_sought){.inode = claim_of(fds[i], 0).owner.inode};
+	}
+	for (int i = 0; i < WORKERS; i++)
+		workers[i] = i % 3 ? start(fds[i * 9], i % 2 ? COPY : MOVE)
+				   : start_member(fds[i], &(struct member){MANY, 20 + i});
+	host_owners_seek(NULL, sought, N, NULL, 0, false, &s);
+	host_owners_read(NULL, &all);
+	for (int i = 0; i < N; i++) {
+		size_t n, k;
+		const struct host_owner *a = host_owners_find(&all, sought[i].inode, &n),
+					*b = host_owners_find(&s, sought[i].inode, &k);
+
+		assert_int_equal(n, k);
+		for (size_t x = 0; x < n; x++)
+			assert_int_equal(a[x].pid, b[x].pid);
+	}
+	assert_true(all.is_whole);
+	host_owners_free(&s);
+	host_owners_free(&all);
+	for (int i = 0; i < WORKERS; i++)
+		stop(workers[i]);
+	for (int i = 0; i < N; i++)
+		close(fds[i]);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(everything_sees_every_copy),  cmocka_unit_test(the_number_is_kept_by_fork),
-		cmocka_unit_test(without_kcmp_it_is_the_same), cmocka_unit_test(a_hint_that_is_wrong_is_told),
+	struct CMUnitTest tests[COUNT_OF(seek_cases) + 10] = {
+		cmocka_unit_test(everything_sees_every_copy),
+		cmocka_unit_test(the_number_is_kept_by_fork),
+		cmocka_unit_test(without_kcmp_it_is_the_same),
+		cmocka_unit_test(a_hint_that_is_wrong_is_told),
 		cmocka_unit_test(of_a_crowd_nobody_is_missed),
+		cmocka_unit_test(the_guessed_are_looked_at_first),
+		cmocka_unit_test(the_parent_is_found_by_the_number),
+		cmocka_unit_test(a_parent_with_another_number_is_found),
+		cmocka_unit_test(a_strangers_socket_is_given_up),
+		cmocka_unit_test(many_sockets_as_everything_read_says),
 	};
 
+	for (size_t i = 0; i < COUNT_OF(seek_cases); i++)
+		tests[10 + i] =
+			(struct CMUnitTest){seek_cases[i].name, seek, NULL, NULL, (void *)(uintptr_t)&seek_cases[i]};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
