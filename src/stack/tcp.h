@@ -300,6 +300,20 @@ uint32_t tcp_ts_offset(struct berth_stack *st, const struct port_addr *local,
 /* A connection block for an active or passive open has its defaults, rings and route; -ENOBUFS, -ENETUNREACH. */
 MUST_CHECK int tcp_setup(struct berth_stack *st, struct tcp_conn *c);
 
+/* --- tcp_options.c --- */
+/* Who sends a SYN: tcp_output(), in SYN-SENT and SYN-RECEIVED, whenever nxt == iss: flags SYN and tcp_ecn_out_flags() (ACK too in
+ * SYN-RECEIVED), then tcp_flight_sent(iss, 1, BURST_SYN). The board sends it again. connect() only sets iss == una == nxt == max
+ * and calls sock_ready(); so does a simultaneous open. A listener's SYN-ACK is tcp_syn.c's: its child starts at nxt == iss + 1. */
+/* The options of c's SYN (SYN-SENT: what we offer) or SYN-ACK (SYN-RECEIVED: what both want): tcp_emit() asks. */
+void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_options *ret);
+/* The peer's SYN or SYN-ACK: sets TF_WSCALE, TF_TS, TF_SACK, mss_peer, snd_scale, ts_recent; calls tcp_mss_update(). */
+void tcp_options_agree(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+/* What our timestamps say now: milliseconds and an offset (c->ts_offset; RFC 7323, 5.4). */
+static inline uint32_t tcp_ts_now(const struct berth_stack *st, uint32_t offset)
+{
+	return (uint32_t)(st->now_ns / 1000000) + offset;
+}
+
 /* --- tcp_close.c --- */
 /* The connection is over: err (0: in good order) is what the program learns. Claim, rings, bursts go; the block when the program
  * closed it, too. After this c must not be used. */
