@@ -55,7 +55,7 @@ typedef uint64_t berth_sock;
 /* An address and a port, in host order. IPv4 a.b.c.d is ::ffff:a.b.c.d, so one shape serves both families. */
 struct berth_addr {
 	uint8_t ip[16];
-	uint32_t scope; /* the interface, for link-local IPv6 addresses; else 0 */
+	uint32_t scope; /* link-local IPv6 addresses: the interface's number + 1; else 0 */
 	uint16_t port;
 	uint16_t zero;
 };
@@ -365,7 +365,7 @@ struct berth_iface {
 	uint32_t gso_max_bytes; /* of a super-frame, IP header included [65535] */
 	char name[16];
 };
-/* Interfaces are numbers from 0. All calls here: 0; -EINVAL; -ENOBUFS; -EEXIST; -ENODEV; -ESRCH. */
+/* Interfaces are numbers from 0, and up from the start. 127.0.0.1/8 and ::1 are there without any. All calls here: 0; -EINVAL; -ENOBUFS; -EEXIST; -ENODEV; -ESRCH. */
 int berth_iface_add(struct berth_stack *st, const struct berth_iface *i, uint16_t *ret);
 int berth_iface_remove(struct berth_stack *st, uint16_t iface);
 int berth_iface_set_up(struct berth_stack *st, uint16_t iface, bool up);

@@ -56,10 +56,10 @@ void ip_route_confirm(struct berth_stack *st, const struct ip_route *rt);
 
 struct ip_head {
 	const struct port_addr *src, *dst;
-	uint8_t proto, ttl, tos;
-	bool dont_fragment;  /* IPv4's DF */
-	uint32_t flow_label; /* IPv6; 0: none */
-	uint32_t l4_len;     /* what follows; a super-frame's length may be more than 16 bits say */
+	uint8_t proto, ttl, tos; /* ttl 0: the interface's default, 64 or what routers say */
+	bool dont_fragment;	 /* IPv4's DF */
+	uint32_t flow_label;	 /* IPv6; 0: none */
+	uint32_t l4_len;	 /* what follows; a super-frame's length may be more than 16 bits say */
 };
 /* Link and IP header for a route that is ready: returns their octets (at most 14 + 40), at head[0]. IPv4's ID is by RFC 6864. */
 size_t ip_head_put(struct berth_stack *st, const struct ip_route *rt, const struct ip_head *h, uint8_t *head);
@@ -75,6 +75,18 @@ uint32_t ip_iface_gso_max(const struct berth_stack *st, uint16_t iface);
 int ip_send(struct berth_stack *st, uint32_t pkt_index, const struct ip_head *h, const struct ip_route *rt);
 /* A frame that is complete goes out, or back in when the interface is the loopback. */
 void ip_transmit(struct berth_stack *st, uint32_t pkt_index);
+
+/* What is sent on this interface comes back in: the stack's own, or one with BERTH_IF_LOOPBACK. Whoever would hand such a frame to the
+ * program (berth_stack_output()) hands it to ip_input() instead; a route to one of our addresses always names such an interface. It has no link
+ * header, can all offloads, and its number may be IP_IFACE_SELF. */
+#define IP_IFACE_SELF 0xfffe
+bool ip_loops(const struct berth_stack *st, uint16_t iface);
+/* A datagram larger than the route's MTU, for who has its octets in a ring (UDP): an identification for all fragments, then for each the
+ * link and IP header of that which begins at octet at (0, then at + *ret_len and so on until h->l4_len). Returns the header's octets, at most
+ * 14 + 48; *ret_len: octets of the datagram that follow it. */
+uint32_t ip_fragment_id(struct berth_stack *st, const struct ip_head *h);
+size_t ip_fragment_put(struct berth_stack *st, const struct ip_route *rt, const struct ip_head *h, uint32_t id,
+		       uint32_t at, uint8_t *head, uint32_t *ret_len);
 
 /* --- addresses --- */
 bool ip_is_local(const struct berth_stack *st, const struct port_addr *a); /* one of ours, not tentative */

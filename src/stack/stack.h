@@ -111,6 +111,9 @@ struct sock_queue {
 	uint32_t first, last; /* socket ids */
 };
 
+/* Octets of st->scratch: the largest datagram, its link header, and room for an IPv6 chain that is put in front. */
+#define STACK_SCRATCH_BYTES (65536 + 512)
+
 struct iface;
 struct ip_addr;
 struct ip_route_entry;
