@@ -90,6 +90,12 @@ enum {
 	TF_CC_LIMITED = 1 << 19, /* the window was full at the last send (RFC 7661, RFC 9438's app limit) */
 	TF_OWE_CLOSED = 1 << 20, /* the program closed it and wants BERTH_EV_CLOSED */
 	TF_TS_RECENT = 1 << 21,	 /* ts_recent is good (PAWS: not after 24 days of silence) */
+	TF_PROBE =
+		1
+		<< 22, /* send what makes the peer answer: a segment without data below una (zero window, keepalive) */
+	TF_MORE = 1 << 23,	 /* the program said BERTH_MORE with the last octets */
+	TF_RCVBUF_SET = 1 << 24, /* rcvbuf is the program's choice: not tuned */
+	TF_SNDBUF_SET = 1 << 25, /* the same of sndbuf */
 };
 
 /* What came in, taken apart. */
@@ -134,8 +140,11 @@ enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_EVER_REXMIT = 
 /* Intervals that arrived beyond rcv_nxt, ascending, apart from each other. Taken from a slab when the first hole appears. */
 struct tcp_gaps {
 	uint32_t n;
+	uint32_t fin_seq; /* of a FIN that came early, when has_fin; its interval counts it */
+	bool has_fin;
+	uint8_t n_recent;
 	uint32_t recent
-		[4]; /* left ends of those that changed last, the newest first: the order of SACK blocks (RFC 2018, 4) */
+		[4]; /* a number in those that changed last, the newest first: the order of SACK blocks (RFC 2018, 4) */
 	struct {
 		uint32_t from, to;
 	} v[TCP_GAPS_MAX];
@@ -164,9 +173,10 @@ struct tcp_conn {
 	uint32_t iss, una, nxt, max;
 	uint32_t snd_wnd, snd_wl1, snd_wl2, snd_wnd_max; /* octets, scaled */
 	uint32_t snd_up, snd_push;
-	uint16_t mss;	   /* payload of a full segment as things are: options and path MTU taken off */
-	uint16_t mss_peer; /* what the peer's MSS option allows, or the default */
-	uint16_t mss_user; /* BERTH_MAXSEG; 0 none */
+	uint32_t snd_small; /* end of the last segment sent that was not full (Nagle as Minshall has it) */
+	uint16_t mss;	    /* payload of a full segment as things are: options and path MTU taken off */
+	uint16_t mss_peer;  /* what the peer's MSS option allows, or the default */
+	uint16_t mss_user;  /* BERTH_MAXSEG; 0 none */
 	uint8_t snd_scale, rcv_scale;
 	uint32_t sndbuf, rcvbuf; /* octets of the rings in use; tuned, or as BERTH_SNDBUF and BERTH_RCVBUF say */
 	uint32_t notsent_lowat, rcvlowat;
@@ -185,11 +195,13 @@ struct tcp_conn {
 	uint16_t rcv_mss;   /* the largest segment of late */
 	uint8_t ato_pingpong, quickacks;
 	uint32_t rcv_rtt_us;
-	uint32_t rcv_space;    /* autotuning: octets the program read in the last receive RTT */
-	uint32_t rcv_copied;   /* ... so far in this one */
-	uint64_t rcv_epoch_ns; /* when it began */
-	uint64_t last_in_ns;   /* anything came: keepalive, PAWS's age, idle restart */
-	uint64_t last_out_ns;  /* data was sent */
+	uint32_t rcv_space;	/* autotuning: octets the program read in the last receive RTT */
+	uint32_t rcv_copied;	/* ... so far in this one */
+	uint64_t rcv_epoch_ns;	/* when it began */
+	uint32_t rcv_epoch_seq; /* a window further than it began: it lasted a round trip at least */
+	uint32_t rcv_last_us;	/* when data came last, in microseconds that go round */
+	uint64_t last_in_ns;	/* anything came: keepalive, PAWS's age, idle restart */
+	uint64_t last_out_ns;	/* data was sent */
 
 	/* in flight: tcp_board.c, tcp_rtt.c, tcp_rack.c, tcp_recover.c */
 	uint32_t burst_first, burst_last;		 /* in tcp->bursts; NIL */
@@ -250,7 +262,8 @@ struct tcp_time_wait;
 struct tcp_syn;
 
 struct tcp_state {
-	struct slab bursts, gaps, rings;
+	struct slab bursts, gaps;
+	struct slab rings; /* a small item for each pair; their octets are in ring_memory (tcp_ring.c) */
 	uint8_t *ring_memory;
 	struct slab syns, time_waits;
 	struct tcp_syn_state *syn;   /* tcp_syn.c's own */
@@ -352,6 +365,10 @@ static inline void tcp_deadline_clear(struct berth_stack *st, struct tcp_conn *c
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c);
 
 /* --- tcp_ring.c --- */
+/* The pool of pairs: tcp_layout() and tcp_init() call these. */
+void tcp_rings_layout(struct berth_stack *st, struct arena *a);
+void tcp_rings_init(struct berth_stack *st);
+bool tcp_rings_check(const struct berth_stack *st, const struct tcp_conn *c); /* C2, C3, gaps */
 void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size);
 uint32_t tcp_ring_free(const struct tcp_ring *r);
 /* Octets [at, at + len) from head on, as at most two pieces; returns how many pieces. */
@@ -361,7 +378,24 @@ void tcp_ring_write(struct tcp_ring *r, uint32_t at, const uint8_t *data, uint32
 MUST_CHECK int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c);
 void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c);
 
+/* --- tcp_io.c: the program's side of the rings; and what is acknowledged leaves the sending one --- */
+/* Sequence number of the sending ring's first octet. */
+static inline uint32_t tcp_tx_seq(const struct tcp_conn *c)
+{
+	return c->una + (c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD));
+}
+/* tcp_ack.c: len octets of data (SYN and FIN do not count) are acknowledged. They are gone; the program hears of the room. */
+void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
+/* BERTH_EV_IN, OUT and PRI as they are now, as far as rings say it: for tcp_poll(). */
+int tcp_io_poll(const struct tcp_conn *c);
+
 /* --- tcp_rcv.c --- */
+/* The peer's SYN is known (c->irs is set): rcv_nxt, rcv_adv, rcv_acked and the rest begin. */
+void tcp_rcv_init(struct berth_stack *st, struct tcp_conn *c);
+/* The segment was not acceptable: if it is no RST an acknowledgment is owed, and a D-SACK if it repeats what is here. */
+void tcp_rcv_refused(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+/* TCP_AT_DELACK is due. */
+void tcp_rcv_delack_timer(struct berth_stack *st, struct tcp_conn *c);
 /* The payload and FIN of an acceptable segment: kept, and what is in order made readable; sets what has to be acknowledged and
  * when. true: FIN is in order now (TF_FIN_RCVD is set). */
 bool tcp_rcv_segment(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
@@ -379,6 +413,8 @@ uint32_t tcp_window_advertise(struct berth_stack *st, struct tcp_conn *c);
 /* The program has read len octets: autotuning (DRS), and an update to the peer if the window opened enough (SWS: RFC 9293, 3.8.6.2.2). */
 void tcp_window_read(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
 uint8_t tcp_window_scale(const struct berth_stack *st, const struct tcp_conn *c);
+/* What a SYN or SYN-ACK says: at most 65535, not scaled (RFC 7323, 2.2). c may be the listener. */
+uint16_t tcp_window_syn(const struct berth_stack *st, const struct tcp_conn *c);
 
 /* --- tcp_emit.c --- */
 /* One segment (or super-frame) of c at seq with len octets of the ring; fills v. flags: WIRE_TCP_ besides ACK. */
