@@ -121,17 +121,21 @@ struct tcp_ring {
 };
 
 /* What was sent in one go: 64 octets for up to 64 segments of mss octets (the last may be shorter), so the peer cannot make more
- * of them than we sent (S16), and one super-frame is one record. */
+ * of them than we sent (S16), and one super-frame is one record. Segment i begins at seq + i * mss and ends where the next one
+ * begins, the last at seq + len. Times are tcp_now_us(). tcp_board.c has the theory. */
 struct tcp_burst {
 	uint32_t next;	   /* the connection's, in order of sequence; NIL */
 	uint32_t seq, len; /* sequence space: SYN and FIN count */
 	uint16_t mss;
-	uint8_t n;     /* segments: ceil(len / mss) */
-	uint8_t flags; /* BURST_ */
-	uint64_t sent_ns;
-	uint64_t delivered, delivered_ns; /* when it was sent: for rate samples (tcp_pace.c) */
+	uint8_t n;	    /* segments */
+	uint8_t flags;	    /* BURST_ */
+	uint32_t sent_us;   /* when the first segment was sent */
+	uint16_t sent_span; /* the last one so many us later: what is sent shortly after may join */
+	uint16_t rexmit_span;
+	uint32_t rexmit_us; /* retransmissions in flight were sent from then on, for rexmit_span << 6 us */
+	uint32_t delivered, delivered_us, first_sent_us; /* when it was sent: for rate samples (tcp_pace.c) */
 	uint64_t sacked, lost,
-		rexmit; /* a bit for each segment: acknowledged by SACK, taken for lost, sent again since */
+		rexmit; /* a bit for each segment: acknowledged by SACK, taken for lost, its copy is in flight */
 };
 _Static_assert(sizeof(struct tcp_burst) == 64, "a burst is one cache line");
 enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_EVER_REXMIT = 8 };
@@ -203,36 +207,43 @@ struct tcp_conn {
 	uint64_t last_in_ns;	/* anything came: keepalive, PAWS's age, idle restart */
 	uint64_t last_out_ns;	/* data was sent */
 
-	/* in flight: tcp_board.c, tcp_rtt.c, tcp_rack.c, tcp_recover.c */
-	uint32_t burst_first, burst_last;		 /* in tcp->bursts; NIL */
-	uint32_t n_sacked, n_lost, n_rexmit, n_out;	 /* segments, by the board */
+	/* in flight: tcp_board.c, tcp_rtt.c, tcp_rack.c, tcp_recover.c. _us: tcp_now_us(), which goes round */
+	uint32_t burst_first, burst_last;	    /* in tcp->bursts; NIL */
+	uint32_t n_sacked, n_lost, n_rexmit, n_out; /* segments, by the board */
+	uint32_t pipe;				    /* octets in flight, by the board (RFC 6675) */
+	uint32_t
+		rexmit_at; /* the next octet of a segment that goes out in pieces, because the path's segments became smaller */
 	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
-	uint64_t min_rtt_ns;				 /* when it was measured */
-	uint64_t rack_sent_ns; /* RACK.xmit_ts, end_seq, rtt of the latest delivered (RFC 8985, 5.2) */
-	uint32_t rack_end_seq, rack_rtt_us;
-	uint32_t rack_reo_wnd_us;
-	uint32_t tlp_end_seq; /* 0 with !TLP flag in recover_flags: none */
+	uint32_t mdev_us, mdev_max_us, rtt_seq; /* deviation, its maximum in this round trip, where that ends */
+	uint32_t min_rtt_at_us;			/* when min_rtt_us was measured */
+	uint32_t rack_sent_us;			/* RACK.xmit_ts, end_seq, rtt of the latest delivered (RFC 8985, 5.2) */
+	uint32_t rack_end_seq, rack_rtt_us, rack_fack;
+	uint32_t rack_dsack_seq; /* the round in which D-SACKs were counted ends there */
+	uint32_t tlp_end_seq;	 /* with RF_TLP */
 	uint8_t rack_reo_mult, rack_reo_persist;
-	uint8_t ca_state; /* 0 open 1 disorder 2 CWR 3 recovery 4 loss, as Linux */
-	uint8_t recover_flags;
+	uint8_t ca_state;				 /* 0 open 1 disorder 2 CWR 3 recovery 4 loss, as Linux */
+	uint16_t recover_flags;				 /* RF_ */
 	uint32_t recover_seq;				 /* recovery ends when this is acknowledged */
 	uint32_t prr_delivered, prr_out, prr_recover_fs; /* octets (RFC 6937) */
 	uint32_t undo_cwnd, undo_ssthresh, undo_una, undo_retrans;
-	uint32_t frto_seq;
+	uint32_t rexmit_ts;  /* our timestamp of the first retransmission since (Eifel, RFC 3522) */
 	uint32_t reordering; /* segments */
-	uint8_t dupacks, n_probes, n_keep, n_rtx;
+	uint16_t dupacks;    /* without SACK: segments that arrived beyond una, as far as duplicates tell */
+	uint8_t n_probes, n_keep, n_rtx;
 	uint64_t first_rtx_ns; /* when what is unacknowledged was first sent again: R2, user timeout; 0: not */
 
 	/* congestion: tcp_cc.c */
 	uint32_t cwnd, ssthresh; /* octets */
 	uint32_t cwnd_acked;	 /* octets acknowledged towards the next growth */
+	uint32_t cwnd_seq;	 /* TF_CC_LIMITED holds until this is acknowledged */
 	uint64_t cc_private[TCP_CC_PRIVATE / 8];
 
 	/* rates: tcp_pace.c */
-	uint64_t delivered, delivered_ns, first_sent_ns;
-	uint64_t app_limited; /* `delivered` at which the limit ends; 0 */
-	uint64_t rate_bps, pacing_bps, pacing_max_bps;
-	uint64_t pace_at_ns; /* earliest next departure */
+	uint32_t delivered, delivered_us,
+		first_sent_us; /* octets that arrived there, by what we know; when it was last so */
+	uint32_t app_limited;  /* `delivered` at which the limit ends; 0 */
+	uint64_t rate_bps, pacing_bps, pacing_max_bps; /* octets a second; pacing_max_bps 0: off, 1: no limit */
+	uint64_t pace_at_ns;			       /* earliest next departure */
 
 	/* timeouts as the program wishes: tcp_timers.c; 0: the default */
 	uint32_t user_timeout_ms, peer_timeout_ms;
@@ -260,6 +271,12 @@ struct tcp_conn {
 
 struct tcp_time_wait;
 struct tcp_syn;
+
+/* Microseconds that go round in 71 minutes: nothing is in flight for so long without being sent again. */
+static inline uint32_t tcp_now_us(const struct berth_stack *st)
+{
+	return (uint32_t)(st->now_ns / 1000);
+}
 
 struct tcp_state {
 	struct slab bursts, gaps;
@@ -373,6 +390,13 @@ void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size);
 uint32_t tcp_ring_free(const struct tcp_ring *r);
 /* Octets [at, at + len) from head on, as at most two pieces; returns how many pieces. */
 unsigned tcp_ring_parts(const struct tcp_ring *r, uint32_t at, uint32_t len, struct berth_part v[2]);
+/* The first len octets are not needed any more. */
+static inline void tcp_ring_drop(struct tcp_ring *r, uint32_t len)
+{
+	ASSERT(len <= r->used);
+	r->head = (r->head + len) & (r->size - 1);
+	r->used -= len;
+}
 void tcp_ring_write(struct tcp_ring *r, uint32_t at, const uint8_t *data, uint32_t len);
 /* Take a pair from the stack's pool; -ENOBUFS. And give it back. */
 MUST_CHECK int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c);
@@ -448,7 +472,7 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 /* What to send next, if congestion, recovery and pacing allow: retransmissions first. false: nothing now. For new data the caller
  * (tcp_out.c) adds the window, Nagle and SWS; tcp_flight_room() says how many octets of new data may go. */
 struct tcp_send {
-	uint32_t seq, len; /* sequence space of a retransmission; may hold SYN or FIN */
+	uint32_t seq, len; /* sequence space of a retransmission, at most len_max; may hold SYN or FIN, which count */
 	uint32_t burst;	   /* the board's */
 	uint64_t segs;	   /* which segments of it */
 	bool probe;	   /* TLP: allowed whatever the window of congestion says */
@@ -458,7 +482,7 @@ bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_
 void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const struct tcp_send *s);
 uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c);
 /* May a burst be written down? false: no record is left, wait for acknowledgments. */
-bool tcp_flight_can_send(struct berth_stack *st, const struct tcp_conn *c);
+bool tcp_flight_can_send(struct berth_stack *st, struct tcp_conn *c);
 /* New sequence space [seq, seq + len) was emitted, in segments of mss. Arms the timer. */
 void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss,
 		     uint8_t burst_flags);
