@@ -184,7 +184,7 @@ enum {
 	BERTH_EV_HUP = 1 << 3,	  /* both directions are over */
 	BERTH_EV_ERR = 1 << 4,	  /* an error waits: BERTH_SO_ERROR */
 	BERTH_EV_PRI = 1 << 5,	  /* urgent data arrived */
-	BERTH_EV_CLOSED = 1 << 6, /* the socket was closed by you before and is gone now; its handle is stale */
+	BERTH_EV_CLOSED = 1 << 6, /* TCP: the socket was closed by you before and is gone now; its handle is stale */
 };
 
 /* What changed since it was last said. One event for each socket, however much happened to it. */
@@ -241,10 +241,11 @@ struct berth_dgram {
 	struct berth_addr peer;	 /* send: to (all zeros: where the socket is connected); receive: from */
 	struct berth_addr local; /* send: from (all zeros: chosen); receive: to */
 	void *data;
-	uint32_t len;	   /* receive: in the room, out the datagram's length, which may be more than the room */
-	uint16_t gso_size; /* 0: one datagram */
-	uint8_t ttl, tos;  /* send: 0 takes the socket's */
-	uint16_t iface;	   /* receive: where it came in; send: BERTH_IFACE_ANY or the way to take */
+	uint32_t len; /* receive: in the room, out the datagram's length, which may be more than the room */
+	uint16_t
+		gso_size; /* 0: one datagram. receive: not 0 if a train is welcome, else it comes one by one; out, what it is */
+	uint8_t ttl, tos; /* send: 0 takes the socket's */
+	uint16_t iface;	  /* receive: where it came in; send: BERTH_IFACE_ANY or the way to take */
 	uint16_t zero;
 };
 #define BERTH_IFACE_ANY UINT16_MAX

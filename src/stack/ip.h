@@ -73,7 +73,7 @@ uint32_t ip_iface_gso_max(const struct berth_stack *st, uint16_t iface);
  * waits for the neighbour (at most 3 packets each). The packet is the callee's from here on, also on failure.
  * Return: 0; -ENETUNREACH; -EMSGSIZE, does not fit and may not be fragmented; -ENOBUFS; -EHOSTUNREACH. */
 int ip_send(struct berth_stack *st, uint32_t pkt_index, const struct ip_head *h, const struct ip_route *rt);
-/* A frame that is complete goes out, or back in when the interface is the loopback. */
+/* A frame that is complete goes to the end of st->control: out, or back in when it is for ourselves (ip_loops()). */
 void ip_transmit(struct berth_stack *st, uint32_t pkt_index);
 
 /* What is sent on this interface comes back in: the stack's own, or one with BERTH_IF_LOOPBACK. Whoever would hand such a frame to the

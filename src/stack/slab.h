@@ -23,6 +23,8 @@ size_t slab_size(uint32_t n_max, uint32_t item_bytes);
 void slab_init(struct slab *s, void *mem, uint32_t n_max, uint32_t item_bytes);
 /* A zeroed item's index; NIL: none is left. The item given back last comes first (it is in the cache). */
 uint32_t slab_take(struct slab *s);
+/* The same, and the item is as it was left: for big ones whose octets are written before they are read. */
+uint32_t slab_take_dirty(struct slab *s);
 void slab_give(struct slab *s, uint32_t i);
 /* Is item i in use, and of that generation? */
 bool slab_is(const struct slab *s, uint32_t i, uint32_t generation);

@@ -52,14 +52,15 @@ struct sock {
 	uint8_t proto;	/* BERTH_TCP, BERTH_UDP */
 	uint8_t family; /* PORT_FAMILY_4, PORT_FAMILY_6 */
 	uint8_t ttl, tos;
-	uint32_t flags;	       /* SOCK_ */
-	struct port_ref claim; /* PORT_REF_NONE: no port */
-	uint64_t user;	       /* the program's word */
-	uint32_t ev_next;      /* st->events */
-	uint32_t tx_next;      /* st->ready, st->waiting */
-	uint16_t ev_mask;      /* what has not been said yet */
-	uint16_t bind_iface;   /* interface + 1; 0: any */
-	int32_t err;	       /* SO_ERROR, as a negative errno */
+	uint32_t flags;		 /* SOCK_ */
+	struct port_ref claim;	 /* PORT_REF_NONE: no port */
+	uint64_t user;		 /* the program's word */
+	uint32_t ev_next;	 /* st->events */
+	uint32_t tx_next;	 /* st->ready, st->waiting */
+	uint8_t ev_mask;	 /* what has not been said yet */
+	uint8_t bind_iface;	 /* interface + 1; 0: any */
+	int16_t err;		 /* SO_ERROR, as a negative errno */
+	struct port_range range; /* BERTH_LOCAL_PORTS; {0, 0}: none */
 };
 
 /* Socket ids inside the stack: the protocol in bit 31, the slab's index below. Claims carry one in port_claim.user. */
@@ -97,8 +98,8 @@ struct pkt {
 	uint16_t iface;
 	uint8_t flags; /* BERTH_F_ */
 	uint8_t l2_done;
-	uint16_t csum_start, csum_offset;
-	uint32_t hops_to; /* neighbour it waits for, NIL */
+	uint16_t csum_start, csum_offset; /* csum_start counts from data[off] */
+	uint32_t hops_to;		  /* neighbour it waits for, NIL */
 	uint8_t data[PKT_BYTES - 20];
 };
 _Static_assert(sizeof(struct pkt) == PKT_BYTES, "a packet buffer is 2 KiB");
@@ -130,12 +131,13 @@ struct berth_stack {
 	struct wheel wheel;
 	struct port_table ports;
 
-	struct slab conns, udps, pkts;
+	struct slab conns, udps,
+		pkts; /* tcp_layout() and tcp_init() make conns, udp_layout() and udp_init() udps, stack.c pkts */
 	struct sock_queue events;
 	struct sock_queue ready;   /* have something to send; served in turn */
 	struct sock_queue waiting; /* ... but the neighbour is not known yet; all go back to ready when one is */
 	struct pkt_queue control;  /* complete frames, sent before anything else */
-	struct pkt_queue held;	   /* given out by the last output() call; free at the next call */
+	struct pkt_queue held;	   /* parts of what output() gave out; free at the next input() or tick() */
 
 	struct ip_state *ip;   /* ip.h */
 	struct tcp_state *tcp; /* tcp.h */
@@ -162,28 +164,51 @@ uint32_t stack_random_below(struct berth_stack *st, uint32_t n);
 /* Every deadline that changed is in the wheel already: nothing else to tell. */
 
 /* --- event.c --- */
+/* By id, in use; asserts that it is. */
 struct sock *sock_at(struct berth_stack *st, uint32_t id);
-/* Something happened: bits are added to what has not been said. A socket that is closed says BERTH_EV_CLOSED only. */
+/* Something happened: bits are added to what has not been said. A socket that the program closed (SOCK_ORPHAN) says
+ * BERTH_EV_CLOSED only: the other bits are left out. Its block stays, as TCP_CLOSED and without a claim, until that event was
+ * fetched; berth_stack_events() then frees it (slab_give). So whoever says BERTH_EV_CLOSED does not free the block itself. */
 void event_add(struct berth_stack *st, uint32_t id, uint32_t bits);
-/* Take it out of the queue: the socket goes away. */
+/* Take it out of the queue: the socket goes away without an event. Before slab_give(). */
 void event_forget(struct berth_stack *st, uint32_t id);
 
 /* --- sock.c --- */
 berth_sock sock_handle(const struct berth_stack *st, uint32_t id);
+/* What a program gave us: every berth_sock_ function begins with it. -EBADF: stale, closed by the program, or a child that nobody
+ * accepted yet. */
+MUST_CHECK int sock_find(const struct berth_stack *st, berth_sock s, uint32_t *ret_id);
+/* tcp_io.c has berth_sock_attach(), tx_space(), tx_commit(), rx_peek(), rx_consume(), send() and recv(); the last two give a UDP
+ * socket (SOCK_ID_UDP) to udp_send() and udp_recv(). tcp_info.c and tcp_save.c have theirs. All others are in sock.c. */
+/* The same for calls that are TCP's alone: the connection's index. -EBADF; -EOPNOTSUPP, it is UDP's. */
+MUST_CHECK int sock_find_tcp(const struct berth_stack *st, berth_sock s, uint32_t *ret_index);
+/* Common fields of a new socket. */
+void sock_init(struct sock *s, int proto, int family, uint64_t user);
+/* Gives its claim back to the heart, if it has one. */
+void sock_release(struct berth_stack *st, struct sock *s);
 /* The socket has something to send, or may have: output() will ask it. */
 void sock_ready(struct berth_stack *st, uint32_t id);
 void sock_unready(struct berth_stack *st, uint32_t id);
 /* Its neighbour is unknown yet: until sock_wake_waiting() nobody asks it. */
 void sock_wait(struct berth_stack *st, uint32_t id);
 void sock_wake_waiting(struct berth_stack *st);
-/* What the heart is to be told of this socket: flags, family, device. */
+/* What the heart is to be told of this socket: flags, family, device, range, user; the address is the family's wildcard, the port 0. */
 struct port_want sock_want(const struct berth_stack *st, const struct sock *s, uint32_t id);
+/* The heart's microseconds. */
+static inline uint64_t stack_now_us(const struct berth_stack *st)
+{
+	return st->now_ns / 1000;
+}
 
+/* A link-local address has its scope: interface number + 1, in berth_addr as in port_addr; all others have 0. */
 static inline struct port_addr addr_of(const struct berth_addr *a)
 {
 	return port_addr_from6(a->ip, a->scope);
 }
 struct berth_addr addr_public(const struct port_addr *a, uint16_t port);
+
+/* berth_tx.pin: bit 63 for packet buffers and UDP (stack.c), 0 for TCP (tcp_unpin()); 0 altogether: nothing is pinned. */
+#define PIN_NOT_TCP (UINT64_C(1) << 63)
 
 /* --- packet.c --- */
 /* A buffer with PKT_HEADROOM octets free in front; NULL: none left (counted). */
