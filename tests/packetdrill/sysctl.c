@@ -1,0 +1,65 @@
+/* tests/packetdrill/sysctl.c: the settings a script made with sysctl(8) in its network namespace, for sockets made from now on.
+ *
+ * Scripts that were written for Linux set them before they begin; a stack of its own honours those that mean something to it. They
+ * are read anew each time (a few microseconds), because packetdrill runs a script's commands after it has loaded this library.
+ * --so_flags=nosysctl leaves it out. */
+#include "world.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static bool read_setting(const char *name, char text[64])
+{
+	char path[128];
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, 63);
+	syscall(SYS_close, fd);
+	text[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+static void number(struct world *w, berth_sock s, const char *name, enum berth_option o)
+{
+	char text[64];
+
+	if (read_setting(name, text))
+		(void)berth_sock_set(w->st, s, o, strtoull(text, NULL, 10));
+}
+
+void sysctl_apply(struct world *w, berth_sock s)
+{
+	char text[64];
+
+	if (!w->sysctls)
+		return;
+	number(w, s, "tcp_timestamps", BERTH_TIMESTAMPS);
+	number(w, s, "tcp_sack", BERTH_SACK);
+	number(w, s, "tcp_window_scaling", BERTH_WINDOW_SCALING);
+	number(w, s, "tcp_syn_retries", BERTH_SYNCNT);
+	number(w, s, "tcp_keepalive_time", BERTH_KEEPIDLE_S);
+	number(w, s, "tcp_keepalive_intvl", BERTH_KEEPINTVL_S);
+	number(w, s, "tcp_keepalive_probes", BERTH_KEEPCNT);
+	number(w, s, "tcp_fin_timeout", BERTH_LINGER2_S);
+	if (read_setting("tcp_ecn", text)) {
+		uint64_t v =
+			strtoull(text, NULL,
+				 10); /* 0 no, 1 ask and answer, 2 answer only; 3 and more: AccECN, which we have not */
+
+		(void)berth_sock_set(w->st, s, BERTH_ECN, v <= 2 ? v : v == 3 ? 1 : 2);
+	}
+	if (read_setting("tcp_congestion_control", text))
+		(void)berth_sock_set(w->st, s, BERTH_CONGESTION,
+				     strncmp(text, "reno", 4) == 0 ? BERTH_NEWRENO : BERTH_CUBIC);
+	if (read_setting("tcp_syncookies", text))
+		(void)berth_sock_set(w->st, s, BERTH_SYNCOOKIES, strtoull(text, NULL, 10));
+}
