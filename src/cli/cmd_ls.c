@@ -439,6 +439,7 @@ static int run(struct cli *cli)
 	if (a.refused && !w.missing)
 		return refused_list(cli, a.f.rows.one_host, a.f.rows.host_index);
 	a.f.all_pids = shows_pids(cli, &a);
+	a.f.info = columns_ask_more(&a.columns) || columns_ask_more(&a.sort);
 	r = doors_read(cli, &a.f, &doors);
 	if (r != 0)
 		return r;
@@ -464,13 +465,13 @@ static const struct cli_option options[] = {
 	{'6', "ipv6", NULL, "only what takes IPv6"},
 	{OPT_RAW, "raw", NULL, "raw sockets, too; their port is a protocol number"},
 	{OPT_ADDRESS, "address", "ADDRESS", "only what a packet to this address would meet"},
-	{OPT_STATE, "state", "LIST", "only these: listening, bound, connected, accepted, time-wait, close-wait..."},
+	{OPT_STATE, "state", "STATES", "only these: listening, bound, connected, accepted, time-wait, close-wait..."},
 	{OPT_PROGRAM, "program", "PROGRAM", "only programs with this in their name"},
 	{OPT_PID, "pid", "PID", "only this process"},
 	{OPT_USER, "user", "USER", "only this user's, by name or number"},
 	{OPT_UNIT, "unit", "TEXT", "only systemd units and containers with this in their name"},
-	{'o', "columns", "LIST", "these columns, in this order: port,pid,command (docs/json.md has all)"},
-	{OPT_SORT, "sort", "LIST", "by these columns; -age: the highest first"},
+	{'o', "columns", "COLUMNS", "these columns, in this order: port,pid,command; also memory, timers, congestion"},
+	{OPT_SORT, "sort", "COLUMNS", "by these columns; -age: the highest first"},
 	{OPT_NDJSON, "ndjson", NULL, "JSON, a line for each row"},
 	{OPT_PUBLISHED, "published", NULL, "only the ports of the machine that lead to hosts"},
 	{OPT_REFUSED, "refused", NULL, "instead: which programs were refused the way out, whereto and how often"},
@@ -494,6 +495,7 @@ const struct cmd cmd_ls = {
 	"  berth ls http                  a name\n"
 	"  berth ls -a --user www-data    with connections, of one user\n"
 	"  berth ls -o port,pid,command --sort -pid\n"
+	"  berth ls -at -o port,peer,rtt,cwnd,total_retrans\n"
 	"  berth ls --json | jq '.[].port'\n"
 	"  berth ls --refused             what --isolated, --allow and --deny kept in\n",
 	CMD_NETWORK | CMD_HOST | CMD_JSON,

@@ -227,6 +227,8 @@ static int print_json(struct cli *cli, struct doors *d, const struct stories *al
 		return cli_fail(cli, 0, "no memory for the JSON");
 	for (size_t i = 0; i < columns_n; i++)
 		every.c[every.n++] = &columns_all[i];
+	for (size_t i = 0; i < columns_info_n; i++)
+		every.c[every.n++] = &columns_info[i];
 	json_out_begin(o, '[');
 	for (size_t i = 0; i < d->n; i++) {
 		doors_get(d, i, &door);
@@ -333,6 +335,7 @@ static int run(struct cli *cli)
 	a.f.networks = a.w.networks;
 	a.f.one_network = a.f.rows.one_host = a.w.one_network;
 	a.f.rows.connections = true;
+	a.f.info = cli->json;
 	if (r == 0 && a.f.one_network && !a.w.missing) {
 		r = cli_host(cli, false, &host, &a.no_host);
 		a.f.rows.host_index = host.index;

@@ -1,5 +1,5 @@
 /* src/cli/columns.c: what can be told of a door, as a table of columns; each as a cell for people, a JSON value, and a
- * number or text to sort by. Their names stay: they are the keys of docs/json.md.
+ * number or text to sort by. Their names stay: they are the keys of docs/json.md. What is shown only when it is named: columns_info.c.
  */
 #include "cli/columns.h"
 
@@ -585,37 +585,91 @@ const struct column columns_all[] = {
 	{"cookie", NULL, "COOKIE", true, 6, 0, NUMBER(cookie)},
 };
 const size_t columns_n = COUNT_OF(columns_all);
-static_assert(COUNT_OF(columns_all) <= COLUMNS_MAX, "room for all");
+static_assert(COUNT_OF(columns_all) <= COLUMNS_MAX - COLUMNS_INFO_MAX, "room for all");
 
 /* --- lists of them --- */
+
+static bool is_called(const struct column *c, const char *name)
+{
+	return strcmp(c->name, name) == 0 || (c->alias && strcmp(c->alias, name) == 0);
+}
 
 const struct column *column_find(const char *name)
 {
 	for (size_t i = 0; i < columns_n; i++)
-		if (strcmp(columns_all[i].name, name) == 0 ||
-		    (columns_all[i].alias && strcmp(columns_all[i].alias, name) == 0))
+		if (is_called(&columns_all[i], name))
 			return &columns_all[i];
+	for (size_t i = 0; i < columns_info_n; i++)
+		if (is_called(&columns_info[i], name))
+			return &columns_info[i];
 	return NULL;
+}
+
+bool columns_ask_more(const struct columns *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (c->c[i]->group)
+			return true;
+	return false;
 }
 
 static int no_such_column(struct cli *cli, const char *option, const char *typed)
 {
-	const char *near = cli_nearest(typed, columns_all, columns_n, sizeof(columns_all[0]));
+	const char *names[COLUMNS_MAX + COLUMNS_INFO_MAX], *near, *group = "";
 	char shown[64], all[512] = "";
-	size_t at = 0;
+	size_t n = 0, at = 0;
 
+	for (size_t i = 0; i < columns_n; i++) {
+		names[n++] = columns_all[i].name;
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s, ", columns_all[i].name);
+	}
+	for (size_t i = 0; i < columns_info_n; i++) {
+		names[n++] = columns_info[i].name;
+		if (strcmp(columns_info[i].group, group) == 0)
+			continue;
+		names[n++] = group = columns_info[i].group;
+		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s, ", group);
+	}
+	near = cli_nearest(typed, names, n, sizeof(names[0]));
 	snprintf(shown, sizeof(shown), "%s", typed);
 	cli_clean(shown);
 	if (near)
 		return cli_usage(cli, "%s: there is no column '%s'; did you mean '%s'?", option, shown, near);
-	for (size_t i = 0; i < columns_n; i++)
-		at += (size_t)snprintf(all + at, sizeof(all) - at, "%s%s", i ? ", " : "", columns_all[i].name);
-	return cli_usage(cli, "%s: there is no column '%s'; there are %s", option, shown, all);
+	return cli_usage(cli, "%s: there is no column '%s'; there are %sand those of docs/json.md", option, shown, all);
+}
+
+/* One more. Return: 0; an exit code, said. */
+static int add(struct cli *cli, const char *option, const struct column *c, bool down, struct columns *ret,
+	       bool *ret_down)
+{
+	for (size_t i = 0; i < ret->n; i++)
+		if (ret->c[i] == c)
+			return cli_usage(cli, "%s: '%s' is there twice", option, c->name);
+	if (ret_down)
+		ret_down[ret->n] = down;
+	ret->c[ret->n++] = c;
+	return 0;
+}
+
+/* All of a group. False: it is none. */
+static bool add_group(struct cli *cli, const char *option, const char *name, bool down, struct columns *ret,
+		      bool *ret_down, int *ret_r)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < columns_info_n && *ret_r == 0; i++)
+		if (strcmp(columns_info[i].group, name) == 0) {
+			any = true;
+			*ret_r = add(cli, option, &columns_info[i], down, ret, ret_down);
+		}
+	return any;
 }
 
 int columns_parse(struct cli *cli, const char *option, const char *list, bool signs, struct columns *ret,
 		  bool ret_down[COLUMNS_MAX])
 {
+	int r = 0;
+
 	ret->n = 0;
 	for (const char *p = list;; p++) {
 		size_t len = strcspn(p, ",");
@@ -625,14 +679,12 @@ int columns_parse(struct cli *cli, const char *option, const char *list, bool si
 
 		snprintf(name, sizeof(name), "%.*s", (int)(len - down), p + down);
 		c = column_find(name);
-		if (!c)
-			return no_such_column(cli, option, name);
-		for (size_t i = 0; i < ret->n; i++)
-			if (ret->c[i] == c)
-				return cli_usage(cli, "%s: '%s' is there twice", option, c->name);
-		if (ret_down)
-			ret_down[ret->n] = down;
-		ret->c[ret->n++] = c;
+		if (c)
+			r = add(cli, option, c, down, ret, ret_down);
+		else if (!add_group(cli, option, name, down, ret, ret_down, &r))
+			r = no_such_column(cli, option, name);
+		if (r != 0)
+			return r;
 		p += len;
 		if (*p == '\0')
 			return 0;

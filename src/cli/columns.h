@@ -17,13 +17,19 @@ struct column {
 	void (*cell)(const struct door *d, char s[COLUMN_CELL_MAX]);
 	void (*json)(const struct door *d, struct json_out *o);
 	uint64_t (*number)(const struct door *d); /* to be sorted by */
+	const char *
+		group; /* shown only when it is named, or all of "memory", "timers", "congestion" (-o congestion); else NULL */
 };
 
-/* All of them, in the order of --json. */
+/* Those of --json, in its order. */
 extern const struct column columns_all[];
 extern const size_t columns_n;
+/* Those with a group (columns_info.c). */
+extern const struct column columns_info[];
+extern const size_t columns_info_n;
 
-#define COLUMNS_MAX 40
+#define COLUMNS_MAX 64
+#define COLUMNS_INFO_MAX 24
 struct columns {
 	const struct column *c[COLUMNS_MAX];
 	size_t n;
@@ -33,6 +39,8 @@ const struct column *column_find(const char *name);
 /* "port,pid,program"; with signs "-age,port" (sorting), *ret_down[i] true for '-'. Return: 0; an exit code, said. */
 MUST_CHECK int columns_parse(struct cli *cli, const char *option, const char *list, bool signs, struct columns *ret,
 			     bool ret_down[COLUMNS_MAX]);
+/* Does one of them take what the kernel tells on wish only (doors_filter.info)? */
+bool columns_ask_more(const struct columns *c);
 /* By their names; the list ends with NULL. */
 void columns_by_name(struct columns *ret, const char *const *names);
 

@@ -20,6 +20,8 @@ enum {
 	COMPLETE_LEASED = 1 << 11,  /* a port that `berth free` holds */
 	COMPLETE_PROGRAM = 1 << 12, /* one that has a port */
 	COMPLETE_PID = 1 << 13,	    /* of one that has */
+	COMPLETE_COLUMNS = 1 << 14, /* of ls, with commas between them */
+	COMPLETE_STATES = 1 << 15,
 };
 
 /* "CANDIDATE <tab> WHAT IT IS", if the candidate begins as what was typed does. text may be NULL. */

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/columns.h"
 #include "cli/complete.h"
-#include "cli/free.h"
 #include "cli/conf.h"
+#include "cli/free.h"
 #include "cli/published.h"
 #include "host/host.h"
 #include "port/endpoint.h"
@@ -213,12 +214,17 @@ static void offer_programs_of_hosts(struct cli *cli, const char *typed, bool pid
 static void offer_programs_of_machine(const char *typed, bool pids)
 {
 	struct host_filter f = {.protos = 1 << HOST_TCP | 1 << HOST_UDP, .states = 1 << HOST_LISTEN | 1 << HOST_BOUND};
+	struct host_sought sought[OFFERS_MAX];
 	struct host_sockets s;
 	struct host_owners owners;
+	size_t n_sought = 0;
 
 	if (host_sockets_read(NULL, &f, &s) < 0)
 		return;
-	host_owners_read(NULL, &owners);
+	for (size_t i = 0; i < s.n && i < OFFERS_MAX; i++)
+		sought[n_sought++] =
+			(struct host_sought){s.rows[i].inode, (s.rows[i].have & HOST_HAS_UID) != 0, s.rows[i].uid};
+	host_owners_seek(NULL, sought, n_sought, NULL, 0, false, &owners);
 	for (size_t i = 0; i < s.n && i < OFFERS_MAX; i++) {
 		struct host_process p;
 		size_t n;
@@ -289,6 +295,36 @@ static void offer_users(const char *typed)
 	endpwent();
 }
 
+/* The last of a list with commas. A sign before it (--sort) stays. */
+static void offer_of_list(const char *typed, const char *name, const char *text)
+{
+	const char *comma = strrchr(typed, ',');
+	size_t n = comma ? (size_t)(comma - typed) + 1 : 0;
+	char word[200];
+
+	snprintf(word, sizeof(word), "%.*s%s%s", (int)(n < 120 ? n : 120), typed, typed[n] == '-' ? "-" : "", name);
+	complete_offer(typed, word, text);
+}
+
+static void offer_columns(const char *typed)
+{
+	for (size_t i = 0; i < columns_n; i++)
+		offer_of_list(typed, columns_all[i].name, columns_all[i].title);
+	for (size_t i = 0; i < columns_info_n; i++) {
+		if (i == 0 || strcmp(columns_info[i].group, columns_info[i - 1].group) != 0)
+			offer_of_list(typed, columns_info[i].group, "all columns about it");
+		offer_of_list(typed, columns_info[i].name, columns_info[i].title);
+	}
+}
+
+static void offer_states(const char *typed)
+{
+	const char *state;
+
+	for (size_t i = 0; (state = doors_state_at(i)) != NULL; i++)
+		offer_of_list(typed, state, NULL);
+}
+
 void complete_values(struct cli *cli, unsigned kinds, const char *typed)
 {
 	bool opened =
@@ -323,4 +359,8 @@ void complete_values(struct cli *cli, unsigned kinds, const char *typed)
 	}
 	if (kinds & COMPLETE_USER)
 		offer_users(typed);
+	if (kinds & COMPLETE_COLUMNS)
+		offer_columns(typed);
+	if (kinds & COMPLETE_STATES)
+		offer_states(typed);
 }

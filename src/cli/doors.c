@@ -52,20 +52,26 @@ static const char *state_of(const struct host_socket *s)
 	}
 }
 
+const char *doors_state_at(size_t i)
+{
+	static const char *const names[] = {
+		"listening", "bound",	     "connected",  "accepted",	 "time-wait", "close-wait",
+		"syn-sent",  "syn-received", "fin-wait-1", "fin-wait-2", "last-ack",  "closing",
+	};
+
+	return i < COUNT_OF(names) ? names[i] : NULL;
+}
+
 bool doors_state_ok(const char *state, const char **ret_near)
 {
-	static const char *const own[] = {"connected", "accepted"};
-	const char *names[HOST_NSTATES + COUNT_OF(own)];
+	const char *names[HOST_NSTATES + 2], *name;
 	size_t n = 0;
 
-	for (size_t i = 1; i < HOST_NSTATES; i++)
-		if (i != HOST_ESTABLISHED && i != HOST_CLOSE && i != HOST_NEW_SYN_RECV)
-			names[n++] = host_state_name[i];
-	for (size_t i = 0; i < COUNT_OF(own); i++)
-		names[n++] = own[i];
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(names[i], state) == 0)
+	for (size_t i = 0; (name = doors_state_at(i)) != NULL && n < COUNT_OF(names); i++) {
+		names[n++] = name;
+		if (strcmp(name, state) == 0)
 			return true;
+	}
 	*ret_near = cli_nearest(state, names, n, sizeof(names[0]));
 	return false;
 }
@@ -176,7 +182,7 @@ static void to_host_filter(const struct doors_filter *f, struct host_filter *ret
 {
 	bool connections = f->rows.connections;
 
-	*ret = (struct host_filter){.protos = 1 << HOST_TCP | 1 << HOST_UDP};
+	*ret = (struct host_filter){.protos = 1 << HOST_TCP | 1 << HOST_UDP, .info = f->info};
 	if (f->rows.has_proto)
 		ret->protos = 1u << f->rows.proto;
 	if (f->raw)
@@ -569,6 +575,8 @@ static void get_machine(struct doors *d, const struct door_ref *r, struct door *
 
 	ret->is_machine = true;
 	ret->socket = s;
+	if (d->machine.sockets.infos && s->have & HOST_HAS_INFO)
+		ret->info = &d->machine.sockets.infos[r->at];
 	ret->network = "";
 	ret->state = state_of(s);
 	ret->proto = s->proto < HOST_NPROTOS ? host_proto_name[s->proto] : raw_name;

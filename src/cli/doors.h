@@ -14,6 +14,7 @@ struct doors_filter {
 	bool one_network;	 /* the open one, cli->net, and no other */
 	bool networks;		 /* berth's: the open one, or all of this user's */
 	bool all_pids;		 /* every process that has a socket is shown: none may be missed (host/seek.c) */
+	bool info;		 /* memory and congestion, too */
 	bool raw;		 /* raw sockets, too; with rows.has_proto: only those */
 	struct rows_filter rows; /* ports, protocol, address, host; connections */
 	int family;		 /* 4, 6; 0: both. By the addresses it takes: a dual-stack one is of both */
@@ -65,6 +66,7 @@ struct door {
 	const char *proto, *state;
 	const char *network;		  /* ""; the machine */
 	const struct host_socket *socket; /* of the machine only */
+	const struct host_tcp_info *info; /* of it, when it was asked for and is known; NULL */
 	enum host_holder held;
 	struct port_addr other; /* of the other half, when has_other */
 	bool has_other;
@@ -82,6 +84,8 @@ void doors_free(struct doors *d);
 void doors_get(struct doors *d, size_t i, struct door *ret);
 /* Sockets of one program that are one door to a person (both families' halves; a reuse group) become one row. */
 void doors_fold(struct doors *d);
+/* The names of states, one after the other; NULL: that was all. */
+const char *doors_state_at(size_t i);
 /* Is it a state that some row may have? */
 bool doors_state_ok(const char *state, const char **ret_near);
 /* The claim of a row; raw sockets' has a protocol that no network has. */

@@ -4,7 +4,7 @@
 
 #include "cli/cli.h"
 
-enum { TABLE_COLUMNS_MAX = 40 };
+enum { TABLE_COLUMNS_MAX = 64 };
 
 struct table_column {
 	const char *title; /* NULL in all columns: no line of titles */

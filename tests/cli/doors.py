@@ -309,6 +309,43 @@ def who_tells_the_story(w):
     assert door["receive_queue"] == 1 and door["send_queue"] == 7
 
 
+def memory_timers_and_congestion(w):
+    """What ss -tiom tells, on wish: the same numbers, and null where the kernel says nothing."""
+    s = w.socket(LOOP4, 47031, listen=True)
+    c = w.socket(LOOP4, peer=(LOOP4, 47031))
+    a = s.accept()[0]
+    w.sockets.append(a)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    c.send(b"x" * 1000)
+    gone = w.socket(LOOP4, peer=(LOOP4, 47031))
+    s.accept()[0].close()
+    gone.close()
+    u = w.socket(LOOP4, kind=socket.SOCK_DGRAM)
+    names = "port,state,proto,memory,timers,congestion"
+    rows = w.rows("-m", "-a", "-o", names)
+    assert "cwnd" not in w.rows("-m")[0], "only when they are named"
+    told = {(r["port"], r["state"]): r for r in rows}
+    door, client, server = told[47031, "listening"], told[port_of(c), "connected"], told[47031, "accepted"]
+    assert door["congestion_control"] and door["rtt_us"] is None and door["rcvbuf"] > 0 and door["timer"] is None, door
+    assert server["rmem"] > 0 and server["bytes_received"] == 1000 and server["timer"] is None, server
+    assert client["timer"] == "keepalive" and 0 < client["timer_s"] <= 7200 and client["retransmits"] == 0 and client["cwnd"] > 0, client
+    assert client["bytes_acked"] >= 1000 and client["rtt_us"] > 0 and client["total_retrans"] == 0 and client["last_sent_s"] < 60, client
+    waits = [r for r in rows if r["state"] == "time-wait" and r["port"] == 47031]
+    assert len(waits) == 1 and waits[0]["timer"] == "time-wait" and 0 < waits[0]["timer_s"] <= 60 and waits[0]["cwnd"] is None, waits
+    assert told[port_of(u), "bound"]["rcvbuf"] > 0 and told[port_of(u), "bound"]["cwnd"] is None, told
+    by = w.rows("-m", "-a", "-t", "--sort", "-bytes_received", "-o", "port")
+    assert by[0]["port"] == 47031 and list(by[0]) == ["port"], by
+    out = w.run("ls", "-m", "-a", "-t", "-o", "port,peer,rtt,cwnd,timer,timer_s", "47031")[1]
+    assert re.search(r"^47031 +127.0.0.1:\d+ +\d+\.\d\d ms +\d+ +- +-$", out, re.M), out
+    if shutil.which("ss"):
+        text = subprocess.run(["ss", "-Htinm", "sport", "=", f":{port_of(c)}"], capture_output=True, text=True).stdout
+        for key, ss in ("cwnd", "cwnd"), ("mss", "mss"), ("bytes_acked", "bytes_acked"):
+            assert f" {ss}:{client[key]} " in text, (key, text, client)
+        assert f"rb{client['rcvbuf']}," in text and f"tb{client['sndbuf']}," in text and client["congestion_control"] in text, text
+    rows = json.loads(w.run("who", "-m", "47031", "--json")[1])
+    assert {r["state"] for r in rows} == {"listening", "accepted", "time-wait"} and all("min_rtt_us" in r for r in rows), rows
+
+
 def workers_with_many_descriptors(w):
     """Beside programs with thousands of descriptors processes are sought, not all read: and nobody is missed, and none is invented."""
     many = "import os\nkeep = [os.dup(0) for i in range(%d)]\n"

@@ -303,6 +303,7 @@ canned machine-ls-unit ls --unit nginx
 canned machine-ls-none ls 81
 canned machine-ls-json ls 3000 --json
 canned machine-ls-lines ls --ndjson -o port,program,unit,container
+canned machine-ls-timers ls -at -o timer,port,timer_s,state,retransmits,peer --sort -timer_s
 canned machine-who-unit who http
 canned machine-who-unit-json who 80/tcp --json
 canned machine-who-split who 3000

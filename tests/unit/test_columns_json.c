@@ -18,6 +18,7 @@
 /* --- the rows there are, in place of doors.c and rows.c --- */
 
 static const struct row *given;
+static const struct host_tcp_info *given_info;
 static const struct host_socket *given_sockets; /* of the machine, beside them; NULL: they are networks' */
 
 void doors_get(struct doors *d, size_t i, struct door *ret)
@@ -29,6 +30,7 @@ void doors_get(struct doors *d, size_t i, struct door *ret)
 			     .network = given_sockets ? "" : "lab",
 			     .is_machine = given_sockets != NULL,
 			     .socket = given_sockets ? &given_sockets[i] : NULL,
+			     .info = given_info,
 			     .held = given[i].n_pids ? HOST_HELD_BY_PROCESS : HOST_HELD_UNSEEN,
 			     .has_uid = true};
 }
@@ -264,6 +266,61 @@ static void the_machine_knows_other_things(void **state)
 	free(text);
 }
 
+/* Memory, timers, congestion: what the row has, and null where it does not. */
+static void on_wish(void **state)
+{
+	const struct host_tcp_info info = {.congestion = "cubic",
+					   .rtt_us = 1234,
+					   .cwnd = 10,
+					   .last_sent_ms = 2500,
+					   .bytes_acked = UINT64_C(1) << 40};
+	const struct host_socket busy = {.have = HOST_HAS_MEMORY | HOST_HAS_INFO,
+					 .state = HOST_ESTABLISHED,
+					 .rmem = 7,
+					 .rcvbuf = 131072,
+					 .drops = 3,
+					 .timer = HOST_TIMER_RETRANSMIT,
+					 .timer_ms = 250,
+					 .retransmits = 4};
+	const struct host_socket idle = {.state = HOST_LISTEN, .have = HOST_HAS_INFO};
+	struct columns c = {.n = columns_info_n};
+	struct row r = plain();
+	json_t *j, *a;
+	char *text;
+
+	(void)state;
+	for (size_t i = 0; i < columns_info_n; i++)
+		c.c[i] = &columns_info[i];
+	for (int k = 0; k < 3; k++) {
+		given_sockets = k == 0 ? &busy : k == 1 ? &idle : NULL;
+		given_info = k < 2 ? &info : NULL;
+		text = printed(&r, 1, &c, false);
+		given_sockets = NULL;
+		given_info = NULL;
+		j = same_as_library(text);
+		a = json_array_get(j, 0);
+		assert_int_equal(json_object_size(a), columns_info_n);
+		if (k == 0) {
+			assert_int_equal(json_integer_value(json_object_get(a, "rmem")), 7);
+			assert_int_equal(json_integer_value(json_object_get(a, "drops")), 3);
+			assert_string_equal(text_of(a, "timer"), "retransmit");
+			assert_non_null(strstr(text, "\"timer_s\": 0.25"));
+			assert_int_equal(json_integer_value(json_object_get(a, "retransmits")), 4);
+			assert_int_equal(json_integer_value(json_object_get(a, "rtt_us")), 1234);
+			assert_int_equal(json_integer_value(json_object_get(a, "bytes_acked")), INT64_C(1) << 40);
+			assert_non_null(strstr(text, "\"last_sent_s\": 2.5"));
+		} else {
+			assert_true(json_is_null(json_object_get(a, "rmem")) &&
+				    json_is_null(json_object_get(a, "timer")));
+			assert_true(json_is_null(json_object_get(a, "timer_s")) &&
+				    json_is_null(json_object_get(a, "rtt_us")));
+		}
+		assert_string_equal(k < 2 ? text_of(a, "congestion_control") : "", k < 2 ? "cubic" : "");
+		json_decref(j);
+		free(text);
+	}
+}
+
 /* Each line is what jansson prints of that row on one line. */
 static void a_line_for_each(void **state)
 {
@@ -305,6 +362,15 @@ static void names_of_columns(void **state)
 	(void)state;
 	for (size_t i = 0; i < columns_n; i++)
 		assert_ptr_equal(column_find(columns_all[i].name), &columns_all[i]);
+	for (size_t i = 0; i < columns_info_n; i++)
+		assert_ptr_equal(column_find(columns_info[i].name), &columns_info[i]);
+	assert_false(columns_ask_more(&(struct columns){.n = 1, .c = {&columns_all[0]}}));
+	assert_int_equal(columns_parse(&cli, "-o", "port,memory,timers,congestion", false, &c, down), 0);
+	assert_int_equal(c.n, columns_info_n + 1);
+	assert_true(columns_ask_more(&c));
+	assert_int_equal(columns_parse(&cli, "-o", "rtt,congestion", false, &c, NULL),
+			 CLI_WRONG_USE); /* it is there twice */
+	assert_int_equal(columns_parse(&cli, "-o", "memories", false, &c, NULL), CLI_WRONG_USE);
 	assert_int_equal(columns_parse(&cli, "--sort", "-age,port", true, &c, down), 0);
 	assert_int_equal(c.n, 2);
 	assert_string_equal(c.c[0]->name, "age_s");
@@ -362,6 +428,7 @@ int main(void)
 		cmocka_unit_test(whatever_the_octets_are),
 		cmocka_unit_test(very_many),
 		cmocka_unit_test(the_machine_knows_other_things),
+		cmocka_unit_test(on_wish),
 		cmocka_unit_test(a_line_for_each),
 		cmocka_unit_test(names_of_columns),
 	};
