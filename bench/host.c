@@ -10,10 +10,13 @@
  *     sockets           host_sockets_read() alone
  *     listing           both, the join, and each process's name and command line read once
  *     one port          host_sockets_read() of one port among all these
- *     ss -tanp, ss -tan from fork() to the end, its output read and thrown away
- *     berth ls, who     the command, when it is given, in the same way; lsof -nP -i once
+ *     ss, lsof          ss -tanp, ss -tulnap, ss -tan, lsof -nP -i: from fork() to the end, output read and thrown away; those installed
+ *     berth ls, who     the command, when it is given, in the same way
  *
- * The goal (issue 5): a listing, and `berth ls -a`, at most half of `ss -tanp`, at most 1.3 times the bare walk, a fiftieth of lsof.
+ * All in one run, and at the end each beside the walk, ss -tanp and lsof. A command that takes long is measured less often
+ * (SLOW_S in all for each).
+ *
+ * The goals (issue 5): a listing, and `berth ls -a`, at most half of `ss -tanp` and 1.3 times the bare walk; `ls` a fiftieth of lsof.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -40,6 +43,7 @@
 #define PROCESSES_MAX 1000
 #define ROUNDS_MAX 101
 #define PORT 7777
+#define SLOW_S 20.0
 
 static pid_t children[PROCESSES_MAX];
 static int n_children;
@@ -239,6 +243,11 @@ static void run_ss_p(void)
 	(void)run_command("exec ss -H -tanp 2>/dev/null");
 }
 
+static void run_ss_doors(void)
+{
+	(void)run_command("exec ss -H -tulnap 2>/dev/null");
+}
+
 static void run_ss(void)
 {
 	(void)run_command("exec ss -H -tan 2>/dev/null");
@@ -280,62 +289,103 @@ static void run_lsof(void)
 	(void)run_command("exec timeout 120 lsof -nP -i 2>/dev/null");
 }
 
-enum { WALK, OWNERS, SOCKETS, LISTING, ONE_PORT, SS_P, SS, LS, LS_ALL, LS_JSON, WHO, LSOF, N_FIGURES };
+enum {
+	WALK,
+	OWNERS,
+	SOCKETS,
+	LISTING,
+	ONE_PORT,
+	SS_P,
+	SS_DOORS,
+	SS,
+	LSOF,
+	LS,
+	LS_ALL,
+	LS_JSON,
+	WHO,
+	N_FIGURES,
+};
 static const struct {
 	const char *name;
 	void (*run)(void);
+	const char *needs; /* "ss", "lsof", "berth"; NULL */
 } figures[N_FIGURES] = {
-	{"bare walk of /proc, one thread", run_walk},
-	{"owners", run_owners},
-	{"sockets", run_sockets},
-	{"listing, all of it", run_listing},
-	{"one port", run_port},
-	{"ss -tanp", run_ss_p},
-	{"ss -tan", run_ss},
-	{"berth ls -m", run_ls},
-	{"berth ls -m -a -t", run_ls_all},
-	{"berth ls -m -a -t --json", run_ls_json},
-	{"berth who -m PORT, half of all", run_who},
-	{"lsof -nP -i, once", run_lsof},
+	{"bare walk of /proc, one thread", run_walk, NULL},
+	{"owners", run_owners, NULL},
+	{"sockets", run_sockets, NULL},
+	{"listing, all of it", run_listing, NULL},
+	{"one port", run_port, NULL},
+	{"ss -tanp", run_ss_p, "ss"},
+	{"ss -tulnap", run_ss_doors, "ss"},
+	{"ss -tan", run_ss, "ss"},
+	{"lsof -nP -i", run_lsof, "lsof"},
+	{"berth ls -m", run_ls, "berth"},
+	{"berth ls -m -a -t", run_ls_all, "berth"},
+	{"berth ls -m -a -t --json", run_ls_json, "berth"},
+	{"berth who -m PORT, half of all", run_who, "berth"},
 };
+static bool has_ss, has_lsof;
 
-static bool is_measured(int f, int round, bool has_ss)
+static bool is_measured(int f)
 {
-	if (f == SS_P || f == SS)
-		return has_ss;
-	if (f == LSOF)
-		return berth && round == 0;
-	return f < LS || berth;
+	const char *needs = figures[f].needs;
+
+	return !needs || (strcmp(needs, "ss") == 0 && has_ss) || (strcmp(needs, "lsof") == 0 && has_lsof) ||
+	       (strcmp(needs, "berth") == 0 && berth);
 }
 
-static void measure(int n_sockets, int n_processes, int rounds, bool has_ss)
+static void print_ratios(const double m[N_FIGURES])
+{
+	static const int of[] = {LISTING, LS, LS_ALL, LS_JSON}, by[] = {WALK, SS_P, SS_DOORS, LSOF};
+
+	printf("  %-32s", "as parts of");
+	for (size_t k = 0; k < COUNT_OF(by); k++)
+		printf(" %16.16s", k == 0 ? "the walk" : figures[by[k]].name);
+	printf("\n");
+	for (size_t i = 0; i < COUNT_OF(of); i++) {
+		if (!is_measured(of[i]))
+			continue;
+		printf("  %-32s", figures[of[i]].name);
+		for (size_t k = 0; k < COUNT_OF(by); k++)
+			if (is_measured(by[k]))
+				printf(" %16.4f", m[of[i]] / m[by[k]]);
+			else
+				printf(" %16s", "-");
+		printf("\n");
+	}
+	if (is_measured(LSOF))
+		printf("  the walk alone is %.4f of lsof (wanted of ls: 0.02)\n", m[WALK] / m[LSOF]);
+}
+
+static void measure(int n_sockets, int n_processes, int rounds)
 {
 	static double t[N_FIGURES][ROUNDS_MAX];
-	double m[N_FIGURES] = {0};
+	double m[N_FIGURES] = {0}, spent[N_FIGURES] = {0};
+	int n[N_FIGURES] = {0};
 
 	for (int r = 0; r < rounds; r++)
 		for (int f = 0; f < N_FIGURES; f++) {
 			double from = now_s();
 
-			if (!is_measured(f, r, has_ss))
+			if (!is_measured(f) || spent[f] > SLOW_S)
 				continue;
 			figures[f].run();
-			t[f][r] = now_s() - from;
+			t[f][n[f]] = now_s() - from;
+			spent[f] += t[f][n[f]++];
 		}
 	printf("%d TCP sockets in %d processes, %d rounds (listed %zu, with a process %zu)\n", n_sockets, n_processes,
 	       rounds, n_listed, n_named);
 	for (int f = 0; f < N_FIGURES; f++)
-		if (is_measured(f, 0, has_ss)) {
-			m[f] = median(t[f], f == LSOF ? 1 : rounds);
-			printf("  %-32s %9.2f ms\n", figures[f].name, m[f] * 1e3);
+		if (is_measured(f)) {
+			m[f] = median(t[f], n[f]);
+			printf("  %-32s %9.2f ms%s\n", figures[f].name, m[f] * 1e3,
+			       n[f] < rounds ? ", fewer rounds" : "");
 		}
 	printf("  listing / walk %.2f (at most 1.3)", m[LISTING] / m[WALK]);
 	if (has_ss)
 		printf(", listing / ss -tanp %.2f (at most 0.5)", m[LISTING] / m[SS_P]);
-	if (berth)
-		printf("\n  berth ls -a / walk %.2f (1.3), / ss -tanp %.2f (0.5), / lsof %.3f (0.02)",
-		       m[LS_ALL] / m[WALK], m[LS_ALL] / m[SS_P], m[LS_ALL] / m[LSOF]);
 	printf("\n");
+	print_ratios(m);
 	fflush(stdout);
 }
 
@@ -344,10 +394,10 @@ int main(int argc, char **argv)
 	static const int sizes[] = {10000, 100000};
 	int one = argc > 1 ? atoi(argv[1]) : 0, n_processes = argc > 2 ? atoi(argv[2]) : 25;
 	int rounds = argc > 3 ? atoi(argv[3]) : 7, n_done = 0;
-	bool has_ss;
 
 	berth = argc > 4 ? argv[4] : NULL;
 	has_ss = run_command("ss -V 2>/dev/null");
+	has_lsof = run_command("lsof -v 2>&1");
 
 	if (n_processes < 1 || n_processes > PROCESSES_MAX || rounds < 1 || rounds > ROUNDS_MAX)
 		return 2;
@@ -366,7 +416,7 @@ int main(int argc, char **argv)
 			printf("skipped: %d sockets in %d processes: the limits forbid it\n", n, n_processes);
 			continue;
 		}
-		measure(n, n_processes, rounds, has_ss);
+		measure(n, n_processes, rounds);
 		end_children();
 		n_done++;
 	}

@@ -23,6 +23,7 @@
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -214,31 +215,55 @@ static size_t holders(const struct quest *q, const struct host_owners *found, st
 	return n;
 }
 
-/* What the parents of holders have: under the holder's number, or all of it where those of `many` are among them. */
-static void look_at_parents(const struct host_root *root, struct host_walk *w, struct quest *q,
-			    const struct candidate *many, size_t n_many, struct host_owners *found)
+/* 0: none, or out of sight. */
+static int32_t parent_of(const struct host_walk *w, int32_t pid)
 {
-	struct host_parent chain[HOST_PARENTS_MAX];
-	struct host_owner who[HOLDERS_MAX];
-	size_t n_who = holders(q, found, who);
+	char path[32], text[256];
+	const char *p;
+	int ppid = 0;
+
+	snprintf(path, sizeof(path), "%d/stat", pid);
+	p = host_slurp(w->proc, path, text, sizeof(text)) > 0 ? strrchr(text, ')') : NULL;
+	return p && sscanf(p + 1, " %*c %d", &ppid) == 1 ? ppid : 0;
+}
+
+/* What a parent has: under the holder's number, or all of it if it is one of `many`. */
+static void look_at_parent(struct host_share *s, int fd, const struct candidate *many, size_t n_many)
+{
+	bool through = false;
+
+	atomic_store(&s->walk->enough, false);
+	for (size_t m = 0; m < n_many && !through; m++)
+		through = many[m].pid == s->pid && many[m].n_files <= PARENT_FILES;
+	if (through)
+		look_through(s, s->pid);
+	else if (!n_many) /* else their numbers were looked at */
+		(void)!host_walk_numbers(s->walk, s->pid, &fd, 1, take, s);
+}
+
+/* Servers share their parents: each is looked at once. */
+static void look_at_parents(struct host_walk *w, struct quest *q, const struct candidate *many, size_t n_many,
+			    struct host_owners *found)
+{
+	struct host_owner who[HOLDERS_MAX], met[HOLDERS_MAX * 2];
+	size_t n_who = holders(q, found, who), n_met = 0;
 	struct host_share s = {.walk = w};
 
 	q->counts = false;
 	pthread_mutex_init(&w->lock, NULL);
 	for (size_t i = 0; i < n_who; i++) {
-		size_t n = host_process_parents(root, who[i].pid, chain);
+		int fd = n_many ? 0 : who[i].fd;
+		bool is_met = false;
 
-		for (size_t k = 0; k < n; k++) {
-			bool through = false;
-
-			s.pid = chain[k].pid;
-			atomic_store(&w->enough, false);
-			for (size_t m = 0; m < n_many && !through; m++)
-				through = many[m].pid == s.pid && many[m].n_files <= PARENT_FILES;
-			if (through)
-				look_through(&s, s.pid);
-			else
-				(void)!host_walk_numbers(w, s.pid, &who[i].fd, 1, take, &s);
+		s.pid = who[i].pid;
+		for (int step = 0; step < HOST_PARENTS_MAX && !is_met && n_met < COUNT_OF(met); step++) {
+			s.pid = parent_of(w, s.pid);
+			for (size_t k = 0; k < n_met && !is_met; k++)
+				is_met = met[k].pid == s.pid && met[k].fd == fd;
+			if (s.pid <= 0 || is_met)
+				break;
+			met[n_met++] = (struct host_owner){.pid = s.pid, .fd = fd};
+			look_at_parent(&s, fd, many, n_many);
 		}
 	}
 	pthread_mutex_destroy(&w->lock);
@@ -248,8 +273,8 @@ static void look_at_parents(const struct host_root *root, struct host_walk *w, s
 }
 
 /* Those with many descriptors. Returns whether all were looked through. */
-static bool look_at_many(const struct host_root *root, struct host_walk *w, struct quest *q,
-			 const struct candidate *many, size_t n, struct host_owners *found)
+static bool look_at_many(struct host_walk *w, struct quest *q, const struct candidate *many, size_t n,
+			 struct host_owners *found)
 {
 	size_t n_known;
 	bool whole = false;
@@ -266,15 +291,15 @@ static bool look_at_many(const struct host_root *root, struct host_walk *w, stru
 	}
 	if (whole || q->one)
 		return whole;
-	look_at_parents(root, w, q, many, n, found);
+	look_at_parents(w, q, many, n, found);
 	if (q->n_numbers > n_known)
 		run(w, many, n, look_at_numbers, found);
 	return false;
 }
 
 /* All processes but those that were looked through already, in order. Returns whether every one was looked through. */
-static bool look_at_all(const struct host_root *root, struct host_walk *w, struct quest *q, const int32_t *done,
-			size_t n_done, struct host_owners *found)
+static bool look_at_all(struct host_walk *w, struct quest *q, const int32_t *done, size_t n_done,
+			struct host_owners *found)
 {
 	struct candidates all;
 	int32_t *pids;
@@ -286,7 +311,7 @@ static bool look_at_all(const struct host_root *root, struct host_walk *w, struc
 	run(w, all.r, all.n_few, look_through, found);
 	whole = all.r && !atomic_load(&w->enough);
 	if (all.n > all.n_few && !atomic_load(&w->enough))
-		whole = look_at_many(root, w, q, all.r + all.n_few, all.n - all.n_few, found);
+		whole = look_at_many(w, q, all.r + all.n_few, all.n - all.n_few, found);
 	free(all.r);
 	return whole;
 }
@@ -352,9 +377,9 @@ void host_owners_seek(const struct host_root *root, const struct host_sought *so
 				n_done = look_at_first(&w, first, n_first < HOST_FIRST_MAX ? n_first : HOST_FIRST_MAX,
 						       done, ret);
 			if (!one || atomic_load(&q.n_left) > 0)
-				ret->is_whole = look_at_all(root, &w, &q, done, n_done, ret);
+				ret->is_whole = look_at_all(&w, &q, done, n_done, ret);
 			if (one && !ret->is_whole)
-				look_at_parents(root, &w, &q, NULL, 0, ret);
+				look_at_parents(&w, &q, NULL, 0, ret);
 			ret->unseen = host_walk_unseen(&w, ret);
 			host_walk_close(&w);
 		} else if (q.n > 0) {
