@@ -149,9 +149,7 @@ struct tcp_gaps {
 	uint8_t n_recent;
 	uint32_t recent
 		[4]; /* a number in those that changed last, the newest first: the order of SACK blocks (RFC 2018, 4) */
-	struct {
-		uint32_t from, to;
-	} v[TCP_GAPS_MAX];
+	struct wire_tcp_sack v[TCP_GAPS_MAX];
 };
 
 /* A congestion control's own memory. */

@@ -1,0 +1,58 @@
+/* src/stack/tcp_data.h: what the files of receiving and sending say among themselves (tcp.h has what others may call). */
+#ifndef BERTH_STACK_TCP_DATA_H
+#define BERTH_STACK_TCP_DATA_H
+
+#include "stack/tcp.h"
+
+#define TCP_BUF_FIRST (64u << 10) /* octets of a ring in use before autotuning asks for more */
+#define TCP_RCV_MSS_DEFAULT 536u  /* RFC 9293, 3.7.1: until segments tell */
+#define TCP_QUICKACKS 16	  /* segments acknowledged at once when a stream begins */
+
+/* --- tcp_gaps.c --- */
+/* Adds [from, to). ret_dup: what of it was there already, its first piece, left end == right end if none. false: full, and it touches
+ * nothing that is there: nothing was changed. */
+MUST_CHECK bool tcp_gaps_add(struct tcp_gaps *g, uint32_t from, uint32_t to, struct wire_tcp_sack *ret_dup);
+/* Everything before nxt is in order now: forgets it, and returns how far the order reaches, nxt or more. */
+uint32_t tcp_gaps_advance(struct tcp_gaps *g, uint32_t nxt);
+/* The interval that has s; NULL: none. */
+const struct wire_tcp_sack *tcp_gaps_find(const struct tcp_gaps *g, uint32_t s);
+bool tcp_gaps_check(const struct tcp_gaps *g, uint32_t nxt);
+
+/* --- tcp_rcv.c --- */
+bool tcp_rcv_pingpong(const struct tcp_conn *c);
+/* Data left: if it answers what came a moment ago, this is a dialogue and acknowledgments can wait for a ride. */
+void tcp_rcv_data_sent(struct berth_stack *st, struct tcp_conn *c);
+
+/* --- tcp_window.c --- */
+/* Octets that the peer may send beyond rcv_nxt, by what was advertised. */
+static inline uint32_t tcp_window_open(const struct tcp_conn *c)
+{
+	return seq_lt(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
+}
+/* A data segment arrived: the receiver's round trip (for autotuning). */
+void tcp_window_rtt(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+
+/* --- tcp_io.c --- */
+/* Octets of the sending ring that the program may still fill. */
+uint32_t tcp_tx_room(const struct tcp_conn *c);
+/* Enough to say BERTH_EV_OUT? */
+bool tcp_tx_writable(const struct tcp_conn *c);
+bool tcp_rx_readable(const struct tcp_conn *c);
+/* End of what the program wrote, in sequence space; FIN comes there. */
+static inline uint32_t tcp_tx_end(const struct tcp_conn *c)
+{
+	return tcp_tx_seq(c) + c->tx.used;
+}
+
+/* --- tcp_emit.c --- */
+struct tcp_frame {
+	uint32_t seq, len; /* of data, from the sending ring */
+	uint16_t flags;	   /* WIRE_TCP_; ACK is added */
+	uint16_t mss;	   /* more than so much is a super-frame of such segments */
+	bool rexmit;
+};
+void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp_frame *f, struct berth_tx *v);
+/* Octets of data in a full segment that has what acknowledgments we owe beside it (SACK blocks take room). */
+uint16_t tcp_emit_mss(const struct tcp_conn *c);
+
+#endif

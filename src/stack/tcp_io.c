@@ -1,0 +1,302 @@
+/* src/stack/tcp_io.c: the program's side of a connection's rings: what it writes, what it reads, and what it is told of.
+ *
+ * Writing commits octets that lie in the sending ring already (berth_sock_send() copies them there first); from then on
+ * tcp_output() sends them out of it, and tcp_tx_acked() takes them away. Reading gives ring back to the window.
+ *
+ * When the program hears of room (BERTH_EV_OUT): when at least a third of the buffer is free, as Linux has it, so that it does not
+ * wake for every segment; and with BERTH_NOTSENT_LOWAT, when less than that is unsent. Of data (BERTH_EV_IN): from BERTH_RCVLOWAT
+ * octets on, at the end of the stream, and when the ring is full, because no more can come then.
+ *
+ * The sending buffer grows with the window of congestion, to twice of it: what is in flight, and as much again so that the
+ * program need not be quick. Up to the ring; BERTH_SNDBUF switches that off.
+ */
+#include "stack/tcp_data.h"
+#include "stack/udp.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint32_t tx_limit(const struct tcp_conn *c)
+{
+	return c->sndbuf && c->sndbuf < c->tx.size ? c->sndbuf : c->tx.size;
+}
+
+uint32_t tcp_tx_room(const struct tcp_conn *c)
+{
+	uint32_t most = tx_limit(c);
+
+	return c->tx.used < most ? most - c->tx.used : 0;
+}
+
+static uint32_t unsent(const struct tcp_conn *c)
+{
+	uint32_t end = tcp_tx_end(c);
+
+	return seq_lt(c->nxt, end) ? end - c->nxt : 0;
+}
+
+bool tcp_tx_writable(const struct tcp_conn *c)
+{
+	if (!c->tx.data || tcp_tx_room(c) < tx_limit(c) / 3)
+		return false;
+	return !c->notsent_lowat || unsent(c) < c->notsent_lowat;
+}
+
+bool tcp_rx_readable(const struct tcp_conn *c)
+{
+	uint32_t lowat = c->rcvlowat ? c->rcvlowat : 1;
+
+	if (c->f & TF_FIN_RCVD)
+		return true;
+	return c->rx.used && (c->rx.used >= lowat || tcp_window_open(c) == 0);
+}
+
+static bool may_send(const struct tcp_conn *c)
+{
+	return (c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) && !(c->f & TF_FIN_QUEUED) &&
+	       !(c->s.flags & SOCK_SHUT_WR);
+}
+
+int tcp_io_poll(const struct tcp_conn *c)
+{
+	int mask = 0;
+
+	if (c->rx.data && tcp_rx_readable(c))
+		mask |= BERTH_EV_IN;
+	if (may_send(c) && tcp_tx_writable(c))
+		mask |= BERTH_EV_OUT;
+	if (c->f & TF_URG_IN)
+		mask |= BERTH_EV_PRI;
+	return mask;
+}
+
+static void grow(struct tcp_conn *c)
+{
+	uint64_t want = 2 * (uint64_t)c->cwnd;
+
+	if (c->f & TF_SNDBUF_SET || c->sndbuf >= c->tx.size || want <= c->sndbuf)
+		return;
+	c->sndbuf = want < c->tx.size ? (uint32_t)want : c->tx.size;
+}
+
+void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
+{
+	bool was = tcp_tx_writable(c);
+
+	tcp_ring_drop(&c->tx, len);
+	grow(c);
+	if (!was && may_send(c) && tcp_tx_writable(c))
+		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
+}
+
+/* What a call on a connection that has no stream says; 0: it has one. */
+static int no_stream(struct tcp_conn *c)
+{
+	int r = c->s.err;
+
+	if (r) { /* once, as SO_ERROR */
+		c->s.err = 0;
+		return r;
+	}
+	switch ((enum tcp_state_name)c->state) {
+	case TCP_LISTEN:
+		return -ENOTCONN;
+	case TCP_SYN_SENT:
+	case TCP_SYN_RCVD:
+		return -EAGAIN;
+	case TCP_CLOSED:
+		return c->f & TF_CONNECTED ? 0 : -ENOTCONN;
+	case TCP_ESTABLISHED:
+	case TCP_FIN_WAIT_1:
+	case TCP_FIN_WAIT_2:
+	case TCP_TIME_WAIT:
+	case TCP_CLOSE_WAIT:
+	case TCP_LAST_ACK:
+	case TCP_CLOSING:
+		break;
+	}
+	return 0;
+}
+
+static int writer(struct berth_stack *st, berth_sock s, struct tcp_conn **ret)
+{
+	uint32_t index;
+	struct tcp_conn *c;
+	int r = sock_find_tcp(st, s, &index);
+
+	if (r < 0)
+		return r;
+	c = tcp_at(st, index);
+	r = no_stream(c);
+	if (r < 0)
+		return r;
+	if (!may_send(c))
+		return -EPIPE;
+	*ret = c;
+	return 0;
+}
+
+int64_t berth_sock_tx_space(struct berth_stack *st, berth_sock s, struct berth_part v[2])
+{
+	struct tcp_conn *c;
+	uint32_t n;
+	int r = writer(st, s, &c);
+
+	v[0] = v[1] = (struct berth_part){0};
+	if (r < 0)
+		return r == -EAGAIN ? 0 : r;
+	n = tcp_tx_room(c);
+	tcp_ring_parts(&c->tx, c->tx.used, n, v);
+	return n;
+}
+
+static void commit(struct berth_stack *st, struct tcp_conn *c, uint32_t len, uint32_t flags)
+{
+	uint32_t end;
+
+	c->tx.used += len;
+	end = tcp_tx_end(c);
+	if (flags & BERTH_MORE) {
+		c->f |= TF_MORE;
+	} else {
+		c->f &= ~(uint32_t)TF_MORE;
+		c->f |= TF_PUSH;
+		c->snd_push = end;
+	}
+	if (flags & BERTH_URGENT) {
+		c->f |= TF_URG_OUT;
+		c->snd_up = end;
+	}
+	sock_ready(st, tcp_index(st, c));
+}
+
+int berth_sock_tx_commit(struct berth_stack *st, berth_sock s, uint32_t len, uint32_t flags)
+{
+	struct tcp_conn *c;
+	int r = writer(st, s, &c);
+
+	if (r < 0)
+		return r;
+	if (len > tcp_tx_room(c) || flags & ~(uint32_t)(BERTH_MORE | BERTH_URGENT))
+		return -EINVAL;
+	if (len)
+		commit(st, c, len, flags);
+	return 0;
+}
+
+/* The pieces that can be read. An error that waits comes after the data that came before it. */
+static int64_t reader(struct berth_stack *st, berth_sock s, struct tcp_conn **ret)
+{
+	uint32_t index;
+	struct tcp_conn *c;
+	int r = sock_find_tcp(st, s, &index);
+
+	if (r < 0)
+		return r;
+	c = tcp_at(st, index);
+	*ret = c;
+	if (c->rx.data && c->rx.used)
+		return c->rx.used;
+	r = no_stream(c);
+	if (r < 0)
+		return r;
+	return c->f & TF_FIN_RCVD || c->s.flags & SOCK_SHUT_RD || c->state == TCP_CLOSED ? 0 : -EAGAIN;
+}
+
+int64_t berth_sock_rx_peek(struct berth_stack *st, berth_sock s, struct berth_part v[2])
+{
+	struct tcp_conn *c;
+	int64_t n = reader(st, s, &c);
+
+	v[0] = v[1] = (struct berth_part){0};
+	if (n > 0)
+		tcp_ring_parts(&c->rx, 0, (uint32_t)n, v);
+	return n;
+}
+
+static void consume(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
+{
+	tcp_ring_drop(&c->rx, len);
+	if (c->f & TF_URG_IN && !seq_lt(c->rcv_nxt - c->rx.used, c->rcv_up))
+		c->f &= ~(uint32_t)TF_URG_IN; /* read past it */
+	if (c->state != TCP_CLOSED)
+		tcp_window_read(st, c, len);
+}
+
+int berth_sock_rx_consume(struct berth_stack *st, berth_sock s, uint32_t len)
+{
+	struct tcp_conn *c;
+	uint32_t index;
+	int r = sock_find_tcp(st, s, &index);
+
+	if (r < 0)
+		return r;
+	c = tcp_at(st, index);
+	if (len > c->rx.used)
+		return -EINVAL;
+	if (len)
+		consume(st, c, len);
+	return 0;
+}
+
+static bool is_udp(struct berth_stack *st, berth_sock s, uint32_t *ret_index)
+{
+	uint32_t id;
+
+	if (sock_find(st, s, &id) < 0 || !(id & SOCK_ID_UDP))
+		return false;
+	*ret_index = id & ~SOCK_ID_UDP;
+	return true;
+}
+
+int64_t berth_sock_send(struct berth_stack *st, berth_sock s, const void *data, uint32_t len, uint32_t flags)
+{
+	struct tcp_conn *c;
+	uint32_t room, index;
+	int r;
+
+	if (is_udp(st, s, &index))
+		return udp_send(st, index, data, len);
+	r = writer(st, s, &c);
+	if (r < 0)
+		return r;
+	if (flags & ~(uint32_t)(BERTH_MORE | BERTH_URGENT))
+		return -EINVAL;
+	room = tcp_tx_room(c);
+	if (!len)
+		return 0;
+	if (!room)
+		return -EAGAIN;
+	if (len > room) { /* the rest will be written soon, and its flags with it */
+		len = room;
+		flags &= ~(uint32_t)BERTH_URGENT;
+	}
+	tcp_ring_write(&c->tx, c->tx.used, data, len);
+	commit(st, c, len, flags);
+	return len;
+}
+
+int64_t berth_sock_recv(struct berth_stack *st, berth_sock s, void *data, uint32_t len)
+{
+	struct berth_part v[2];
+	struct tcp_conn *c;
+	uint32_t index, at = 0;
+	unsigned n_parts;
+	int64_t n;
+
+	if (is_udp(st, s, &index))
+		return udp_recv(st, index, data, len);
+	n = reader(st, s, &c);
+	if (n <= 0)
+		return n;
+	if (n < len)
+		len = (uint32_t)n;
+	n_parts = tcp_ring_parts(&c->rx, 0, len, v);
+	for (unsigned i = 0; i < n_parts; i++) {
+		memcpy((uint8_t *)data + at, v[i].data, v[i].len);
+		at += v[i].len;
+	}
+	if (len)
+		consume(st, c, len);
+	return len;
+}

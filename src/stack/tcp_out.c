@@ -1,0 +1,341 @@
+/* src/stack/tcp_out.c: what a connection sends next.
+ *
+ * berth_stack_output() asks; each frame is the first of these that there is:
+ *	SYN, SYN-ACK	in SYN-SENT and SYN-RECEIVED, while nxt == iss
+ *	retransmission	what tcp_flight_rexmit() says, whole segments as they were sent
+ *	new data	as much as all of these allow: what the program wrote, the peer's window, congestion (tcp_flight_room()), pacing,
+ *			one super-frame (64 segments, the interface's limit); then Nagle and silly windows have their say; FIN rides on the last octet
+ *	probe		a segment below una, when tcp_persist.c wants an answer
+ *	acknowledgment	when TF_ACK_NOW is set and nothing above carried it
+ * and when there is none the socket leaves st->ready. What makes it come back: an acknowledgment, the program, a timer.
+ *
+ * Is a segment worth sending (RFC 9293, 3.8.6.2.1 and 3.7.4)? A full one always. Less than that when it is all there is and
+ * either BERTH_NODELAY, or nothing small is in flight (Nagle's rule as Minshall changed it: a tail behind full segments may go at
+ * once, the next small one waits for its acknowledgment), or FIN goes with it; and when half of the largest window the peer ever
+ * offered is filled. Corked: only full ones. What stays behind with nothing in flight is tcp_persist.c's to let go.
+ *
+ * PSH is on the segment that ends what the program wrote. Old and new octets never share a frame, so a super-frame is one burst.
+ */
+#include "stack/tcp_data.h"
+
+#include <errno.h>
+
+#define BURST_SEGMENTS 64u
+
+/* How a go over the connection went. */
+struct go {
+	struct berth_tx *v; /* NULL: the next hop does not answer: frames are counted as sent and lost */
+	uint32_t frame_max; /* payload of a frame */
+	bool may_gso;
+};
+
+static bool is4(const struct tcp_conn *c)
+{
+	return port_addr_is4(&c->peer);
+}
+
+static void put(struct berth_stack *st, struct tcp_conn *c, struct go *g, const struct tcp_frame *f)
+{
+	if (g->v)
+		tcp_emit_frame(st, c, f, g->v);
+	else if (c->state != TCP_SYN_SENT)
+		tcp_rcv_acked(st, c);
+}
+
+/* Payload that one frame may have. */
+static void measure_frame(struct berth_stack *st, const struct tcp_conn *c, struct go *g)
+{
+	uint32_t max, headers = (is4(c) ? 20u : 40u) + WIRE_TCP_LEN_MAX;
+
+	g->may_gso = ip_iface_can(st, c->route.iface, is4(c) ? BERTH_IF_TSO4 : BERTH_IF_TSO6);
+	g->frame_max = 0;
+	if (!g->may_gso)
+		return;
+	max = ip_iface_gso_max(st, c->route.iface);
+	g->frame_max = max > headers ? max - headers : 0;
+}
+
+/* len octets in segments of mss, as far as one frame goes. */
+static uint32_t fit(const struct go *g, uint32_t len, uint32_t mss)
+{
+	uint32_t most = g->frame_max / mss;
+
+	if (most > BURST_SEGMENTS)
+		most = BURST_SEGMENTS;
+	if (most < 1)
+		most = 1;
+	return len < most * mss ? len : most * mss;
+}
+
+static uint16_t push_flag(const struct tcp_conn *c, uint32_t seq, uint32_t end)
+{
+	if (c->f & TF_PUSH && seq_lt(seq, c->snd_push) && seq_le(c->snd_push, end))
+		return WIRE_TCP_PSH;
+	return end == tcp_tx_end(c) && !(c->f & TF_MORE) ? WIRE_TCP_PSH : 0;
+}
+
+static uint16_t urgent_flag(const struct tcp_conn *c, uint32_t seq)
+{
+	return c->f & TF_URG_OUT && seq_lt(seq, c->snd_up) ? WIRE_TCP_URG : 0;
+}
+
+static void sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss, uint8_t burst)
+{
+	c->nxt = seq + len;
+	c->max = seq_max(c->max, c->nxt);
+	tcp_flight_sent(st, c, seq, len, mss, burst);
+}
+
+static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
+{
+	struct tcp_frame f = {.seq = c->iss, .flags = WIRE_TCP_SYN, .mss = c->mss};
+
+	if (c->nxt != c->iss)
+		return false;
+	f.flags |= tcp_ecn_out_flags(c, false);
+	put(st, c, g, &f);
+	sent(st, c, c->iss, 1, c->mss, BURST_SYN);
+	return true;
+}
+
+static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
+{
+	struct tcp_frame f = {.rexmit = true};
+	uint32_t fin_seq = tcp_tx_end(c);
+	struct tcp_send s;
+
+	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &s))
+		return false;
+	f.seq = s.seq;
+	f.len = s.len;
+	f.mss = ((const struct tcp_burst *)slab_at(&st->tcp->bursts, s.burst))->mss;
+	if (f.mss > c->mss)
+		f.mss = c->mss;
+	if (s.seq == c->iss && c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)) {
+		f.flags = WIRE_TCP_SYN | tcp_ecn_out_flags(c, false);
+		f.len = 0;
+	} else {
+		if (c->f & TF_FIN_SENT && s.seq + s.len == fin_seq + 1) {
+			f.flags |= WIRE_TCP_FIN;
+			f.len--;
+		}
+		f.flags |= push_flag(c, f.seq, f.seq + f.len) | urgent_flag(c, f.seq) | tcp_ecn_out_flags(c, false);
+		if (!f.len)
+			f.flags &= (uint16_t)~WIRE_TCP_PSH;
+		c->data_segs_out += (f.len + f.mss - 1) / f.mss;
+	}
+	put(st, c, g, &f);
+	c->bytes_rexmit += f.len;
+	tcp_flight_rexmitted(st, c, &s);
+	return true;
+}
+
+/* Nagle, Minshall, cork, silly windows: may len octets go that are less than a full segment? all: the peer's window and congestion let all
+ * that is there go. */
+static bool small_may_go(const struct tcp_conn *c, uint32_t len, bool all, bool fin)
+{
+	bool small_in_flight = seq_lt(c->una, c->snd_small) && seq_le(c->snd_small, c->nxt);
+
+	if (c->f & TF_PROBE)
+		return true; /* it waited long enough: tcp_persist.c */
+	if (all && fin)
+		return true;
+	if (c->s.flags & SOCK_CORK || (all && c->f & TF_MORE))
+		return false;
+	if (all)
+		return c->s.flags & SOCK_NODELAY || !small_in_flight || c->una == c->nxt;
+	return len >= c->snd_wnd_max / 2 && (c->s.flags & SOCK_NODELAY || c->una == c->nxt);
+}
+
+/* What of the peer's window is unused. */
+static uint32_t usable(const struct tcp_conn *c)
+{
+	uint32_t edge = c->una + c->snd_wnd;
+
+	return seq_lt(c->nxt, edge) ? edge - c->nxt : 0;
+}
+
+/* How much new data may go in one frame of such segments; 0: none now. *ret_fin: FIN goes with it. */
+static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct go *g, uint32_t mss, bool *ret_fin)
+{
+	uint32_t data_end = tcp_tx_end(c), left = seq_lt(c->nxt, data_end) ? data_end - c->nxt : 0;
+	uint32_t window = usable(c), len = left < window ? left : window, room, quantum;
+	bool fin = c->f & TF_FIN_QUEUED && !(c->f & TF_FIN_SENT);
+	uint64_t at_ns;
+
+	*ret_fin = false;
+	if (!left && !fin)
+		return 0;
+	room = tcp_flight_room(st, c);
+	if (len > room) {
+		len = room;
+		c->f |= TF_CC_LIMITED;
+		if (len < mss && len < left && c->una != c->nxt)
+			return 0; /* acknowledgments will make it a full one */
+	}
+	fin = fin && len == left && window > len;
+	if (!len && !fin)
+		return 0;
+	quantum = tcp_pace_quantum(st, c, &at_ns);
+	if (!quantum) {
+		tcp_deadline_set(st, c, TCP_AT_PACE, at_ns);
+		return 0;
+	}
+	if (len > quantum)
+		len = quantum > mss ? quantum : mss;
+	if (len > left)
+		len = left;
+	len = fit(g, len, mss);
+	fin = fin && len == left;
+	if (len % mss && !small_may_go(c, len % mss, len == left, fin))
+		len -= len % mss;
+	fin = fin && len == left;
+	*ret_fin = fin;
+	return len;
+}
+
+static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
+{
+	struct tcp_frame f = {.seq = c->nxt, .mss = tcp_emit_mss(c)};
+	struct go one = {.frame_max = 0};
+	bool fin;
+
+	if (!c->tx.data || !tcp_flight_can_send(st, c))
+		return false;
+	f.flags = urgent_flag(c, f.seq);
+	/* An urgent pointer is one segment's, not a super-frame's. */
+	f.len = choose(st, c, f.flags ? &one : g, f.mss, &fin);
+	if (!f.len && !fin)
+		return false;
+	f.flags |= f.len ? push_flag(c, f.seq, f.seq + f.len) : 0;
+	if (fin)
+		f.flags |= WIRE_TCP_FIN;
+	f.flags |= tcp_ecn_out_flags(c, f.len != 0);
+	if (f.flags & WIRE_TCP_CWR && f.len > f.mss && !ip_iface_can(st, c->route.iface, BERTH_IF_TSO_ECN)) {
+		f.len = f.mss;
+		f.flags &= (uint16_t) ~(WIRE_TCP_PSH | WIRE_TCP_FIN);
+		fin = false;
+	}
+	if (f.len % f.mss)
+		c->snd_small = f.seq + f.len;
+	put(st, c, g, &f);
+	if (fin)
+		c->f |= TF_FIN_SENT;
+	c->f &= ~(uint32_t)TF_PROBE;
+	c->data_segs_out += (f.len + f.mss - 1) / f.mss;
+	c->bytes_out += f.len;
+	c->last_out_ns = st->now_ns;
+	sent(st, c, f.seq, f.len + fin, f.mss, fin ? BURST_FIN : 0);
+	tcp_pace_sent(st, c, f.len);
+	if (f.len)
+		tcp_rcv_data_sent(st, c);
+	return true;
+}
+
+/* Below una, without data: whoever is there must answer it (RFC 9293, 3.8.6.1). */
+static bool send_probe(struct berth_stack *st, struct tcp_conn *c, struct go *g)
+{
+	struct tcp_frame f = {.seq = c->una - 1, .mss = c->mss};
+
+	if (!(c->f & TF_PROBE))
+		return false;
+	c->f &= ~(uint32_t)TF_PROBE;
+	put(st, c, g, &f);
+	st->n.tcp_zero_window_probes++;
+	return true;
+}
+
+static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
+{
+	struct tcp_frame f = {.seq = c->nxt, .mss = c->mss};
+
+	if (!(c->f & TF_ACK_NOW))
+		return false;
+	if (c->state == TCP_SYN_RCVD && c->una == c->iss) { /* a simultaneous open: RFC 9293, 3.10.7.3 */
+		f.seq = c->iss;
+		f.flags = WIRE_TCP_SYN;
+	}
+	f.flags |= tcp_ecn_out_flags(c, false);
+	put(st, c, g, &f);
+	return true;
+}
+
+static bool send_one(struct berth_stack *st, struct tcp_conn *c, struct go *g)
+{
+	bool syn = c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD;
+
+	if (syn && send_syn(st, c, g))
+		return true;
+	if (send_again(st, c, g))
+		return true;
+	if (syn)
+		return c->state == TCP_SYN_RCVD && send_ack(st, c, g);
+	return send_new(st, c, g) || send_probe(st, c, g) || send_ack(st, c, g);
+}
+
+/* The way anew, when routes or path MTUs have changed since. */
+static void refresh_route(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint16_t iface = c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY;
+	struct ip_route rt;
+	uint16_t before = c->mss;
+
+	if (c->route.epoch == st->route_epoch)
+		return;
+	if (ip_route_find(st, &c->local, &c->peer, iface, &rt, NULL) < 0) {
+		c->route.epoch = st->route_epoch; /* the old one, until something changes */
+		return;
+	}
+	c->route = rt;
+	tcp_mss_update(st, c);
+	if (c->mss < before && c->una != c->max)
+		tcp_flight_too_big(st, c, c->mss);
+}
+
+static bool sends(const struct tcp_conn *c)
+{
+	return c->state != TCP_CLOSED && c->state != TCP_LISTEN && c->state != 0;
+}
+
+unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, unsigned n)
+{
+	struct tcp_conn *c = tcp_at(st, index);
+	unsigned k = 0, lost = 0;
+	struct go g = {.v = v};
+	int r;
+
+	if (!sends(c)) {
+		sock_unready(st, index);
+		return 0;
+	}
+	refresh_route(st, c);
+	r = ip_route_ready(st, &c->route);
+	if (r == -EINPROGRESS) {
+		sock_wait(st, index);
+		return 0;
+	}
+	if (r < 0) {
+		/* Nobody answers there. A connect() fails; else it is as if the frames were lost: the RTO tries again (MUST-56). */
+		if (c->state == TCP_SYN_SENT) {
+			tcp_end(st, c, r);
+			return 0;
+		}
+		g.v = NULL;
+	}
+	measure_frame(st, c, &g);
+	while (g.v ? k < n : lost < BURST_SEGMENTS) {
+		if (g.v)
+			g.v = v + k;
+		if (!send_one(st, c, &g)) {
+			tcp_persist_check(st, c);
+			sock_unready(st, index);
+			break;
+		}
+		if (g.v)
+			k++;
+		else
+			lost++;
+	}
+	ASSERT_SLOW(tcp_rings_check(st, c));
+	return k;
+}

@@ -1,0 +1,101 @@
+/* src/stack/tcp_persist.c: data that waits while nothing is in flight, so that no acknowledgment will come to let it go: the
+ * window is closed, or open so little that a segment would be silly, or the program corked it.
+ *
+ * RFC 9293, 3.8.6.1 (MUST-36): a closed window is probed, after one RTO and then at intervals that double to two minutes. The probe is
+ * a segment without data below una; the peer must answer it, because it is not acceptable, and the answer has its window.
+ * As long as answers come the connection is kept open (MUST-37); only silence counts towards its end: tcp_may_retry()'s limits, and
+ * a program that has closed the socket does not wait for ever (S20).
+ *
+ * A window that is open: when the timer runs out, what fits is sent, silly or not (3.8.6.2.1's override), and what was corked.
+ */
+#include "stack/tcp_data.h"
+
+#include <errno.h>
+
+#define CORK_NS (UINT64_C(200) * 1000000) /* as Linux */
+#define ORPHAN_PROBES 9			  /* at doubling intervals from 200 ms: more than 100 s */
+
+static bool waits(const struct tcp_conn *c)
+{
+	uint32_t end;
+
+	if (!c->tx.data || c->una != c->max)
+		return false;
+	switch ((enum tcp_state_name)c->state) {
+	case TCP_ESTABLISHED:
+	case TCP_CLOSE_WAIT:
+	case TCP_FIN_WAIT_1:
+	case TCP_LAST_ACK:
+	case TCP_CLOSING:
+		break;
+	case TCP_SYN_SENT:
+	case TCP_SYN_RCVD:
+	case TCP_FIN_WAIT_2:
+	case TCP_TIME_WAIT:
+	case TCP_CLOSED:
+	case TCP_LISTEN:
+		return false;
+	}
+	end = tcp_tx_end(c) + ((c->f & TF_FIN_QUEUED) != 0);
+	return seq_lt(c->nxt, end);
+}
+
+static uint64_t interval_ns(const struct tcp_conn *c)
+{
+	uint64_t ns = c->rto_us ? (uint64_t)c->rto_us * 1000 : TCP_RTO_FIRST_NS;
+
+	if (c->snd_wnd && ns > CORK_NS && !c->n_probes)
+		return CORK_NS;
+	for (unsigned i = 0; i < c->n_probes && ns < TCP_RTO_MAX_NS; i++)
+		ns *= 2;
+	return ns < TCP_RTO_MAX_NS ? ns : TCP_RTO_MAX_NS;
+}
+
+static void stop(struct berth_stack *st, struct tcp_conn *c)
+{
+	tcp_deadline_clear(st, c, TCP_AT_PERSIST);
+	if (!c->n_probes)
+		return;
+	c->n_probes = 0;
+	if (c->una == c->max) /* else they are the retransmission timer's again */
+		c->n_rtx = 0, c->first_rtx_ns = 0;
+}
+
+void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (!waits(c)) {
+		stop(st, c);
+		return;
+	}
+	if (c->at[TCP_AT_PERSIST] == NEVER_NS)
+		tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));
+}
+
+/* While nothing is in flight n_rtx and first_rtx_ns are free: here they are the probes that nobody answered, and the first of all.
+ * tcp_may_retry() looks at both: R2 is for silence, the user timeout for answers that keep the window shut, too (S20). */
+void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (!waits(c)) {
+		stop(st, c);
+		return;
+	}
+	if (c->s.flags & SOCK_ORPHAN && c->n_probes >= ORPHAN_PROBES) {
+		st->n.tcp_timeouts++;
+		tcp_reset_conn(st, c);
+		tcp_end(st, c, -ETIMEDOUT);
+		return;
+	}
+	if (!c->n_probes)
+		c->first_rtx_ns = st->now_ns, c->n_rtx = 0;
+	else if (st->now_ns - c->last_in_ns < interval_ns(c))
+		c->n_rtx = 0; /* the last one was answered */
+	else if (c->n_rtx < UINT8_MAX)
+		c->n_rtx++;
+	if (c->n_probes && !tcp_may_retry(st, c))
+		return;
+	if (c->n_probes < UINT8_MAX)
+		c->n_probes++;
+	c->f |= TF_PROBE;
+	sock_ready(st, tcp_index(st, c));
+	tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));
+}

@@ -1,0 +1,381 @@
+/* src/stack/tcp_rcv.c: the payload of segments: which are acceptable, where it goes, when it is acknowledged.
+ *
+ * A segment is cut to what is new and inside the window (RFC 9293, 3.10.7.4), and its octets are copied once: out of the frame to
+ * their place in the receiving ring. In order, they are readable at once; early, tcp_gaps.c remembers the interval; either
+ * way there is nothing to keep for each segment.
+ *
+ *	rcv_nxt - (old)      rcv_nxt                             rcv_adv
+ *	   | duplicate: D-SACK | in order: read it | early: an interval | beyond: dropped
+ *
+ * When to acknowledge (RFC 5681, 4.2; RFC 9293, 3.8.6.3)
+ *	at once		out of order, a hole that fills, FIN, a duplicate; more than one full segment is owed; a stream begins
+ *			(quickacks: slow start at the other end needs acknowledgments) or the program asked for it
+ *	within 40 ms	else: a ride on data, a window update or the second segment usually comes first
+ * A super-frame counts by its octets, so whoever puts 40 segments into one gets one acknowledgment for them. Nothing is sent from
+ * here, TF_ACK_NOW is set: a batch of input is acknowledged once, when all of it was seen (MUST-58, MUST-59).
+ *
+ * A dialogue (data leaves within 40 ms of data that came) delays even where a stream would not; a delay that runs
+ * out without a ride ends it.
+ *
+ * A zero window: a segment at rcv_nxt is acceptable whatever it carries, so that its ACK, URG and RST count (RFC 9293,
+ * 3.10.7.4, "special allowance"); its octets are dropped and it is answered at once.
+ */
+#include "stack/tcp_data.h"
+
+#include <string.h>
+
+static uint32_t seq_space(const struct tcp_seg *s)
+{
+	return s->len + ((s->flags & WIRE_TCP_SYN) != 0) + ((s->flags & WIRE_TCP_FIN) != 0);
+}
+
+bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s)
+{
+	uint32_t len = seq_space(s), open = tcp_window_open(c);
+
+	if (s->seq == c->rcv_nxt)
+		return true; /* also with a zero window, see above */
+	if (!open)
+		return false;
+	if (seq_in(s->seq, c->rcv_nxt, c->rcv_nxt + open))
+		return true;
+	/* A segment that begins before the window and reaches into it. Its length is at most a super-frame's. */
+	return len != 0 && seq_lt(s->seq, c->rcv_nxt) && seq_lt(c->rcv_nxt, s->seq + len);
+}
+
+void tcp_rcv_init(struct berth_stack *st, struct tcp_conn *c)
+{
+	c->rcv_nxt = c->rcv_acked = c->irs + 1;
+	c->rcv_up = c->irs;
+	c->rcv_adv = c->rcv_nxt + tcp_window_syn(st, c);
+	c->rcv_mss = 0;
+	c->quickacks = 0;
+	c->ato_pingpong = 0;
+	c->dsack_from = c->dsack_to = c->rcv_nxt;
+	c->rcv_rtt_us = c->rcv_space = c->rcv_copied = 0;
+	c->rcv_epoch_ns = st->now_ns;
+	c->rcv_epoch_seq = c->rcv_adv;
+	c->rcv_last_us = tcp_now_us(st);
+}
+
+static void ack_now(struct berth_stack *st, struct tcp_conn *c)
+{
+	c->f |= TF_ACK_NOW;
+	sock_ready(st, tcp_index(st, c));
+}
+
+static void dsack(struct berth_stack *st, struct tcp_conn *c, uint32_t from, uint32_t to)
+{
+	if (!(c->f & TF_SACK) || !seq_lt(from, to))
+		return;
+	c->dsack_from = from;
+	c->dsack_to = to;
+	st->n.tcp_dsack_out++;
+}
+
+void tcp_rcv_refused(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
+{
+	if (s->flags & WIRE_TCP_RST)
+		return;
+	st->n.tcp_out_of_window++;
+	if (s->len && seq_lt(s->seq, c->rcv_nxt)) {
+		uint32_t end = s->seq + s->len;
+
+		/* Only what was received: a keepalive's octet before the first of all was not. */
+		dsack(st, c, seq_max(s->seq, c->irs + 1), seq_min(end, c->rcv_nxt));
+		if (c->quickacks < TCP_QUICKACKS)
+			c->quickacks = TCP_QUICKACKS; /* the peer is in loss recovery */
+	}
+	ack_now(st, c);
+}
+
+/* len octets of the payload, from its octet `skip` on, to their place `at` in the ring. */
+static void copy_in(struct tcp_conn *c, const struct tcp_seg *s, uint32_t skip, uint32_t at, uint32_t len)
+{
+	uint32_t off = s->data_off + skip, piece = s->p->l4_head;
+	const uint8_t *data = s->p->l4;
+	unsigned i = 0;
+
+	for (;;) {
+		if (off < piece) {
+			uint32_t n = piece - off < len ? piece - off : len;
+
+			tcp_ring_write(&c->rx, at, data + off, n);
+			at += n;
+			len -= n;
+			off += n;
+		}
+		if (!len)
+			return;
+		off -= piece;
+		ASSERT(i < s->p->n_parts); /* ip_input() checked l4_len against the frame */
+		data = s->p->parts[i].data;
+		piece = s->p->parts[i].len;
+		i++;
+	}
+}
+
+/* A stream that begins, or begins again after a pause, is acknowledged at once for some segments (Linux's quick acknowledgments). */
+static void measure(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
+{
+	uint32_t seg = s->n_segs > 1 && s->p->gso_size ? s->p->gso_size : s->len;
+	uint32_t now_us = tcp_now_us(st), rto_us = c->rto_us ? c->rto_us : (uint32_t)(TCP_RTO_FIRST_NS / 1000);
+
+	c->data_segs_in += s->n_segs;
+	if (!c->rcv_mss || now_us - c->rcv_last_us > rto_us)
+		c->quickacks = TCP_QUICKACKS;
+	if (seg > c->rcv_mss)
+		c->rcv_mss = (uint16_t)(seg > UINT16_MAX ? UINT16_MAX : seg);
+	c->rcv_last_us = now_us;
+	tcp_window_rtt(st, c, s);
+}
+
+bool tcp_rcv_pingpong(const struct tcp_conn *c)
+{
+	return c->ato_pingpong && !(c->f & TF_QUICKACK);
+}
+
+void tcp_rcv_data_sent(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->rcv_mss && tcp_now_us(st) - c->rcv_last_us < TCP_DELACK_NS / 1000)
+		c->ato_pingpong = 1;
+}
+
+/* Something in order came that is owed an acknowledgment. */
+static void owe(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t owed = c->rcv_nxt - c->rcv_acked;
+	bool quick = (c->quickacks || c->f & TF_QUICKACK) && !tcp_rcv_pingpong(c);
+
+	if (quick || owed > c->rcv_mss)
+		ack_now(st, c);
+	else if (c->at[TCP_AT_DELACK] == NEVER_NS)
+		tcp_deadline_set(st, c, TCP_AT_DELACK, st->now_ns + TCP_DELACK_NS);
+}
+
+void tcp_rcv_delack_timer(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->rcv_nxt == c->rcv_acked)
+		return;
+	c->ato_pingpong = 0; /* no ride came: a stream, not a dialogue */
+	ack_now(st, c);
+}
+
+void tcp_rcv_acked(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t owed = c->rcv_nxt - c->rcv_acked, n;
+
+	if (owed && c->quickacks) {
+		n = c->rcv_mss ? (owed + c->rcv_mss - 1) / c->rcv_mss : 1;
+		c->quickacks = (uint8_t)(n < c->quickacks ? c->quickacks - n : 0);
+	}
+	c->f &= ~(uint32_t)TF_ACK_NOW;
+	c->rcv_acked = c->rcv_nxt;
+	c->dsack_from = c->dsack_to;
+	tcp_deadline_clear(st, c, TCP_AT_DELACK);
+}
+
+void tcp_gaps_free(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->gaps == NIL)
+		return;
+	slab_give(&st->tcp->gaps, c->gaps);
+	c->gaps = NIL;
+}
+
+static struct tcp_gaps *gaps_of(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	return c->gaps == NIL ? NULL : slab_at(&st->tcp->gaps, c->gaps);
+}
+
+/* The FIN is the next in order. */
+static void take_fin(struct tcp_conn *c)
+{
+	c->rcv_nxt++;
+	c->f |= TF_FIN_RCVD;
+}
+
+/* [rcv_nxt, rcv_nxt + len) was copied to its place: in order now, and with it what waited behind. true: FIN, too. */
+static bool in_order(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool fin)
+{
+	struct tcp_gaps *g = gaps_of(st, c);
+	uint32_t nxt = c->rcv_nxt + len, to;
+
+	if (g) {
+		if (seq_lt(g->v[0].left, nxt))
+			dsack(st, c, g->v[0].left, seq_min(nxt, g->v[0].right));
+		to = fin ? nxt : tcp_gaps_advance(g, nxt); /* nothing comes after a FIN, whatever came early */
+		c->f |= TF_ACK_NOW;			   /* a hole filled, or part of one (RFC 5681, 4.2) */
+		if (g->has_fin && to == g->fin_seq + 1) {
+			fin = true;
+			to--;
+		}
+		nxt = to;
+		if (!g->n || fin)
+			tcp_gaps_free(st, c);
+	}
+	c->bytes_in += nxt - c->rcv_nxt;
+	c->rx.used += nxt - c->rcv_nxt;
+	c->rcv_nxt = nxt;
+	if (fin)
+		take_fin(c);
+	return fin;
+}
+
+static bool early_fin_fits(const struct tcp_gaps *g, uint32_t fin_seq)
+{
+	return !g->n || seq_le(g->v[g->n - 1].right, fin_seq);
+}
+
+/* A segment beyond a hole: its octets [seq, seq + len), FIN behind them. */
+static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, uint32_t skip, uint32_t seq,
+		  uint32_t len, bool fin)
+{
+	struct tcp_gaps *g;
+	struct wire_tcp_sack dup;
+
+	ack_now(st, c); /* a duplicate acknowledgment: RFC 5681, 4.2 */
+	if (c->gaps == NIL) {
+		c->gaps = slab_take(&st->tcp->gaps);
+		if (c->gaps == NIL) {
+			st->n.tcp_ooo_dropped++;
+			st->n.tcp_no_memory++;
+			return;
+		}
+	}
+	g = gaps_of(st, c);
+	if (g->has_fin) { /* nothing comes after a FIN */
+		uint32_t room = seq_lt(seq, g->fin_seq) ? g->fin_seq - seq : 0;
+
+		fin = fin && len == room;
+		len = len < room ? len : room;
+	} else if (fin && !early_fin_fits(g, seq + len)) {
+		fin = false;
+	}
+	if (!len && !fin)
+		return; /* then a record was there before */
+	if (!tcp_gaps_add(g, seq, seq + len + fin, &dup)) {
+		st->n.tcp_ooo_dropped++;
+		return;
+	}
+	if (fin) {
+		g->has_fin = true;
+		g->fin_seq = seq + len;
+	}
+	copy_in(c, s, skip, c->rx.used + (seq - c->rcv_nxt), len);
+	dsack(st, c, dup.left, dup.right);
+	st->n.tcp_ooo_queued++;
+	ASSERT_SLOW(tcp_gaps_check(g, c->rcv_nxt));
+}
+
+/* Urgent data ends before the octet that the pointer names (RFC 6093, RFC 9293, 3.8.5), and not beyond this segment (S7). */
+static void urgent(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, uint32_t seq)
+{
+	uint32_t up = seq + (s->urg < s->len ? s->urg : s->len);
+
+	if (!(s->flags & WIRE_TCP_URG) || !s->urg || !s->len)
+		return;
+	if (!seq_lt(c->rcv_nxt, up) || (c->f & TF_URG_IN && seq_le(up, c->rcv_up)))
+		return;
+	c->f |= TF_URG_IN;
+	c->rcv_up = up;
+	event_add(st, tcp_index(st, c), BERTH_EV_PRI);
+}
+
+/* A segment at rcv_nxt or before it, cut to len octets from rcv_nxt on. */
+static bool next(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, uint32_t skip, uint32_t len,
+		 bool fin)
+{
+	copy_in(c, s, skip, c->rx.used, len);
+	fin = in_order(st, c, len, fin);
+	if (fin)
+		c->f |= TF_ACK_NOW;
+	if (c->f & TF_ACK_NOW)
+		sock_ready(st, tcp_index(st, c));
+	else
+		owe(st, c);
+	if (fin || tcp_rx_readable(c))
+		event_add(st, tcp_index(st, c), BERTH_EV_IN);
+	return fin;
+}
+
+bool tcp_rcv_segment(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
+{
+	uint32_t seq = s->seq + ((s->flags & WIRE_TCP_SYN) != 0), len = s->len, skip = 0, room, ahead;
+	bool fin = (s->flags & WIRE_TCP_FIN) != 0;
+
+	if (!len && !fin)
+		return false;
+	if (c->f & TF_FIN_RCVD || !c->rx.data) { /* sent again, or beyond the end */
+		tcp_rcv_refused(st, c, s);
+		return false;
+	}
+	measure(st, c, s);
+	urgent(st, c, s, seq);
+	if (seq_lt(seq, c->rcv_nxt)) {
+		skip = c->rcv_nxt - seq < len ? c->rcv_nxt - seq : len;
+		dsack(st, c, seq, seq + skip);
+		c->f |= TF_ACK_NOW;
+		seq += skip;
+		len -= skip;
+		if (seq != c->rcv_nxt) { /* even its FIN is old */
+			ack_now(st, c);
+			return false;
+		}
+	}
+	if (!len && !fin) {
+		ack_now(st, c);
+		return false;
+	}
+	room = tcp_window_open(c);
+	ahead = seq - c->rcv_nxt;
+	room = ahead < room ? room - ahead : 0;
+	if (len + fin > room) { /* the FIN takes a number, too */
+		fin = false;
+		len = len < room ? len : room;
+		if (!len) {
+			ack_now(st, c);
+			return false;
+		}
+	}
+	if (ahead) {
+		early(st, c, s, skip, seq, len, fin);
+		return false;
+	}
+	return next(st, c, s, skip, len, fin);
+}
+
+/* The interval that has s becomes the next block, unless it is one already. */
+static unsigned add_block(struct wire_tcp_sack v[4], unsigned n, unsigned first, const struct wire_tcp_sack *in)
+{
+	if (!in)
+		return n;
+	for (unsigned i = first; i < n; i++)
+		if (v[i].left == in->left)
+			return n;
+	v[n] = *in;
+	return n + 1;
+}
+
+unsigned tcp_rcv_sack_blocks(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_sack v[4], unsigned max)
+{
+	const struct tcp_gaps *g = gaps_of(st, c);
+	unsigned n = 0, first;
+
+	ASSERT(max <= 4);
+	if (!(c->f & TF_SACK) || !max)
+		return 0;
+	if (c->dsack_from != c->dsack_to)
+		v[n++] = (struct wire_tcp_sack){c->dsack_from, c->dsack_to};
+	first = n;
+	if (!g)
+		return n;
+	/* RFC 2883, 4.2: a duplicate of what waits beyond a hole is followed by the interval it lies in. */
+	if (n && n < max && seq_lt(c->rcv_nxt, c->dsack_from))
+		n = add_block(v, n, first, tcp_gaps_find(g, c->dsack_from));
+	for (unsigned i = 0; i < g->n_recent && n < max; i++)
+		n = add_block(v, n, first, tcp_gaps_find(g, g->recent[i]));
+	for (uint32_t i = 0; i < g->n && n < max; i++)
+		n = add_block(v, n, first, &g->v[i]);
+	return n;
+}
