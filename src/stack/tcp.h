@@ -470,7 +470,7 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 /* What to send next, if congestion, recovery and pacing allow: retransmissions first. false: nothing now. For new data the caller
  * (tcp_out.c) adds the window, Nagle and SWS; tcp_flight_room() says how many octets of new data may go. */
 struct tcp_send {
-	uint32_t seq, len; /* sequence space of a retransmission, at most len_max; may hold SYN or FIN, which count */
+	uint32_t seq, len; /* sequence space of a retransmission: at most len_max octets, and a SYN or FIN besides */
 	uint32_t burst;	   /* the board's */
 	uint64_t segs;	   /* which segments of it */
 	bool probe;	   /* TLP: allowed whatever the window of congestion says */

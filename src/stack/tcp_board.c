@@ -1,0 +1,554 @@
+/* src/stack/tcp_board.c: the board of what is in flight: bursts, and a mark for each of their segments.
+ *
+ *	c->burst_first --> burst --> burst --> burst (c->burst_last) --> NIL	in order of sequence, and of first sending
+ *
+ *	segment	 sacked lost rexmit
+ *		   .	  .    .    in flight
+ *		   .	  x    .    lost: to be sent again
+ *		   .	  x    x    sent again, the copy is in flight
+ *		   .	  .    x    original and copy are in flight (a probe; a loss that was undone)
+ *		   x	  .    .    arrived, una has not come so far
+ *
+ * What is acknowledged leaves from the front. A segment of which una or a SACK block covers a part only counts as not arrived, so
+ * the first burst may begin before una; a peer that acknowledges single octets changes nothing here (S16). Segments that are sent
+ * soon after each other share a burst, so that 16 records hold a window of 64 KiB and a record can still say when each of its segments was sent, well
+ * enough: the first and the last exactly, those between them as if they had left evenly.
+ *
+ * RACK needs the times of retransmissions, too. A burst knows from when to when its copies in flight were sent: for "how recent is
+ * what arrived" the first counts, for "is this copy overdue" the last, so a doubt makes us wait and not send.
+ *
+ * Always true (tcp_flight_check())
+ *   B1  bursts are contiguous; the first one's first segment holds una;
+ *   B2  only segments have marks; what is sacked is neither lost nor sent again;
+ *   B3  n_out, n_sacked, n_lost, n_rexmit and pipe are what counting gives: pipe has the octets of all that are not sacked and not
+ *	 lost, and of all copies.
+ *
+ * Cost: an acknowledgment's SACK blocks are one walk over the connection's bursts; everything else is constant for each
+ * burst that leaves.
+ */
+#include "stack/tcp_flight.h"
+
+/* Octets that may be left unsent beside a burst before a new one begins: a 32nd of the round trip. */
+#define JOIN_SHIFT 5
+#define JOIN_SHIFT_SCARCE 3 /* ... an eighth when records are getting few */
+#define SPAN_SHIFT 6	    /* of rexmit_span */
+
+static uint64_t bits(unsigned from, unsigned to)
+{
+	uint64_t below_to = to >= 64 ? UINT64_MAX : (UINT64_C(1) << to) - 1;
+
+	return from >= 64 ? 0 : below_to & ~((UINT64_C(1) << from) - 1);
+}
+
+static uint64_t bit(unsigned i)
+{
+	return UINT64_C(1) << i;
+}
+
+static unsigned lowest(uint64_t m)
+{
+	return (unsigned)__builtin_ctzll(m);
+}
+
+static unsigned highest(uint64_t m)
+{
+	return 63 - (unsigned)__builtin_clzll(m);
+}
+
+static unsigned count(uint64_t m)
+{
+	return (unsigned)__builtin_popcountll(m);
+}
+
+uint64_t board_all(const struct tcp_burst *b)
+{
+	return bits(0, b->n);
+}
+
+uint32_t board_from(const struct tcp_burst *b, unsigned i)
+{
+	return b->seq + i * b->mss;
+}
+
+uint32_t board_to(const struct tcp_burst *b, unsigned i)
+{
+	return i + 1u == b->n ? b->seq + b->len : b->seq + (i + 1) * b->mss;
+}
+
+uint32_t board_octets(const struct tcp_burst *b, uint64_t m)
+{
+	uint32_t octets = count(m) * b->mss;
+
+	if (m & bit(b->n - 1u))
+		octets += b->len - b->n * b->mss; /* the last one's own size; goes round when it is shorter */
+	return octets;
+}
+
+uint32_t board_sent_us(const struct tcp_burst *b, unsigned i)
+{
+	return b->n < 2 ? b->sent_us : b->sent_us + (uint32_t)b->sent_span * i / (b->n - 1u);
+}
+
+uint32_t board_rexmit_last_us(const struct tcp_burst *b)
+{
+	return b->rexmit_us + ((uint32_t)b->rexmit_span << SPAN_SHIFT);
+}
+
+/* Segments that were surely sent only once (Karn's question). A copy that was lost itself leaves no mark but the burst's. */
+static uint64_t sent_once(const struct tcp_burst *b)
+{
+	return ~b->rexmit & ~(b->flags & BURST_EVER_REXMIT ? b->lost : 0);
+}
+
+/* --- marks, and the counts with them --- */
+
+static void unmark_lost(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
+{
+	m &= b->lost;
+	c->n_lost -= count(m);
+	c->pipe += board_octets(b, m);
+	b->lost &= ~m;
+}
+
+static void unmark_rexmit(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
+{
+	m &= b->rexmit;
+	c->n_rexmit -= count(m);
+	c->pipe -= board_octets(b, m);
+	b->rexmit &= ~m;
+}
+
+void board_lose(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
+{
+	m &= board_all(b) & ~b->sacked;
+	unmark_rexmit(c, b, m);
+	m &= ~b->lost;
+	c->n_lost += count(m);
+	c->pipe -= board_octets(b, m);
+	b->lost |= m;
+}
+
+void board_lose_all(struct berth_stack *st, struct tcp_conn *c)
+{
+	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next)
+		board_lose(c, burst_at(st, i), UINT64_MAX);
+}
+
+void board_lose_first(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->burst_first != NIL)
+		board_lose(c, burst_at(st, c->burst_first), 1);
+}
+
+void board_unlose(struct berth_stack *st, struct tcp_conn *c)
+{
+	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next)
+		unmark_lost(c, burst_at(st, i), UINT64_MAX);
+	c->recover_flags &= (uint16_t)~RF_PIECES;
+}
+
+void board_renege(struct berth_stack *st, struct tcp_conn *c)
+{
+	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+		struct tcp_burst *b = burst_at(st, i);
+
+		c->pipe += board_octets(b, b->sacked);
+		b->sacked = 0;
+	}
+	c->n_sacked = 0;
+}
+
+/* --- what arrived --- */
+
+/* Segments m of b were sent once and have arrived: round trips, the latest, reordering. */
+static void note_once(const struct tcp_conn *c, const struct tcp_burst *b, uint64_t m, struct flight_ack *a)
+{
+	unsigned first = lowest(m), last = highest(m);
+	uint32_t first_us = board_sent_us(b, first), last_us = board_sent_us(b, last);
+
+	if (!a->rtt || us_after(a->oldest_us, first_us))
+		a->oldest_us = first_us;
+	if (!a->rtt || us_after(last_us, a->newest_us))
+		a->newest_us = last_us;
+	a->rtt = true;
+	a->orig = true;
+	if (seq_le(board_to(b, first), c->recover_seq))
+		a->orig_low = true;
+	if (seq_lt(board_to(b, first), a->fack))
+		a->reorder = true; /* RFC 8985, 6.2, step 3 */
+	rate_delivered(c, b, last_us, a);
+}
+
+/* The latest sent of what arrived, by time and then by sequence (RFC 8985, RACK_sent_after()). */
+static void note_latest(uint32_t sent_us, uint32_t last_us, uint32_t end, bool rexmit, struct flight_ack *a)
+{
+	if (a->rack && (us_after(a->rack_us, sent_us) || (a->rack_us == sent_us && !seq_lt(a->rack_end, end))))
+		return;
+	a->rack = true;
+	a->rack_us = sent_us;
+	a->rack_last_us = last_us;
+	a->rack_end = end;
+	a->rack_rexmit = rexmit;
+}
+
+/* Segments m of b, none of them sacked before, have arrived. Leaves them sacked. */
+static void arrived(struct tcp_conn *c, struct tcp_burst *b, uint64_t m, struct flight_ack *a)
+{
+	uint64_t once = m & sent_once(b), again = m & ~once;
+	uint32_t octets = board_octets(b, m);
+
+	if (m == 0)
+		return;
+	if (once) {
+		uint32_t us = board_sent_us(b, highest(once));
+
+		note_once(c, b, once, a);
+		note_latest(us, us, board_to(b, highest(once)), false, a);
+	}
+	if (again) {
+		note_latest(b->rexmit_us, board_rexmit_last_us(b), board_to(b, highest(again)), true, a);
+		rate_delivered(c, b, b->rexmit_us, a);
+	}
+	if (seq_lt(c->rack_fack, board_to(b, highest(m))))
+		c->rack_fack = board_to(b, highest(m));
+	a->delivered += octets;
+	a->segs += count(m);
+	unmark_lost(c, b, m);
+	unmark_rexmit(c, b, m);
+	c->pipe -= octets;
+	c->n_sacked += count(m);
+	b->sacked |= m;
+}
+
+/* The first k segments leave b. */
+static void burst_trim(struct tcp_burst *b, unsigned k)
+{
+	uint32_t first_us = board_sent_us(b, k);
+
+	b->sent_span = (uint16_t)(b->sent_span - (first_us - b->sent_us));
+	b->sent_us = first_us;
+	b->seq += k * b->mss;
+	b->len -= k * b->mss;
+	b->n = (uint8_t)(b->n - k);
+	b->sacked >>= k;
+	b->lost >>= k;
+	b->rexmit >>= k;
+	b->flags &= (uint8_t)~BURST_SYN;
+}
+
+void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, struct flight_ack *a)
+{
+	while (c->burst_first != NIL) {
+		uint32_t i = c->burst_first;
+		struct tcp_burst *b = burst_at(st, i);
+		unsigned k = seq_le(b->seq + b->len, ack) ? b->n : (ack - b->seq) / b->mss;
+		uint64_t gone = bits(0, k > b->n - 1u && seq_lt(ack, b->seq + b->len) ? b->n - 1u : k);
+
+		k = count(gone);
+		if (k == 0)
+			break;
+		if (gone & ~sent_once(b))
+			a->rexmit_acked = true;
+		arrived(c, b, gone & ~b->sacked, a);
+		a->cum_segs += k;
+		c->n_sacked -= k;
+		c->n_out -= k;
+		if (k < b->n) {
+			burst_trim(b, k);
+			break;
+		}
+		a->syn |= (b->flags & BURST_SYN) != 0;
+		a->fin |= (b->flags & BURST_FIN) != 0;
+		c->burst_first = b->next;
+		if (c->burst_first == NIL)
+			c->burst_last = NIL;
+		slab_give(&st->tcp->bursts, i);
+	}
+	if (c->recover_flags & RF_PIECES && seq_lt(c->rexmit_at, ack))
+		c->recover_flags &= (uint16_t)~RF_PIECES;
+}
+
+/* The segments of b that lie wholly within [left, right). */
+static uint64_t within(const struct tcp_burst *b, uint32_t left, uint32_t right)
+{
+	uint32_t end = b->seq + b->len;
+	unsigned from, to;
+
+	if (seq_le(right, b->seq) || seq_le(end, left))
+		return 0;
+	from = seq_le(left, b->seq) ? 0 : (left - b->seq + b->mss - 1u) / b->mss;
+	to = seq_le(end, right) ? b->n : (right - b->seq) / b->mss;
+	if (to >= b->n && seq_lt(right, end))
+		to = b->n - 1u; /* the last one may be longer than mss by a FIN */
+	return from < to ? bits(from, to) : 0;
+}
+
+void board_sack(struct berth_stack *st, struct tcp_conn *c, const struct wire_tcp_sack *v, unsigned n,
+		struct flight_ack *a)
+{
+	unsigned first = 0;
+	uint32_t before = a->segs;
+
+	for (uint32_t i = c->burst_first; i != NIL && first < n; i = burst_at(st, i)->next) {
+		struct tcp_burst *b = burst_at(st, i);
+
+		while (first < n && seq_le(v[first].right, b->seq))
+			first++;
+		for (unsigned k = first; k < n && seq_lt(v[k].left, b->seq + b->len); k++)
+			arrived(c, b, within(b, v[k].left, v[k].right) & ~b->sacked, a);
+	}
+	a->sacked = a->segs != before;
+}
+
+/* --- what is sent --- */
+
+/* May b take one more segment, sent now? */
+static bool may_join(const struct berth_stack *st, const struct tcp_conn *c, const struct tcp_burst *b, uint32_t seq,
+		     uint8_t flags)
+{
+	const struct slab *s = &st->tcp->bursts;
+	uint32_t wait_us = c->srtt_us >> (s->n_used > s->n_max / 2 ? JOIN_SHIFT_SCARCE : JOIN_SHIFT);
+	uint32_t age_us = tcp_now_us(st) - b->sent_us;
+
+	return b->n < 64 && b->seq + b->len == seq && b->len == (uint32_t)b->n * b->mss &&
+	       !((b->flags | flags) & BURST_SYN) && !(b->flags & BURST_FIN) &&
+	       (b->flags & BURST_APP_LIMITED) == (flags & BURST_APP_LIMITED) && age_us <= wait_us &&
+	       age_us <= UINT16_MAX;
+}
+
+/* Append to burst b as much of [.., +len) as it takes, of which the last `fin` octets are a FIN; returns how much. */
+static uint32_t append(struct tcp_conn *c, struct tcp_burst *b, uint32_t len, uint32_t fin, uint32_t now_us)
+{
+	uint32_t data = len - fin, room = (64u - b->n) * b->mss, n, take;
+
+	take = data <= room ? len : room;
+	n = (data <= room ? data : room) / b->mss;
+	if (data <= room && (data % b->mss || data == 0))
+		n++; /* a short one, or a FIN of its own */
+	b->len += take;
+	b->n = (uint8_t)(b->n + n);
+	b->sent_span = (uint16_t)(now_us - b->sent_us);
+	c->n_out += n;
+	c->pipe += take;
+	return take;
+}
+
+static struct tcp_burst *burst_new(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint16_t mss,
+				   uint32_t now_us)
+{
+	uint32_t i = slab_take(&st->tcp->bursts);
+	struct tcp_burst *b;
+
+	ASSERT(i != NIL); /* tcp_flight_can_send() was asked */
+	b = burst_at(st, i);
+	*b = (struct tcp_burst){.next = NIL, .seq = seq, .mss = mss, .sent_us = now_us};
+	b->delivered = c->delivered;
+	b->delivered_us = c->delivered_us;
+	b->first_sent_us = c->first_sent_us;
+	if (c->burst_last == NIL)
+		c->burst_first = i;
+	else
+		burst_at(st, c->burst_last)->next = i;
+	c->burst_last = i;
+	return b;
+}
+
+/* A connection may always have one record; more only while there is one left for each of the others. */
+bool tcp_flight_can_send(struct berth_stack *st, struct tcp_conn *c)
+{
+	const struct slab *s = &st->tcp->bursts;
+	uint32_t n_free = s->n_max - s->n_used, kept = st->conns.n_max;
+
+	if (kept > s->n_max / 2)
+		kept = s->n_max / 2;
+	if (n_free > kept || (n_free > 0 && c->burst_first == NIL))
+		return true;
+	if (c->burst_first == NIL && c->at[TCP_AT_PACE] == NEVER_NS) /* no acknowledgment will wake it */
+		tcp_deadline_set(st, c, TCP_AT_PACE, st->now_ns + UINT64_C(10000000));
+	return false;
+}
+
+void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss,
+		     uint8_t burst_flags)
+{
+	uint32_t now_us = tcp_now_us(st), end = seq + len, before = c->n_out;
+	uint32_t fin = burst_flags & BURST_FIN ? 1 : 0;
+
+	ASSERT(len > 0 && mss > 0);
+	rate_sent(c, now_us);
+	if (c->app_limited)
+		burst_flags |= BURST_APP_LIMITED;
+	if (len - fin < mss && !fin)
+		mss = (uint16_t)len; /* small segments of one size share a burst, too */
+	if (burst_flags & BURST_SYN)
+		mss = (uint16_t)(len > UINT16_MAX ? UINT16_MAX : len);
+	while (len > 0) {
+		struct tcp_burst *b = c->burst_last == NIL ? NULL : burst_at(st, c->burst_last);
+		uint32_t took;
+
+		if (b == NULL || !may_join(st, c, b, seq, burst_flags) || (len - fin > b->mss && b->mss != mss) ||
+		    len - fin > (64u - b->n) * b->mss)
+			b = burst_new(st, c, seq, mss, now_us);
+		took = append(c, b, len, fin, now_us);
+		seq += took;
+		len -= took;
+		b->flags |= (uint8_t)(burst_flags & ~(len > 0 ? BURST_FIN : 0));
+		burst_flags &= (uint8_t)~BURST_SYN;
+	}
+	recover_sent(st, c, end - seq, false, c->n_out - before);
+	cc_sent(c, end);
+	ASSERT_SLOW(tcp_flight_check(st, c));
+}
+
+/* Where segment i's payload ends. */
+static uint32_t payload_end(const struct tcp_burst *b, unsigned i)
+{
+	return board_to(b, i) - (i + 1u == b->n && b->flags & BURST_FIN ? 1 : 0);
+}
+
+/* The next run of lost segments that has no copy in flight. */
+static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
+{
+	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+		const struct tcp_burst *b = burst_at(st, i);
+		uint64_t m = b->lost & ~b->rexmit;
+		unsigned from, to;
+		uint32_t seq;
+
+		if (m == 0)
+			continue;
+		from = lowest(m);
+		seq = seq_max(board_from(b, from), c->una);
+		if (c->recover_flags & RF_PIECES && seq_in(c->rexmit_at, seq, board_to(b, from)))
+			seq = c->rexmit_at;
+		for (to = from + 1; to < b->n && m & bit(to) && payload_end(b, to) - seq <= len_max; to++)
+			continue;
+		*ret = (struct tcp_send){.seq = seq, .len = board_to(b, to - 1) - seq, .burst = i};
+		if (seq_lt(seq + len_max, payload_end(b, to - 1)))
+			ret->len = len_max; /* a piece of one segment: it counts as sent with the last */
+		else
+			ret->segs = bits(from, to);
+		return ret->len > 0;
+	}
+	return false;
+}
+
+bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
+{
+	uint32_t pipe, room;
+
+	if (c->recover_flags & RF_TLP_DUE && tlp_rexmit(st, c, len_max, ret))
+		return true;
+	if (c->n_lost == 0 || c->recover_flags & RF_FRTO_NEW)
+		return false;
+	pipe = tcp_flight_pipe(c);
+	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
+	if (!next_lost(st, c, len_max, ret))
+		return false;
+	if (ret->len > room && pipe > 0) { /* with nothing in flight something must go, whatever its size */
+		uint32_t one = burst_at(st, ret->burst)->mss;
+
+		if (one > room || ret->len <= one)
+			return false;
+		return next_lost(st, c, room / one * one, ret);
+	}
+	return true;
+}
+
+void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const struct tcp_send *s)
+{
+	struct tcp_burst *b = burst_at(st, s->burst);
+	uint64_t m = s->segs & board_all(b) & ~b->sacked & ~b->rexmit;
+	uint32_t now_us = tcp_now_us(st), span;
+
+	if (s->segs == 0) {
+		c->rexmit_at = s->seq + s->len;
+		c->recover_flags |= RF_PIECES;
+	} else {
+		c->recover_flags &= (uint16_t)~RF_PIECES;
+	}
+	if (b->rexmit == 0)
+		b->rexmit_us = now_us;
+	span = (now_us - b->rexmit_us + (1u << SPAN_SHIFT) - 1) >> SPAN_SHIFT;
+	if (span > UINT16_MAX) { /* the first of these left four seconds ago: it is not waited for */
+		span = UINT16_MAX;
+		b->rexmit_us = now_us - ((uint32_t)UINT16_MAX << SPAN_SHIFT);
+	}
+	if (m != 0)
+		b->rexmit_span = (uint16_t)span;
+	b->rexmit |= m;
+	b->flags |= BURST_EVER_REXMIT;
+	c->n_rexmit += count(m);
+	c->pipe += board_octets(b, m);
+	c->rexmits += m ? count(m) : 1;
+	st->n.tcp_retrans += m ? count(m) : 1;
+	recover_sent(st, c, s->len, true, m ? count(m) : 1);
+	ASSERT_SLOW(tcp_flight_check(st, c));
+}
+
+void tcp_flight_too_big(struct berth_stack *st, struct tcp_conn *c, uint16_t mss)
+{
+	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+		struct tcp_burst *b = burst_at(st, i);
+
+		if (b->mss > mss)
+			board_lose(c, b, UINT64_MAX);
+	}
+	if (c->n_lost)
+		sock_ready(st, tcp_index(st, c));
+}
+
+/* --- the connection's part --- */
+
+void tcp_flight_free(struct berth_stack *st, struct tcp_conn *c)
+{
+	while (c->burst_first != NIL) {
+		uint32_t i = c->burst_first;
+
+		c->burst_first = burst_at(st, i)->next;
+		slab_give(&st->tcp->bursts, i);
+	}
+	c->burst_last = NIL;
+	c->n_out = c->n_sacked = c->n_lost = c->n_rexmit = c->pipe = 0;
+}
+
+uint32_t tcp_flight_pipe(const struct tcp_conn *c)
+{
+	uint32_t arrived_octets = c->f & TF_SACK ? 0 : (uint32_t)c->dupacks * c->mss;
+
+	return c->pipe > arrived_octets ? c->pipe - arrived_octets : 0;
+}
+
+/* Slow, and right by reading. */
+bool tcp_flight_check(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	uint32_t n_out = 0, n_sacked = 0, n_lost = 0, n_rexmit = 0, pipe = 0, at = 0, last = NIL;
+	bool good = true;
+
+	for (uint32_t i = c->burst_first; i != NIL && good; i = burst_at(st, i)->next) {
+		const struct tcp_burst *b = burst_at(st, i);
+
+		if (i == c->burst_first)
+			good = b->n > 0 && seq_in(c->una, b->seq, board_to(b, 0));
+		else
+			good = b->n > 0 && b->seq == at;
+		good = good && b->n <= 64 && slab_used(&st->tcp->bursts, i) && b->mss > 0;
+		good = good && b->len > (b->n - 1u) * b->mss && b->len <= (uint32_t)b->n * b->mss + 1;
+		good = good && ((b->sacked | b->lost | b->rexmit) & ~board_all(b)) == 0;
+		good = good && (b->sacked & (b->lost | b->rexmit)) == 0;
+		for (unsigned k = 0; good && k < b->n; k++) {
+			uint32_t len = board_to(b, k) - board_from(b, k);
+
+			n_out++;
+			n_sacked += (b->sacked & bit(k)) != 0;
+			n_lost += (b->lost & bit(k)) != 0;
+			n_rexmit += (b->rexmit & bit(k)) != 0;
+			pipe += !((b->sacked | b->lost) & bit(k)) ? len : 0;
+			pipe += b->rexmit & bit(k) ? len : 0;
+		}
+		at = b->seq + b->len;
+		last = i;
+	}
+	return good && last == c->burst_last && n_out == c->n_out && n_sacked == c->n_sacked && n_lost == c->n_lost &&
+	       n_rexmit == c->n_rexmit && pipe == c->pipe && recover_check(c);
+}

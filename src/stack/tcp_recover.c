@@ -1,0 +1,419 @@
+/* src/stack/tcp_recover.c: what a loss does to the sender: states, how much may be in flight, and the way back if it was none.
+ *
+ *	OPEN	  nothing is amiss
+ *	DISORDER  something arrived beyond una: lost, or late? New segments go on for each that arrived (RFC 3042, 6675)
+ *	CWR	  the network said "congestion" (ECE): the window shrinks over a round trip, nothing is lost
+ *	RECOVERY  something is lost and sent again; until recover_seq is acknowledged (RFC 6675; without SACK RFC 6582)
+ *	LOSS	  a timeout: all is taken for lost, one segment in flight, slow start (RFC 5681, 3.1)
+ *
+ * In CWR and RECOVERY proportional rate reduction (RFC 6937) says how much may be in flight: for each octet that arrives, so
+ * much is sent that the flight shrinks to ssthresh just when the recovery ends. Below ssthresh it grows back by what arrives, and
+ * by one segment more when una moved and nothing more was lost (the slow start bound; else the conservative one: RFC 9937).
+ *
+ * Was it a loss at all? Four witnesses, and each restores the window as it was before:
+ *	- timestamps: the acknowledgment answers the original, not the copy (Eifel, RFC 3522 and 4015);
+ *	- D-SACK: every copy that was sent was reported as a duplicate (RFC 3708);
+ *	- nothing was sent again yet, and una moved;
+ *	- after a timeout: data that was sent once is acknowledged while two new segments test the path (F-RTO, RFC 5682).
+ */
+#include "stack/tcp_flight.h"
+
+static bool in_handshake(const struct tcp_conn *c)
+{
+	return c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD;
+}
+
+/* --- timers --- */
+
+static void rtx_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_rtx_mode mode, uint64_t in_ns)
+{
+	c->rtx_mode = (uint8_t)mode;
+	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + in_ns);
+}
+
+void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart)
+{
+	if (c->n_out == 0) {
+		c->rtx_mode = RTX_NONE;
+		tcp_deadline_clear(st, c, TCP_AT_RTX);
+		return;
+	}
+	if (!restart && (c->rtx_mode == RTX_RTO || c->rtx_mode == RTX_REORDER))
+		return;
+	if (!tlp_arm(st, c))
+		rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));
+}
+
+/* --- entering and leaving --- */
+
+static void undo_forget(struct tcp_conn *c)
+{
+	c->recover_flags &= (uint16_t) ~(RF_UNDO | RF_REXMITTED);
+	c->undo_retrans = 0;
+}
+
+static void undo_begin(struct tcp_conn *c)
+{
+	undo_forget(c);
+	c->recover_flags |= RF_UNDO;
+	c->undo_cwnd = c->cwnd;
+	c->undo_ssthresh = c->ssthresh;
+	c->undo_una = c->una;
+}
+
+static void prr_begin(struct tcp_conn *c, uint32_t delivered)
+{
+	uint32_t fs = c->pipe + delivered;
+
+	c->prr_delivered = c->prr_out = 0;
+	c->prr_recover_fs = fs > c->mss ? fs : c->mss;
+}
+
+static void enter_recovery(struct berth_stack *st, struct tcp_conn *c, uint32_t pipe_before)
+{
+	if (c->ca_state < CA_CWR) {
+		undo_begin(c);
+		c->ssthresh = cc_of(c)->on_loss(c);
+		prr_begin(c, 0);
+		if (c->prr_recover_fs < pipe_before)
+			c->prr_recover_fs = pipe_before;
+	}
+	c->recover_seq = c->max;
+	c->ca_state = CA_RECOVERY;
+	c->recover_flags &= (uint16_t) ~(RF_TLP | RF_TLP_DUE);
+	st->n.tcp_fast_recovery++;
+}
+
+void recover_enter_cwr(struct berth_stack *st, struct tcp_conn *c)
+{
+	(void)st;
+	undo_forget(c); /* the network said so itself: there is nothing to be undone */
+	c->ssthresh = cc_of(c)->on_loss(c);
+	prr_begin(c, 0);
+	c->recover_seq = c->max;
+	c->ca_state = CA_CWR;
+}
+
+/* Segments are lost, said RACK's timer: not on an acknowledgment. */
+void recover_lost(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->ca_state < CA_RECOVERY) {
+		enter_recovery(st, c, c->pipe);
+		c->cwnd = tcp_flight_pipe(c) + c->mss; /* the first one goes at once (RFC 6937: a fast retransmit) */
+	} else if (c->ca_state == CA_RECOVERY && c->cwnd < tcp_flight_pipe(c) + c->mss) {
+		c->cwnd = tcp_flight_pipe(c) + c->mss;
+	}
+	sock_ready(st, tcp_index(st, c));
+}
+
+static void to_open(struct tcp_conn *c)
+{
+	c->ca_state = c->n_sacked ? CA_DISORDER : CA_OPEN;
+	c->dupacks = 0;
+}
+
+/* --- undoing --- */
+
+static void undo(struct berth_stack *st, struct tcp_conn *c)
+{
+	board_unlose(st, c);
+	if (c->cwnd < c->undo_cwnd)
+		c->cwnd = c->undo_cwnd;
+	if (c->ssthresh < c->undo_ssthresh)
+		c->ssthresh = c->undo_ssthresh;
+	if (cc_of(c)->undo)
+		cc_of(c)->undo(c);
+	undo_forget(c);
+	st->n.tcp_undo++;
+}
+
+/* Does the segment answer something sent before the first copy? */
+static bool answers_original(const struct tcp_conn *c, const struct tcp_seg *s)
+{
+	if (!(c->recover_flags & RF_REXMITTED))
+		return true;
+	return c->f & TF_TS && s->opt.has & WIRE_TCP_HAS_TS && s->opt.ts_ecr != 0 &&
+	       seq_lt(s->opt.ts_ecr, c->rexmit_ts);
+}
+
+static bool all_copies_duplicate(const struct tcp_conn *c, const struct flight_ack *a)
+{
+	return a->dsack_segs > 0 && c->recover_flags & RF_REXMITTED && c->undo_retrans == 0;
+}
+
+static bool may_undo(const struct tcp_conn *c, const struct tcp_seg *s, const struct flight_ack *a)
+{
+	return c->recover_flags & RF_UNDO && (all_copies_duplicate(c, a) || (a->acked > 0 && answers_original(c, s)));
+}
+
+/* --- how much may be in flight --- */
+
+static void prr(struct tcp_conn *c, const struct flight_ack *a, uint32_t delivered, bool lost_more)
+{
+	uint64_t send;
+	uint32_t pipe = tcp_flight_pipe(c);
+
+	if (delivered == 0)
+		return;
+	c->prr_delivered += delivered;
+	if (pipe > c->ssthresh) {
+		uint64_t want = ((uint64_t)c->prr_delivered * c->ssthresh + c->prr_recover_fs - 1) / c->prr_recover_fs;
+
+		send = want > c->prr_out ? want - c->prr_out : 0;
+	} else {
+		uint32_t limit = c->prr_delivered > c->prr_out ? c->prr_delivered - c->prr_out : 0;
+
+		if (a->acked > 0 && !lost_more)
+			limit = (limit > delivered ? limit : delivered) + c->mss;
+		send = c->ssthresh - pipe < limit ? c->ssthresh - pipe : limit;
+	}
+	if (c->prr_out == 0 && send < c->mss)
+		send = c->mss; /* the fast retransmit itself */
+	c->cwnd = pipe + (uint32_t)send;
+}
+
+/* --- without SACK (RFC 6582) --- */
+
+/* Counts segments that arrived beyond una; returns octets newly known to have arrived. */
+static uint32_t count_duplicates(struct tcp_conn *c, const struct flight_ack *a)
+{
+	uint32_t gone;
+
+	if (c->ca_state == CA_LOSS) {
+		c->dupacks = 0;
+		return a->delivered;
+	}
+	if (a->acked > 0) {
+		gone = a->cum_segs > 0 ? a->cum_segs - 1 : 0; /* all but the hole itself were counted before */
+		if (gone > c->dupacks || c->ca_state < CA_RECOVERY)
+			gone = c->dupacks;
+		c->dupacks = (uint16_t)(c->dupacks - gone);
+		return a->delivered > gone * c->mss ? a->delivered - gone * c->mss : 0;
+	}
+	if (!a->dup || c->dupacks + 1u >= c->n_out || c->dupacks == UINT16_MAX)
+		return 0; /* more duplicates than segments: somebody makes them up */
+	c->dupacks++;
+	return c->mss;
+}
+
+static bool duplicates_mean_loss(struct berth_stack *st, struct tcp_conn *c, const struct flight_ack *a)
+{
+	if (c->ca_state == CA_RECOVERY ? a->acked > 0 && seq_lt(c->una, c->recover_seq)
+				       : c->dupacks >= TCP_REORDERING && !seq_lt(c->una, c->recover_seq)) {
+		uint32_t before = c->n_lost;
+
+		board_lose_first(st, c);
+		return c->n_lost > before;
+	}
+	return false;
+}
+
+/* --- the states --- */
+
+static void process_loss(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
+{
+	bool recovered = !seq_lt(c->una, c->recover_seq);
+
+	c->recover_flags &= (uint16_t)~RF_FRTO_NEW;
+	if (c->recover_flags & RF_FRTO && a->orig_low && c->recover_flags & RF_UNDO) {
+		st->n.tcp_spurious_rto++; /* RFC 5682, 3.1, step 3b */
+		c->recover_flags &= (uint16_t)~RF_FRTO;
+		undo(st, c);
+		to_open(c);
+		return;
+	}
+	if (may_undo(c, s, a)) {
+		st->n.tcp_spurious_rto++;
+		undo(st, c);
+		to_open(c);
+		return;
+	}
+	if (c->recover_flags & RF_FRTO) {
+		if (seq_lt(c->recover_seq, c->max)) {
+			if (a->sacked || a->dup) /* 3a: the new ones arrived, the old ones did not */
+				c->recover_flags &= (uint16_t)~RF_FRTO;
+		} else if (a->acked > 0 && !recovered) {
+			if (flight_has_new(c))
+				c->recover_flags |= RF_FRTO_NEW; /* 2b */
+			else
+				c->recover_flags &= (uint16_t)~RF_FRTO;
+		}
+	}
+	if (recovered) {
+		c->recover_flags &= (uint16_t)~RF_FRTO;
+		to_open(c);
+	}
+}
+
+static void process_recovery(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a,
+			     uint32_t delivered, bool lost_more)
+{
+	if (may_undo(c, s, a) && (a->dsack_segs || c->n_rexmit == 0)) {
+		undo(st, c);
+		to_open(c);
+		return;
+	}
+	if (!seq_lt(c->una, c->recover_seq)) {
+		c->cwnd = c->ssthresh; /* RFC 6937, 3: at the end of recovery */
+		to_open(c);
+		if (c->rack_reo_persist > 0 && --c->rack_reo_persist == 0)
+			c->rack_reo_mult = 1; /* RFC 8985, 6.2, step 4: after 16 recoveries without D-SACK */
+		return;
+	}
+	prr(c, a, delivered, lost_more);
+}
+
+/* OPEN, DISORDER, CWR. */
+static void process_open(struct berth_stack *st, struct tcp_conn *c, struct flight_ack *a, uint32_t delivered,
+			 bool lost)
+{
+	if (lost) {
+		enter_recovery(st, c, a->pipe_before);
+		prr(c, a, delivered, true);
+		return;
+	}
+	if (c->ca_state == CA_CWR) {
+		if (!seq_lt(c->una, c->recover_seq)) {
+			c->cwnd = c->ssthresh;
+			to_open(c);
+		} else {
+			prr(c, a, delivered, false);
+		}
+		return;
+	}
+	if (c->recover_flags & RF_UNDO && all_copies_duplicate(c, a))
+		undo(st, c); /* the recovery was over when the last duplicate was reported */
+	c->ca_state = c->n_sacked || c->dupacks ? CA_DISORDER : CA_OPEN;
+}
+
+void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
+{
+	uint8_t state = c->ca_state;
+	uint32_t delivered = a->delivered, lost_before, again_us = 0;
+	bool lost_more;
+
+	if (in_handshake(c) || (a->acked == 0 && c->n_out == 0)) {
+		recover_arm(st, c, a->acked > 0);
+		return;
+	}
+	tlp_ack(st, c, s, a);
+	ecn_ack(st, c, a);
+	if (c->f & TF_SACK) {
+		rack_ack(st, c, s, a);
+		lost_before = c->n_lost;
+		again_us = rack_detect(st, c);
+		lost_more = c->n_lost > lost_before;
+	} else {
+		delivered = count_duplicates(c, a);
+		lost_more = duplicates_mean_loss(st, c, a);
+	}
+	if (c->ca_state == CA_LOSS)
+		process_loss(st, c, s, a);
+	else if (c->ca_state == CA_RECOVERY)
+		process_recovery(st, c, s, a, delivered, lost_more);
+	else
+		process_open(st, c, a, delivered, lost_more);
+	if (a->acked > 0 && state == c->ca_state && state != CA_RECOVERY && state != CA_CWR)
+		cc_ack(c, a);
+	if (again_us > 0)
+		rtx_set(st, c, RTX_REORDER, (uint64_t)again_us * 1000);
+	else
+		recover_arm(st, c, a->acked > 0 || (c->rtx_mode == RTX_TLP && a->sacked) || c->rtx_mode == RTX_REORDER);
+}
+
+void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool rexmit, uint32_t segs)
+{
+	if (c->ca_state == CA_RECOVERY || c->ca_state == CA_CWR)
+		c->prr_out += len;
+	if (rexmit) {
+		if (!(c->recover_flags & RF_REXMITTED))
+			c->rexmit_ts = tcp_ts_now(st, c->ts_offset);
+		c->recover_flags |= RF_REXMITTED;
+		c->undo_retrans += segs;
+	}
+	if (c->recover_flags & RF_TLP_DUE) {
+		tlp_sent(st, c, rexmit);
+		return;
+	}
+	recover_arm(st, c, !rexmit && c->rtx_mode == RTX_TLP);
+}
+
+/* --- timeouts --- */
+
+/* RFC 6298, 5.4 to 5.6; RFC 5681, 3.1. */
+void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
+{
+	bool first = c->ca_state < CA_RECOVERY || !seq_lt(c->una, c->recover_seq) ||
+		     (c->ca_state == CA_LOSS && c->n_rtx == 0);
+
+	st->n.tcp_rto++;
+	if (c->burst_first != NIL && burst_at(st, c->burst_first)->sacked & 1)
+		board_renege(st, c); /* what una points at was once said to have arrived (RFC 2018, 8) */
+	c->recover_flags &= (uint16_t) ~(RF_TLP | RF_TLP_DUE | RF_FRTO_NEW);
+	if (!in_handshake(c)) {
+		if (first) {
+			undo_begin(c);
+			c->ssthresh = cc_of(c)->on_rto(c);
+		}
+		c->recover_flags &= (uint16_t)~RF_FRTO;
+		if (first || c->n_rtx > 0)
+			c->recover_flags |= RF_FRTO;
+		c->cwnd = c->mss; /* the loss window */
+		c->cwnd_acked = 0;
+		c->ca_state = CA_LOSS;
+		c->recover_seq = c->max;
+	}
+	c->dupacks = 0;
+	board_lose_all(st, c);
+	if (c->first_rtx_ns == 0)
+		c->first_rtx_ns = st->now_ns;
+	if (c->n_rtx < UINT8_MAX)
+		c->n_rtx++;
+	if (c->backoff < 16)
+		c->backoff++;
+	rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));
+	sock_ready(st, tcp_index(st, c));
+}
+
+void tcp_flight_timer(struct berth_stack *st, struct tcp_conn *c)
+{
+	enum tcp_rtx_mode mode = (enum tcp_rtx_mode)c->rtx_mode;
+
+	c->rtx_mode = RTX_NONE;
+	tcp_deadline_clear(st, c, TCP_AT_RTX);
+	if (c->n_out == 0)
+		return;
+	switch (mode) {
+	case RTX_NONE:
+		break;
+	case RTX_RTO:
+		if (tcp_may_retry(st, c))
+			recover_timeout(st, c);
+		break;
+	case RTX_TLP:
+		tlp_due(st, c);
+		break;
+	case RTX_REORDER:
+		rack_timer_due(st, c);
+		break;
+	}
+}
+
+uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t pipe, room;
+
+	if (c->n_out == 0)
+		cc_idle(st, c);
+	pipe = tcp_flight_pipe(c);
+	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
+	if (c->recover_flags & RF_TLP_DUE && room < c->mss)
+		room = c->mss; /* the probe goes beside the window of congestion (RFC 8985, 7.3) */
+	return room;
+}
+
+/* R1 cwnd is never less than a segment; R2 recovery has something to wait for. */
+bool recover_check(const struct tcp_conn *c)
+{
+	return c->ca_state <= CA_LOSS && (c->ca_state < CA_CWR || c->n_out == 0 || seq_lt(c->una, c->recover_seq));
+}
