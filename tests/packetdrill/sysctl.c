@@ -40,6 +40,8 @@ void sysctl_apply(struct world *w, berth_sock s)
 {
 	char text[64];
 
+	for (unsigned i = 0; i < w->n_presets; i++)
+		(void)berth_sock_set(w->st, s, w->presets[i].option, w->presets[i].value);
 	if (!w->sysctls)
 		return;
 	number(w, s, "tcp_timestamps", BERTH_TIMESTAMPS);

@@ -31,6 +31,24 @@ static int address(const char *text, struct berth_addr *ret)
 	return 0;
 }
 
+static bool preset(struct world *w, const char *name, const char *value)
+{
+	static const struct {
+		const char *name;
+		enum berth_option option;
+	} names[] = {{"ecn", BERTH_ECN},      {"cookies", BERTH_SYNCOOKIES},	{"timestamps", BERTH_TIMESTAMPS},
+		     {"sack", BERTH_SACK},    {"wscale", BERTH_WINDOW_SCALING}, {"pacing", BERTH_PACING},
+		     {"cc", BERTH_CONGESTION}};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i].name) == 0 && w->n_presets < sizeof(w->presets) / sizeof(w->presets[0])) {
+			w->presets[w->n_presets].option = names[i].option;
+			w->presets[w->n_presets++].value = strtoull(value, NULL, 10);
+			return true;
+		}
+	return false;
+}
+
 static int one_flag(struct world *w, char *flag)
 {
 	char *value = strchr(flag, '='), *slash;
@@ -48,6 +66,8 @@ static int one_flag(struct world *w, char *flag)
 	slash = strchr(value, '/');
 	if (slash != NULL)
 		*slash++ = '\0';
+	if (preset(w, flag, value))
+		return 0;
 	if (strcmp(flag, "mtu") == 0) {
 		w->mtu_bytes = (unsigned)atoi(value);
 		return 0;

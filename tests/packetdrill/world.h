@@ -64,9 +64,15 @@ struct world {
 	pthread_t main_thread;
 	struct waiter *waiter; /* the second thread's, while it waits */
 	bool verbose, sysctls;
+	struct {
+		enum berth_option option;
+		uint64_t value;
+	} presets[16]; /* --so_flags=ecn=1: for every new socket */
+	unsigned n_presets;
 };
 
-/* Flags: "local=192.168.0.1/16,remote=192.0.2.1,local6=...,remote6=...,mtu=1500,verbose,nosysctl". Return: 0, or -1 with a message
+/* Flags: "local=192.168.0.1/16,remote=192.0.2.1,local6=...,remote6=...,mtu=1500,verbose,nosysctl" and options for all
+ * sockets: ecn=1, cookies=2, timestamps=0, sack=0, wscale=0, cc=0 (NewReno), pacing=1. Return: 0, or -1 with a message
  * printed. */
 int world_init(struct world *w, const char *flags);
 void world_fini(struct world *w);
