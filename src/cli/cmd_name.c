@@ -165,16 +165,35 @@ static void by_part(struct asking *a, const char *text, const char *name, int pr
 	name_rows_free(&found);
 }
 
-static void by_name(struct asking *a, const char *text, const char *name, int proto)
+/* "[::1]:80", "web:http", "80/sctp": what other commands take. A port has its names on every address. Return: 0; an exit code, said. */
+static int by_endpoint(struct asking *a, const char *text)
+{
+	struct port_endpoint e;
+	int r = cli_endpoint(a->cli, text, &e);
+
+	if (r != 0)
+		return r;
+	if (!a->json)
+		fprintf(a->notes, "a port has its names on every address and host: this is berth name %u%s%s\n",
+			e.ports.first, e.has_proto ? "/" : "", e.has_proto ? port_proto_name[e.proto] : "");
+	by_number(a, text, e.ports, e.has_proto ? (int)e.proto : -1);
+	return 0;
+}
+
+/* Return: 0; an exit code, said. */
+static int by_name(struct asking *a, const char *text, const char *name, int proto)
 {
 	size_t from = a->table.n;
 
 	if (!a->search)
 		name_rows_called(&a->table, name, proto, cli_services(a->cli));
-	if (a->table.n == from)
-		by_part(a, text, name, proto);
-	else
+	if (a->table.n > from)
 		take(a, text, &a->table, from);
+	else if (!a->search && strpbrk(name, ":/[]")) /* a few names have a slash: those were found */
+		return by_endpoint(a, text);
+	else
+		by_part(a, text, name, proto);
+	return 0;
 }
 
 /* "6000" and "6000-6010". Return: 0; an exit code, said. */
@@ -207,8 +226,7 @@ static int one(struct asking *a, const char *text)
 	if (!name[0])
 		return cli_usage(a->cli, "which port or name? berth name 443, berth name https");
 	if (a->search || strspn(name, "0123456789-") != strlen(name) || name[0] == '-') {
-		by_name(a, text, name, proto);
-		return 0;
+		return by_name(a, text, name, proto);
 	}
 	r = parse_ports(a->cli, name, &ports);
 	if (r == 0)

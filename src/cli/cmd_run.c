@@ -541,7 +541,8 @@ static int run(struct cli *cli)
 }
 
 static const struct cli_option options[] = {
-	{'p', "publish", "[ADDR:]OUTER[:INNER]", "publish the program's port INNER on the machine's port OUTER"},
+	{'p', "publish", "[ADDR:]OUTER[:INNER]",
+	 "publish the program's port INNER on the machine's port OUTER; with +splice behind it octets are carried"},
 	{'P', "publish-all", NULL, "publish whatever it listens on, and UDP ports that it binds"},
 	{OPT_SUBNET, "subnet", "NET/BITS", "IPv4 subnet of the network, when it is made"},
 	{OPT_PRIVILEGED, "privileged-ports", "allow|deny",

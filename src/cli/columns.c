@@ -232,9 +232,14 @@ static uint64_t number_received(const struct door *d)
 	return has_queues(d) ? d->socket->rqueue : 0;
 }
 
+static bool has_sent(const struct door *d)
+{
+	return has_queues(d) && (d->socket->state != HOST_LISTEN || d->socket->have & HOST_HAS_BACKLOG);
+}
+
 static uint64_t number_sent(const struct door *d)
 {
-	return has_queues(d) ? d->socket->wqueue : 0;
+	return has_sent(d) ? d->socket->wqueue : 0;
 }
 
 static void cell_received(const struct door *d, char *s)
@@ -244,7 +249,7 @@ static void cell_received(const struct door *d, char *s)
 
 static void cell_sent(const struct door *d, char *s)
 {
-	say_if(s, has_queues(d), number_sent(d));
+	say_if(s, has_sent(d), number_sent(d));
 }
 
 static uint64_t number_inode(const struct door *d)
@@ -483,7 +488,7 @@ static void json_received(const struct door *d, struct json_out *o)
 
 static void json_sent(const struct door *d, struct json_out *o)
 {
-	number_if(o, has_queues(d), number_sent(d));
+	number_if(o, has_sent(d), number_sent(d));
 }
 
 static void json_inode(const struct door *d, struct json_out *o)

@@ -72,8 +72,9 @@ static void print_doors(struct doors *d, const struct story *s)
 		doors_get(d, s->doors[i], &door);
 		k = door.socket;
 		rows_address(&door.row.claim, e);
-		if (k->state == HOST_LISTEN && k->wqueue == 0) /* /proc/net does not tell */
-			line(i ? "" : "address", "%s, listening; %u callers wait to be accepted", e, k->rqueue);
+		if (k->state == HOST_LISTEN && !(k->have & HOST_HAS_BACKLOG))
+			line(i ? "" : "address",
+			     "%s, listening; %u callers wait to be accepted, how many may is not told", e, k->rqueue);
 		else if (k->state == HOST_LISTEN)
 			line(i ? "" : "address", "%s, listening; %u of at most %u callers wait to be accepted%s", e,
 			     k->rqueue, k->wqueue, k->rqueue > k->wqueue ? ": the queue is full" : "");

@@ -270,7 +270,7 @@ int host_diag_parse(const struct nlmsghdr *nlh, enum host_proto proto, struct ho
 		.wqueue = m->idiag_wqueue,
 		.inode = m->idiag_inode,
 		.cookie = (uint64_t)m->id.idiag_cookie[1] << 32 | m->id.idiag_cookie[0],
-		.have = HOST_HAS_COOKIE | HOST_HAS_QUEUES,
+		.have = HOST_HAS_COOKIE | HOST_HAS_QUEUES | HOST_HAS_BACKLOG,
 	};
 	if (!ret->state)
 		return -EBADMSG;

@@ -47,6 +47,7 @@ enum {
 	HOST_HAS_OPTIONS = 1 << 6,
 	HOST_HAS_INFO = 1 << 7, /* struct host_tcp_info */
 	HOST_HAS_QUEUES = 1 << 8,
+	HOST_HAS_BACKLOG = 1 << 9, /* of a listener: how many callers may wait (wqueue); /proc/net does not tell */
 };
 
 /* What it is: host_socket.is. */

@@ -153,6 +153,33 @@ golden why-command-none why --
 golden why-command-not-found why -- nosuchcommand
 golden why-command-quiet why -- true
 golden why-command-option why --listen -- true
+# A refusal within a command, in a network namespace where its port is held; what the machine's units are is left out.
+cat >"$work/inside.sh" <<-'END'
+	"$HOLDER" 0.0.0.0 8080 listen <"$WORK/stdin" >"$WORK/ready" 9>&- &
+	while ! grep -q ready "$WORK/ready"; do sleep 0.05; done
+	"$@" >"$WORK/inside.out" 2>"$WORK/inside.err"
+	code=$?
+	cat "$WORK/inside.out"
+	grep -v '^  unit ' "$WORK/inside.err" >&2
+	kill $!
+	exit $code
+END
+real_berth=$berth
+cat >"$work/berth-inside" <<-END
+	#!/bin/sh
+	unset BERTH_MACHINE_ROOT
+	export HOLDER='$holder' WORK='$work'
+	exec unshare $([ "$(id -u)" = 0 ] || echo -r) -n sh '$work/inside.sh' '$berth' "\$@"
+END
+chmod +x "$work/berth-inside"
+if unshare $([ "$(id -u)" = 0 ] || echo -r) -n true 2>/dev/null; then
+	berth="$work/berth-inside"
+	: >"$work/ready"
+	golden why-command-refused why -- "$holder" 0.0.0.0 8080 listen
+	: >"$work/ready"
+	golden why-command-hops why -- sh -c "'$holder' 127.0.0.1 8080 listen; '$holder' :: 8080 reuseaddr listen; '$holder' 0.0.0.0 8081; exit 3"
+	berth=$real_berth
+fi
 rm -r "$work/machine/proc/77" && : >"$work/machine/proc/net/tcp"
 golden empty-net net ls
 golden missing-network ls -n nosuch
@@ -381,6 +408,12 @@ rm "$BERTH_DIR/default/services"
 golden name-80 name 80 -n default
 golden name-blocked name 6000/tcp -n default
 golden name-near name postgers -n default
+golden name-sctp name 80/sctp -n default
+golden name-address name '[::1]:80' -n default
+golden name-of-host name web:http/tcp -n default --json
+golden name-colon name http: -n default
+golden name-url name http://x -n default
+golden name-slash name 914c/g -n default
 golden name-search name --search dhcp -n default
 golden name-several name 5432/tcp 8080-8082 ssh 5199 -n default
 golden name-json name 8081/tcp -n default --json
