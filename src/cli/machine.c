@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/container.h"
+
 const char *machine_top(void)
 {
 	const char *top = secure_getenv("BERTH_MACHINE_ROOT");
@@ -272,29 +274,9 @@ bool machine_place(struct machine *m, int32_t pid, const struct host_socket *s, 
 	return found != NULL;
 }
 
-/* docker keeps a container's name in a file of JSON: "Name":"/web". */
-static bool read_docker_name(const char *id, char s[80])
-{
-	static const char key[] = "\"Name\":\"/";
-	static char text[65536];
-	char path[768];
-	const char *at;
-	size_t n;
-
-	snprintf(path, sizeof(path), "%.500s/var/lib/docker/containers/%.80s/config.v2.json", machine_top(), id);
-	if (host_slurp(AT_FDCWD, path, text, sizeof(text)) <= 0 || !(at = strstr(text, key)))
-		return false;
-	at += sizeof(key) - 1;
-	n = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
-	if (n == 0 || n > 79 || at[n] != '"')
-		return false;
-	snprintf(s, 80, "%.*s", (int)n, at);
-	return true;
-}
-
 char *machine_container_name(const struct host_place *p, char s[80])
 {
-	if (p->runtime != HOST_RUNTIME_DOCKER || !read_docker_name(p->container, s))
+	if (!container_name(p, s))
 		host_place_short(p, s);
 	return s;
 }

@@ -58,7 +58,7 @@ const struct host_owner *machine_owners_of(struct machine *m, uint64_t inode, si
 struct machine_process *machine_process(struct machine *m, int32_t pid);
 /* The unit, container or pod: of the process (0: none), else of what made the socket (may be NULL). False: not known. */
 bool machine_place(struct machine *m, int32_t pid, const struct host_socket *s, struct host_place *ret);
-/* What its tools call it: docker's name where its files may be read (root), else the short id, or the name. */
+/* What its tools call it: its name where the runtime's files may be read (container.h), else the short id, or the name. */
 char *machine_container_name(const struct host_place *p, char s[80]);
 /* "docker:web", "docker:0123456789ab", "lxc:web"; "" when it is no container. */
 void machine_container(const struct host_place *p, char s[96]);

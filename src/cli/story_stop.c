@@ -204,11 +204,16 @@ static void stop_container(struct story *s)
 	char name[80];
 
 	machine_container_name(p, name);
+	if (p->runtime == HOST_RUNTIME_CRIO ||
+	    (p->runtime == HOST_RUNTIME_CONTAINERD && p->pod[0])) /* crictl knows containers by id */
+		host_place_short(p, name);
 	for (size_t i = 0; i < COUNT_OF(commands) && is_plain(name); i++)
 		if (commands[i].runtime == p->runtime)
 			snprintf(s->stop, sizeof(s->stop), "%s%s %s",
 				 p->runtime == HOST_RUNTIME_DOCKER || p->has_user ? "" : sudo_for(0),
-				 commands[i].command, name);
+				 p->runtime == HOST_RUNTIME_CONTAINERD && !p->pod[0] ? "nerdctl stop"
+										     : commands[i].command,
+				 name);
 }
 
 static void stop_unit(struct cli *cli, struct story *s)

@@ -341,12 +341,13 @@ static int look(void *ctx)
 static char *namespace_name(struct why *w, const struct host_netns *ns, char s[200])
 {
 	const struct machine_process *p = ns->pid ? machine_process(&w->m, ns->pid) : NULL;
-	char path[HOST_CGROUP_PATH_MAX], name[80];
+	char path[HOST_CGROUP_PATH_MAX], name[96] = "";
 	struct host_place place = {0};
 
-	if (ns->pid && host_cgroup_of(NULL, ns->pid, path, &place) == 0 && place.container[0])
-		snprintf(s, 200, "the container %s:%s", host_runtime_name[place.runtime],
-			 host_place_short(&place, name));
+	if (ns->pid && host_cgroup_of(NULL, ns->pid, path, &place) == 0)
+		machine_container(&place, name);
+	if (name[0])
+		snprintf(s, 200, "the container %s", name);
 	else if (ns->name[0])
 		snprintf(s, 200, "the network namespace '%s'", ns->name);
 	else if (p && p->program[0])

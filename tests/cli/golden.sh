@@ -340,6 +340,42 @@ canned machine-who-container who 6379
 canned machine-who-named who 5432
 canned machine-who-kernel who 51820
 canned machine-who-nobody who 40000
+# Containers of other runtimes: their names stand in the runtimes' files.
+m="$work/boxes" r=$work/boxes/proc
+mkdir -p "$r/net" "$m/var/lib/containers/storage/overlay-containers"
+printf 'sl\n' | tee "$r/net/tcp" "$r/net/tcp6" "$r/net/udp" >"$r/net/udp6"
+n_box=0
+box() { # box PORT CGROUP with ID for the id
+	n_box=$((n_box + 1))
+	id=$(printf '%064d' $n_box)
+	process $((960 + n_box)) 700 0 "$(echo "$2" | sed "s/ID/$id/")" server $((2000 + n_box)) server
+	row tcp "$(printf '00000000:%04X' $1)" $zero 0A $idle 0 $((2000 + n_box))
+}
+spec() { # spec SPACE ANNOTATIONS: containerd's, of the last box
+	mkdir -p "$m/run/containerd/io.containerd.runtime.v2.task/$1/$id"
+	printf '{"ociVersion":"1.1.0","process":{"args":["x"]},"annotations":{%s}}' "$2" >"$m/run/containerd/io.containerd.runtime.v2.task/$1/$id/config.json"
+}
+box 7001 /machine.slice/libpod-ID.scope
+podman=$id
+box 7002 /machine.slice/libpod-ID.scope
+volatile=$id
+box 7003 /machine.slice/libpod-ID.scope
+printf '[{"id":"%s","names":["other"]},{"id":"%s","names":["shop-web"],"image":"x"}]' "$volatile" "$podman" >"$m/var/lib/containers/storage/overlay-containers/containers.json"
+printf '[{"id":"%s","names":["once-%s"]},{"id":"%s","names":["a b;c"]}]' $volatile "" "$id" >"$m/var/lib/containers/storage/overlay-containers/volatile-containers.json"
+box 7004 /system.slice/nerdctl-ID.scope
+spec default '"nerdctl/name":"cache","nerdctl/namespace":"default"'
+box 7005 /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0c9e2a5b_1111.slice/cri-containerd-ID.scope
+spec k8s.io '"io.kubernetes.cri.container-name":"web","io.kubernetes.cri.sandbox-name":"shop-7d4b","io.kubernetes.cri.sandbox-namespace":"default"'
+box 7006 /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0c9e2a5b_2222.slice/crio-ID.scope
+sed -i "s/]\$/,{\"id\":\"$id\",\"names\":[\"k8s_dns_coredns-5d_kube-system_1234_0\"]}]/" "$m/var/lib/containers/storage/overlay-containers/containers.json"
+box 7007 /system.slice/nerdctl-ID.scope
+spec default 'no json'
+canned boxes-ls ls -o port,program,container
+canned boxes-who-podman who 7001
+canned boxes-who-nerdctl who 7004
+canned boxes-who-pod who 7005
+canned boxes-who-crio who 7006
+canned boxes-who-unnamed who 7007
 golden wrong-column ls -o prot
 golden wrong-state ls --state listning
 golden wrong-user ls --user no-such-user
