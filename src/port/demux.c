@@ -27,6 +27,49 @@ int port_demux_flow(const struct port_table *t, const struct port_tuple *tuple, 
 	return 0;
 }
 
+/* Three passes over the batch: where each chain begins, its first slot, then comparing. Each asks for what the next one reads. */
+unsigned port_demux_batch(const struct port_table *t, const struct port_tuple *v, unsigned n, struct port_ref *ret,
+			  uint64_t *ret_users)
+{
+	const uint32_t *head[PORT_DEMUX_BATCH];
+	uint32_t at[PORT_DEMUX_BATCH];
+	unsigned longest = 0;
+
+	ASSERT(n <= PORT_DEMUX_BATCH);
+	for (unsigned i = 0; i < n; i++) {
+		head[i] = index_flow_head(t, v[i].proto, &v[i].local, v[i].local_port, &v[i].remote, v[i].remote_port);
+		__builtin_prefetch(head[i]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct slot *s = slot_at(t, at[i] = *head[i]);
+
+		if (s != NULL) {
+			__builtin_prefetch(s);
+			__builtin_prefetch((const uint8_t *)s + 64);
+			__builtin_prefetch(&s->generation);
+		}
+	}
+	for (unsigned i = 0; i < n; i++) {
+		const struct slot *s;
+		uint32_t steps = 0;
+
+		ret[i] = PORT_REF_NONE;
+		while ((s = slot_at(t, at[i])) != NULL && ++steps <= t->n_max) {
+			if (index_is_flow(s, v[i].proto, &v[i].local, v[i].local_port, &v[i].remote,
+					  v[i].remote_port)) {
+				if (s->c.state != CLAIM_LINGER || v[i].proto != PORT_UDP) {
+					ret[i] = (struct port_ref){at[i], s->generation};
+					ret_users[i] = s->c.user;
+				}
+				break;
+			}
+			at[i] = s->f_next;
+		}
+		longest = steps > longest ? steps : longest;
+	}
+	return longest;
+}
+
 /* May this hold receive what arrives on dev for the tuple's destination? */
 static bool receives(const struct hold *h, enum port_proto proto, uint32_t dev, bool is4)
 {

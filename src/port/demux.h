@@ -20,4 +20,11 @@ MUST_CHECK int port_demux_listener(const struct port_table *t, const struct port
 MUST_CHECK int port_demux(const struct port_table *t, const struct port_tuple *tuple, uint32_t dev,
 			  struct port_ref *ret);
 
+#define PORT_DEMUX_BATCH 32
+/* port_demux_flow() for n tuples (at most PORT_DEMUX_BATCH) at the price of about one: memory is asked for before it is needed, so that
+ * the waits for it overlap. ret[i] is PORT_REF_NONE where there is no such flow (or the table is damaged: port_demux() says which);
+ * ret_users[i] is the claim's user word where there is. Returns the steps of the longest chain that was walked. */
+unsigned port_demux_batch(const struct port_table *t, const struct port_tuple *v, unsigned n, struct port_ref *ret,
+			  uint64_t *ret_users);
+
 #endif

@@ -582,17 +582,29 @@ static int hold_leave(struct port_table *t, uint32_t is, bool keep_bucket)
 }
 
 /* --- flows --- */
+uint32_t *index_flow_head(const struct port_table *t, enum port_proto proto, const struct port_addr *local,
+			  uint16_t port, const struct port_addr *peer, uint16_t peer_port)
+{
+	return &heads(t, SEC_H_FLOW)[flow_head(t, proto, local, port, peer, peer_port)];
+}
+
+bool index_is_flow(const struct slot *s, enum port_proto proto, const struct port_addr *local, uint16_t port,
+		   const struct port_addr *peer, uint16_t peer_port)
+{
+	return s->c.port == port && s->c.peer_port == peer_port && s->c.proto == proto && is_flow(&s->c) &&
+	       port_addr_equal(&s->c.addr, local) && port_addr_equal(&s->c.peer, peer);
+}
+
 int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
 		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
-	uint32_t i = heads(t, SEC_H_FLOW)[flow_head(t, proto, local, port, peer, peer_port)], steps = 0;
+	uint32_t i = *index_flow_head(t, proto, local, port, peer, peer_port), steps = 0;
 
 	for (const struct slot *s; i != NIL; i = s->f_next) {
 		s = slot_at(t, i);
 		if (s == NULL || ++steps > t->n_max)
 			return -EUCLEAN;
-		if (s->c.port == port && s->c.peer_port == peer_port && s->c.proto == proto && is_flow(&s->c) &&
-		    port_addr_equal(&s->c.addr, local) && port_addr_equal(&s->c.peer, peer)) {
+		if (index_is_flow(s, proto, local, port, peer, peer_port)) {
 			*ret = i;
 			return 0;
 		}

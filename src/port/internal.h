@@ -208,6 +208,11 @@ uint32_t index_lookup_head(const struct port_table *t, enum port_proto proto, ui
 bool index_same_place(const struct hold *h, enum port_proto proto, uint16_t port, const struct port_addr *a);
 int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
 		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret); /* -ENOENT */
+/* The same in steps, for many at once: the head of the flow's chain; is a slot that flow? */
+uint32_t *index_flow_head(const struct port_table *t, enum port_proto proto, const struct port_addr *local,
+			  uint16_t port, const struct port_addr *peer, uint16_t peer_port);
+bool index_is_flow(const struct slot *s, enum port_proto proto, const struct port_addr *local, uint16_t port,
+		   const struct port_addr *peer, uint16_t peer_port);
 int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
 		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
 		     uint32_t *ret);						      /* -ENOENT */

@@ -779,6 +779,26 @@ int port_table_set_owner(struct port_table *t, struct port_ref ref, const struct
 	return r;
 }
 
+int port_table_set_user(struct port_table *t, struct port_ref ref, uint64_t user)
+{
+	uint32_t i;
+	int r = index_slot_of(t, ref, &i);
+
+	if (r == 0)
+		slot_at(t, i)->c.user = user;
+	return r;
+}
+
+int port_table_get_user(const struct port_table *t, struct port_ref ref, uint64_t *ret)
+{
+	uint32_t i;
+	int r = index_slot_of(t, ref, &i);
+
+	if (r == 0)
+		*ret = slot_at(t, i)->c.user;
+	return r;
+}
+
 /* Callers index arrays by what a claim says: the copy is judged, not what it was copied from. */
 static int copy_out(const struct slot *s, struct port_claim *ret)
 {

@@ -241,6 +241,9 @@ MUST_CHECK int port_table_release(struct port_table *t, struct port_ref ref);
 /* PORT_REUSEADDR and PORT_REUSEPORT may change after bind, for later binders (D3). Other bits of
  * mask: PORT_LISTEN_READY, PORT_PUMPED. */
 MUST_CHECK int port_table_set_flags(struct port_table *t, struct port_ref ref, uint16_t mask, uint16_t flags);
+/* The caller's word: a flow's owner may become another while the claim lasts (the stack's TIME-WAIT records). Return: 0; -ESTALE. */
+MUST_CHECK int port_table_set_user(struct port_table *t, struct port_ref ref, uint64_t user);
+MUST_CHECK int port_table_get_user(const struct port_table *t, struct port_ref ref, uint64_t *ret);
 MUST_CHECK int port_table_set_owner(struct port_table *t, struct port_ref ref, const struct port_owner *o);
 
 /* Return: 0 and a copy; -ESTALE. */

@@ -215,6 +215,77 @@ static void every_flow_of_many_is_found(void **state)
 	assert_int_equal(port_table_n_claims(&t), 0);
 }
 
+/* Batches of every size, of flows that are there, are not, linger, and are another protocol's: the same as one by one. */
+static void a_batch_finds_what_one_by_one_finds(void **state)
+{
+	struct port_want w = {.proto = PORT_TCP, .family = PORT_FAMILY_4, .addr = PORT_ADDR_ANY4};
+	struct port_addr local = addr("10.0.0.1"), peer = addr("10.9.9.9");
+	struct port_tuple all[200];
+	struct port_table t;
+
+	(void)state;
+	fresh(&t);
+	for (unsigned i = 0; i < COUNT_OF(all); i++) {
+		struct port_ref ref = PORT_REF_NONE;
+		struct port_claim c;
+
+		w.proto = i % 5 == 0 ? PORT_UDP : PORT_TCP;
+		w.user = 1000 + i;
+		assert_int_equal(port_table_connect(&t, &ref, &w, &local, &peer, (uint16_t)(1 + i % 50), 0, NULL), 0);
+		assert_int_equal(port_table_get(&t, ref, &c), 0);
+		all[i] = (struct port_tuple){w.proto, local, peer, c.port, c.peer_port};
+		if (i % 3 == 0)
+			assert_int_equal(port_table_linger(&t, ref, 99), 0);
+		if (i % 7 == 0)
+			assert_int_equal(port_table_release(&t, ref), 0);
+		if (i % 11 == 0)
+			all[i].remote_port++;
+	}
+	for (unsigned n = 0; n <= PORT_DEMUX_BATCH; n++) {
+		struct port_ref got[PORT_DEMUX_BATCH], one;
+		uint64_t users[PORT_DEMUX_BATCH];
+		unsigned from = n * 5 % 160, found = 0;
+
+		assert_in_range(port_demux_batch(&t, all + from, n, got, users), 0, 8);
+		for (unsigned i = 0; i < n; i++) {
+			struct port_claim c;
+
+			if (port_demux_flow(&t, &all[from + i], &one) < 0)
+				one = PORT_REF_NONE;
+			assert_int_equal(got[i].slot, one.slot);
+			assert_int_equal(got[i].generation, one.generation);
+			if (one.generation == 0)
+				continue;
+			found++;
+			assert_int_equal(port_table_get(&t, one, &c), 0);
+			assert_int_equal(users[i], c.user);
+		}
+		if (n >= 16)
+			assert_in_range(found, n / 4, n);
+	}
+}
+
+static void the_callers_word_changes_with_its_claim_only(void **state)
+{
+	struct port_ref a, stale;
+	struct port_table t;
+	uint64_t user = 0;
+
+	(void)state;
+	fresh(&t);
+	a = open_(&t, "tcp4", "0.0.0.0", 0, 0);
+	assert_int_equal(port_table_set_user(&t, a, 0x40000007), 0);
+	assert_int_equal(port_table_get_user(&t, a, &user), 0);
+	assert_int_equal(user, 0x40000007);
+	stale = (struct port_ref){a.slot, a.generation + 1};
+	assert_int_equal(port_table_set_user(&t, stale, 9), -ESTALE);
+	assert_int_equal(port_table_get_user(&t, stale, &user), -ESTALE);
+	assert_int_equal(user, 0x40000007);
+	assert_int_equal(port_table_release(&t, a), 0);
+	assert_int_equal(port_table_get_user(&t, a, &user), -ESTALE);
+	assert_true(port_table_check(&t));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +294,8 @@ int main(void)
 		cmocka_unit_test(a_flow_goes_before_its_listener),
 		cmocka_unit_test(a_group_is_even_and_stable),
 		cmocka_unit_test(every_flow_of_many_is_found),
+		cmocka_unit_test(a_batch_finds_what_one_by_one_finds),
+		cmocka_unit_test(the_callers_word_changes_with_its_claim_only),
 	};
 	int r;
 
