@@ -48,6 +48,10 @@ enum {
 	SOCK_WAITING = 1 << 16,	  /* in st->waiting: its neighbour is not resolved yet */
 };
 
+struct sock_link {
+	uint32_t next, prev; /* socket ids, NIL */
+};
+
 struct sock {
 	uint8_t proto;	/* BERTH_TCP, BERTH_UDP */
 	uint8_t family; /* PORT_FAMILY_4, PORT_FAMILY_6 */
@@ -55,8 +59,8 @@ struct sock {
 	uint32_t flags;		 /* SOCK_ */
 	struct port_ref claim;	 /* PORT_REF_NONE: no port */
 	uint64_t user;		 /* the program's word */
-	uint32_t ev_next;	 /* st->events */
-	uint32_t tx_next;	 /* st->ready, st->waiting */
+	struct sock_link ev;	 /* st->events */
+	struct sock_link tx;	 /* st->ready, st->waiting */
 	uint8_t ev_mask;	 /* what has not been said yet */
 	uint8_t bind_iface;	 /* interface + 1; 0: any */
 	int16_t err;		 /* SO_ERROR, as a negative errno */
@@ -173,6 +177,11 @@ void event_add(struct berth_stack *st, uint32_t id, uint32_t bits);
 /* Take it out of the queue: the socket goes away without an event. Before slab_give(). */
 void event_forget(struct berth_stack *st, uint32_t id);
 
+/* Lists of sockets; ev: by sock.ev, else by sock.tx. */
+void sock_list_add(struct berth_stack *st, struct sock_queue *q, uint32_t id, bool ev);
+void sock_list_remove(struct berth_stack *st, struct sock_queue *q, uint32_t id, bool ev);
+bool sock_list_check(const struct berth_stack *st, const struct sock_queue *q, bool ev, uint32_t flag, uint32_t *ret_n);
+
 /* --- sock.c --- */
 berth_sock sock_handle(const struct berth_stack *st, uint32_t id);
 /* What a program gave us: every berth_sock_ function begins with it. -EBADF: stale, closed by the program, or a child that nobody
@@ -184,6 +193,9 @@ MUST_CHECK int sock_find(const struct berth_stack *st, berth_sock s, uint32_t *r
 MUST_CHECK int sock_find_tcp(const struct berth_stack *st, berth_sock s, uint32_t *ret_index);
 /* Common fields of a new socket. */
 void sock_init(struct sock *s, int proto, int family, uint64_t user);
+/* An address that a program gave as a peer, made sense of: the family's, a wildcard is the loopback, a link-local one has a scope.
+ * -EAFNOSUPPORT; -ENETUNREACH, IPv4 on a socket that is IPv6's only; -EINVAL, no scope. */
+MUST_CHECK int sock_peer(const struct sock *s, const struct berth_addr *a, struct port_addr *ret);
 /* Gives its claim back to the heart, if it has one. */
 void sock_release(struct berth_stack *st, struct sock *s);
 /* The socket has something to send, or may have: output() will ask it. */
@@ -192,6 +204,9 @@ void sock_unready(struct berth_stack *st, uint32_t id);
 /* Its neighbour is unknown yet: until sock_wake_waiting() nobody asks it. */
 void sock_wait(struct berth_stack *st, uint32_t id);
 void sock_wake_waiting(struct berth_stack *st);
+/* It had its turn: to the end of st->ready. */
+void sock_turn(struct berth_stack *st, uint32_t id);
+bool sock_check(const struct berth_stack *st);
 /* What the heart is to be told of this socket: flags, family, device, range, user; the address is the family's wildcard, the port 0. */
 struct port_want sock_want(const struct berth_stack *st, const struct sock *s, uint32_t id);
 /* The heart's microseconds. */
@@ -209,6 +224,7 @@ struct berth_addr addr_public(const struct port_addr *a, uint16_t port);
 
 /* berth_tx.pin: bit 63 for packet buffers and UDP (stack.c), 0 for TCP (tcp_unpin()); 0 altogether: nothing is pinned. */
 #define PIN_NOT_TCP (UINT64_C(1) << 63)
+#define PIN_UDP (UINT64_C(1) << 62)
 
 /* --- packet.c --- */
 /* A buffer with PKT_HEADROOM octets free in front; NULL: none left (counted). */
