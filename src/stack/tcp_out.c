@@ -292,6 +292,17 @@ static void refresh_route(struct berth_stack *st, struct tcp_conn *c)
 		tcp_flight_too_big(st, c, c->mss);
 }
 
+/* There is no more for now. If that is because the program wrote no more, rates that are measured are not the path's. */
+static void rest(struct berth_stack *st, struct tcp_conn *c)
+{
+	tcp_persist_check(st, c);
+	if (c->nxt == tcp_tx_end(c) && tcp_flight_pipe(c) + c->mss <= c->cwnd) {
+		c->app_limited = c->delivered + tcp_flight_pipe(c);
+		if (!c->app_limited)
+			c->app_limited = 1;
+	}
+}
+
 static bool sends(const struct tcp_conn *c)
 {
 	return c->state != TCP_CLOSED && c->state != TCP_LISTEN && c->state != 0;
@@ -327,7 +338,7 @@ unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 		if (g.v)
 			g.v = v + k;
 		if (!send_one(st, c, &g)) {
-			tcp_persist_check(st, c);
+			rest(st, c);
 			sock_unready(st, index);
 			break;
 		}

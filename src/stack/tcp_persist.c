@@ -40,15 +40,31 @@ static bool waits(const struct tcp_conn *c)
 	return seq_lt(c->nxt, end);
 }
 
-static uint64_t interval_ns(const struct tcp_conn *c)
+/* The wait after n probes. */
+static uint64_t wait_ns(const struct tcp_conn *c, unsigned n)
 {
 	uint64_t ns = c->rto_us ? (uint64_t)c->rto_us * 1000 : TCP_RTO_FIRST_NS;
 
-	if (c->snd_wnd && ns > CORK_NS && !c->n_probes)
+	if (c->snd_wnd && ns > CORK_NS && !n)
 		return CORK_NS;
-	for (unsigned i = 0; i < c->n_probes && ns < TCP_RTO_MAX_NS; i++)
+	for (unsigned i = 0; i < n && ns < TCP_RTO_MAX_NS; i++)
 		ns *= 2;
 	return ns < TCP_RTO_MAX_NS ? ns : TCP_RTO_MAX_NS;
+}
+
+static uint64_t interval_ns(const struct tcp_conn *c)
+{
+	return wait_ns(c, c->n_probes);
+}
+
+/* How long it has been tried: the intervals so far. */
+static uint64_t tried_ns(const struct tcp_conn *c)
+{
+	uint64_t sum = 0;
+
+	for (unsigned n = 0; n < c->n_probes; n++)
+		sum += wait_ns(c, n);
+	return sum;
 }
 
 static void stop(struct berth_stack *st, struct tcp_conn *c)
@@ -57,8 +73,8 @@ static void stop(struct berth_stack *st, struct tcp_conn *c)
 	if (!c->n_probes)
 		return;
 	c->n_probes = 0;
-	if (c->una == c->max) /* else they are the retransmission timer's again */
-		c->n_rtx = 0, c->first_rtx_ns = 0;
+	if (c->una == c->max) /* else it is the retransmission timer's again */
+		c->n_rtx = 0;
 }
 
 void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
@@ -71,23 +87,28 @@ void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
 		tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));
 }
 
-/* While nothing is in flight n_rtx and first_rtx_ns are free: here they are the probes that nobody answered, and the first of all.
- * tcp_may_retry() looks at both: R2 is for silence, the user timeout for answers that keep the window shut, too (S20). */
+static bool is_over(const struct tcp_conn *c)
+{
+	if (c->s.flags & SOCK_ORPHAN && c->n_probes >= ORPHAN_PROBES)
+		return true;
+	/* What the program gave to the peer is too old for it, though the peer answers (as Linux). */
+	return c->user_timeout_ms && tried_ns(c) >= c->user_timeout_ms * UINT64_C(1000000);
+}
+
+/* While nothing is in flight n_rtx is free: here it counts the probes that nobody answered, for tcp_may_retry(). */
 void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c)
 {
 	if (!waits(c)) {
 		stop(st, c);
 		return;
 	}
-	if (c->s.flags & SOCK_ORPHAN && c->n_probes >= ORPHAN_PROBES) {
+	if (is_over(c)) {
 		st->n.tcp_timeouts++;
 		tcp_reset_conn(st, c);
 		tcp_end(st, c, -ETIMEDOUT);
 		return;
 	}
-	if (!c->n_probes)
-		c->first_rtx_ns = st->now_ns, c->n_rtx = 0;
-	else if (st->now_ns - c->last_in_ns < interval_ns(c))
+	if (!c->n_probes || st->now_ns - c->last_in_ns < interval_ns(c))
 		c->n_rtx = 0; /* the last one was answered */
 	else if (c->n_rtx < UINT8_MAX)
 		c->n_rtx++;

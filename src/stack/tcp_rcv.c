@@ -77,7 +77,6 @@ void tcp_rcv_refused(struct berth_stack *st, struct tcp_conn *c, const struct tc
 {
 	if (s->flags & WIRE_TCP_RST)
 		return;
-	st->n.tcp_out_of_window++;
 	if (s->len && seq_lt(s->seq, c->rcv_nxt)) {
 		uint32_t end = s->seq + s->len;
 
@@ -121,7 +120,6 @@ static void measure(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	uint32_t seg = s->n_segs > 1 && s->p->gso_size ? s->p->gso_size : s->len;
 	uint32_t now_us = tcp_now_us(st), rto_us = c->rto_us ? c->rto_us : (uint32_t)(TCP_RTO_FIRST_NS / 1000);
 
-	c->data_segs_in += s->n_segs;
 	if (!c->rcv_mss || now_us - c->rcv_last_us > rto_us)
 		c->quickacks = TCP_QUICKACKS;
 	if (seg > c->rcv_mss)
@@ -268,20 +266,6 @@ static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_s
 	ASSERT_SLOW(tcp_gaps_check(g, c->rcv_nxt));
 }
 
-/* Urgent data ends before the octet that the pointer names (RFC 6093, RFC 9293, 3.8.5), and not beyond this segment (S7). */
-static void urgent(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, uint32_t seq)
-{
-	uint32_t up = seq + (s->urg < s->len ? s->urg : s->len);
-
-	if (!(s->flags & WIRE_TCP_URG) || !s->urg || !s->len)
-		return;
-	if (!seq_lt(c->rcv_nxt, up) || (c->f & TF_URG_IN && seq_le(up, c->rcv_up)))
-		return;
-	c->f |= TF_URG_IN;
-	c->rcv_up = up;
-	event_add(st, tcp_index(st, c), BERTH_EV_PRI);
-}
-
 /* A segment at rcv_nxt or before it, cut to len octets from rcv_nxt on. */
 static bool next(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, uint32_t skip, uint32_t len,
 		 bool fin)
@@ -311,7 +295,6 @@ bool tcp_rcv_segment(struct berth_stack *st, struct tcp_conn *c, const struct tc
 		return false;
 	}
 	measure(st, c, s);
-	urgent(st, c, s, seq);
 	if (seq_lt(seq, c->rcv_nxt)) {
 		skip = c->rcv_nxt - seq < len ? c->rcv_nxt - seq : len;
 		dsack(st, c, seq, seq + skip);
