@@ -96,6 +96,7 @@ enum {
 	TF_MORE = 1 << 23,	 /* the program said BERTH_MORE with the last octets */
 	TF_RCVBUF_SET = 1 << 24, /* rcvbuf is the program's choice: not tuned */
 	TF_SNDBUF_SET = 1 << 25, /* the same of sndbuf */
+	TF_PIN_EPOCH = 1 << 26,	 /* which of tx_pins counts the frames that are handed out now */
 };
 
 /* What came in, taken apart. */
@@ -118,6 +119,7 @@ struct tcp_ring {
 	uint32_t size; /* a power of two */
 	uint32_t head; /* offset of the first octet that is still needed */
 	uint32_t used; /* octets from head on: sending: committed; receiving: in order and not read */
+	uint32_t held; /* sending: octets before head that an asynchronous writer may still look at (BERTH_STACK_PIN) */
 };
 
 /* What was sent in one go: 64 octets for up to 64 segments of mss octets (the last may be shorter), so the peer cannot make more
@@ -175,10 +177,12 @@ struct tcp_conn {
 	uint32_t iss, una, nxt, max;
 	uint32_t snd_wnd, snd_wl1, snd_wl2, snd_wnd_max; /* octets, scaled */
 	uint32_t snd_up, snd_push;
-	uint32_t snd_small; /* end of the last segment sent that was not full (Nagle as Minshall has it) */
-	uint16_t mss;	    /* payload of a full segment as things are: options and path MTU taken off */
-	uint16_t mss_peer;  /* what the peer's MSS option allows, or the default */
-	uint16_t mss_user;  /* BERTH_MAXSEG; 0 none */
+	uint16_t tx_pins[2];   /* frames handed out and not unpinned (tcp_ring.c has the theory) */
+	uint32_t tx_held_late; /* what of tx.held was acknowledged since the epoch turned */
+	uint32_t snd_small;    /* end of the last segment sent that was not full (Nagle as Minshall has it) */
+	uint16_t mss;	       /* payload of a full segment as things are: options and path MTU taken off */
+	uint16_t mss_peer;     /* what the peer's MSS option allows, or the default */
+	uint16_t mss_user;     /* BERTH_MAXSEG; 0 none */
 	uint8_t snd_scale, rcv_scale;
 	uint32_t sndbuf, rcvbuf; /* octets of the rings in use; tuned, or as BERTH_SNDBUF and BERTH_RCVBUF say */
 	uint32_t notsent_lowat, rcvlowat;

@@ -18,6 +18,13 @@ uint32_t tcp_gaps_advance(struct tcp_gaps *g, uint32_t nxt);
 const struct wire_tcp_sack *tcp_gaps_find(const struct tcp_gaps *g, uint32_t s);
 bool tcp_gaps_check(const struct tcp_gaps *g, uint32_t nxt);
 
+/* --- tcp_ring.c: frames that are pinned --- */
+/* A frame of c points into its ring. Returns what struct berth_tx shall say. */
+uint64_t tcp_pin_take(struct berth_stack *st, struct tcp_conn *c);
+bool tcp_pin_room(const struct tcp_conn *c);
+/* len octets were dropped from the sending ring: not free yet, if frames are pinned. */
+void tcp_tx_hold(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
+
 /* --- tcp_rcv.c --- */
 bool tcp_rcv_pingpong(const struct tcp_conn *c);
 /* Data left: if it answers what came a moment ago, this is a dialogue and acknowledgments can wait for a ride. */
@@ -37,6 +44,8 @@ void tcp_window_rtt(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 uint32_t tcp_tx_room(const struct tcp_conn *c);
 /* Enough to say BERTH_EV_OUT? */
 bool tcp_tx_writable(const struct tcp_conn *c);
+/* Room appeared: BERTH_EV_OUT, if it is enough. */
+void tcp_tx_tell(struct berth_stack *st, struct tcp_conn *c);
 bool tcp_rx_readable(const struct tcp_conn *c);
 /* End of what the program wrote, in sequence space; FIN comes there. */
 static inline uint32_t tcp_tx_end(const struct tcp_conn *c)

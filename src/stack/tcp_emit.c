@@ -203,6 +203,8 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 		if (f->flags & WIRE_TCP_CWR)
 			v->flags |= BERTH_F_GSO_ECN;
 	}
+	if (v->n_parts && st->cfg.flags & BERTH_STACK_PIN)
+		v->pin = tcp_pin_take(st, c);
 	put_checksum(st, c, v, at, tcp_len, f->len);
 	st->n.tcp_segs_out++;
 	c->segs_out += f->len > f->mss ? (f->len + f->mss - 1) / f->mss : 1;

@@ -23,9 +23,9 @@ static uint32_t tx_limit(const struct tcp_conn *c)
 
 uint32_t tcp_tx_room(const struct tcp_conn *c)
 {
-	uint32_t most = tx_limit(c);
+	uint32_t most = tx_limit(c), used = c->tx.used + c->tx.held;
 
-	return c->tx.used < most ? most - c->tx.used : 0;
+	return used < most ? most - used : 0;
 }
 
 static uint32_t unsent(const struct tcp_conn *c)
@@ -79,14 +79,21 @@ static void grow(struct tcp_conn *c)
 	c->sndbuf = want < c->tx.size ? (uint32_t)want : c->tx.size;
 }
 
+void tcp_tx_tell(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (may_send(c) && tcp_tx_writable(c))
+		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
+}
+
 void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
 	bool was = tcp_tx_writable(c);
 
 	tcp_ring_drop(&c->tx, len);
+	tcp_tx_hold(st, c, len);
 	grow(c);
-	if (!was && may_send(c) && tcp_tx_writable(c))
-		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
+	if (!was)
+		tcp_tx_tell(st, c);
 }
 
 /* What a call on a connection that has no stream says; 0: it has one. */

@@ -335,6 +335,10 @@ unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 	}
 	measure_frame(st, c, &g);
 	while (g.v ? k < n : lost < BURST_SEGMENTS) {
+		if (!tcp_pin_room(c)) { /* until frames are unpinned */
+			sock_unready(st, index);
+			break;
+		}
 		if (g.v)
 			g.v = v + k;
 		if (!send_one(st, c, &g)) {

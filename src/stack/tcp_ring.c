@@ -15,8 +15,14 @@
  * back when it ends; the one given back last is taken first, because it is in the cache. Memory is not wiped between: a ring
  * shows only what was written since (used, and the intervals of tcp_gaps.c), and st's owner sees all of it anyway.
  *
+ * Pins (BERTH_STACK_PIN). A frame that was handed out points into the sending ring until berth_stack_unpin(). Octets that are
+ * acknowledged meanwhile leave `used` but are `held`: not yet free. A frame points at nothing that was acknowledged before it was made, so
+ * frames are counted by epoch, tx_pins[2]: when the older count is zero, what was held when the newer epoch began is free, and the
+ * epoch turns. So a writer that always has frames on their way gets its ring back all the same. A pair whose connection
+ * ends while frames are pinned goes back to the pool with the last of them.
+ *
  * Always true (tcp_rings_check())
- *	R1  head < size, used <= size;
+ *	R1  head < size, used + held <= size;
  *	R2  sending: from una to max there is nothing that the ring has not, but SYN and FIN;
  *	R3  receiving: used and what is advertised beyond rcv_nxt fit into the ring together.
  */
@@ -27,9 +33,14 @@
 
 /* A pair's item in the slab. */
 struct pair {
-	uint32_t index;
-	uint32_t zero;
+	uint32_t conn;	 /* whose it is; NIL: the connection has ended, and frames are pinned */
+	uint32_t n_pins; /* then: how many */
 };
+
+/* struct berth_tx's pin: index (of the pair, or of the connection if its rings are the program's) | generation << 32 | kind. */
+#define PIN_OWN (UINT64_C(1) << 62)
+#define PIN_EPOCH (UINT64_C(1) << 61)
+#define PIN_GENERATION UINT32_C(0x1fffffff)
 
 static size_t pair_bytes(const struct berth_stack *st)
 {
@@ -60,7 +71,7 @@ void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size)
 
 uint32_t tcp_ring_free(const struct tcp_ring *r)
 {
-	return r->size - r->used;
+	return r->size - r->used - r->held;
 }
 
 unsigned tcp_ring_parts(const struct tcp_ring *r, uint32_t at, uint32_t len, struct berth_part v[2])
@@ -98,6 +109,12 @@ void tcp_ring_write(struct tcp_ring *r, uint32_t at, const uint8_t *data, uint32
 	memcpy(r->data, data + first, len - first);
 }
 
+/* The pair that a connection has from the pool. */
+static uint32_t pair_of(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	return (uint32_t)((size_t)(c->rx.data - st->tcp->ring_memory) / pair_bytes(st));
+}
+
 /* Autotuning begins small; what the program chose stays. */
 static void limits(struct tcp_conn *c)
 {
@@ -122,7 +139,7 @@ int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c)
 		return -ENOBUFS;
 	}
 	pair = slab_at(&t->rings, i);
-	pair->index = i;
+	pair->conn = tcp_index(st, c);
 	at = t->ring_memory + i * pair_bytes(st);
 	tcp_ring_init(&c->rx, at, st->cfg.rx_ring_bytes);
 	tcp_ring_init(&c->tx, at + st->cfg.rx_ring_bytes, st->cfg.tx_ring_bytes);
@@ -134,10 +151,100 @@ void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c)
 {
 	if (!c->rx.data)
 		return;
-	if (!(c->f & TF_RING_OWN))
-		slab_give(&st->tcp->rings, (uint32_t)((size_t)(c->rx.data - st->tcp->ring_memory) / pair_bytes(st)));
+	if (!(c->f & TF_RING_OWN)) {
+		uint32_t i = pair_of(st, c);
+		struct pair *p = slab_at(&st->tcp->rings, i);
+
+		p->conn = NIL;
+		p->n_pins = c->tx_pins[0] + c->tx_pins[1];
+		if (!p->n_pins)
+			slab_give(&st->tcp->rings, i);
+	}
 	c->rx = c->tx = (struct tcp_ring){0};
+	c->tx_pins[0] = c->tx_pins[1] = 0;
+	c->tx_held_late = 0;
 	c->f &= ~(uint32_t)TF_RING_OWN;
+}
+
+uint64_t tcp_pin_take(struct berth_stack *st, struct tcp_conn *c)
+{
+	unsigned epoch = (c->f & TF_PIN_EPOCH) != 0;
+	uint64_t pin = epoch ? PIN_EPOCH : 0;
+	uint32_t i;
+
+	ASSERT(c->tx_pins[epoch] < UINT16_MAX); /* tcp_pin_room() was asked */
+	c->tx_pins[epoch]++;
+	st->n_pinned++;
+	if (c->f & TF_RING_OWN) {
+		i = tcp_index(st, c);
+		return pin | PIN_OWN | (uint64_t)(st->conns.generation[i] & PIN_GENERATION) << 32 | i;
+	}
+	i = pair_of(st, c);
+	return pin | (uint64_t)(st->tcp->rings.generation[i] & PIN_GENERATION) << 32 | i;
+}
+
+bool tcp_pin_room(const struct tcp_conn *c)
+{
+	return c->tx_pins[(c->f & TF_PIN_EPOCH) != 0] < UINT16_MAX;
+}
+
+static void turn_epoch(struct berth_stack *st, struct tcp_conn *c)
+{
+	bool was = tcp_tx_writable(c);
+
+	while (c->tx.held && !c->tx_pins[!(c->f & TF_PIN_EPOCH)]) {
+		c->tx.held = c->tx_held_late;
+		c->tx_held_late = 0;
+		c->f ^= TF_PIN_EPOCH;
+	}
+	if (!was)
+		tcp_tx_tell(st, c);
+}
+
+void tcp_tx_hold(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
+{
+	if (!(c->tx_pins[0] | c->tx_pins[1]))
+		return;
+	c->tx.held += len;
+	c->tx_held_late += len;
+	turn_epoch(st, c);
+}
+
+static bool generation_is(const struct slab *s, uint32_t i, uint64_t pin)
+{
+	return slab_used(s, i) && (s->generation[i] & PIN_GENERATION) == ((pin >> 32) & PIN_GENERATION);
+}
+
+void tcp_unpin(struct berth_stack *st, uint64_t pin)
+{
+	uint32_t i = (uint32_t)pin;
+	unsigned epoch = (pin & PIN_EPOCH) != 0;
+	struct tcp_conn *c;
+	struct pair *p;
+
+	if (pin & PIN_OWN) {
+		if (!generation_is(&st->conns, i, pin))
+			return; /* ended: the ring is the program's again */
+		c = tcp_at(st, i);
+	} else {
+		if (!generation_is(&st->tcp->rings, i, pin))
+			return;
+		p = slab_at(&st->tcp->rings, i);
+		if (p->conn == NIL) {
+			st->n_pinned--;
+			if (--p->n_pins == 0)
+				slab_give(&st->tcp->rings, i);
+			return;
+		}
+		c = tcp_at(st, p->conn);
+	}
+	if (!c->tx_pins[epoch])
+		return; /* twice */
+	if (!tcp_pin_room(c))
+		sock_ready(st, tcp_index(st, c)); /* it waits for that */
+	c->tx_pins[epoch]--;
+	st->n_pinned--;
+	turn_epoch(st, c);
 }
 
 static bool is_ring_size(uint32_t n)
@@ -212,7 +319,8 @@ bool tcp_rings_check(const struct berth_stack *st, const struct tcp_conn *c)
 
 	if (!c->rx.data)
 		return !c->tx.data;
-	if (c->rx.used > c->rx.size || c->rx.head >= c->rx.size || c->tx.used > c->tx.size || c->tx.head >= c->tx.size)
+	if (c->rx.used > c->rx.size || c->rx.head >= c->rx.size || c->tx.used + c->tx.held > c->tx.size ||
+	    c->tx.head >= c->tx.size)
 		return false; /* R1 */
 	if (c->state == TCP_CLOSED || c->state == TCP_LISTEN || c->state == TCP_SYN_SENT)
 		return true;
