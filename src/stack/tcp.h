@@ -410,8 +410,8 @@ static inline uint32_t tcp_tx_seq(const struct tcp_conn *c)
 {
 	return c->una + (c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD));
 }
-/* tcp_ack.c: len octets of data (SYN and FIN do not count) are acknowledged. They are gone; the program hears of the room. */
-void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
+/* tcp_ack.c: una becomes ack, and with that len octets of data (SYN and FIN do not count) leave the ring; the program hears of the room. */
+void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint32_t len);
 /* BERTH_EV_IN, OUT and PRI as they are now, as far as rings say it: for tcp_poll(). */
 int tcp_io_poll(const struct tcp_conn *c);
 

@@ -100,18 +100,14 @@ static bool is_duplicate(const struct tcp_conn *c, const struct tcp_seg *s, bool
 }
 
 /* una moves: the sending ring gives its octets back. SYN and FIN are sequence numbers but no octets. */
-static unsigned advance(struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
+static unsigned advance(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
 	unsigned ret = ACK_ADVANCED;
 	uint32_t octets = a->acked;
 
-	a->syn |= c->una == c->iss;
-	c->una = s->ack;
-	if (seq_lt(c->nxt, c->una))
-		c->nxt = c->una;
+	a->syn |= tcp_tx_seq(c) != c->una; /* una == iss alone would be wrong after 4 GiB */
 	octets -= (a->syn ? 1u : 0u) + (a->fin ? 1u : 0u);
-	if (octets > 0)
-		tcp_ring_drop(&c->tx, octets);
+	tcp_tx_acked(st, c, s->ack, octets);
 	c->bytes_acked += octets;
 	if (seq_lt(c->snd_up, c->una))
 		c->f &= ~(uint32_t)TF_URG_OUT;
@@ -128,7 +124,6 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 {
 	struct flight_ack a;
 	unsigned ret = 0;
-	bool was_writable = tcp_tx_writable(c);
 
 	memset(&a, 0, sizeof(a));
 	a.now_us = tcp_now_us(st);
@@ -144,7 +139,7 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		sack(st, c, s, &a);
 	if (a.acked > 0) {
 		board_cum_ack(st, c, s->ack, &a);
-		ret |= advance(c, s, &a);
+		ret |= advance(st, c, s, &a);
 		ip_route_confirm(st, &c->route); /* it reached the peer: that is news of the neighbour, too */
 	}
 	if (c->snd_wnd == 0 && c->n_out > 0 &&
@@ -156,8 +151,6 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	rate_ack(c, &a);
 	recover_ack(st, c, s, &a);
 	tcp_persist_check(st, c);
-	if (!was_writable && tcp_tx_writable(c))
-		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
 	if (a.acked > 0 || a.sacked || a.dup || ret & ACK_WINDOW || c->n_lost)
 		sock_ready(st, tcp_index(st, c));
 	ASSERT_SLOW(tcp_flight_check(st, c));

@@ -85,10 +85,15 @@ void tcp_tx_tell(struct berth_stack *st, struct tcp_conn *c)
 		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
 }
 
-void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
+void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint32_t len)
 {
 	bool was = tcp_tx_writable(c);
 
+	c->una = ack;
+	if (seq_lt(c->nxt, ack))
+		c->nxt = ack;
+	if (!len)
+		return;
 	tcp_ring_drop(&c->tx, len);
 	tcp_tx_hold(st, c, len);
 	grow(c);
