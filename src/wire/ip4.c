@@ -68,6 +68,11 @@ static int walk_options(const uint8_t *p, size_t n)
 
 int wire_ip4_parse(const uint8_t *data, size_t len_bytes, struct wire_ip4 *ret)
 {
+	return wire_ip4_parse_split(data, len_bytes, 0, ret);
+}
+
+int wire_ip4_parse_split(const uint8_t *data, size_t len_bytes, size_t more_bytes, struct wire_ip4 *ret)
+{
 	struct wire_ip4 ip = {.tos = 0};
 	size_t header, total;
 	uint16_t flags;
@@ -77,7 +82,7 @@ int wire_ip4_parse(const uint8_t *data, size_t len_bytes, struct wire_ip4 *ret)
 		return -EBADMSG;
 	header = (size_t)(data[0] & 0x0f) * 4;
 	total = wire_get16(data + 2);
-	if (header < WIRE_IP4_LEN || header > total || total > len_bytes)
+	if (header < WIRE_IP4_LEN || header > len_bytes || header > total || total > len_bytes + more_bytes)
 		return -EBADMSG;
 	if (header > WIRE_IP4_LEN)
 		has = walk_options(data + WIRE_IP4_LEN, header - WIRE_IP4_LEN);

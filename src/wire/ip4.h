@@ -39,6 +39,9 @@ static inline bool wire_ip4_is_fragment(const struct wire_ip4 *ip)
 /* Options are walked and counted, their slice is well formed. -EBADMSG also: a fragment that reaches past 65535 octets. A fragment
  * with more to come whose length is no multiple of 8 is the reassembler's to refuse. */
 MUST_CHECK int wire_ip4_parse(const uint8_t *data, size_t len_bytes, struct wire_ip4 *ret);
+/* The same for a frame whose headers are in data and whose other more_bytes octets are elsewhere: payload.len_bytes counts those, too, so
+ * only what lies within data may be read there. */
+MUST_CHECK int wire_ip4_parse_split(const uint8_t *data, size_t len_bytes, size_t more_bytes, struct wire_ip4 *ret);
 /* Header and options, with the total length of both and payload.len_bytes; payload.data is not read. */
 MUST_CHECK int wire_ip4_emit(const struct wire_ip4 *ip, uint8_t *buf, size_t len_bytes);
 

@@ -28,6 +28,7 @@ struct walk {
 	struct wire_ip6 ip;
 	struct wire_ip6_problem problem;
 	unsigned n_headers, options_bytes;
+	size_t more_bytes; /* of the packet, behind c */
 };
 
 static int refuse(struct walk *w, uint8_t code, size_t pointer)
@@ -198,10 +199,19 @@ static int walk_packet(struct walk *w)
 	ip->payload = (struct wire_slice){w->c.data + w->c.at, w->c.len - w->c.at};
 	if (ip->more && !ip->fragment_at && !upper_header_whole(ip->proto, ip->payload))
 		return refuse(w, WIRE_IP6_PROBLEM_CHAIN, 0);
+	ip->payload.len_bytes += w->more_bytes;
+	if (ip->fragmented)
+		ip->fragment.len_bytes += w->more_bytes;
 	return 0;
 }
 
 int wire_ip6_parse(const uint8_t *data, size_t len_bytes, struct wire_ip6 *ret, struct wire_ip6_problem *reterr_problem)
+{
+	return wire_ip6_parse_split(data, len_bytes, 0, ret, reterr_problem);
+}
+
+int wire_ip6_parse_split(const uint8_t *data, size_t len_bytes, size_t more_bytes, struct wire_ip6 *ret,
+			 struct wire_ip6_problem *reterr_problem)
 {
 	struct walk w = {.n_headers = 0};
 	size_t payload;
@@ -210,7 +220,7 @@ int wire_ip6_parse(const uint8_t *data, size_t len_bytes, struct wire_ip6 *ret, 
 	if (len_bytes < WIRE_IP6_LEN || data[0] >> 4 != 6)
 		return -EBADMSG;
 	payload = wire_get16(data + 4);
-	if (payload > len_bytes - WIRE_IP6_LEN)
+	if (payload > len_bytes - WIRE_IP6_LEN + more_bytes)
 		return -EBADMSG;
 	if (payload == 0 && data[6] == WIRE_PROTO_HOPOPTS && len_bytes > WIRE_IP6_LEN)
 		return -EPROTONOSUPPORT; /* RFC 2675 */
@@ -225,7 +235,8 @@ int wire_ip6_parse(const uint8_t *data, size_t len_bytes, struct wire_ip6 *ret, 
 	w.ip.proto_at = 6;
 	w.problem.src = w.ip.src;
 	w.problem.dst = w.ip.dst;
-	w.c = cursor_reader(data, WIRE_IP6_LEN + payload);
+	w.more_bytes = WIRE_IP6_LEN + payload > len_bytes ? WIRE_IP6_LEN + payload - len_bytes : 0;
+	w.c = cursor_reader(data, WIRE_IP6_LEN + payload - w.more_bytes);
 	cursor_skip(&w.c, WIRE_IP6_LEN);
 	r = walk_packet(&w);
 	if (r == 0)

@@ -74,6 +74,11 @@ struct wire_ip6_problem {
 MUST_CHECK int wire_ip6_parse(const uint8_t *data, size_t len_bytes, struct wire_ip6 *ret,
 			      struct wire_ip6_problem *reterr_problem);
 
+/* The same for a frame whose headers are in data and whose other more_bytes octets are elsewhere: payload.len_bytes and fragment.len_bytes
+ * count those, too, so only what lies within data may be read there. */
+MUST_CHECK int wire_ip6_parse_split(const uint8_t *data, size_t len_bytes, size_t more_bytes, struct wire_ip6 *ret,
+				    struct wire_ip6_problem *reterr_problem);
+
 /* Fixed header and extensions; payload.data is not read. With extensions the fixed header names next, else proto. The fields of
  * the chain (fragmented, router_alert ...) are not looked at: extensions are made by the two functions below. */
 MUST_CHECK int wire_ip6_emit(const struct wire_ip6 *ip, uint8_t *buf, size_t len_bytes);

@@ -1,0 +1,210 @@
+/* src/stack/iface.c: interfaces: where frames come from and go to.
+ *
+ * An interface is a number from 0, up from the start. Taking one down forgets what was learnt on it (neighbours, what routers said,
+ * fragments) and keeps what was configured: addresses, routes, memberships; bringing it up checks the addresses for duplicates again.
+ * IP_IFACE_SELF is the stack's own loopback, always there and in no table.
+ *
+ * An interface has one timer, at the earliest of: router solicitations (slaac.c), answers to general queries (igmp.c, mld.c).
+ */
+#include "stack/ip_state.h"
+
+#define REACHABLE_MS 30000 /* RFC 4861, 10 */
+#define RETRANS_MS 1000
+#define REACHABLE_REDRAW_NS (2 * 3600 * SECOND_NS)
+
+struct iface *iface_at(const struct berth_stack *st, uint16_t iface)
+{
+	if (iface == IP_IFACE_SELF)
+		return &st->ip->self;
+	return iface < st->cfg.n_ifaces && st->ip->ifaces[iface].used ? &st->ip->ifaces[iface] : NULL;
+}
+
+uint32_t iface_mtu(const struct iface *f, bool v4)
+{
+	return !v4 && f->mtu6_bytes ? f->mtu6_bytes : f->mtu_bytes;
+}
+
+bool ip_loops(const struct berth_stack *st, uint16_t iface)
+{
+	const struct iface *f = iface_at(st, iface);
+
+	return f && (f->flags & BERTH_IF_LOOPBACK);
+}
+
+bool ip_iface_can(const struct berth_stack *st, uint16_t iface, uint32_t flags)
+{
+	const struct iface *f = iface_at(st, iface);
+	uint32_t can;
+
+	if (!f)
+		return false;
+	can = f->flags & BERTH_IF_LOOPBACK ? f->flags | st->ip->self.flags : f->flags;
+	return (can & flags) == flags;
+}
+
+uint32_t ip_iface_gso_max(const struct berth_stack *st, uint16_t iface)
+{
+	const struct iface *f = iface_at(st, iface);
+
+	return f ? f->gso_max_bytes : 0;
+}
+
+/* Routes, addresses, interfaces or path MTUs changed: whoever keeps a struct ip_route asks again. */
+void route_changed(struct berth_stack *st)
+{
+	st->route_epoch++;
+}
+
+/* RFC 4861, 6.3.2: uniform between half and one and a half of the base, drawn anew now and then. */
+uint64_t iface_reachable_ns(struct berth_stack *st, struct iface *f)
+{
+	if (!f->reachable_ns || st->now_ns - f->reachable_drawn_ns > REACHABLE_REDRAW_NS) {
+		f->reachable_ns = (f->reachable_base_ms / 2 + stack_random_below(st, f->reachable_base_ms + 1)) * MS_NS;
+		f->reachable_drawn_ns = st->now_ns;
+	}
+	return f->reachable_ns;
+}
+
+static bool config_ok(const struct berth_iface *i)
+{
+	if (i->struct_size < sizeof(*i) || i->link > BERTH_LINK_ETHERNET)
+		return false;
+	if (i->mtu_bytes < IP4_MTU_MIN || i->mtu_bytes > 65535 || i->gso_max_bytes > 65535)
+		return false;
+	return i->link != BERTH_LINK_ETHERNET || !wire_mac_is_multicast(i->mac);
+}
+
+static void learn_nothing(struct iface *f)
+{
+	f->hops = 0;
+	f->mtu6_bytes = 0;
+	f->n_rs = f->keyed_tries = 0;
+	f->reachable_base_ms = REACHABLE_MS;
+	f->retrans_ms = RETRANS_MS;
+	f->reachable_ns = 0;
+	f->rs_at_ns = NEVER_NS;
+	f->igmp = f->mld = (struct group_querier){.general_at_ns = NEVER_NS, .robustness = 2};
+}
+
+int berth_iface_add(struct berth_stack *st, const struct berth_iface *i, uint16_t *ret)
+{
+	struct iface *f = NULL;
+	uint16_t n;
+
+	if (!config_ok(i))
+		return -EINVAL;
+	for (n = 0; n < st->cfg.n_ifaces && n < IP_IFACE_SELF; n++)
+		if (!st->ip->ifaces[n].used) {
+			f = &st->ip->ifaces[n];
+			break;
+		}
+	if (!f)
+		return -ENOBUFS;
+	*f = (struct iface){.used = true, .up = true, .link = i->link, .flags = i->flags, .mtu_bytes = i->mtu_bytes};
+	f->gso_max_bytes = i->gso_max_bytes ? i->gso_max_bytes : 65535;
+	memcpy(f->mac, i->mac, sizeof(f->mac));
+	memcpy(f->name, i->name, sizeof(f->name) - 1);
+	timer_init(&f->timer);
+	learn_nothing(f);
+	slaac_start(st, n);
+	route_changed(st);
+	*ret = n;
+	return 0;
+}
+
+/* What was learnt on it goes; all: what was configured, too. */
+static void forget(struct berth_stack *st, uint16_t iface, bool all)
+{
+	struct ip_state *ip = st->ip;
+
+	for (uint32_t i = 0; i < st->cfg.n_neighs; i++)
+		if (ip->neighs[i].used && ip->neighs[i].iface == iface && (all || ip->neighs[i].state != NEIGH_STATIC))
+			neigh_remove(st, i);
+	for (uint32_t i = 0; i < st->cfg.n_addrs; i++)
+		if (ip->addrs[i].used && ip->addrs[i].iface == iface && (all || (ip->addrs[i].flags & BERTH_ADDR_AUTO)))
+			addr_remove(st, i);
+	for (uint32_t i = 0; i < st->cfg.n_routes; i++)
+		if (ip->routes[i].used && ip->routes[i].iface == iface && (all || ip->routes[i].kind >= ROUTE_PREFIX))
+			route_remove(st, i);
+	frag_forget_iface(st, iface);
+	if (all)
+		group_forget_iface(st, iface);
+}
+
+int berth_iface_remove(struct berth_stack *st, uint16_t iface)
+{
+	struct iface *f = iface_at(st, iface);
+
+	if (!f || iface == IP_IFACE_SELF)
+		return -ENODEV;
+	forget(st, iface, true);
+	wheel_cancel(&st->wheel, TIMER_IFACE, iface);
+	f->used = false;
+	route_changed(st);
+	sock_wake_waiting(st);
+	return 0;
+}
+
+int berth_iface_set_up(struct berth_stack *st, uint16_t iface, bool up)
+{
+	struct iface *f = iface_at(st, iface);
+
+	if (!f || iface == IP_IFACE_SELF)
+		return -ENODEV;
+	if (f->up == up)
+		return 0;
+	f->up = up;
+	if (up) {
+		for (uint32_t i = 0; i < st->cfg.n_addrs; i++)
+			if (st->ip->addrs[i].used && st->ip->addrs[i].iface == iface)
+				addr_begin(st, i);
+		group_iface_up(st, iface);
+		slaac_start(st, iface);
+	} else {
+		forget(st, iface, false);
+		learn_nothing(f);
+		wheel_cancel(&st->wheel, TIMER_IFACE, iface);
+	}
+	route_changed(st);
+	sock_wake_waiting(st);
+	return 0;
+}
+
+int berth_iface_set_mtu(struct berth_stack *st, uint16_t iface, uint32_t mtu_bytes)
+{
+	struct iface *f = iface_at(st, iface);
+
+	if (!f || iface == IP_IFACE_SELF)
+		return -ENODEV;
+	if (mtu_bytes < IP4_MTU_MIN || mtu_bytes > 65535)
+		return -EINVAL;
+	f->mtu_bytes = mtu_bytes;
+	if (f->mtu6_bytes > mtu_bytes)
+		f->mtu6_bytes = 0;
+	route_changed(st);
+	return 0;
+}
+
+void iface_timer_set(struct berth_stack *st, uint16_t iface)
+{
+	const struct iface *f = iface_at(st, iface);
+	uint64_t at = f->rs_at_ns;
+
+	at = f->igmp.general_at_ns < at ? f->igmp.general_at_ns : at;
+	at = f->mld.general_at_ns < at ? f->mld.general_at_ns : at;
+	wheel_set(&st->wheel, TIMER_IFACE, iface, at);
+}
+
+void iface_timer(struct berth_stack *st, uint32_t index)
+{
+	uint16_t iface = (uint16_t)index;
+	const struct iface *f = iface_at(st, iface);
+
+	if (!f || !f->up)
+		return;
+	if (f->rs_at_ns <= st->now_ns)
+		slaac_timer(st, iface);
+	if (f->igmp.general_at_ns <= st->now_ns || f->mld.general_at_ns <= st->now_ns)
+		group_general(st, iface);
+	iface_timer_set(st, iface);
+}
