@@ -251,6 +251,9 @@ struct tcp_conn {
 	uint32_t user_timeout_ms, peer_timeout_ms;
 	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
 	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
+	int16_t soft_err; /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
+	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
+	uint32_t challenge_ms;
 	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want: children inherit it */
 
 	/* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
@@ -285,6 +288,10 @@ struct tcp_state {
 	struct slab rings; /* a small item for each pair; their octets are in ring_memory (tcp_ring.c) */
 	uint8_t *ring_memory;
 	struct slab syns, time_waits;
+	uint64_t rst_until_ns; /* tcp_reset.c: resets for nobody's segments until then */
+	uint32_t rst_left;
+	uint32_t n_orphans;	     /* tcp_close.c */
+	uint64_t cookie_ns;	     /* tcp_cookie.c: when the last one was made; 0: never */
 	struct tcp_syn_state *syn;   /* tcp_syn.c's own */
 	struct tcp_wait_state *wait; /* tcp_time_wait.c's own */
 };
@@ -509,7 +516,6 @@ void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c);
 void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c); /* start or stop it, by window and ring */
 
 /* --- tcp_syn.c --- */
-void tcp_listener_free(struct berth_stack *st, struct tcp_conn *c);
 /* A segment for listener c. */
 void tcp_listen_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
 

@@ -1,0 +1,171 @@
+/* src/stack/tcp_reset.c: segments that belong to no stream: resets, challenge acknowledgments, and how they are limited.
+ *
+ * What a stranger sends must not make us send without bound, and must not tell the stranger anything by a counter that it shares
+ * with others (CVE-2016-5696). So
+ *   - a challenge acknowledgment (RFC 5961) comes out of the connection's own budget, drawn anew for each window (S10);
+ *   - resets for nobody's segments come out of the stack's budget, of which neither size nor window can be predicted (S11);
+ *   - nothing answers a reset, or a segment whose source or destination is not one host's (RFC 9293, MUST-57).
+ */
+#include <string.h>
+
+#include "stack/tcp_control.h"
+#include "wire/checksum.h"
+
+#define RESETS_PER_S 1000
+#define CHALLENGES 12 /* on average in a second */
+
+static uint32_t now_ms(const struct berth_stack *st)
+{
+	return (uint32_t)(st->now_ns / NS_PER_MS);
+}
+
+void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b)
+{
+	struct wire_tcp t = {.src_port = b->local_port,
+			     .dst_port = b->peer_port,
+			     .seq = b->seq,
+			     .ack = b->ack,
+			     .flags = b->flags,
+			     .window = b->wnd,
+			     .options = b->opt};
+	struct ip_head h = {.src = b->local,
+			    .dst = b->peer,
+			    .proto = WIRE_PROTO_TCP,
+			    .ttl = b->ttl ? b->ttl : 64,
+			    .tos = b->tos,
+			    .dont_fragment = true};
+	struct ip_route rt;
+	uint32_t i;
+	struct pkt *p;
+	int n;
+
+	if (ip_route_find(st, b->local, b->peer, BERTH_IFACE_ANY, &rt, NULL) < 0) {
+		st->n.dropped_no_route++;
+		return;
+	}
+	p = pkt_take(st, &i);
+	if (p == NULL)
+		return;
+	n = wire_tcp_emit(&t, p->data + PKT_HEADROOM, WIRE_TCP_LEN_MAX);
+	ASSERT(n > 0); /* whoever fills b->opt knows that it fits */
+	p->off = PKT_HEADROOM;
+	p->len = (uint16_t)n;
+	wire_checksum_fill(b->local, b->peer, WIRE_PROTO_TCP, p->data + PKT_HEADROOM, (size_t)n, 0, 0);
+	h.l4_len = (uint32_t)n;
+	if (ip_send(st, i, &h, &rt) == 0)
+		st->n.tcp_segs_out++;
+}
+
+/* May one more reset leave? Windows of 0.5 to 1.5 s, budgets of 3/4 to 5/4. */
+static bool may_reset(struct berth_stack *st)
+{
+	struct tcp_state *t = st->tcp;
+
+	if (st->now_ns >= t->rst_until_ns) {
+		t->rst_until_ns = st->now_ns + NS_PER_S / 2 + stack_random_below(st, (uint32_t)NS_PER_S);
+		t->rst_left = RESETS_PER_S * 3 / 4 + stack_random_below(st, RESETS_PER_S / 2);
+	}
+	if (t->rst_left == 0)
+		return false;
+	t->rst_left--;
+	return true;
+}
+
+static bool is_one_host(const struct berth_stack *st, const struct packet *p)
+{
+	return !p->not_unicast && !port_addr_is_any(&p->src) && !port_addr_is_multicast(&p->src) &&
+	       !ip_is_broadcast(st, p->iface, &p->src);
+}
+
+void tcp_reset_for(struct berth_stack *st, const struct tcp_seg *s)
+{
+	struct tcp_bare b = {.local = &s->p->dst,
+			     .peer = &s->p->src,
+			     .local_port = tcp_seg_local_port(s),
+			     .peer_port = tcp_seg_peer_port(s),
+			     .flags = WIRE_TCP_RST};
+
+	if (s->flags & WIRE_TCP_RST || !is_one_host(st, s->p))
+		return;
+	if (!may_reset(st)) {
+		st->n.dropped_policy++;
+		return;
+	}
+	if (s->flags & WIRE_TCP_ACK) {
+		b.seq = s->ack;
+	} else {
+		b.flags |= WIRE_TCP_ACK;
+		b.ack = s->seq + tcp_seg_len(s);
+	}
+	st->n.tcp_rst_out++;
+	tcp_send_bare(st, &b);
+}
+
+static struct tcp_bare bare_of(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint16_t flags)
+{
+	struct tcp_bare b = {.local = &c->local,
+			     .peer = &c->peer,
+			     .local_port = c->local_port,
+			     .peer_port = c->peer_port,
+			     .seq = seq,
+			     .ack = c->rcv_nxt,
+			     .flags = flags,
+			     .ttl = c->s.ttl,
+			     .tos = c->s.tos};
+
+	if (c->f & TF_TS) {
+		b.opt.has = WIRE_TCP_HAS_TS;
+		b.opt.ts_val = tcp_ts_now(st, c->ts_offset);
+		b.opt.ts_ecr = c->ts_recent;
+	}
+	c->segs_out++;
+	return b;
+}
+
+void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c)
+{
+	/* The peer takes a reset only at the sequence number it expects (RFC 5961, 3.2): if it got all, that is the furthest sent,
+	 * but never beyond its window. */
+	uint32_t seq = seq_min(c->max, c->una + c->snd_wnd);
+	struct tcp_bare b = bare_of(st, c, seq_max(seq, c->una), WIRE_TCP_RST | WIRE_TCP_ACK);
+
+	st->n.tcp_rst_out++;
+	tcp_send_bare(st, &b);
+}
+
+void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq)
+{
+	struct tcp_bare b = bare_of(st, c, seq, WIRE_TCP_ACK);
+	uint32_t wnd = tcp_window_advertise(st, c) >> c->rcv_scale;
+
+	b.opt.n_sacks = (uint8_t)tcp_rcv_sack_blocks(st, c, b.opt.sacks, c->f & TF_TS ? 3 : 4);
+	if (b.opt.n_sacks)
+		b.opt.has |= WIRE_TCP_HAS_SACK;
+	b.wnd = (uint16_t)(wnd > UINT16_MAX ? UINT16_MAX : wnd);
+	tcp_send_bare(st, &b);
+	tcp_rcv_acked(st, c);
+}
+
+bool tcp_may_answer(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t now = now_ms(st);
+
+	if (seq_le(c->challenge_ms, now)) {
+		c->challenge_ms = now + 500 + stack_random_below(st, 1000);
+		c->challenge_left = (uint8_t)(CHALLENGES / 2 + stack_random_below(st, CHALLENGES));
+	}
+	if (c->challenge_left == 0) {
+		st->n.tcp_challenge_limited++;
+		return false;
+	}
+	c->challenge_left--;
+	return true;
+}
+
+void tcp_challenge_ack(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (!tcp_may_answer(st, c))
+		return;
+	st->n.tcp_challenge_acks++;
+	tcp_ack_bare(st, c, c->max);
+}

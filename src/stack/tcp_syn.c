@@ -1,0 +1,732 @@
+/* src/stack/tcp_syn.c: listeners: handshakes that are under way, and connections that wait for accept().
+ *
+ * A SYN makes a record of 64 octets, no block and no ring (S14): those come with the last segment of the handshake. A record is
+ * found by a keyed hash of its four-tuple, on a chain of at most CHAIN_MAX; all records that wait for their n-th repetition are on
+ * one list, in order of time, with one timer for the list.
+ *
+ *	bucket[hash] --> record --> record
+ *	level[n]     --> record --> record --> ...	SYN-ACK sent n + 1 times; the first is due first
+ *
+ * When there is no room (the stack's, the listener's backlog, the chain's) the SYN-ACK is a cookie (tcp_cookie.c), or the SYN is
+ * dropped. As on Linux, a SYN is dropped too while the accept queue is full, and so is the last segment of a handshake: the
+ * SYN-ACK goes out again, and the peer tries again.
+ *
+ * Always true (tcp_syn_check())
+ *   L1  a record in use is on exactly one chain, its hash's, and on exactly one level's list;
+ *   L2  a listener's n_syn counts its records, n_accept the blocks on its queue.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "stack/tcp_control.h"
+
+#define LEVELS 6 /* as Linux's tcp_synack_retries 5: sent six times, given up after 63 s */
+#define CHAIN_MAX 16
+
+struct tcp_syn {
+	uint8_t local[16], peer[16];
+	uint16_t local_port, peer_port;
+	uint32_t irs, iss;
+	uint32_t ts_recent;
+	uint32_t listener;
+	uint32_t sent; /* when the last SYN-ACK was; SENT_SHIFT */
+	uint16_t mss;
+	uint16_t iface; /* the scope of link-local addresses */
+	uint8_t f;	/* SYN_ */
+	uint8_t snd_scale;
+	uint8_t level;
+	uint8_t n_acked; /* acknowledged, but not taken: the accept queue was full, or data is awaited */
+};
+_Static_assert(sizeof(struct tcp_syn) == 64, "a handshake costs 64 octets");
+enum { SYN_TS = 1, SYN_SACK = 2, SYN_WSCALE = 4, SYN_ECN = 8, SYN_RESENT = 16, SYN_SCOPED = 32 };
+
+#define SENT_SHIFT 16 /* ticks of 65.5 us: goes round in three days */
+
+struct syn_link {
+	uint32_t chain, next, prev;
+};
+
+struct tcp_syn_state {
+	uint32_t *buckets;
+	struct syn_link *links;
+	uint32_t bucket_mask;
+	uint32_t first[LEVELS], last[LEVELS];
+	struct timer timers[LEVELS];
+};
+
+/* --- the cache --- */
+
+static uint32_t bucket_count(uint32_t n_syn)
+{
+	uint32_t n = 16;
+
+	while (n < n_syn)
+		n *= 2;
+	return n;
+}
+
+void tcp_syn_layout(struct berth_stack *st, struct arena *a, struct tcp_state *t)
+{
+	uint32_t n = st->cfg.n_syn;
+	void *records = arena_take(a, slab_size(n, sizeof(struct tcp_syn)));
+	struct tcp_syn_state *y = arena_take(a, sizeof(*y));
+	uint32_t *buckets = arena_take(a, bucket_count(n) * sizeof(*buckets));
+	struct syn_link *links = arena_take(a, n * sizeof(*links));
+
+	if (t == NULL)
+		return;
+	slab_init(&t->syns, records, n, sizeof(struct tcp_syn));
+	t->syn = y;
+	y->buckets = buckets;
+	y->links = links;
+	y->bucket_mask = bucket_count(n) - 1;
+}
+
+void tcp_syn_init(struct berth_stack *st)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+
+	for (uint32_t i = 0; i <= y->bucket_mask; i++)
+		y->buckets[i] = NIL;
+	for (int i = 0; i < LEVELS; i++) {
+		y->first[i] = y->last[i] = NIL;
+		timer_init(&y->timers[i]);
+	}
+	wheel_kind(&st->wheel, TIMER_SYN, y->timers, sizeof(struct timer));
+}
+
+static struct tcp_syn *syn_at(struct berth_stack *st, uint32_t i)
+{
+	return slab_at(&st->tcp->syns, i);
+}
+
+static uint32_t bucket_of(const struct berth_stack *st, const uint8_t local[16], uint16_t local_port,
+			  const uint8_t peer[16], uint16_t peer_port)
+{
+	uint8_t k[36];
+
+	memcpy(k, local, 16);
+	memcpy(k + 16, peer, 16);
+	wire_put16(k + 32, local_port);
+	wire_put16(k + 34, peer_port);
+	return (uint32_t)siphash13(&st->keys.syn_hash, k, sizeof(k)) & st->tcp->syn->bucket_mask;
+}
+
+/* The record of s's four-tuple; NIL. *ret_full: its chain has no room for another. */
+static uint32_t syn_find(struct berth_stack *st, const struct tcp_seg *s, bool *ret_full)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	uint16_t lp = tcp_seg_local_port(s), pp = tcp_seg_peer_port(s);
+	uint32_t i = y->buckets[bucket_of(st, s->p->dst.b, lp, s->p->src.b, pp)], n = 0;
+
+	for (; i != NIL; i = y->links[i].chain, n++) {
+		const struct tcp_syn *q = syn_at(st, i);
+
+		if (q->local_port == lp && q->peer_port == pp && memcmp(q->local, s->p->dst.b, 16) == 0 &&
+		    memcmp(q->peer, s->p->src.b, 16) == 0)
+			return i;
+	}
+	*ret_full = n >= CHAIN_MAX;
+	return NIL;
+}
+
+static uint32_t ticks(uint64_t ns)
+{
+	return (uint32_t)(ns >> SENT_SHIFT);
+}
+
+/* When the first on a level's list is due: after 1, 2, 4 ... seconds. */
+static uint64_t level_due(struct berth_stack *st, uint32_t level)
+{
+	const struct tcp_syn *q = syn_at(st, st->tcp->syn->first[level]);
+	int64_t ago = (int32_t)(ticks(st->now_ns) - q->sent);
+	int64_t left = (int64_t)(ticks(TCP_RTO_FIRST_NS << level) + 1) - ago;
+
+	return left <= 0 ? st->now_ns : st->now_ns + ((uint64_t)left << SENT_SHIFT);
+}
+
+static void level_arm(struct berth_stack *st, uint32_t level)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+
+	if (y->first[level] == NIL)
+		wheel_cancel(&st->wheel, TIMER_SYN, level);
+	else
+		wheel_set(&st->wheel, TIMER_SYN, level, level_due(st, level));
+}
+
+static void level_add(struct berth_stack *st, uint32_t i)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	uint8_t level = syn_at(st, i)->level;
+
+	y->links[i].next = NIL;
+	y->links[i].prev = y->last[level];
+	if (y->last[level] == NIL)
+		y->first[level] = i;
+	else
+		y->links[y->last[level]].next = i;
+	y->last[level] = i;
+	if (y->first[level] == i)
+		level_arm(st, level);
+}
+
+static void level_remove(struct berth_stack *st, uint32_t i)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	struct syn_link *l = &y->links[i];
+	uint8_t level = syn_at(st, i)->level;
+
+	if (l->prev == NIL)
+		y->first[level] = l->next;
+	else
+		y->links[l->prev].next = l->next;
+	if (l->next == NIL)
+		y->last[level] = l->prev;
+	else
+		y->links[l->next].prev = l->prev;
+	if (y->first[level] == NIL)
+		wheel_cancel(&st->wheel, TIMER_SYN, level);
+}
+
+static void syn_free(struct berth_stack *st, uint32_t i)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	struct tcp_syn *q = syn_at(st, i);
+	uint32_t *at = &y->buckets[bucket_of(st, q->local, q->local_port, q->peer, q->peer_port)];
+
+	while (*at != i) {
+		ASSERT(*at != NIL);
+		at = &y->links[*at].chain;
+	}
+	*at = y->links[i].chain;
+	level_remove(st, i);
+	tcp_at(st, q->listener)->n_syn--;
+	slab_give(&st->tcp->syns, i);
+}
+
+/* --- SYN-ACKs --- */
+
+/* b has addresses, ports, numbers; the rest is what listener l answers to an offer of f. */
+void tcp_syn_answer(struct berth_stack *st, const struct tcp_conn *l, const struct tcp_bare *b, uint32_t f,
+		    uint8_t rcv_scale, uint32_t ts_ecr)
+{
+	struct tcp_bare a = *b;
+	struct ip_route rt;
+
+	if (ip_route_find(st, a.local, a.peer, BERTH_IFACE_ANY, &rt, NULL) < 0) {
+		st->n.dropped_no_route++;
+		return;
+	}
+	a.flags = WIRE_TCP_SYN | WIRE_TCP_ACK | (f & TF_ECN ? WIRE_TCP_ECE : 0);
+	a.wnd = tcp_window_syn(st, l);
+	a.ttl = l->s.ttl;
+	a.tos = l->s.tos;
+	a.opt.has |= WIRE_TCP_HAS_MSS;
+	a.opt.mss = tcp_mss_offer(rt.mtu_bytes, port_addr_is4(a.local), l->mss_user);
+	if (f & TF_SACK)
+		a.opt.has |= WIRE_TCP_HAS_SACK_OK;
+	if (f & TF_WSCALE) {
+		a.opt.has |= WIRE_TCP_HAS_WSCALE;
+		a.opt.wscale = rcv_scale;
+	}
+	if (f & TF_TS) {
+		a.opt.has |= WIRE_TCP_HAS_TS;
+		a.opt.ts_ecr = ts_ecr;
+		if (a.opt.ts_val == 0)
+			a.opt.ts_val = tcp_ts_now(st, tcp_ts_offset(st, a.local, a.peer));
+	}
+	tcp_send_bare(st, &a);
+}
+
+static uint32_t syn_tf(const struct tcp_syn *q)
+{
+	return (q->f & SYN_TS ? TF_TS : 0u) | (q->f & SYN_SACK ? TF_SACK : 0u) | (q->f & SYN_WSCALE ? TF_WSCALE : 0u) |
+	       (q->f & SYN_ECN ? TF_ECN : 0u);
+}
+
+static void syn_send(struct berth_stack *st, uint32_t i)
+{
+	struct tcp_syn *q = syn_at(st, i);
+	const struct tcp_conn *l = tcp_at(st, q->listener);
+	uint32_t scope = q->f & SYN_SCOPED ? q->iface : 0;
+	struct port_addr local = port_addr_from6(q->local, 0), peer = port_addr_from6(q->peer, 0);
+	struct tcp_bare b = {.local = &local,
+			     .peer = &peer,
+			     .local_port = q->local_port,
+			     .peer_port = q->peer_port,
+			     .seq = q->iss,
+			     .ack = q->irs + 1};
+
+	local.scope = port_addr_is_linklocal6(&local) ? scope : 0;
+	peer.scope = port_addr_is_linklocal6(&peer) ? scope : 0;
+	tcp_syn_answer(st, l, &b, syn_tf(q), q->f & SYN_WSCALE ? tcp_window_scale(st, l) : 0, q->ts_recent);
+}
+
+/* Does the listener still want data with the handshake's last segment (TCP_DEFER_ACCEPT)? Level n begins after 2^n - 1 seconds. */
+static bool is_deferred(const struct tcp_conn *l, const struct tcp_syn *q)
+{
+	return l->defer_s > (1u << q->level) - 1;
+}
+
+void tcp_syn_timer(struct berth_stack *st, uint32_t level)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	uint32_t i = y->first[level];
+	struct tcp_syn *q;
+
+	if (i == NIL)
+		return;
+	if (level_due(st, level) > st->now_ns) {
+		level_arm(st, level);
+		return;
+	}
+	q = syn_at(st, i);
+	if (level + 1 == LEVELS) {
+		st->n.tcp_attempt_fails++;
+		syn_free(st, i);
+	} else {
+		level_remove(st, i);
+		q->level++;
+		q->sent = ticks(st->now_ns);
+		q->f |= SYN_RESENT;
+		if (!q->n_acked || !is_deferred(tcp_at(st, q->listener), q)) {
+			syn_send(st, i);
+			st->n.tcp_retrans++;
+		}
+		level_add(st, i);
+	}
+	if (y->first[level] != NIL)
+		level_arm(st, level);
+}
+
+/* --- a SYN arrives --- */
+
+/* What both want of what the SYN offers. */
+static void offer_in(const struct tcp_conn *l, const struct tcp_seg *s, struct tcp_child *ret)
+{
+	const struct wire_tcp_options *o = &s->opt;
+	uint16_t both = WIRE_TCP_ECE | WIRE_TCP_CWR;
+
+	*ret = (struct tcp_child){.irs = s->seq, .mss = tcp_mss_of_peer(o, port_addr_is4(&s->p->dst))};
+	if (o->has & WIRE_TCP_HAS_TS && !(l->refuse & TF_TS)) {
+		ret->f |= TF_TS;
+		ret->ts_recent = o->ts_val;
+	}
+	if (o->has & WIRE_TCP_HAS_SACK_OK && !(l->refuse & TF_SACK))
+		ret->f |= TF_SACK;
+	if (o->has & WIRE_TCP_HAS_WSCALE && !(l->refuse & TF_WSCALE)) {
+		ret->f |= TF_WSCALE;
+		ret->snd_scale = o->wscale;
+	}
+	/* RFC 3168, 6.1.1; and 6.1.1.1: not when the SYN itself is marked. */
+	if (l->ecn_wish && (s->flags & both) == both && (s->p->tos & WIRE_ECN_MASK) == WIRE_ECN_NOT_ECT)
+		ret->f |= TF_ECN;
+}
+
+static void send_cookie(struct berth_stack *st, const struct tcp_conn *l, const struct tcp_seg *s, struct tcp_child *k)
+{
+	struct tcp_bare b = {.local = &s->p->dst,
+			     .peer = &s->p->src,
+			     .local_port = tcp_seg_local_port(s),
+			     .peer_port = tcp_seg_peer_port(s),
+			     .ack = s->seq + 1};
+	uint32_t ts = 0;
+
+	b.seq = tcp_cookie_make(st, s, k, &ts);
+	if (!(k->f & TF_TS)) /* nothing to keep them in */
+		k->f &= ~(uint32_t)(TF_SACK | TF_WSCALE | TF_ECN);
+	b.opt.ts_val = ts;
+	st->n.tcp_cookies_sent++;
+	tcp_syn_answer(st, l, &b, k->f, k->f & TF_WSCALE ? tcp_window_scale(st, l) : 0, k->ts_recent);
+}
+
+static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, const struct tcp_child *k,
+		    uint32_t iss_min)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	uint32_t i = slab_take(&st->tcp->syns), b;
+	struct tcp_syn *q = syn_at(st, i);
+
+	memcpy(q->local, s->p->dst.b, 16);
+	memcpy(q->peer, s->p->src.b, 16);
+	q->local_port = tcp_seg_local_port(s);
+	q->peer_port = tcp_seg_peer_port(s);
+	q->irs = s->seq;
+	q->iss = tcp_isn(st, &s->p->dst, q->local_port, &s->p->src, q->peer_port);
+	if (iss_min && seq_lt(q->iss, iss_min))
+		q->iss = iss_min; /* above what the connection before it used: RFC 9293, MAY-2 */
+	q->ts_recent = k->ts_recent;
+	q->listener = tcp_index(st, l);
+	q->mss = k->mss;
+	q->iface = (uint16_t)s->p->dst.scope;
+	q->f = (k->f & TF_TS ? SYN_TS : 0) | (k->f & TF_SACK ? SYN_SACK : 0) | (k->f & TF_WSCALE ? SYN_WSCALE : 0) |
+	       (k->f & TF_ECN ? SYN_ECN : 0);
+	if (s->p->dst.scope || s->p->src.scope) {
+		q->iface = (uint16_t)(s->p->dst.scope ? s->p->dst.scope : s->p->src.scope);
+		q->f |= SYN_SCOPED;
+	}
+	q->snd_scale = k->snd_scale;
+	b = bucket_of(st, q->local, q->local_port, q->peer, q->peer_port);
+	y->links[i].chain = y->buckets[b];
+	y->buckets[b] = i;
+	l->n_syn++;
+	q->sent = ticks(st->now_ns);
+	syn_send(st, i);
+	level_add(st, i);
+}
+
+/* A bare acknowledgment of what was received so far. */
+static void syn_ack_bare(struct berth_stack *st, const struct tcp_syn *q, const struct tcp_seg *s)
+{
+	struct tcp_bare b = {.local = &s->p->dst,
+			     .peer = &s->p->src,
+			     .local_port = q->local_port,
+			     .peer_port = q->peer_port,
+			     .seq = q->iss + 1,
+			     .ack = q->irs + 1,
+			     .flags = WIRE_TCP_ACK,
+			     .wnd = tcp_window_syn(st, tcp_at(st, q->listener))};
+
+	tcp_send_bare(st, &b);
+}
+
+/* A SYN for a handshake that we know. */
+static void syn_again(struct berth_stack *st, uint32_t i, const struct tcp_seg *s)
+{
+	struct tcp_syn *q = syn_at(st, i);
+
+	if (q->irs != s->seq) { /* another connection's? Whoever sent it says so by a reset (RFC 5961, 4.2) */
+		st->n.tcp_challenge_acks++;
+		syn_ack_bare(st, q, s);
+		return;
+	}
+	q->f |= SYN_RESENT;
+	if (ticks(st->now_ns) - q->sent >= ticks(NS_PER_S / 2)) /* our SYN-ACK was lost */
+		syn_send(st, i);
+}
+
+bool tcp_accept_is_full(const struct tcp_conn *l)
+{
+	return l->n_accept > l->backlog; /* as Linux: one more than the backlog */
+}
+
+static void syn_arrives(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, uint32_t i,
+			bool chain_full, uint32_t iss_min)
+{
+	struct tcp_child k;
+	bool full;
+
+	if (i != NIL) {
+		syn_again(st, i, s);
+		return;
+	}
+	if (tcp_accept_is_full(l)) {
+		st->n.tcp_syn_dropped++;
+		st->n.tcp_accept_overflow++;
+		return;
+	}
+	offer_in(l, s, &k);
+	full = chain_full || st->tcp->syns.n_used == st->tcp->syns.n_max ||
+	       l->n_syn >= (l->backlog < 8 ? 8 : l->backlog);
+	if (l->syncookies == 2 || (full && l->syncookies))
+		send_cookie(st, l, s, &k);
+	else if (full)
+		st->n.tcp_syn_dropped++;
+	else
+		syn_new(st, l, s, &k, iss_min);
+}
+
+/* --- the last segment of a handshake --- */
+
+struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s,
+			       const struct tcp_child *k)
+{
+	struct port_owner nobody = {0};
+	uint32_t index, li = tcp_index(st, l);
+	struct tcp_conn *c = tcp_block_new(st, l->s.family, &index);
+
+	if (c == NULL)
+		return NULL;
+	tcp_inherit(c, l);
+	c->local = s->p->dst;
+	c->peer = s->p->src;
+	c->local_port = tcp_seg_local_port(s);
+	c->peer_port = tcp_seg_peer_port(s);
+	if (port_table_accept(&st->ports, l->s.claim, &c->local, &c->peer, c->peer_port, &nobody, st->now_ns / 1000,
+			      &c->s.claim) < 0 ||
+	    port_table_set_user(&st->ports, c->s.claim, index) < 0 || tcp_setup(st, c) < 0) {
+		if (c->s.claim.generation && port_table_release(&st->ports, c->s.claim) < 0)
+			st->n.dropped_policy++;
+		tcp_block_free(st, c);
+		st->n.tcp_no_memory++;
+		return NULL;
+	}
+	c->f |= k->f | TF_PASSIVE | TF_IN_ACCEPT;
+	if (k->f & TF_TS) {
+		c->f |= TF_TS_RECENT;
+		c->ts_recent = k->ts_recent;
+		c->ts_recent_ns = st->now_ns;
+	}
+	c->iss = k->iss;
+	c->una = c->nxt = c->max = c->snd_up = c->snd_push = k->iss + 1;
+	c->irs = k->irs;
+	tcp_rcv_init(st, c);
+	c->mss_peer = k->mss;
+	c->snd_scale = k->snd_scale;
+	c->rcv_scale = k->f & TF_WSCALE ? tcp_window_scale(st, l) : 0;
+	c->snd_wnd = (uint32_t)s->wnd << c->snd_scale;
+	c->snd_wnd_max = c->snd_wnd;
+	c->snd_wl1 = s->seq;
+	c->snd_wl2 = s->ack;
+	tcp_mss_update(st, c);
+	tcp_flight_init(st, c);
+	c->listener = li;
+	if (l->accept_last == NIL)
+		l->accept_first = index;
+	else
+		tcp_at(st, l->accept_last)->accept_next = index;
+	l->accept_last = index;
+	l->n_accept++;
+	tcp_established(st, c, k->rtt_ns);
+	st->n.tcp_passive_opens++;
+	event_add(st, li, BERTH_EV_IN);
+	return c;
+}
+
+/* A segment with ACK for record i: may it finish the handshake (RFC 9293, 3.10.7.4, in SYN-RECEIVED)? */
+static bool may_finish(struct berth_stack *st, const struct tcp_syn *q, const struct tcp_seg *s)
+{
+	struct tcp_conn *l = tcp_at(st, q->listener);
+
+	if (q->f & SYN_TS && s->opt.has & WIRE_TCP_HAS_TS && seq_lt(s->opt.ts_val, q->ts_recent)) {
+		st->n.tcp_paws_dropped++;
+		syn_ack_bare(st, q, s);
+		return false;
+	}
+	if (!seq_in(s->seq, q->irs + 1, q->irs + 1 + tcp_window_syn(st, l))) {
+		st->n.tcp_out_of_window++;
+		syn_ack_bare(st, q, s);
+		return false;
+	}
+	if (s->ack != q->iss + 1) {
+		tcp_reset_for(st, s);
+		return false;
+	}
+	return true;
+}
+
+static void finish(struct berth_stack *st, uint32_t i, const struct tcp_seg *s)
+{
+	struct tcp_syn *q = syn_at(st, i);
+	struct tcp_conn *l = tcp_at(st, q->listener), *c;
+	struct tcp_child k = {.iss = q->iss,
+			      .irs = q->irs,
+			      .ts_recent = q->ts_recent,
+			      .mss = q->mss,
+			      .snd_scale = q->snd_scale,
+			      .f = syn_tf(q)};
+
+	if (!may_finish(st, q, s))
+		return;
+	q->n_acked = 1;
+	if (s->len == 0 && !(s->flags & WIRE_TCP_FIN) && is_deferred(l, q))
+		return;
+	if (tcp_accept_is_full(l)) {
+		st->n.tcp_accept_overflow++;
+		return; /* the SYN-ACK goes out again */
+	}
+	if (!(q->f & SYN_RESENT))
+		k.rtt_ns = (uint64_t)(ticks(st->now_ns) - q->sent) << SENT_SHIFT;
+	c = tcp_child_new(st, l, s, &k);
+	if (c == NULL)
+		return;
+	syn_free(st, i);
+	tcp_conn_input(st, c, s);
+}
+
+static void ack_arrives(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, uint32_t i)
+{
+	struct tcp_child k;
+	struct tcp_conn *c;
+
+	if (i != NIL) {
+		finish(st, i, s);
+		return;
+	}
+	if (!l->syncookies || !tcp_cookie_check(st, l, s, &k)) {
+		tcp_reset_for(st, s);
+		return;
+	}
+	st->n.tcp_cookies_ok++;
+	if (tcp_accept_is_full(l)) {
+		st->n.tcp_accept_overflow++;
+		return;
+	}
+	c = tcp_child_new(st, l, s, &k);
+	if (c != NULL)
+		tcp_conn_input(st, c, s);
+}
+
+/* RFC 9293, 3.10.7.2, and SYN-RECEIVED of the cache. */
+void tcp_listen_from(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, uint32_t iss_min)
+{
+	bool chain_full = false;
+	uint32_t i = syn_find(st, s, &chain_full);
+
+	if (i != NIL && syn_at(st, i)->listener != tcp_index(st, l)) { /* another of its reuse group began it */
+		l = tcp_at(st, syn_at(st, i)->listener);
+	}
+	if (s->flags & WIRE_TCP_RST) {
+		if (i != NIL && s->seq == syn_at(st, i)->irs + 1) { /* exactly the next: RFC 5961, 3.2 */
+			st->n.tcp_rst_in++;
+			st->n.tcp_attempt_fails++;
+			syn_free(st, i);
+		}
+		return;
+	}
+	if ((s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN) {
+		if (!(s->flags & WIRE_TCP_FIN))
+			syn_arrives(st, l, s, i, chain_full, iss_min);
+		return;
+	}
+	if (s->flags & WIRE_TCP_SYN) {
+		tcp_reset_for(st, s); /* nobody here called it */
+		return;
+	}
+	if (s->flags & WIRE_TCP_ACK)
+		ack_arrives(st, l, s, i);
+}
+
+void tcp_listen_input(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s)
+{
+	tcp_listen_from(st, l, s, 0);
+}
+
+/* --- what the program asks --- */
+
+int tcp_listen(struct berth_stack *st, uint32_t index, unsigned backlog)
+{
+	struct tcp_conn *c = tcp_at(st, index);
+	struct port_want want = sock_want(st, &c->s, index);
+	int r;
+
+	if (c->state != TCP_CLOSED && c->state != TCP_LISTEN)
+		return -EINVAL;
+	if (c->state == TCP_CLOSED && c->f & TF_CONNECTED)
+		return -EINVAL;
+	c->backlog = backlog > st->cfg.n_conns ? st->cfg.n_conns : backlog;
+	if (c->state == TCP_LISTEN)
+		return 0;
+	r = port_table_listen(&st->ports, &c->s.claim, &want, st->now_ns / 1000, NULL);
+	if (r < 0)
+		return r == -EUCLEAN || r == -ESTALE ? -ENOBUFS : r;
+	c->accept_first = c->accept_last = NIL;
+	c->n_accept = c->n_syn = 0;
+	tcp_set_state(st, c, TCP_LISTEN);
+	return 0;
+}
+
+int tcp_accept(struct berth_stack *st, uint32_t index, uint32_t *ret_index)
+{
+	struct tcp_conn *l = tcp_at(st, index), *c;
+
+	if (l->state != TCP_LISTEN)
+		return -EINVAL;
+	if (l->accept_first == NIL)
+		return -EAGAIN;
+	*ret_index = l->accept_first;
+	c = tcp_at(st, l->accept_first);
+	tcp_accept_queue_drop(st, c);
+	return 0;
+}
+
+void tcp_accept_queue_drop(struct berth_stack *st, struct tcp_conn *c)
+{
+	struct tcp_conn *l = tcp_at(st, c->listener);
+	uint32_t index = tcp_index(st, c), *at = &l->accept_first, prev = NIL;
+
+	ASSERT(c->f & TF_IN_ACCEPT && l->state == TCP_LISTEN);
+	while (*at != index) {
+		ASSERT(*at != NIL);
+		prev = *at;
+		at = &tcp_at(st, *at)->accept_next;
+	}
+	*at = c->accept_next;
+	if (l->accept_last == index)
+		l->accept_last = prev;
+	c->accept_next = NIL;
+	c->listener = NIL;
+	c->f &= ~(uint32_t)TF_IN_ACCEPT;
+	l->n_accept--;
+}
+
+void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+	uint32_t self = tcp_index(st, l);
+
+	for (int level = 0; level < LEVELS && l->n_syn; level++) {
+		for (uint32_t i = y->first[level], next; i != NIL; i = next) {
+			next = y->links[i].next;
+			if (syn_at(st, i)->listener == self)
+				syn_free(st, i);
+		}
+	}
+	while (l->accept_first != NIL) {
+		struct tcp_conn *c = tcp_at(st, l->accept_first);
+
+		tcp_accept_queue_drop(st, c);
+		tcp_child_discard(st, c);
+	}
+	if (port_table_unlisten(&st->ports, l->s.claim) < 0)
+		st->n.dropped_policy++;
+	tcp_set_state(st, l, TCP_CLOSED);
+}
+
+/* --- the checker --- */
+
+static bool chains_check(struct berth_stack *st, uint32_t *ret_n)
+{
+	struct tcp_syn_state *y = st->tcp->syn;
+
+	*ret_n = 0;
+	for (uint32_t b = 0; b <= y->bucket_mask; b++) {
+		uint32_t n = 0;
+
+		for (uint32_t i = y->buckets[b]; i != NIL; i = y->links[i].chain, n++) {
+			const struct tcp_syn *q = syn_at(st, i);
+
+			if (!slab_used(&st->tcp->syns, i) || n > CHAIN_MAX ||
+			    bucket_of(st, q->local, q->local_port, q->peer, q->peer_port) != b)
+				return false;
+		}
+		*ret_n += n;
+	}
+	return true;
+}
+
+bool tcp_syn_check(const struct berth_stack *cst)
+{
+	struct berth_stack *st = (struct berth_stack *)cst; /* looked at only: syn_at() wants it so */
+	struct tcp_syn_state *y = st->tcp->syn;
+	uint32_t on_chains, on_levels = 0;
+
+	if (!chains_check(st, &on_chains) || on_chains != st->tcp->syns.n_used)
+		return false;
+	for (uint32_t level = 0; level < LEVELS; level++) {
+		uint32_t prev = NIL;
+
+		for (uint32_t i = y->first[level]; i != NIL; i = y->links[i].next) {
+			const struct tcp_syn *q = syn_at(st, i);
+
+			if (q->level != level || y->links[i].prev != prev || !slab_used(&st->conns, q->listener) ||
+			    tcp_at(st, q->listener)->state != TCP_LISTEN || ++on_levels > on_chains)
+				return false;
+			prev = i;
+		}
+		if (y->last[level] != prev || timer_is_set(&y->timers[level]) != (prev != NIL))
+			return false;
+	}
+	return on_levels == on_chains;
+}

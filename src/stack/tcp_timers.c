@@ -1,0 +1,188 @@
+/* src/stack/tcp_timers.c: five deadlines of a connection in one timer of the wheel; keepalive, user timeout, R1 and R2.
+ *
+ * The timer stands at the earliest deadline or before it. A deadline that moves away is a store: the wheel finds out when the old
+ * time comes, and is set again then. A deadline that comes nearer than the timer moves the timer. So an acknowledgment that
+ * restarts the retransmission timer costs no work in the wheel.
+ *
+ * Always true
+ *   D1  timer.at_ns <= at[i] for every i (a timer that is not set stands at NEVER);
+ *   D2  at[] of a block that is CLOSED is NEVER.
+ */
+#include <errno.h>
+
+#include "stack/tcp_control.h"
+
+/* R1 (RFC 9293, MUST-20): from this many retransmissions on the way is doubted. */
+#define R1 3
+#define R2 15
+#define R2_ORPHAN 8 /* as Linux's tcp_orphan_retries */
+
+void tcp_timers_init(struct tcp_conn *c)
+{
+	timer_init(&c->timer);
+	for (int i = 0; i < TCP_NDEADLINES; i++)
+		c->at[i] = NEVER_NS;
+}
+
+void tcp_timers_stop(struct berth_stack *st, struct tcp_conn *c)
+{
+	for (int i = 0; i < TCP_NDEADLINES; i++)
+		c->at[i] = NEVER_NS;
+	if (timer_is_set(&c->timer))
+		wheel_cancel(&st->wheel, TIMER_TCP, tcp_index(st, c));
+}
+
+void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns)
+{
+	c->at[which] = at_ns;
+	if (at_ns < c->timer.at_ns)
+		wheel_set(&st->wheel, TIMER_TCP, tcp_index(st, c), at_ns);
+}
+
+static uint64_t keep_idle_ns(const struct tcp_conn *c)
+{
+	return (c->keep_idle_s ? c->keep_idle_s : TCP_KEEP_IDLE_S) * NS_PER_S;
+}
+
+static uint64_t keep_intvl_ns(const struct tcp_conn *c)
+{
+	return (c->keep_intvl_s ? c->keep_intvl_s : TCP_KEEP_INTVL_S) * NS_PER_S;
+}
+
+void tcp_keep_update(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->state == TCP_FIN_WAIT_2 && c->s.flags & SOCK_ORPHAN)
+		return; /* the deadline is FIN-WAIT-2's: tcp_close.c */
+	if (!(c->s.flags & SOCK_KEEPALIVE) || !tcp_state_in(c, TCP_SYNCHRONIZED)) {
+		tcp_deadline_clear(st, c, TCP_AT_KEEP);
+		return;
+	}
+	c->n_keep = 0;
+	tcp_deadline_set(st, c, TCP_AT_KEEP, c->last_in_ns + keep_idle_ns(c));
+}
+
+static uint64_t user_timeout_ns(const struct tcp_conn *c)
+{
+	return c->user_timeout_ms * NS_PER_MS;
+}
+
+/* Is this many unanswered probes, the last of them sent, more than the program bears? */
+static bool keep_is_over(const struct tcp_conn *c, uint64_t silent_ns)
+{
+	if (c->user_timeout_ms)
+		return silent_ns >= user_timeout_ns(c) && c->n_keep > 0;
+	return c->n_keep >= (c->keep_cnt ? c->keep_cnt : TCP_KEEP_CNT);
+}
+
+static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint64_t silent_ns = st->now_ns - c->last_in_ns;
+
+	c->at[TCP_AT_KEEP] = NEVER_NS;
+	if (c->state == TCP_FIN_WAIT_2 && c->s.flags & SOCK_ORPHAN) {
+		tcp_end(st, c, 0); /* RFC 9293, 3.6: nobody waits for the peer's FIN for ever */
+		return;
+	}
+	if (!(c->s.flags & SOCK_KEEPALIVE) || !tcp_state_in(c, TCP_SYNCHRONIZED))
+		return;
+	if (silent_ns < keep_idle_ns(c)) {
+		c->n_keep = 0;
+		tcp_deadline_set(st, c, TCP_AT_KEEP, c->last_in_ns + keep_idle_ns(c));
+		return;
+	}
+	if (c->una != c->max || c->tx.used != 0) { /* what is unacknowledged asks the peer by itself (MUST-26) */
+		tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
+		return;
+	}
+	if (keep_is_over(c, silent_ns)) {
+		st->n.tcp_timeouts++;
+		tcp_reset_conn(st, c);
+		tcp_end(st, c, c->soft_err ? c->soft_err : -ETIMEDOUT);
+		return;
+	}
+	c->n_keep++;
+	st->n.tcp_keepalive_probes++;
+	tcp_ack_bare(st, c, c->max - 1); /* an old octet: the peer must answer (RFC 9293, 3.8.4) */
+	tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
+}
+
+bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint64_t waited_ns = c->first_rtx_ns ? st->now_ns - c->first_rtx_ns : 0;
+	uint32_t most = R2;
+	bool over;
+
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+		most = c->syn_retries ? c->syn_retries : TCP_SYN_RETRIES;
+	else if (c->s.flags & SOCK_ORPHAN)
+		most = R2_ORPHAN;
+	/* RFC 5482: the user timeout takes R2's place. */
+	if (c->user_timeout_ms && c->first_rtx_ns)
+		over = waited_ns >= user_timeout_ns(c);
+	else
+		over = c->n_rtx >= most;
+	if (!over) {
+		if (c->n_rtx == R1)
+			c->route.epoch = st->route_epoch - 1; /* look for another way (RFC 9293, MUST-20, SHLD-9) */
+		return true;
+	}
+	st->n.tcp_timeouts++;
+	if (!tcp_state_in(c, TCP_IN(SYN_SENT) | TCP_IN(SYN_RCVD)))
+		tcp_reset_conn(st, c);
+	/* A soft error that the way reported says more than "timed out" (RFC 9293, 3.9.2.2). */
+	tcp_end(st, c, c->soft_err ? c->soft_err : -ETIMEDOUT);
+	return false;
+}
+
+/* One deadline is due. */
+static void run(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which)
+{
+	switch (which) {
+	case TCP_AT_RTX:
+		tcp_flight_timer(st, c);
+		return;
+	case TCP_AT_DELACK:
+		tcp_rcv_delack_timer(st, c);
+		return;
+	case TCP_AT_PERSIST:
+		tcp_persist_timer(st, c);
+		return;
+	case TCP_AT_KEEP:
+		keep_timer(st, c);
+		return;
+	case TCP_AT_PACE:
+		sock_ready(st, tcp_index(st, c));
+		return;
+	}
+}
+
+static void conn_timer(struct berth_stack *st, uint32_t index)
+{
+	struct tcp_conn *c = tcp_at(st, index);
+	uint32_t generation = st->conns.generation[index];
+	uint64_t next = NEVER_NS;
+
+	for (int i = 0; i < TCP_NDEADLINES; i++) {
+		if (c->at[i] > st->now_ns)
+			continue;
+		c->at[i] = NEVER_NS;
+		run(st, c, (enum tcp_deadline)i);
+		if (!slab_is(&st->conns, index, generation))
+			return;
+	}
+	for (int i = 0; i < TCP_NDEADLINES; i++)
+		if (c->at[i] < next)
+			next = c->at[i];
+	if (next < c->timer.at_ns)
+		wheel_set(&st->wheel, TIMER_TCP, index, next);
+}
+
+void tcp_timer(struct berth_stack *st, enum timer_kind kind, uint32_t index)
+{
+	if (kind == TIMER_SYN)
+		tcp_syn_timer(st, index);
+	else if (kind == TIMER_TIME_WAIT)
+		tcp_wait_timer(st);
+	else
+		conn_timer(st, index);
+}
