@@ -48,6 +48,8 @@ static inline bool wire_sum_good(uint32_t sum)
 uint32_t wire_sum(uint32_t sum, const void *data, size_t len_bytes);
 /* The same for a part that begins at_bytes into what is summed: an odd offset begins with a word's low octet. */
 uint32_t wire_sum_at(uint32_t sum, size_t at_bytes, const void *data, size_t len_bytes);
+/* sum plus part, the sum of at least one octet that begins at_bytes into what is summed: for parts summed on their own. */
+uint32_t wire_sum_join(uint32_t sum, size_t at_bytes, uint32_t part);
 /* Of n slices that follow each other, of any lengths. */
 uint32_t wire_sum_slices(uint32_t sum, const struct wire_slice *slices, size_t n_slices);
 /* wire_sum() of src while it is copied to dst. They do not overlap. */
