@@ -368,7 +368,7 @@ static void check_ip6(const struct wire_ip6 *a, const uint8_t *data, size_t len_
 	if (!a->fragmented)
 		return;
 	ASSERT(data[a->fragment_named] == WIRE_PROTO_FRAGMENT);
-	ASSERT(a->unfragmentable_bytes + WIRE_IP6_FRAGMENT_LEN <= a->extensions.len_bytes);
+	ASSERT((size_t)a->unfragmentable_bytes + WIRE_IP6_FRAGMENT_LEN <= a->extensions.len_bytes);
 	ASSERT(a->fragment.data == data + WIRE_IP6_LEN + a->unfragmentable_bytes + WIRE_IP6_FRAGMENT_LEN);
 	ASSERT(a->fragment_at % 8 == 0);
 }
@@ -435,26 +435,39 @@ bool wire_round_frame(const uint8_t *data, size_t len_bytes)
 	return true;
 }
 
-void wire_round_print(const uint8_t *data, size_t len_bytes, bool is_frame)
+/* Printed into size octets: terminated, nothing behind them touched, and a beginning of the whole line, marked as one. */
+static void print_into(const uint8_t *data, size_t len_bytes, bool is_frame, size_t size, const char *line)
 {
 	char *(*print)(const uint8_t *, size_t, char *, size_t) = is_frame ? wire_print_frame : wire_print_ip;
+	char *part = malloc(size + 1); /* so that a sanitizer sees one octet too many */
+	size_t len;
+
+	ASSERT(part);
+	memset(part, 0x5a, size + 1);
+	print(data, len_bytes, part, size);
+	ASSERT(part[size] == 0x5a);
+	ASSERT(size == 0 || memchr(part, 0, size));
+	if (size >= sizeof(" ...")) {
+		len = strlen(part);
+		if (strcmp(part, line) != 0)
+			ASSERT(len >= 4 && strcmp(part + len - 4, " ...") == 0 && strncmp(part, line, len - 4) == 0);
+	}
+	free(part);
+}
+
+void wire_round_print(const uint8_t *data, size_t len_bytes, bool is_frame)
+{
 	char line[WIRE_PRINT_MAX];
 	size_t len;
 
-	len = strlen(print(data, len_bytes, line, sizeof(line)));
+	if (is_frame)
+		wire_print_frame(data, len_bytes, line, sizeof(line));
+	else
+		wire_print_ip(data, len_bytes, line, sizeof(line));
+	len = strlen(line);
 	ASSERT(len > 0);
 	for (size_t i = 0; i < len; i++)
 		ASSERT(line[i] >= ' ' && line[i] <= '~');
-	for (size_t size = 0; size <= len; size += 1 + size / 8) {
-		char *part = malloc(size + 1); /* so that a sanitizer sees one octet too many */
-
-		ASSERT(part);
-		part[size] = 0x5a;
-		if (size)
-			part[0] = 1;
-		print(data, len_bytes, part, size);
-		ASSERT(part[size] == 0x5a);
-		ASSERT(size == 0 || (memchr(part, 0, size) && strncmp(part, line, strcspn(part, ".")) == 0));
-		free(part);
-	}
+	for (size_t size = 0; size < len + 8; size += 1 + size / 8)
+		print_into(data, len_bytes, is_frame, size, line);
 }
