@@ -215,6 +215,7 @@ int stories_read(struct cli *cli, struct doors *d, struct stories *ret)
 	mark_shared(d, ret);
 	for (size_t i = 0; i < ret->n; i++) {
 		read_process(d, &ret->r[i]);
+		story_try(d, &ret->r[i]);
 		story_explain(cli, d, &ret->r[i]);
 	}
 	return 0;

@@ -9,6 +9,9 @@
 #define STORY_PEERS_MAX 3
 #define STORIES_MAX 32
 
+/* What a bind beside it told of an option. */
+enum story_tried { STORY_TRIED_NOTHING, STORY_TRIED_NO, STORY_TRIED_YES };
+
 struct story_peer {
 	struct port_addr addr;
 	uint32_t n;
@@ -27,6 +30,7 @@ struct story {
 	struct {
 		bool known;
 		struct host_flags f;
+		enum story_tried reuseaddr, reuseport; /* when they are not known: of doors only */
 	} flags[STORY_DOORS_MAX];	/* of doors; of a story without one, [0] is its first connection's */
 	uint32_t n_state[HOST_NSTATES]; /* its connections */
 	uint32_t n_connections;
@@ -52,6 +56,8 @@ void story_print(struct cli *cli, struct doors *d, const struct story *s);
 /* Keys that row i of `who` has besides those of `ls`. s NULL: it is a network's, and stop is how that is ended. */
 void story_put(struct json_out *o, const struct story *s, size_t i, const char *stop);
 
+/* Options of doors that are not known, as far as a bind can tell (story_try.c). */
+void story_try(struct doors *d, struct story *s);
 /* What the holder is, when that is not plain, and how it is stopped (story_stop.c). */
 void story_explain(struct cli *cli, struct doors *d, struct story *s);
 /* "nginx (812), bash (800), systemd (1)" */

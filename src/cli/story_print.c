@@ -137,30 +137,45 @@ static char *options_of(const struct host_flags *f, char s[OPTIONS_TEXT_MAX])
 	return s[0] ? s + 1 : strcpy(s, "none");
 }
 
-/* One line when all its doors have the same. */
+/* What binds told. "" when they told nothing. */
+static char *tried_of(enum story_tried reuseaddr, enum story_tried reuseport, char s[OPTIONS_TEXT_MAX])
+{
+	static const char *const says[][3] = {{"", "no SO_REUSEADDR", "SO_REUSEADDR"},
+					      {"", "no SO_REUSEPORT", "SO_REUSEPORT"}};
+	const char *a = says[0][reuseaddr], *b = says[1][reuseport];
+
+	snprintf(s, OPTIONS_TEXT_MAX, *a || *b ? "%s%s%s (found by binds beside it); others not known" : "%s%s%s", a,
+		 *a && *b ? ", " : "", b);
+	return s;
+}
+
+static char *options_of_door(const struct story *s, size_t i, char text[OPTIONS_TEXT_MAX])
+{
+	if (s->flags[i].known)
+		return options_of(&s->flags[i].f, text);
+	if (!*tried_of(s->flags[i].reuseaddr, s->flags[i].reuseport, text))
+		snprintf(text, OPTIONS_TEXT_MAX, "not known");
+	return text;
+}
+
+/* One line when all its doors have the same. Of who was not seen: if there is anything to say. */
 static void print_options(struct doors *d, const struct story *s)
 {
 	char text[OPTIONS_TEXT_MAX], other[OPTIONS_TEXT_MAX], address[ROWS_ADDRESS_MAX];
 	size_t n = s->n_doors < STORY_DOORS_MAX ? s->n_doors : STORY_DOORS_MAX;
-	bool same = true;
+	const char *hint = geteuid() == 0 ? "" : "; root could read them";
+	bool same = true, any = s->door.row.holder.pid > 0;
 	struct door door;
 
-	if (s->door.row.holder.pid <= 0)
-		return;
-	if (!s->flags[0].known) {
-		line("options", "not known%s", geteuid() == 0 ? "" : "; root could read them");
-		return;
-	}
-	for (size_t i = 1; i < n; i++)
-		same &= s->flags[i].known &&
-			strcmp(options_of(&s->flags[0].f, text), options_of(&s->flags[i].f, other)) == 0;
-	if (same) {
-		line("options", "%s", options_of(&s->flags[0].f, text));
-		return;
-	}
 	for (size_t i = 0; i < n; i++) {
+		same &= strcmp(options_of_door(s, 0, text), options_of_door(s, i, other)) == 0;
+		any |= s->flags[i].known || s->flags[i].reuseaddr || s->flags[i].reuseport;
+	}
+	if (any && same)
+		line("options", "%s%s", options_of_door(s, 0, text), s->flags[0].known ? "" : hint);
+	for (size_t i = 0; i < n && any && !same; i++) {
 		doors_get(d, s->doors[i], &door);
-		line(i ? "" : "options", "%s on %s", s->flags[i].known ? options_of(&s->flags[i].f, text) : "not known",
+		line(i ? "" : "options", "%s on %s", options_of_door(s, i, text),
 		     rows_address(&door.row.claim, address));
 	}
 }
@@ -210,32 +225,39 @@ void story_print(struct cli *cli, struct doors *d, const struct story *s)
 
 /* --- JSON --- */
 
-static void put_flag(struct json_out *o, const char *key, bool v)
+/* known NULL: what binds told. */
+static void put_option(struct json_out *o, const char *key, const bool *known, enum story_tried tried)
 {
 	json_out_key(o, key);
-	json_out_bool(o, v);
+	if (known)
+		json_out_bool(o, *known);
+	else if (tried == STORY_TRIED_NOTHING)
+		json_out_null(o);
+	else
+		json_out_bool(o, tried == STORY_TRIED_YES);
 }
 
 static void put_options(struct json_out *o, const struct story *s, size_t row)
 {
-	const struct host_flags *f = NULL;
+	size_t i = 0, n = !s ? 0 : s->n_doors < STORY_DOORS_MAX ? s->n_doors : STORY_DOORS_MAX;
+	const struct host_flags *f;
 
-	for (size_t i = 0; s && i < STORY_DOORS_MAX; i++)
-		if ((i < s->n_doors && s->doors[i] == row && s->flags[i].known))
-			f = &s->flags[i].f;
+	while (i < n && s->doors[i] != row)
+		i++;
 	json_out_key(o, "options");
-	if (!f) {
+	if (i == n || !(s->flags[i].known || s->flags[i].reuseaddr || s->flags[i].reuseport)) {
 		json_out_null(o);
 		return;
 	}
+	f = s->flags[i].known ? &s->flags[i].f : NULL;
 	json_out_begin(o, '{');
-	put_flag(o, "reuseaddr", f->reuseaddr);
-	put_flag(o, "reuseport", f->reuseport);
-	put_flag(o, "v6only", f->v6only);
-	put_flag(o, "freebind", f->freebind);
-	put_flag(o, "transparent", f->transparent);
-	put_flag(o, "keepalive", f->keepalive);
-	put_flag(o, "nodelay", f->nodelay);
+	put_option(o, "reuseaddr", f ? &f->reuseaddr : NULL, s->flags[i].reuseaddr);
+	put_option(o, "reuseport", f ? &f->reuseport : NULL, s->flags[i].reuseport);
+	put_option(o, "v6only", f ? &f->v6only : NULL, STORY_TRIED_NOTHING);
+	put_option(o, "freebind", f ? &f->freebind : NULL, STORY_TRIED_NOTHING);
+	put_option(o, "transparent", f ? &f->transparent : NULL, STORY_TRIED_NOTHING);
+	put_option(o, "keepalive", f ? &f->keepalive : NULL, STORY_TRIED_NOTHING);
+	put_option(o, "nodelay", f ? &f->nodelay : NULL, STORY_TRIED_NOTHING);
 	json_out_end(o);
 }
 

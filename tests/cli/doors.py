@@ -4,6 +4,7 @@
 The test runs itself again in a network namespace of its own, where every socket is the test's: what ls lists is compared with
 what was made, with ss and with /proc/net. Without the right to make one it is skipped (77).
 """
+import ctypes
 import fcntl
 import json
 import os
@@ -461,6 +462,71 @@ def ordinary_user(w):
     assert code == 0 and "a process that you may not look into; root may: sudo berth who" in out, out
     out = w.run("who", str(mine[0]["port"]), user=65534, env=env)[1]
     assert f"kill {p.pid}" in out and "sudo kill" not in out, out
+    return None
+
+
+def refuse_pidfd_getfd():
+    """In the child, before berth: a filter as some containers have it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    rules = b"".join(struct.pack("HBBI", *r) for r in ((0x20, 0, 0, 0), (0x15, 0, 1, 438), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7FFF0000)))
+    octets = ctypes.create_string_buffer(rules)
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(octets)))
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.c_void_p(ctypes.addressof(program)), 0, 0):
+        os._exit(77)
+
+
+def options_by_trial_binds(w):
+    """Where a socket may not be asked, a bind beside it tells what TCP lets it tell, and takes nothing."""
+
+    def who(port, *args, **kw):
+        p = subprocess.run([w.berth, "who", "-m", *args, str(port)], capture_output=True, text=True, timeout=LIMIT_S, cwd=w.top, env=w.env,
+                           stdin=subprocess.DEVNULL, **({"preexec_fn": refuse_pidfd_getfd} if not kw else kw))
+        return p.returncode, " ".join(p.stdout.split())
+
+    group = w.socket(LOOP4, 47041, listen=True, SO_REUSEPORT=1)
+    w.socket(LOOP4, 47042, listen=True, SO_REUSEADDR=1)
+    w.socket(LOOP4, 47043, SO_REUSEADDR=1)
+    w.socket(ANY6, 47044)
+    w.socket(LOOP4, 47045, kind=socket.SOCK_DGRAM, SO_REUSEADDR=1)
+    w.socket(LOOP4, 47046)
+    w.socket("127.0.0.2", 47046, listen=True)
+    if who(47041)[0] == 77:
+        return "no filter can be installed here"
+    for port, want in ((47041, "options SO_REUSEPORT (found by binds beside it); others not known"),
+                       (47042, "options no SO_REUSEPORT (found by binds beside it)"),
+                       (47043, "options SO_REUSEADDR, no SO_REUSEPORT (found by binds"),
+                       (47044, "options no SO_REUSEADDR, no SO_REUSEPORT (found by binds"),
+                       (47045, "options not known"), (47046, "options not known")):
+        code, out = who(port)
+        assert code == 0 and want in out, (port, want, out)
+    rows = json.loads(subprocess.run([w.berth, "who", "-m", "--json", "47043"], capture_output=True, text=True, env=w.env,
+                                     preexec_fn=refuse_pidfd_getfd).stdout)
+    assert rows[0]["options"]["reuseaddr"] is True and rows[0]["options"]["reuseport"] is False and rows[0]["options"]["nodelay"] is None, rows
+    assert rows == [] or rows[0]["options"].keys() == json.loads(w.run("who", "-m", "--json", "47042")[1])[0]["options"].keys()
+    # Callers of a group are not lost to the bind.
+    group.settimeout(20)
+    asking = subprocess.Popen([sys.executable, "-c", "import os, subprocess, sys\nfor i in range(15): subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)",
+                               w.berth, "who", "-m", "47041"], env=w.env, preexec_fn=refuse_pidfd_getfd)
+    n = 0
+    while asking.poll() is None or n < 50:
+        c = socket.create_connection((LOOP4, 47041), timeout=20)
+        group.accept()[0].close()
+        c.close()
+        n += 1
+    # Another user's: what is bound and idle tells SO_REUSEADDR to everybody, a listener nothing.
+    with open("/proc/self/uid_map") as f:
+        if os.getuid() != 0 or int(f.read().split()[2]) < 65535:
+            return None
+    shutil.copy(BERTH, w.top + "/berth-copy")
+    w.berth = w.top + "/berth-copy"
+    w.env = {**w.env, "BERTH_DIR": w.top + "/other"}
+    nobody = {"user": 65534, "extra_groups": []}
+    for port, want in ((47043, "options SO_REUSEADDR (found by binds beside it); others not known; root could read them"),
+                       (47044, "options no SO_REUSEADDR (found by binds beside it)")):
+        code, out = who(port, **nobody)
+        assert code == 0 and want in out, (port, want, out)
+    for port in 47041, 47042, 47045, 47046:
+        assert "options" not in who(port, **nobody)[1], port
     return None
 
 
