@@ -459,6 +459,8 @@ unsigned tcp_option_len(const struct tcp_conn *c);
 /* --- tcp_mtu.c --- */
 /* c->mss anew, from the route, the peer's MSS and the options. */
 void tcp_mss_update(struct berth_stack *st, struct tcp_conn *c);
+/* Segments were marked lost. true: it was the probe of a larger segment, alone, and its loss says nothing of congestion. */
+bool tcp_mtu_probe_lost(struct berth_stack *st, struct tcp_conn *c);
 /* The path takes mtu_bytes at most: what is in flight and larger is sent again, smaller. */
 void tcp_mtu_lowered(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_bytes);
 

@@ -39,6 +39,16 @@ static inline uint32_t tcp_window_open(const struct tcp_conn *c)
 /* A data segment arrived: the receiver's round trip (for autotuning). */
 void tcp_window_rtt(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
 
+/* --- tcp_mtu.c: the search for a path's MTU without the routers' help --- */
+/* Before something is sent again after a timeout: is this a black hole? */
+void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c);
+/* Before something is sent: what was learnt long ago may be tried anew. */
+void tcp_mtu_tick(struct berth_stack *st, struct tcp_conn *c);
+/* Payload of a probe, if one is wanted and `may` octets of new data may go now; 0: none. */
+uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, uint32_t may);
+void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len);
+void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c);
+
 /* --- tcp_io.c --- */
 /* Octets of the sending ring that the program may still fill. */
 uint32_t tcp_tx_room(const struct tcp_conn *c);

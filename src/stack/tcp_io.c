@@ -92,6 +92,8 @@ void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint
 	c->una = ack;
 	if (seq_lt(c->nxt, ack))
 		c->nxt = ack;
+	if (c->mtu_probe)
+		tcp_mtu_acked(st, c);
 	if (!len)
 		return;
 	tcp_ring_drop(&c->tx, len);

@@ -5,12 +5,31 @@
  * (RFC 9293, 3.7.1; RFC 6691: the MSS option counts no options, the sender takes its own off.) What the peer asks for, and what a
  * router says, is clamped to TCP_MSS_FLOOR (S16): a peer that asks for segments of one octet makes us write forty octets of header
  * for each. Only the interface's own MTU may make them smaller.
+ *
+ * Routers tell a path's MTU by ICMP (tcp_icmp.c, tcp_mtu_lowered()). Where they do not, large segments vanish and small ones arrive:
+ * a black hole. Then the path is searched without their help (packetization layer path MTU discovery, RFC 4821, 8899):
+ *
+ *	black hole	the same large segments timed out BLACK_HOLE times: go on with the next smaller usual MTU
+ *	search		mtu_low is known to pass, mtu_high is not known to fail. One segment of real data, larger than the rest, is the
+ *			probe: of mtu_high
+ *	it arrived	mtu_low becomes its size
+ *	it was lost	alone, while what was sent after it arrived: mtu_high becomes the middle between them; the octets are sent
+ *			again as usual segments, and the window of congestion stays (RFC 4821, 7.7)
+ *	found		nothing between them is worth a probe; ten minutes later mtu_high is the route's again
+ * The first probe is as large as before the black hole, which may have been an outage only. What a router's word lowered is looked up
+ * again ten minutes later (RFC 1191, 6.3).
+ *
+ * mtu_low is 0 while there is nothing to search: the path takes what the route says.
  */
 #include "stack/tcp_data.h"
 
 #define MTU_UNKNOWN4 576u /* no route yet */
 #define MTU_UNKNOWN6 1280u
 #define TCP_TS_LEN 12u
+#define BLACK_HOLE 3	  /* timeouts of the same segment */
+#define SEARCH_STEP 16u	  /* octets: less is not worth a probe */
+#define SEARCH_SEGMENTS 8 /* sent behind the probe, or ready to be: their SACKs tell whether it is lost */
+#define SEARCH_NS (UINT64_C(600) * 1000000000)
 
 static uint32_t headers(const struct tcp_conn *c)
 {
@@ -27,32 +46,192 @@ static uint32_t smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-void tcp_mss_update(struct berth_stack *st, struct tcp_conn *c)
+static uint32_t options(const struct tcp_conn *c)
 {
-	uint32_t mtu = c->route.mtu_bytes, most, mss, options = c->f & TF_TS ? TCP_TS_LEN : 0;
+	return c->f & TF_TS ? TCP_TS_LEN : 0;
+}
 
-	(void)st;
-	if (!mtu)
-		mtu = port_addr_is4(&c->peer) ? MTU_UNKNOWN4 : MTU_UNKNOWN6;
-	most = mtu > headers(c) + options ? mtu - headers(c) - options : 1;
-	mss = UINT16_MAX;
+/* Payload of a full segment on a path of that MTU, whatever the peer allows. */
+static uint32_t payload(const struct tcp_conn *c, uint32_t mtu)
+{
+	uint32_t most = headers(c) + options(c);
+
+	return mtu > most ? mtu - most : 1;
+}
+
+/* What the peer and the program allow. */
+static uint32_t allowed(const struct tcp_conn *c)
+{
+	uint32_t mss = UINT16_MAX;
+
 	if (c->mss_peer)
 		mss = smaller(mss, c->mss_peer);
 	if (c->mss_user)
 		mss = smaller(mss, c->mss_user);
-	mss = floored(mss) - options;
-	c->mss = (uint16_t)smaller(mss, most);
+	return floored(mss) - options(c);
+}
+
+void tcp_mss_update(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t mtu = c->route.mtu_bytes;
+
+	(void)st;
+	if (!mtu)
+		mtu = port_addr_is4(&c->peer) ? MTU_UNKNOWN4 : MTU_UNKNOWN6;
+	if (c->mtu_low)
+		mtu = smaller(mtu, c->mtu_low);
+	c->mss = (uint16_t)smaller(allowed(c), payload(c, mtu));
+}
+
+/* From here on segments are cut for the new size; what is in flight and larger is sent again. */
+static void shrink(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint16_t before = c->mss;
+
+	tcp_mss_update(st, c);
+	if (c->mss >= before)
+		return;
+	c->mtu_probe = 0;
+	tcp_flight_too_big(st, c, c->mss);
+	sock_ready(st, tcp_index(st, c));
 }
 
 void tcp_mtu_lowered(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_bytes)
 {
-	uint16_t before = c->mss;
-
 	if (mtu_bytes < c->route.mtu_bytes)
 		c->route.mtu_bytes = (uint16_t)mtu_bytes;
-	tcp_mss_update(st, c);
-	if (c->mss >= before)
+	if (c->mtu_low > mtu_bytes)
+		c->mtu_low = (uint16_t)mtu_bytes;
+	c->mtu_next_ns = st->now_ns + SEARCH_NS;
+	shrink(st, c);
+}
+
+/* --- the search --- */
+
+/* The MTU to try next; 0: none is worth it. */
+static uint32_t candidate(const struct tcp_conn *c)
+{
+	uint32_t mtu = smaller(c->mtu_high, c->route.mtu_bytes);
+
+	mtu = smaller(mtu, allowed(c) + options(c) + headers(c));
+	return mtu >= c->mtu_low + SEARCH_STEP ? mtu : 0;
+}
+
+void tcp_mtu_tick(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (!c->mtu_next_ns || st->now_ns < c->mtu_next_ns)
 		return;
-	tcp_flight_too_big(st, c, c->mss);
-	sock_ready(st, tcp_index(st, c));
+	c->mtu_next_ns = 0;
+	if (c->mtu_low) /* what failed may pass by now */
+		c->mtu_high = c->route.mtu_bytes;
+	else /* what a router said has been forgotten (pmtu.c), or is said again */
+		c->route.epoch = st->route_epoch - 1;
+}
+
+uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, uint32_t may)
+{
+	uint32_t mtu, len;
+
+	(void)st;
+	if (!c->mtu_low || c->mtu_probe || c->ca_state != 0 || c->n_rtx)
+		return 0;
+	mtu = candidate(c);
+	len = mtu ? payload(c, mtu) : 0;
+	return len > c->mss && may >= len + SEARCH_SEGMENTS * c->mss ? (uint16_t)len : 0;
+}
+
+void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len)
+{
+	c->mtu_probe = (uint16_t)(len + options(c) + headers(c));
+	c->mtu_probe_seq = seq;
+}
+
+static void found(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->mtu_low >= c->route.mtu_bytes || !c->route.mtu_bytes)
+		c->mtu_low = c->mtu_high = 0, c->mtu_next_ns = 0;
+	else if (!candidate(c))
+		c->mtu_next_ns = st->now_ns + SEARCH_NS;
+}
+
+void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (!c->mtu_probe || !seq_lt(c->mtu_probe_seq, c->una))
+		return;
+	c->mtu_low = c->mtu_probe;
+	c->mtu_probe = 0;
+	pmtu_raise(st, &c->peer, c->mtu_low);
+	found(st, c);
+	tcp_mss_update(st, c);
+}
+
+static void failed(struct berth_stack *st, struct tcp_conn *c)
+{
+	c->mtu_high = (uint16_t)(c->mtu_low + (c->mtu_probe - c->mtu_low) / 2);
+	c->mtu_probe = 0;
+	found(st, c);
+}
+
+bool tcp_mtu_probe_lost(struct berth_stack *st, struct tcp_conn *c)
+{
+	const struct tcp_burst *b;
+
+	if (!c->mtu_probe)
+		return false;
+	for (uint32_t i = c->burst_first; i != NIL; i = b->next) {
+		b = slab_at(&st->tcp->bursts, i);
+		if (b->seq != c->mtu_probe_seq)
+			continue;
+		if (!(b->lost & 1))
+			return false;
+		failed(st, c);
+		return c->n_lost == 1;
+	}
+	return false;
+}
+
+/* --- black holes --- */
+
+/* The largest of the usual MTUs below mtu (RFC 1191, 7.1, those that are still met). */
+static uint32_t usual_below(const struct tcp_conn *c, uint32_t mtu)
+{
+	static const uint16_t usual[] = {9000, 4352, 1500, 1400, 1280, 1024, 576};
+	uint32_t least = port_addr_is4(&c->peer) ? 576u : 1280u;
+
+	for (size_t i = 0; i < COUNT_OF(usual); i++)
+		if (usual[i] < mtu && usual[i] >= least)
+			return usual[i];
+	return 0;
+}
+
+static bool sends_large(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	const struct tcp_burst *b;
+
+	if (c->burst_first == NIL)
+		return false;
+	b = slab_at(&st->tcp->bursts, c->burst_first);
+	return b->len >= b->mss && b->mss >= c->mss;
+}
+
+void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t mtu = c->mtu_low ? c->mtu_low : c->route.mtu_bytes, next;
+
+	if (c->pmtu_disc == 0 || c->n_rtx < BLACK_HOLE || c->n_rtx % BLACK_HOLE || c->ca_state != 4 ||
+	    c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+		return;
+	if (c->mtu_probe)
+		failed(st, c);
+	if (!sends_large(st, c))
+		return;
+	mtu = smaller(mtu, (uint32_t)c->mss + options(c) + headers(c));
+	next = usual_below(c, mtu);
+	if (!next)
+		return;
+	if (!c->mtu_low || c->mtu_high < mtu)
+		c->mtu_high = (uint16_t)mtu;
+	c->mtu_low = (uint16_t)next;
+	c->mtu_next_ns = 0;
+	shrink(st, c);
 }

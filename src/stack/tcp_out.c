@@ -104,6 +104,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	uint32_t fin_seq = tcp_tx_end(c);
 	struct tcp_send s;
 
+	if (c->n_rtx)
+		tcp_mtu_timeouts(st, c);
 	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &s))
 		return false;
 	f.seq = s.seq;
@@ -155,9 +157,11 @@ static uint32_t usable(const struct tcp_conn *c)
 	return seq_lt(c->nxt, edge) ? edge - c->nxt : 0;
 }
 
-/* How much new data may go in one frame of such segments; 0: none now. *ret_fin: FIN goes with it. */
-static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct go *g, uint32_t mss, bool *ret_fin)
+/* How much new data may go in a frame of f's segments, or as a probe of a larger one; 0: none now. *ret_fin: FIN goes with it. */
+static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct go *g, struct tcp_frame *f,
+		       bool *ret_fin)
 {
+	uint32_t mss = f->mss;
 	uint32_t data_end = tcp_tx_end(c), left = seq_lt(c->nxt, data_end) ? data_end - c->nxt : 0;
 	uint32_t window = usable(c), len = left < window ? left : window, room, quantum;
 	bool fin = c->f & TF_FIN_QUEUED && !(c->f & TF_FIN_SENT);
@@ -180,6 +184,14 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 	if (!quantum) {
 		tcp_deadline_set(st, c, TCP_AT_PACE, at_ns);
 		return 0;
+	}
+	if (c->mtu_low && !f->flags) {
+		uint16_t probe = tcp_mtu_probe_size(st, c, len);
+
+		if (probe) {
+			tcp_mtu_probe_sent(c, f->seq, probe);
+			return f->mss = probe;
+		}
 	}
 	if (len > quantum)
 		len = quantum > mss ? quantum : mss;
@@ -204,7 +216,7 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		return false;
 	f.flags = urgent_flag(c, f.seq);
 	/* An urgent pointer is one segment's, not a super-frame's. */
-	f.len = choose(st, c, f.flags ? &one : g, f.mss, &fin);
+	f.len = choose(st, c, f.flags ? &one : g, &f, &fin);
 	if (!f.len && !fin)
 		return false;
 	f.flags |= f.len ? push_flag(c, f.seq, f.seq + f.len) : 0;
@@ -319,6 +331,7 @@ unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 		sock_unready(st, index);
 		return 0;
 	}
+	tcp_mtu_tick(st, c);
 	refresh_route(st, c);
 	r = ip_route_ready(st, &c->route);
 	if (r == -EINPROGRESS) {

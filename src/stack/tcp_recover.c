@@ -97,6 +97,10 @@ void recover_enter_cwr(struct berth_stack *st, struct tcp_conn *c)
 /* Segments are lost, said RACK's timer: not on an acknowledgment. */
 void recover_lost(struct berth_stack *st, struct tcp_conn *c)
 {
+	if (c->mtu_probe && tcp_mtu_probe_lost(st, c)) {
+		sock_ready(st, tcp_index(st, c));
+		return;
+	}
 	if (c->ca_state < CA_RECOVERY) {
 		enter_recovery(st, c, c->pipe);
 		c->cwnd = tcp_flight_pipe(c) + c->mss; /* the first one goes at once (RFC 6937: a fast retransmit) */
@@ -307,6 +311,8 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		delivered = count_duplicates(c, a);
 		lost_more = duplicates_mean_loss(st, c, a);
 	}
+	if (lost_more && c->mtu_probe && tcp_mtu_probe_lost(st, c))
+		lost_more = false; /* RFC 4821, 7.7 */
 	if (c->ca_state == CA_LOSS)
 		process_loss(st, c, s, a);
 	else if (c->ca_state == CA_RECOVERY)
