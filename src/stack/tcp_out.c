@@ -228,6 +228,8 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		f.flags &= (uint16_t) ~(WIRE_TCP_PSH | WIRE_TCP_FIN);
 		fin = false;
 	}
+	if (c->una == c->nxt)
+		c->snd_small = c->una;
 	if (f.len % f.mss)
 		c->snd_small = f.seq + f.len;
 	put(st, c, g, &f);
