@@ -1,0 +1,676 @@
+/* tests/unit/test_stack_udp.c: UDP between two stacks, as a program sees it. */
+#include "two_stacks.h"
+
+#include <errno.h>
+
+static struct two w;
+
+static const struct two_how ethernet = {.link = BERTH_LINK_ETHERNET};
+static const struct two_how offloads = {.link = BERTH_LINK_ETHERNET, .flags = BERTH_IF_TX_CSUM | BERTH_IF_USO};
+static const struct two_how bare_ip = {.link = BERTH_LINK_IP};
+
+static berth_sock udp(int i, int family)
+{
+	berth_sock s;
+
+	assert_int_equal(berth_sock_open(w.st[i], BERTH_UDP, family, 70 + (uint64_t)i, &s), 0);
+	return s;
+}
+
+static berth_sock udp_at_port(int i, int family, struct berth_addr a)
+{
+	berth_sock s = udp(i, family);
+
+	assert_int_equal(berth_sock_bind(w.st[i], s, &a), 0);
+	return s;
+}
+
+static struct berth_dgram to(struct berth_addr a, const void *data, uint32_t len)
+{
+	struct berth_dgram d = {.peer = a, .len = len, .iface = BERTH_IFACE_ANY};
+
+	memcpy(&d.data, &data, sizeof(data));
+	return d;
+}
+
+static int send_to(int i, berth_sock s, struct berth_addr a, const void *data, uint32_t len)
+{
+	struct berth_dgram d = to(a, data, len);
+
+	return berth_sock_udp_send(w.st[i], s, &d, 1);
+}
+
+/* The next datagram's length, or an error. */
+static int64_t take(int i, berth_sock s, void *data, uint32_t room, struct berth_dgram *ret)
+{
+	struct berth_dgram d = {.data = data, .len = room};
+	int r = berth_sock_udp_recv(w.st[i], s, &d, 1);
+
+	if (ret != NULL)
+		*ret = d;
+	return r < 0 ? r : (int64_t)d.len;
+}
+
+static uint8_t big[70000], got[70000];
+
+static void fill_big(void)
+{
+	for (uint32_t i = 0; i < sizeof(big); i++)
+		big[i] = (uint8_t)(i * 7 + i / 251);
+}
+
+/* --- sizes, ways and families: what is sent arrives --- */
+struct size_case {
+	const char *name;
+	const struct two_how *how;
+	int family;
+	uint32_t len;
+	uint64_t n_frames; /* of data; 0: not looked at */
+};
+static const struct size_case size_cases[] = {
+	{"an empty datagram arrives as one", &ethernet, BERTH_IPV4, 0, 1},
+	{"one octet", &ethernet, BERTH_IPV4, 1, 1},
+	{"an odd length over IPv6", &ethernet, BERTH_IPV6, 999, 1},
+	{"what just fits into IPv4's MTU", &ethernet, BERTH_IPV4, 1472, 1},
+	{"one more is two fragments", &ethernet, BERTH_IPV4, 1473, 2},
+	{"what just fits into IPv6's MTU", &ethernet, BERTH_IPV6, 1452, 1},
+	{"one more is two fragments of IPv6", &ethernet, BERTH_IPV6, 1453, 2},
+	{"eight thousand octets in fragments", &ethernet, BERTH_IPV4, 8000, 6},
+	{"the largest that a ring of 64 KiB holds", &ethernet, BERTH_IPV4, 65472, 45},
+	{"the same over IPv6", &ethernet, BERTH_IPV6, 65472, 46},
+	{"checksums that the device completes", &offloads, BERTH_IPV4, 700, 1},
+	{"and of IPv6", &offloads, BERTH_IPV6, 701, 1},
+	{"fragments are summed here even so", &offloads, BERTH_IPV4, 5001, 4},
+	{"without link headers", &bare_ip, BERTH_IPV4, 300, 1},
+	{"IPv6 without link headers, fragmented", &bare_ip, BERTH_IPV6, 3000, 3},
+};
+
+static void run_size(void **state)
+{
+	const struct size_case *c = *state;
+	bool is4 = c->family == BERTH_IPV4;
+	struct berth_addr at = is4 ? berth_addr4(10, 0, 0, 2, 53) : addr6(0xfd00, 2, 53);
+	struct berth_event ev;
+	struct berth_dgram d;
+	berth_sock a, b;
+	uint64_t before;
+
+	fill_big();
+	two_begin(&w, c->how);
+	a = udp(0, c->family);
+	b = udp_at_port(1, c->family, at);
+	/* The neighbours get to know each other. */
+	assert_int_equal(send_to(0, a, at, "hello", 5), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 5);
+	assert_int_equal(berth_stack_events(w.st[1], &ev, 1), 1);
+	before = w.n_frames[0];
+	assert_int_equal(send_to(0, a, at, big, c->len), 1);
+	two_settle(&w);
+	assert_int_equal(w.n_frames[0] - before, c->n_frames);
+	assert_int_equal(berth_stack_events(w.st[1], &ev, 1), 1);
+	assert_true(ev.sock == b && ev.user == 71 && ev.mask == BERTH_EV_IN);
+	assert_int_equal(take(1, b, got, sizeof(got), &d), c->len);
+	assert_memory_equal(got, big, c->len);
+	assert_memory_equal(d.local.ip, at.ip, 16);
+	assert_int_equal(d.local.port, 53);
+	assert_true(d.peer.port >= 32768);
+	/* And back to where it came from. */
+	assert_int_equal(send_to(1, b, d.peer, big, c->len), 1);
+	two_settle(&w);
+	assert_int_equal(take(0, a, got, sizeof(got), &d), c->len);
+	assert_int_equal(d.peer.port, 53);
+	assert_int_equal(take(1, b, got, sizeof(got), NULL), -EAGAIN);
+	assert_int_equal(two_counters(&w, 1).dropped_checksum, 0);
+	two_end(&w);
+}
+
+static void what_cannot_be_sent(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct berth_dgram d;
+	berth_sock a, six;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	six = udp(0, BERTH_IPV6);
+	assert_int_equal(send_to(0, a, (struct berth_addr){0}, "x", 1), -EDESTADDRREQ);
+	assert_int_equal(send_to(0, a, berth_addr4(10, 0, 0, 2, 0), "x", 1), -EINVAL);
+	assert_int_equal(send_to(0, a, addr6(0xfd00, 2, 53), "x", 1), -EAFNOSUPPORT);
+	assert_int_equal(send_to(0, a, berth_addr4(192, 0, 2, 1, 53), "x", 1), -ENETUNREACH);
+	assert_int_equal(send_to(0, a, at, big, 65508), -EMSGSIZE);
+	assert_int_equal(send_to(0, a, at, NULL, 1), -EFAULT);
+	assert_int_equal(send_to(0, a, berth_addr4(255, 255, 255, 255, 53), "x", 1), -EACCES);
+	assert_int_equal(send_to(0, a, berth_addr4(10, 0, 0, 255, 53), "x", 1), -EACCES);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_PMTUDISC, 2), 0);
+	assert_int_equal(send_to(0, a, at, big, 1473), -EMSGSIZE);
+	assert_int_equal(send_to(0, a, at, big, 1472), 1);
+	assert_int_equal(berth_sock_set(w.st[0], six, BERTH_V6ONLY, 1), 0);
+	assert_int_equal(send_to(0, six, at, "x", 1), -ENETUNREACH);
+	d = to(at, "x", 1);
+	d.local = berth_addr4(10, 0, 0, 9, 0);
+	assert_true(berth_sock_udp_send(w.st[0], a, &d, 1) < 0);
+	d = to(at, big, 3000);
+	d.gso_size = 1473;
+	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), -EMSGSIZE);
+	d.gso_size = 10; /* 300 datagrams */
+	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), -EINVAL);
+	assert_int_equal(berth_sock_shutdown(w.st[0], a, BERTH_SHUT_WR), -ENOTCONN);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &at), 0);
+	assert_int_equal(berth_sock_shutdown(w.st[0], a, BERTH_SHUT_WR), 0);
+	assert_int_equal(send_to(0, a, at, "x", 1), -EPIPE);
+	two_end(&w);
+}
+
+/* --- connected sockets --- */
+static void a_connected_socket_hears_its_peer_alone(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53), here, there;
+	berth_sock a, b, other;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	other = udp_at_port(1, BERTH_IPV4, berth_addr4(10, 0, 0, 2, 54));
+	assert_int_equal(berth_sock_names(w.st[0], a, NULL, &there), -ENOTCONN);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &at), 0);
+	assert_int_equal(berth_sock_names(w.st[0], a, &here, &there), 0);
+	assert_int_equal(there.port, 53);
+	assert_int_equal(here.ip[15], 1);
+	assert_int_equal(berth_sock_send(w.st[0], a, "question", 8, 0), 8);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 100, NULL), 8);
+	assert_int_equal(send_to(1, other, here, "not you", 7), 1);
+	assert_int_equal(send_to(1, b, here, "answer", 6), 1);
+	two_settle(&w);
+	assert_int_equal(berth_sock_recv(w.st[0], a, got, 100), 6);
+	assert_memory_equal(got, "answer", 6);
+	assert_int_equal(berth_sock_recv(w.st[0], a, got, 100), -EAGAIN);
+	assert_int_equal(two_counters(&w, 0).udp_no_port, 1);
+	/* Away from that peer: its port was connect()'s choice, and goes with it. */
+	assert_int_equal(berth_sock_connect(w.st[0], a, NULL), 0);
+	assert_int_equal(berth_sock_names(w.st[0], a, &here, NULL), 0);
+	assert_int_equal(here.port, 0);
+	assert_int_equal(berth_sock_send(w.st[0], a, "x", 1, 0), -EDESTADDRREQ);
+	two_end(&w);
+}
+
+static void a_refusal_reaches_the_connected_and_nobody_else(void **state)
+{
+	struct berth_addr nobody = berth_addr4(10, 0, 0, 2, 99);
+	struct berth_event ev;
+	berth_sock a, loose;
+	uint64_t err;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	loose = udp(0, BERTH_IPV4);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &nobody), 0);
+	assert_int_equal(berth_sock_send(w.st[0], a, "x", 1, 0), 1);
+	assert_int_equal(send_to(0, loose, nobody, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(berth_stack_events(w.st[0], &ev, 1), 1);
+	assert_true(ev.sock == a && ev.mask == BERTH_EV_ERR && ev.err == -ECONNREFUSED);
+	assert_int_equal(berth_sock_poll(w.st[0], a) & BERTH_EV_ERR, BERTH_EV_ERR);
+	assert_int_equal(berth_sock_recv(w.st[0], a, got, 1), -ECONNREFUSED);
+	assert_int_equal(berth_sock_recv(w.st[0], a, got, 1), -EAGAIN);
+	assert_int_equal(berth_sock_get(w.st[0], loose, BERTH_SO_ERROR, &err), 0);
+	assert_int_equal(err, 0);
+	assert_int_equal(berth_stack_events(w.st[0], &ev, 1), 0);
+	two_end(&w);
+}
+
+/* --- trains --- */
+struct train_case {
+	const char *name;
+	const struct two_how *how;
+	uint32_t len;
+	uint16_t gso_size;
+	bool wanted; /* the receiver takes trains */
+	uint64_t n_frames;
+	uint32_t n_taken; /* calls it takes to read all */
+};
+static const struct train_case train_cases[] = {
+	{"a train is cut where the interface cannot", &ethernet, 5000, 1000, false, 5, 5},
+	{"its last datagram may be shorter", &ethernet, 4321, 1000, false, 5, 5},
+	{"one frame where it can", &offloads, 5000, 1000, false, 1, 5},
+	{"and one record for who wants trains", &offloads, 5000, 1000, true, 1, 1},
+	{"the longest train", &offloads, 64 * 1000, 1000, true, 1, 1},
+	{"a train of one is a datagram", &offloads, 900, 1000, true, 1, 1},
+	{"an even one of 64 small ones", &offloads, 64 * 2, 2, false, 1, 64},
+};
+
+static void run_train(void **state)
+{
+	const struct train_case *c = *state;
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct berth_dgram d;
+	uint32_t sum = 0, n = 0;
+	berth_sock a, b;
+	uint64_t before;
+
+	fill_big();
+	two_begin(&w, c->how);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(send_to(0, a, at, "hello", 5), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 5);
+	before = w.n_frames[0];
+	d = to(at, big, c->len);
+	d.gso_size = c->gso_size;
+	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), 1);
+	two_settle(&w);
+	assert_int_equal(w.n_frames[0] - before, c->n_frames);
+	for (; sum < c->len; n++) {
+		d = (struct berth_dgram){.data = got + sum, .len = (uint32_t)sizeof(got) - sum, .gso_size = c->wanted};
+		assert_int_equal(berth_sock_udp_recv(w.st[1], b, &d, 1), 1);
+		if (!c->wanted)
+			assert_int_equal(d.len, c->len - sum < c->gso_size ? c->len - sum : c->gso_size);
+		assert_int_equal(d.gso_size, c->wanted && c->len > c->gso_size ? c->gso_size : 0);
+		sum += d.len;
+	}
+	assert_int_equal(n, c->n_taken);
+	assert_memory_equal(got, big, c->len);
+	assert_int_equal(take(1, b, got, 9, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+/* --- queues --- */
+static void a_full_queue_drops_and_counts(void **state)
+{
+	struct two_how how = {.link = BERTH_LINK_IP, .config = {.udp_ring_bytes = 4096}};
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock a, b;
+	int n = 0;
+
+	(void)state;
+	two_begin(&w, &how);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	for (int i = 0; i < 40; i++) {
+		assert_int_equal(send_to(0, a, at, &i, sizeof(i)), 1);
+		two_settle(&w);
+	}
+	assert_int_equal(two_counters(&w, 1).udp_queue_full, 8); /* 4096 octets: 32 records of 64 and 64 */
+	for (int i; take(1, b, &i, sizeof(i), NULL) == sizeof(i); n++)
+		assert_int_equal(i, n); /* the old ones stay */
+	assert_int_equal(n, 32);
+	/* The ring goes round many times with odd sizes. */
+	fill_big();
+	for (uint32_t i = 0; i < 2000; i++) {
+		uint32_t len = i * 37 % 1400;
+
+		assert_int_equal(send_to(0, a, at, big + i, len), 1);
+		two_settle(&w);
+		assert_int_equal(take(1, b, got, sizeof(got), NULL), len);
+		assert_memory_equal(got, big + i, len);
+	}
+	two_end(&w);
+}
+
+static void a_sender_is_told_when_there_is_room_again(void **state)
+{
+	struct two_how how = {.link = BERTH_LINK_IP, .config = {.udp_ring_bytes = 4096}};
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct berth_event ev[4];
+	berth_sock a;
+	int n = 0;
+
+	(void)state;
+	two_begin(&w, &how);
+	a = udp(0, BERTH_IPV4);
+	while (send_to(0, a, at, big, 100) == 1)
+		n++;
+	assert_int_equal(n, 4096 / 192);
+	assert_int_equal(berth_sock_poll(w.st[0], a) & BERTH_EV_OUT, 0);
+	assert_int_equal(berth_stack_events(w.st[0], ev, 4), 0);
+	two_settle(&w);
+	assert_int_equal(berth_stack_events(w.st[0], ev, 4), 1);
+	assert_true(ev[0].sock == a && ev[0].mask & BERTH_EV_OUT);
+	assert_int_equal(send_to(0, a, at, big, 100), 1);
+	two_end(&w);
+}
+
+static void a_short_room_truncates(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(send_to(0, a, at, "abcdef", 6), 1);
+	assert_int_equal(send_to(0, a, at, "next", 4), 1);
+	two_settle(&w);
+	memset(got, 0, 8);
+	assert_int_equal(take(1, b, got, 3, NULL), 6); /* the length says what is missing */
+	assert_memory_equal(got, "abc\0\0", 5);
+	assert_int_equal(take(1, b, got, 0, NULL), 4);
+	assert_int_equal(take(1, b, got, 3, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+/* --- S19: a neighbour that does not answer is in nobody's way --- */
+static void an_unknown_neighbour_lets_others_pass(void **state)
+{
+	struct two_how how = {.link = BERTH_LINK_ETHERNET, .config = {.udp_ring_bytes = 8192}};
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53), dead = berth_addr4(10, 0, 0, 77, 53);
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &how);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(send_to(0, a, at, "hello", 5), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 5);
+	for (int i = 0; i < 500; i++) { /* far more to the dead one than the ring holds */
+		assert_int_equal(send_to(0, a, dead, big, 1000), 1);
+		assert_int_equal(send_to(0, a, at, &i, sizeof(i)), 1);
+		two_settle(&w);
+		assert_int_equal(take(1, b, got, 9, NULL), sizeof(i));
+		assert_memory_equal(got, &i, sizeof(i));
+	}
+	assert_true(berth_stack_check(w.st[0]));
+	two_run(&w, 60 * SECOND);
+	assert_int_equal(berth_stack_deadline(w.st[0]) > w.now_ns, 1);
+	assert_int_equal(take(1, b, got, 9, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+static void what_waited_for_a_neighbour_arrives(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	fill_big();
+	assert_int_equal(send_to(0, a, at, "one", 3), 1);
+	assert_int_equal(send_to(0, a, at, big, 6000), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, sizeof(got), NULL), 3);
+	assert_int_equal(take(1, b, got, sizeof(got), NULL), 6000);
+	assert_memory_equal(got, big, 6000);
+	two_end(&w);
+}
+
+/* --- many receivers --- */
+static void a_group_gets_a_copy_each(void **state)
+{
+	struct berth_addr any = berth_addr4(0, 0, 0, 0, 5353), group = berth_addr4(239, 1, 2, 3, 5353);
+	berth_sock a, b[3];
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	for (int i = 0; i < 3; i++) {
+		b[i] = udp(1, BERTH_IPV4);
+		assert_int_equal(berth_sock_set(w.st[1], b[i], BERTH_REUSEADDR, 1), 0);
+		assert_int_equal(berth_sock_bind(w.st[1], b[i], &any), 0);
+	}
+	assert_int_equal(berth_sock_join(w.st[1], b[0], &group, 0), 0);
+	assert_int_equal(berth_sock_join(w.st[1], b[0], &group, 0), -EADDRINUSE);
+	assert_int_equal(berth_sock_join(w.st[1], b[1], &group, 0), 0);
+	assert_int_equal(berth_sock_join(w.st[1], b[1], &any, 0), -EINVAL);
+	two_run(&w, 30 * SECOND); /* reports */
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_MULTICAST_IFACE, 1), 0);
+	assert_int_equal(send_to(0, a, group, "all", 3), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b[0], got, 9, NULL), 3);
+	assert_int_equal(take(1, b[1], got, 9, NULL), 3);
+	assert_int_equal(take(1, b[2], got, 9, NULL), -EAGAIN); /* did not join */
+	assert_int_equal(berth_sock_leave(w.st[1], b[0], &group, 0), 0);
+	assert_int_equal(berth_sock_leave(w.st[1], b[0], &group, 0), -EADDRNOTAVAIL);
+	assert_int_equal(send_to(0, a, group, "all", 3), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b[0], got, 9, NULL), -EAGAIN);
+	assert_int_equal(take(1, b[1], got, 9, NULL), 3);
+	assert_int_equal(berth_sock_close(w.st[1], b[1]), 0); /* leaves by itself */
+	assert_int_equal(send_to(0, a, group, "all", 3), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b[2], got, 9, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+static void our_own_groups_hear_us(void **state)
+{
+	struct berth_addr any = berth_addr4(0, 0, 0, 0, 5353), group = berth_addr4(239, 1, 2, 3, 5353);
+	berth_sock a;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp_at_port(0, BERTH_IPV4, any);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_MULTICAST_IFACE, 1), 0);
+	assert_int_equal(berth_sock_join(w.st[0], a, &group, BERTH_IFACE_ANY), 0);
+	assert_int_equal(send_to(0, a, group, "me too", 6), 1);
+	two_settle(&w);
+	assert_int_equal(take(0, a, got, 9, NULL), 6);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_MULTICAST_LOOP, 0), 0);
+	assert_int_equal(send_to(0, a, group, "not me", 6), 1);
+	two_settle(&w);
+	assert_int_equal(take(0, a, got, 9, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+static void a_broadcast_needs_permission_and_reaches_all(void **state)
+{
+	struct berth_addr any = berth_addr4(0, 0, 0, 0, 67), all = berth_addr4(10, 0, 0, 255, 67);
+	berth_sock a, b[2];
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	for (int i = 0; i < 2; i++) {
+		b[i] = udp(1, BERTH_IPV4);
+		assert_int_equal(berth_sock_set(w.st[1], b[i], BERTH_REUSEADDR, 1), 0);
+		assert_int_equal(berth_sock_bind(w.st[1], b[i], &any), 0);
+	}
+	assert_int_equal(send_to(0, a, all, "x", 1), -EACCES);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_BROADCAST, 1), 0);
+	assert_int_equal(send_to(0, a, all, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b[0], got, 9, NULL), 1);
+	assert_int_equal(take(1, b[1], got, 9, NULL), 1);
+	/* Nobody answers a broadcast with an error (S11). */
+	all.port = 68;
+	assert_int_equal(send_to(0, a, all, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(two_counters(&w, 1).icmp_out, 0);
+	two_end(&w);
+}
+
+/* --- checksums --- */
+struct sum_case {
+	const char *name;
+	bool is6;
+	int what; /* 0 as it is, 1 zero, 2 wrong */
+	bool arrives;
+};
+static const struct sum_case sum_cases[] = {
+	{"a good checksum over IPv4", false, 0, true},	{"none at all over IPv4 is fine", false, 1, true},
+	{"a wrong one over IPv4 is dropped", false, 2, false}, {"a good one over IPv6", true, 0, true},
+	{"none over IPv6 is refused", true, 1, false},	{"a wrong one over IPv6 is dropped", true, 2, false},
+};
+
+static void run_sum(void **state)
+{
+	const struct sum_case *c = *state;
+	struct berth_addr at = c->is6 ? addr6(0xfd00, 2, 53) : berth_addr4(10, 0, 0, 2, 53);
+	uint32_t l4 = c->is6 ? 40 : 20;
+	struct berth_rx rx = {.head = w.last, .iface = 0};
+	struct berth_part part;
+	berth_sock a, b;
+
+	two_begin(&w, &bare_ip);
+	a = udp(0, c->is6 ? BERTH_IPV6 : BERTH_IPV4);
+	b = udp_at_port(1, c->is6 ? BERTH_IPV6 : BERTH_IPV4, at);
+	w.cut = true;
+	assert_int_equal(send_to(0, a, at, "checksummed", 11), 1);
+	two_settle(&w);
+	assert_int_equal(w.last_len, l4 + 8 + 11);
+	if (c->what == 1)
+		w.last[l4 + 6] = w.last[l4 + 7] = 0;
+	if (c->what == 2)
+		w.last[l4 + 7] ^= 1;
+	/* In two pieces, cut at an odd octet of the payload. */
+	part = (struct berth_part){w.last + l4 + 11, w.last_len - l4 - 11};
+	rx.head_len = l4 + 11;
+	rx.parts = &part;
+	rx.n_parts = 1;
+	berth_stack_input(w.st[1], &rx, 1, w.now_ns);
+	assert_int_equal(take(1, b, got, 99, NULL), c->arrives ? 11 : -EAGAIN);
+	assert_int_equal(two_counters(&w, 1).dropped_checksum, !c->arrives);
+	if (c->arrives)
+		assert_memory_equal(got, "checksummed", 11);
+	two_end(&w);
+}
+
+static void the_length_field_says_what_is_data(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct berth_rx rx = {.head = w.last};
+	static const struct {
+		uint16_t len;
+		int64_t want;
+	} rows[] = {{19, 11}, {12, 4}, {8, 0}, {7, -EAGAIN}, {0, -EAGAIN}, {20, -EAGAIN}, {65535, -EAGAIN}};
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_NO_CHECKSUM, 1), 0);
+	w.cut = true;
+	assert_int_equal(send_to(0, a, at, "checksummed", 11), 1);
+	two_settle(&w);
+	assert_int_equal(w.last[26] | w.last[27], 0); /* sent without one */
+	rx.head_len = w.last_len;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		w.last[24] = (uint8_t)(rows[i].len >> 8);
+		w.last[25] = (uint8_t)rows[i].len;
+		berth_stack_input(w.st[1], &rx, 1, w.now_ns);
+		assert_int_equal(take(1, b, got, 99, NULL), rows[i].want);
+	}
+	two_end(&w);
+}
+
+/* --- ourselves --- */
+static void a_datagram_to_ourselves_never_leaves(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 1, 53), lo = berth_addr4(127, 0, 0, 1, 53);
+	berth_sock a, b;
+	uint64_t before;
+
+	(void)state;
+	fill_big();
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(0, BERTH_IPV4, berth_addr4(0, 0, 0, 0, 53));
+	two_run(&w, 30 * SECOND); /* what IP says by itself */
+	before = w.n_frames[0];
+	assert_int_equal(send_to(0, a, at, big, 20000), 1);
+	assert_int_equal(send_to(0, a, lo, "loop", 4), 1);
+	two_settle(&w);
+	assert_int_equal(take(0, b, got, sizeof(got), NULL), 20000);
+	assert_memory_equal(got, big, 20000);
+	assert_int_equal(take(0, b, got, sizeof(got), NULL), 4);
+	assert_int_equal(w.n_frames[0], before);
+	two_end(&w);
+}
+
+/* --- pins: what was given out stays until it is undone, also when the socket is closed --- */
+static void pinned_octets_stay(void **state)
+{
+	struct two_how how = {.link = BERTH_LINK_IP, .config = {.flags = BERTH_STACK_PIN, .udp_ring_bytes = 4096, .n_udp = 1}};
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct berth_tx tx[64];
+	unsigned n, sent = 0;
+	berth_sock a, other;
+
+	(void)state;
+	two_begin(&w, &how);
+	a = udp(0, BERTH_IPV4);
+	fill_big();
+	while (send_to(0, a, at, big + sent * 100, 100) == 1)
+		sent++;
+	assert_int_equal(sent, 21);
+	n = berth_stack_output(w.st[0], tx, 64, w.now_ns);
+	assert_int_equal(n, 21);
+	assert_int_equal(send_to(0, a, at, big, 100), -EAGAIN); /* all pinned */
+	berth_stack_unpin(w.st[0], tx[1].pin);
+	berth_stack_unpin(w.st[0], tx[1].pin); /* once too often */
+	berth_stack_unpin(w.st[0], tx[2].pin ^ 1);
+	assert_int_equal(send_to(0, a, at, big, 100), -EAGAIN); /* the first is in front of it */
+	berth_stack_unpin(w.st[0], tx[0].pin);
+	assert_int_equal(send_to(0, a, at, big, 100), 1);
+	assert_true(berth_stack_check(w.st[0]));
+	assert_int_equal(berth_sock_close(w.st[0], a), 0);
+	assert_int_equal(berth_sock_open(w.st[0], BERTH_UDP, BERTH_IPV4, 0, &other), -ENOBUFS);
+	assert_int_equal(berth_stack_output(w.st[0], tx, 1, w.now_ns), 1);
+	berth_stack_unpin(w.st[0], tx[0].pin);
+	for (unsigned i = 2; i < n; i++) {
+		assert_memory_equal(tx[i].parts[0].data, big + i * 100, 100);
+		berth_stack_unpin(w.st[0], tx[i].pin);
+	}
+	assert_int_equal(berth_sock_open(w.st[0], BERTH_UDP, BERTH_IPV4, 0, &other), 0);
+	two_end(&w);
+}
+
+static void what_was_sent_leaves_after_close(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &ethernet); /* the neighbour is unknown yet, too */
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(send_to(0, a, at, "last words", 10), 1);
+	assert_int_equal(berth_sock_close(w.st[0], a), 0);
+	assert_int_equal(berth_sock_close(w.st[0], a), -EBADF);
+	assert_int_equal(send_to(0, a, at, "x", 1), -EBADF);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 99, NULL), 10);
+	two_end(&w);
+}
+
+#define ROWS(cases, run)                                                                              \
+	for (size_t i = 0; i < COUNT_OF(cases); i++)                                                  \
+	tests[n++] = (struct CMUnitTest){cases[i].name, run, NULL, NULL, (void *)(uintptr_t)&cases[i]}
+
+int main(void)
+{
+	static const struct CMUnitTest plain[] = {
+		cmocka_unit_test(what_cannot_be_sent),
+		cmocka_unit_test(a_connected_socket_hears_its_peer_alone),
+		cmocka_unit_test(a_refusal_reaches_the_connected_and_nobody_else),
+		cmocka_unit_test(a_full_queue_drops_and_counts),
+		cmocka_unit_test(a_sender_is_told_when_there_is_room_again),
+		cmocka_unit_test(a_short_room_truncates),
+		cmocka_unit_test(an_unknown_neighbour_lets_others_pass),
+		cmocka_unit_test(what_waited_for_a_neighbour_arrives),
+		cmocka_unit_test(a_group_gets_a_copy_each),
+		cmocka_unit_test(our_own_groups_hear_us),
+		cmocka_unit_test(a_broadcast_needs_permission_and_reaches_all),
+		cmocka_unit_test(the_length_field_says_what_is_data),
+		cmocka_unit_test(a_datagram_to_ourselves_never_leaves),
+		cmocka_unit_test(pinned_octets_stay),
+		cmocka_unit_test(what_was_sent_leaves_after_close),
+	};
+	struct CMUnitTest tests[COUNT_OF(plain) + COUNT_OF(size_cases) + COUNT_OF(train_cases) + COUNT_OF(sum_cases)];
+	size_t n = COUNT_OF(plain);
+
+	memcpy(tests, plain, sizeof(plain));
+	ROWS(size_cases, run_size);
+	ROWS(train_cases, run_train);
+	ROWS(sum_cases, run_sum);
+	return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
+}
