@@ -344,8 +344,6 @@ static int end(struct berth_stack *st, berth_sock h, int (*tcp)(struct berth_sta
 
 	if (r < 0)
 		return r;
-	event_forget(st, id);
-	sock_at(st, id)->flags |= SOCK_ORPHAN;
 	return id & SOCK_ID_UDP ? udp_close(st, id & ~SOCK_ID_UDP) : tcp(st, id);
 }
 

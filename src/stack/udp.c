@@ -340,6 +340,8 @@ int udp_close(struct berth_stack *st, uint32_t index)
 {
 	struct udp_sock *u = udp_at(st, index);
 
+	event_forget(st, index | SOCK_ID_UDP);
+	u->s.flags |= SOCK_ORPHAN;
 	leave_all(st, index);
 	sock_release(st, &u->s);
 	u->rx.used = 0;

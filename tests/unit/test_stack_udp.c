@@ -495,9 +495,9 @@ struct sum_case {
 	bool arrives;
 };
 static const struct sum_case sum_cases[] = {
-	{"a good checksum over IPv4", false, 0, true},	{"none at all over IPv4 is fine", false, 1, true},
+	{"a good checksum over IPv4", false, 0, true},	       {"none at all over IPv4 is fine", false, 1, true},
 	{"a wrong one over IPv4 is dropped", false, 2, false}, {"a good one over IPv6", true, 0, true},
-	{"none over IPv6 is refused", true, 1, false},	{"a wrong one over IPv6 is dropped", true, 2, false},
+	{"none over IPv6 is refused", true, 1, false},	       {"a wrong one over IPv6 is dropped", true, 2, false},
 };
 
 static void run_sum(void **state)
@@ -589,7 +589,8 @@ static void a_datagram_to_ourselves_never_leaves(void **state)
 /* --- pins: what was given out stays until it is undone, also when the socket is closed --- */
 static void pinned_octets_stay(void **state)
 {
-	struct two_how how = {.link = BERTH_LINK_IP, .config = {.flags = BERTH_STACK_PIN, .udp_ring_bytes = 4096, .n_udp = 1}};
+	struct two_how how = {.link = BERTH_LINK_IP,
+			      .config = {.flags = BERTH_STACK_PIN, .udp_ring_bytes = 4096, .n_udp = 1}};
 	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
 	struct berth_tx tx[64];
 	unsigned n, sent = 0;
@@ -642,9 +643,12 @@ static void what_was_sent_leaves_after_close(void **state)
 	two_end(&w);
 }
 
-#define ROWS(cases, run)                                                                              \
-	for (size_t i = 0; i < COUNT_OF(cases); i++)                                                  \
-	tests[n++] = (struct CMUnitTest){cases[i].name, run, NULL, NULL, (void *)(uintptr_t)&cases[i]}
+#define ROWS(cases, run)                                                             \
+	for (size_t i = 0; i < COUNT_OF(cases); i++)                                 \
+		tests[n++] = (struct CMUnitTest)                                     \
+		{                                                                    \
+			cases[i].name, run, NULL, NULL, (void *)(uintptr_t)&cases[i] \
+		}
 
 int main(void)
 {

@@ -26,7 +26,7 @@ struct two {
 	struct pair cable;
 	uint64_t now_ns;
 	uint16_t iface[2];
-	bool cut;      /* frames are lost */
+	bool cut;	      /* frames are lost */
 	uint64_t n_frames[2]; /* that each sent */
 	/* the last frame that was sent, whole, for tests that look at it */
 	uint8_t last[70000];
