@@ -77,13 +77,19 @@ bool sock_list_check(const struct berth_stack *st, const struct sock_queue *q, b
 }
 
 /* --- events --- */
+/* The program has no handle of a connection that it did not accept yet. */
+static bool is_unborn(const struct sock *s, uint32_t id)
+{
+	return !(id & SOCK_ID_UDP) && ((const struct tcp_conn *)(const void *)s)->f & TF_IN_ACCEPT;
+}
+
 void event_add(struct berth_stack *st, uint32_t id, uint32_t bits)
 {
 	struct sock *s = sock_at(st, id);
 
 	if (s->flags & SOCK_ORPHAN)
 		bits &= BERTH_EV_CLOSED;
-	if (bits == 0)
+	if (bits == 0 || is_unborn(s, id)) /* tcp_accept() says what there is then */
 		return;
 	s->ev_mask |= (uint8_t)bits;
 	if (s->flags & SOCK_EV_QUEUED)

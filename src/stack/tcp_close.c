@@ -121,7 +121,7 @@ int tcp_shutdown(struct berth_stack *st, uint32_t index, int how)
 /* From here on the program has no handle. */
 static void orphan(struct berth_stack *st, struct tcp_conn *c)
 {
-	ASSERT(!(c->s.flags & SOCK_ORPHAN));
+	ASSERT(!(c->f & TF_OWE_CLOSED));
 	event_forget(st, tcp_index(st, c));
 	c->s.flags |= SOCK_ORPHAN | SOCK_SHUT_RD | SOCK_SHUT_WR;
 	c->f |= TF_OWE_CLOSED;

@@ -331,8 +331,8 @@ static void simultaneous(struct berth_stack *st, struct tcp_conn *c, const struc
 	tcp_set_state(st, c, TCP_SYN_RCVD);
 	tcp_flight_free(st, c);
 	c->nxt = c->max = c->una;
-	c->n_rtx = 1; /* its time is not to be measured: Karn's rule */
 	tcp_flight_init(st, c);
+	c->n_rtx = 1; /* its time is not to be measured: Karn's rule */
 	sock_ready(st, tcp_index(st, c));
 }
 

@@ -638,6 +638,8 @@ int tcp_accept(struct berth_stack *st, uint32_t index, uint32_t *ret_index)
 	*ret_index = l->accept_first;
 	c = tcp_at(st, l->accept_first);
 	tcp_accept_queue_drop(st, c);
+	/* What came while it waited is news to the program. That it can write goes without saying. */
+	event_add(st, *ret_index, (uint32_t)tcp_poll(st, *ret_index) & ~(uint32_t)BERTH_EV_OUT);
 	return 0;
 }
 

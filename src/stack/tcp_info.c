@@ -1,0 +1,99 @@
+/* src/stack/tcp_info.c: what a connection is like now, in the units of Linux's struct tcp_info. */
+#include <errno.h>
+#include <string.h>
+
+#include "stack/tcp_control.h"
+
+static uint32_t ms_since(const struct berth_stack *st, uint64_t then_ns)
+{
+	uint64_t ms = then_ns ? (st->now_ns - then_ns) / NS_PER_MS : 0;
+
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static uint8_t options(const struct tcp_conn *c)
+{
+	return (uint8_t)((c->f & TF_TS ? 1 : 0) | (c->f & TF_SACK ? 2 : 0) | (c->f & TF_WSCALE ? 4 : 0) |
+			 (c->f & TF_ECN ? 8 : 0) | (c->f & TF_ECN_SEEN ? 16 : 0));
+}
+
+static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
+{
+	uint32_t mss = c->mss ? c->mss : 1, out = c->max - c->una;
+
+	i->ca_state = c->ca_state;
+	i->retransmits = c->n_rtx;
+	i->probes = c->n_probes;
+	i->backoff = c->backoff;
+	i->snd_wscale = c->snd_scale;
+	i->rto_us = c->rto_us;
+	i->rtt_us = c->srtt_us;
+	i->rttvar_us = c->rttvar_us;
+	i->min_rtt_us = c->min_rtt_us;
+	i->snd_mss = c->mss;
+	i->snd_cwnd = c->cwnd / mss;
+	i->snd_ssthresh = c->ssthresh / mss;
+	i->snd_wnd = c->snd_wnd;
+	i->unacked = c->n_out;
+	i->sacked = c->n_sacked;
+	i->lost = c->n_lost;
+	i->retrans = c->n_rexmit;
+	i->reordering = c->reordering;
+	i->reord_seen = c->reord_seen;
+	i->total_retrans = c->rexmits;
+	i->notsent_bytes = c->tx.used > out ? c->tx.used - out : 0;
+	i->delivery_rate_bps = c->rate_bps;
+	i->pacing_rate_bps = c->pacing_max_bps ? c->pacing_bps : 0;
+	i->snd_una = c->una;
+	i->snd_nxt = c->nxt;
+	i->dsack_dups = c->dsacks;
+	i->bytes_acked = c->bytes_acked;
+	i->bytes_sent = c->bytes_out;
+	i->bytes_retrans = c->bytes_rexmit;
+	i->segs_out = c->segs_out;
+	i->data_segs_out = c->data_segs_out;
+}
+
+static void receiving(const struct berth_stack *st, const struct tcp_conn *c, struct berth_tcp_info *i)
+{
+	i->rcv_wscale = c->rcv_scale;
+	i->ato_us = (uint32_t)(TCP_DELACK_NS / 1000);
+	i->rcv_rtt_us = c->rcv_rtt_us;
+	i->rcv_mss = c->rcv_mss;
+	i->advmss = tcp_mss_offer(c->route.mtu_bytes, port_addr_is4(&c->local), c->mss_user);
+	i->rcv_wnd = seq_lt(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
+	i->rcv_space = c->rcv_space;
+	i->rcv_nxt = c->rcv_nxt;
+	i->bytes_received = c->bytes_in;
+	i->segs_in = c->segs_in;
+	i->data_segs_in = c->data_segs_in;
+	if (c->gaps != NIL)
+		i->rcv_ooopack = ((const struct tcp_gaps *)slab_at(&st->tcp->gaps, c->gaps))->n;
+	i->last_data_sent_ms = ms_since(st, c->last_out_ns);
+	i->last_ack_recv_ms = ms_since(st, c->last_in_ns);
+	i->last_data_recv_ms = c->rcv_mss ? (tcp_now_us(st) - c->rcv_last_us) / 1000 : 0;
+}
+
+int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_info *ret)
+{
+	struct berth_tcp_info i = {0};
+	uint32_t size = ret->struct_size, index;
+	const struct tcp_conn *c;
+	int r = sock_find_tcp(st, s, &index);
+
+	if (r < 0)
+		return r;
+	if (size < offsetof(struct berth_tcp_info, rto_us))
+		return -EINVAL;
+	if (size > sizeof(i)) /* a newer program: what we do not know is 0 */
+		memset((uint8_t *)ret + sizeof(i), 0, size - sizeof(i));
+	c = tcp_at(st, index);
+	i.struct_size = size;
+	i.state = c->state;
+	i.options = options(c);
+	i.pmtu = c->route.mtu_bytes;
+	sending(c, &i);
+	receiving(st, c, &i);
+	memcpy(ret, &i, size < sizeof(i) ? size : sizeof(i));
+	return 0;
+}
