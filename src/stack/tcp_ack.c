@@ -16,17 +16,19 @@
 #include "stack/tcp_data.h"
 #include "stack/tcp_flight.h"
 
-/* RFC 9293, 3.10.7.4: a window is as new as the segment that says it. Of a SYN it is not scaled (RFC 7323, 2.2). */
+/* RFC 9293, 3.10.7.4: a window is as new as the segment that says it. Of a SYN it is not scaled (RFC 7323, 2.2). A segment that came
+ * late, yet acknowledges more than any before, is taken at its word, too, as Linux does: with its ACK and an older window the right
+ * edge would move further than the peer ever granted. */
 static bool window(struct tcp_conn *c, const struct tcp_seg *s)
 {
 	uint32_t wnd = s->flags & WIRE_TCP_SYN ? s->wnd : (uint32_t)s->wnd << c->snd_scale;
 	uint32_t before = c->snd_wnd;
 
-	if (!(s->flags & WIRE_TCP_SYN) && !seq_lt(c->snd_wl1, s->seq) &&
-	    !(c->snd_wl1 == s->seq && seq_le(c->snd_wl2, s->ack)))
+	if (!(s->flags & WIRE_TCP_SYN) && !seq_lt(c->snd_wl1, s->seq) && !seq_lt(c->snd_wl2, s->ack) &&
+	    !(c->snd_wl1 == s->seq && c->snd_wl2 == s->ack))
 		return false;
 	c->snd_wnd = wnd;
-	c->snd_wl1 = s->seq;
+	c->snd_wl1 = s->flags & WIRE_TCP_SYN ? s->seq : seq_max(c->snd_wl1, s->seq);
 	c->snd_wl2 = s->ack;
 	if (wnd > c->snd_wnd_max)
 		c->snd_wnd_max = wnd;
