@@ -1,0 +1,686 @@
+/* tests/sim/app.c: programs: both ends of a flow.
+ *
+ * A flow is a connection with a plan: how many octets each end sends, and its manners. Octet i that an end sends is a function of the
+ * flow's key and i, so what arrives is checked where it arrives, and no program needs a buffer. An end acts when an event says that
+ * something changed, or when its own pause is over; it then does all it can (end_run()). So an event that the stack forgets is a
+ * stall, and the oracle says what poll() would have told.
+ *
+ *	client: connect -> write ... -> shutdown -> read ... until end of stream -> close
+ *	server: accept  -> the same, or echo
+ */
+#include "sim.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stack/tcp.h"
+
+#define CHUNK 4096u
+#define STEPS_AT_ONCE 4096 /* of one end_run(): then others have a turn */
+
+uint8_t app_octet(uint64_t key, uint64_t at)
+{
+	uint64_t z = key + (at / 8) * UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return (uint8_t)(z >> (8 * (at % 8)));
+}
+
+static uint64_t key_of(const struct sim_end *e)
+{
+	/* an echo sends what the other end sent */
+	bool is_server = e == &e->flow->end[SIM_SERVER];
+
+	return e->flow->key + (is_server && !e->manners.echo ? 1 : 0);
+}
+
+static struct sim_end *other(struct sim_end *e)
+{
+	return e == &e->flow->end[SIM_CLIENT] ? &e->flow->end[SIM_SERVER] : &e->flow->end[SIM_CLIENT];
+}
+
+static const char *side(const struct sim_end *e)
+{
+	return e == &e->flow->end[SIM_CLIENT] ? "client" : "server";
+}
+
+struct sim_flow *sim_flow(struct sim *s, struct sim_host *client, struct sim_host *server, struct sim_wire *w,
+			  int family, uint16_t port)
+{
+	struct sim_flow *f = calloc(1, sizeof(*f));
+	struct rng r;
+	char name[32];
+
+	ASSERT(f);
+	if (s->n_flows == s->room_flows) {
+		s->room_flows = s->room_flows ? 2 * s->room_flows : 16;
+		s->flows = realloc(s->flows, s->room_flows * sizeof(struct sim_flow *));
+		ASSERT(s->flows);
+	}
+	f->s = s;
+	f->index = s->n_flows;
+	s->flows[s->n_flows++] = f;
+	snprintf(name, sizeof(name), "flow.%u", f->index);
+	rng_init_stream(&r, s->seed, name);
+	f->key = rng_u64(&r);
+	f->family = family;
+	f->wire = w;
+	f->port = port;
+	f->start_ns = s->now_ns;
+	f->end[SIM_CLIENT].host = client;
+	f->end[SIM_SERVER].host = server;
+	for (int i = 0; i < 2; i++) {
+		f->end[i].flow = f;
+		f->end[i].wake_ns = BERTH_NEVER;
+		f->end[i].manners.abort_at = BERTH_NEVER;
+	}
+	f->end[SIM_CLIENT].wake_ns = f->start_ns;
+	return f;
+}
+
+bool sim_flow_done(const struct sim_flow *f)
+{
+	const struct sim_end *server = &f->end[SIM_SERVER];
+
+	/* a server that may never hear of the client is not waited for */
+	return f->end[SIM_CLIENT].is_done && (f->no_accept || server->is_done || (f->may_fail && !server->is_open));
+}
+
+bool sim_idle(struct sim *s)
+{
+	for (unsigned i = 0; i < s->n_flows; i++)
+		if (!sim_flow_done(s->flows[i]))
+			return false;
+	return true;
+}
+
+struct sim_look sim_look(const struct sim_end *e)
+{
+	struct sim_look r = {0};
+	const struct tcp_conn *c;
+	uint32_t i;
+
+	if (!e->is_open || sock_find_tcp(e->host->st, e->sock, &i) < 0)
+		return r;
+	c = tcp_at(e->host->st, i);
+	r.mss = c->mss;
+	r.cwnd = c->mss ? c->cwnd / c->mss : 0;
+	r.out = c->n_out;
+	r.sacked = c->n_sacked;
+	r.lost = c->n_lost;
+	r.rexmit = c->n_rexmit;
+	r.ca_state = c->ca_state;
+	r.una = c->una;
+	r.nxt = c->nxt;
+	r.rcv_nxt = c->rcv_nxt;
+	return r;
+}
+
+/* --- how an end ends --- */
+
+static void end_done(struct sim_end *e, int err)
+{
+	struct sim *s = e->flow->s;
+
+	ASSERT(!e->is_done);
+	e->is_open = false;
+	e->is_done = true;
+	e->err = err;
+	e->done_ns = s->now_ns;
+	e->wake_ns = BERTH_NEVER;
+	sim_note(s, "flow %u %s: %s; sent %" PRIu64 ", received %" PRIu64, e->flow->index, side(e),
+		 err ? strerror(-err) : "done", e->sent, e->received);
+	/* What the client never got to say, the server never hears of. */
+	if (err && e == &e->flow->end[SIM_CLIENT] && !other(e)->is_open && !other(e)->is_done && !e->is_connected) {
+		other(e)->is_done = true;
+		other(e)->err = err;
+		other(e)->wake_ns = BERTH_NEVER;
+	}
+}
+
+static void close_it(struct sim_end *e, int err, bool reset)
+{
+	int r = reset ? berth_sock_abort(e->host->st, e->sock) : berth_sock_close(e->host->st, e->sock);
+
+	if (r < 0)
+		sim_fail(e->flow->s, "close", "flow %u %s: %s", e->flow->index, side(e), strerror(-r));
+	e->host->n_closing++;
+	end_done(e, err);
+}
+
+static bool is_expected_error(int err)
+{
+	switch (-err) {
+	case ECONNRESET:
+	case ECONNREFUSED:
+	case ECONNABORTED:
+	case ETIMEDOUT:
+	case EPIPE:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+	case ENOBUFS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void failed(struct sim_end *e, int err)
+{
+	struct sim_flow *f = e->flow;
+
+	if (!is_expected_error(err) || (!f->may_fail && !(f->may_not_connect && !e->is_connected)))
+		sim_fail(f->s, "error", "flow %u %s: %s, after %" PRIu64 " sent, %" PRIu64 " received", f->index,
+			 side(e), strerror(-err), e->sent, e->received);
+	close_it(e, err, false);
+}
+
+/* --- octets --- */
+
+static void check_octets(struct sim_end *e, const uint8_t *p, uint32_t len)
+{
+	uint64_t key = key_of(other(e));
+	struct sim_flow *f = e->flow;
+
+	for (uint32_t i = 0; i < len; i++)
+		if (p[i] != app_octet(key, e->received + i))
+			sim_fail(f->s, "every octet once and in order", "flow %u %s: octet %" PRIu64 " is wrong",
+				 f->index, side(e), e->received + i);
+	if (e->received + len > other(e)->sent && !f->no_accept)
+		sim_fail(f->s, "every octet once and in order", "flow %u %s: %" PRIu64 " octets, %" PRIu64 " were sent",
+			 f->index, side(e), e->received + len, other(e)->sent);
+	e->received += len;
+}
+
+static void fill(struct sim_end *e, uint8_t *p, uint32_t len)
+{
+	uint64_t key = key_of(e);
+
+	if (e->manners.echo) {
+		ASSERT(len <= e->echo_used);
+		memcpy(p, e->echo, len);
+		memmove(e->echo, e->echo + len, e->echo_used - len);
+		e->echo_used -= len;
+		return;
+	}
+	for (uint32_t i = 0; i < len; i++)
+		p[i] = app_octet(key, e->sent + i);
+}
+
+/* How much is to be sent now. */
+static uint32_t wants_to_send(const struct sim_end *e, uint32_t max)
+{
+	uint64_t n = e->manners.echo ? e->echo_used : e->manners.bytes - e->sent;
+
+	if (e->manners.abort_at != BERTH_NEVER && e->sent + n > e->manners.abort_at)
+		n = e->manners.abort_at > e->sent ? e->manners.abort_at - e->sent : 0;
+	if (e->manners.write_max && n > e->manners.write_max)
+		n = e->manners.write_max;
+	return n > max ? max : (uint32_t)n;
+}
+
+/* Return: octets, 0 for "no room", or an error. */
+static int64_t send_some(struct sim_end *e)
+{
+	struct berth_stack *st = e->host->st;
+	struct berth_part v[2];
+	uint8_t chunk[CHUNK];
+	uint32_t len = wants_to_send(e, CHUNK), done = 0;
+	int64_t n;
+
+	if (e->manners.zero_copy) {
+		n = berth_sock_tx_space(st, e->sock, v);
+		if (n <= 0)
+			return n == -EAGAIN ? 0 : n;
+		if (len > n)
+			len = (uint32_t)n;
+		for (int i = 0; i < 2 && done < len; i++) {
+			uint32_t here = v[i].len < len - done ? v[i].len : len - done;
+
+			fill(e, (uint8_t *)(uintptr_t)v[i].data, here);
+			e->sent += here;
+			done += here;
+		}
+		sim_expect_u64(e->flow->s, "tx_space() gives room for what it says", done, len);
+		n = berth_sock_tx_commit(st, e->sock, len, 0);
+		if (n < 0)
+			e->sent -= len;
+		return n < 0 ? n : len;
+	}
+	if (e->manners.echo) {
+		memcpy(chunk, e->echo, len);
+	} else {
+		fill(e, chunk, len);
+	}
+	n = berth_sock_send(st, e->sock, chunk, len, 0);
+	if (n == -EAGAIN)
+		return 0;
+	if (n > (int64_t)len)
+		sim_fail(e->flow->s, "send", "took %" PRId64 " of %u", n, len);
+	if (n > 0 && e->manners.echo)
+		fill(e, chunk, (uint32_t)n);
+	if (n > 0)
+		e->sent += (uint64_t)n;
+	return n;
+}
+
+/* Return: octets; 0: end of stream; -EAGAIN; an error. */
+static int64_t receive_some(struct sim_end *e)
+{
+	uint32_t max = e->manners.read_max ? e->manners.read_max : CHUNK;
+	struct berth_part v[2];
+	uint8_t chunk[CHUNK];
+	const uint8_t *p = chunk;
+	int64_t n;
+
+	if (e->manners.echo && max > sizeof(e->echo) - e->echo_used)
+		max = (uint32_t)sizeof(e->echo) - e->echo_used;
+	if (max == 0)
+		return -EAGAIN;
+	if (max > CHUNK)
+		max = CHUNK;
+	if (e->manners.zero_copy) {
+		int r;
+
+		n = berth_sock_rx_peek(e->host->st, e->sock, v);
+		if (n <= 0)
+			return n;
+		sim_expect_u64(e->flow->s, "rx_peek() shows what it says", (uint64_t)n, (uint64_t)v[0].len + v[1].len);
+		if (v[0].len < max)
+			max = v[0].len;
+		p = v[0].data;
+		n = max;
+		if (e->manners.echo) {
+			memcpy(e->echo + e->echo_used, p, max);
+			e->echo_used += max;
+		}
+		check_octets(e, p, max);
+		r = berth_sock_rx_consume(e->host->st, e->sock, max);
+		return r < 0 ? r : n;
+	}
+	n = berth_sock_recv(e->host->st, e->sock, chunk, max);
+	if (n <= 0)
+		return n;
+	if (n > (int64_t)max)
+		sim_fail(e->flow->s, "recv", "gave %" PRId64 " of %u", n, max);
+	if (e->manners.echo) {
+		memcpy(e->echo + e->echo_used, chunk, (size_t)n);
+		e->echo_used += (uint32_t)n;
+	}
+	check_octets(e, chunk, (uint32_t)n);
+	return n;
+}
+
+/* --- what an end does --- */
+
+static void wake_at(struct sim_end *e, uint64_t at_ns)
+{
+	if (at_ns < e->wake_ns)
+		e->wake_ns = at_ns;
+}
+
+static bool has_sent_all(const struct sim_end *e)
+{
+	if (e->manners.echo)
+		return e->got_eof && e->echo_used == 0;
+	return e->sent == e->manners.bytes;
+}
+
+/* One write if it is time. Return: 1, did something; 0; an error. */
+static int write_step(struct sim_end *e)
+{
+	uint64_t now = e->flow->s->now_ns;
+	int64_t n;
+
+	if (e->is_shut)
+		return 0;
+	if (wants_to_send(e, 1) > 0) {
+		if (now < e->write_at_ns) {
+			wake_at(e, e->write_at_ns);
+			return 0;
+		}
+		n = send_some(e);
+		if (n <= 0)
+			return (int)n;
+		if (e->manners.write_pause_ns)
+			e->write_at_ns = now + e->manners.write_pause_ns;
+		return 1;
+	}
+	if (!has_sent_all(e) || (e->manners.waits_for_peer && !e->got_eof))
+		return 0;
+	n = berth_sock_shutdown(e->host->st, e->sock, BERTH_SHUT_WR);
+	if (n < 0)
+		return (int)n;
+	e->is_shut = true;
+	return 1;
+}
+
+static int read_step(struct sim_end *e)
+{
+	uint64_t now = e->flow->s->now_ns;
+	int64_t n;
+
+	if (e->got_eof || e->manners.never_reads)
+		return 0;
+	if (e->read_at_ns < e->begun_ns + e->manners.read_after_ns)
+		e->read_at_ns = e->begun_ns + e->manners.read_after_ns;
+	if (now < e->read_at_ns) {
+		wake_at(e, e->read_at_ns);
+		return 0;
+	}
+	n = receive_some(e);
+	if (n == -EAGAIN)
+		return 0;
+	if (n < 0)
+		return (int)n;
+	if (n == 0)
+		e->got_eof = true;
+	else if (e->manners.read_pause_ns)
+		e->read_at_ns = now + e->manners.read_pause_ns;
+	return 1;
+}
+
+/* Everything that can be done now. */
+static void end_run(struct sim_end *e)
+{
+	int steps = 0, w, r;
+
+	e->wake_ns = BERTH_NEVER;
+	while (e->is_open && e->is_connected) {
+		if (e->manners.abort_at != BERTH_NEVER && e->sent >= e->manners.abort_at) {
+			close_it(e, 0, true);
+			return;
+		}
+		w = write_step(e);
+		if (w < 0) {
+			failed(e, w);
+			return;
+		}
+		r = read_step(e);
+		if (r < 0) {
+			failed(e, r);
+			return;
+		}
+		if (e->is_shut && (e->got_eof || e->manners.never_reads)) {
+			close_it(e, 0, false);
+			return;
+		}
+		if (!w && !r)
+			return;
+		if (++steps >= STEPS_AT_ONCE) {
+			wake_at(e, e->flow->s->now_ns);
+			return;
+		}
+	}
+}
+
+static void set(struct sim_end *e, enum berth_option o, uint64_t value)
+{
+	int r = berth_sock_set(e->host->st, e->sock, o, value);
+
+	if (r < 0)
+		sim_fail(e->flow->s, "setup", "flow %u %s: option %d: %s", e->flow->index, side(e), (int)o,
+			 strerror(-r));
+}
+
+static void apply_options(struct sim_end *e)
+{
+	uint32_t o = e->flow->options;
+
+	if (o & SIM_OPT_CUBIC)
+		set(e, BERTH_CONGESTION, BERTH_CUBIC);
+	if (o & SIM_OPT_PACING)
+		set(e, BERTH_PACING, 1);
+	if (o & SIM_OPT_NODELAY)
+		set(e, BERTH_NODELAY, 1);
+	if (e->manners.keepalive) {
+		set(e, BERTH_KEEPALIVE, 1);
+		set(e, BERTH_KEEPIDLE_S, 10);
+		set(e, BERTH_KEEPINTVL_S, 5);
+		set(e, BERTH_KEEPCNT, 5);
+	}
+}
+
+void app_start(struct sim_flow *f)
+{
+	struct sim_end *e = &f->end[SIM_CLIENT];
+	struct berth_addr peer = sim_addr(f->end[SIM_SERVER].host, f->wire, f->family, f->port), local;
+	int r;
+
+	e->wake_ns = BERTH_NEVER;
+	e->begun_ns = f->s->now_ns;
+	if (!e->host->st) {
+		end_done(e, -ENETUNREACH);
+		return;
+	}
+	/* the word's upper half says that it is a flow's client */
+	r = berth_sock_open(e->host->st, BERTH_TCP, f->family == 4 ? BERTH_IPV4 : BERTH_IPV6, f->index * UINT64_C(2),
+			    &e->sock);
+	if (r < 0) {
+		if (r != -ENOBUFS || !f->may_fail)
+			sim_fail(f->s, "setup", "flow %u: open: %s", f->index, strerror(-r));
+		end_done(e, r);
+		return;
+	}
+	e->boot = e->host->n_boots;
+	e->is_open = true;
+	apply_options(e);
+	if (f->options & SIM_OPT_ECN)
+		set(e, BERTH_ECN, 1);
+	if (f->options & SIM_OPT_NO_TS)
+		set(e, BERTH_TIMESTAMPS, 0);
+	if (f->options & SIM_OPT_NO_SACK)
+		set(e, BERTH_SACK, 0);
+	if (f->options & SIM_OPT_NO_WSCALE)
+		set(e, BERTH_WINDOW_SCALING, 0);
+	r = berth_sock_connect(e->host->st, e->sock, &peer);
+	if (r != -EINPROGRESS) {
+		if (!f->may_fail || !is_expected_error(r))
+			sim_fail(f->s, "connect", "flow %u: %s", f->index, strerror(-r));
+		close_it(e, r, false);
+		return;
+	}
+	r = berth_sock_names(e->host->st, e->sock, &local, NULL);
+	if (r < 0 || local.port == 0)
+		sim_fail(f->s, "names", "flow %u: %s, port %u", f->index, strerror(-r), local.port);
+	f->client_port = local.port;
+	sim_note(f->s, "flow %u: host %u port %u connects to host %u port %u", f->index, e->host->index, local.port,
+		 f->end[SIM_SERVER].host->index, f->port);
+}
+
+/* --- accept --- */
+
+static struct sim_flow *flow_of(struct sim_host *h, uint16_t port, const struct berth_addr *peer)
+{
+	struct sim *s = h->s;
+
+	for (unsigned i = s->n_flows; i-- > 0;) {
+		struct sim_flow *f = s->flows[i];
+		struct berth_addr a;
+
+		if (f->end[SIM_SERVER].host != h || f->port != port || f->client_port != peer->port || f->no_accept)
+			continue;
+		a = sim_addr(f->end[SIM_CLIENT].host, f->wire, f->family, 0);
+		if (memcmp(a.ip, peer->ip, sizeof(a.ip)) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static void accept_all(struct sim_host *h, unsigned i)
+{
+	for (;;) {
+		struct berth_addr peer;
+		struct sim_flow *f;
+		struct sim_end *e;
+		berth_sock sock;
+		int r = berth_sock_accept(h->st, h->listeners[i], UINT64_MAX - 100, &sock, &peer);
+
+		if (r == -EAGAIN)
+			return;
+		if (r < 0)
+			sim_fail(h->s, "accept", "host %u: %s", h->index, strerror(-r));
+		f = flow_of(h, h->listen_ports[i], &peer);
+		e = f ? &f->end[SIM_SERVER] : NULL;
+		if (!f || e->is_open || e->is_done) {
+			/* nobody's that we know: an old SYN's, a forger's, a flow whose client is long gone */
+			if (!h->s->is_attacked && !(f && f->may_fail))
+				sim_fail(h->s, "accept", "host %u: a connection from port %u that nobody made",
+					 h->index, peer.port);
+			if (berth_sock_abort(h->st, sock) == 0)
+				h->n_closing++;
+			continue;
+		}
+		e->sock = sock;
+		e->boot = h->n_boots;
+		e->is_open = e->is_connected = true;
+		e->begun_ns = h->s->now_ns;
+		apply_options(e);
+		sim_note(h->s, "flow %u is accepted", f->index);
+		end_run(e);
+	}
+}
+
+/* --- events and timers --- */
+
+struct sim_end *app_end_at(struct sim *s, struct sim_host *h, uint16_t local_port, uint16_t peer_port)
+{
+	for (unsigned i = s->n_flows; i-- > 0;) {
+		struct sim_flow *f = s->flows[i];
+
+		if (f->end[SIM_CLIENT].host == h && f->client_port == local_port && f->port == peer_port)
+			return &f->end[SIM_CLIENT];
+		if (f->end[SIM_SERVER].host == h && f->port == local_port && f->client_port == peer_port)
+			return &f->end[SIM_SERVER];
+	}
+	return NULL;
+}
+
+/* An accepted socket's word is not the flow's: accept() had to be called before the flow was known. So ends are found by handle. */
+static struct sim_end *end_of(struct sim_host *h, const struct berth_event *ev)
+{
+	struct sim *s = h->s;
+
+	if (ev->user < UINT64_C(2) * s->n_flows)
+		return &s->flows[ev->user / 2]->end[SIM_CLIENT];
+	for (unsigned i = 0; i < s->n_flows; i++) {
+		struct sim_end *e = &s->flows[i]->end[SIM_SERVER];
+
+		if (e->host == h && e->sock == ev->sock && e->boot == h->n_boots && e->sock)
+			return e;
+	}
+	return NULL;
+}
+
+static void client_connected(struct sim_end *e)
+{
+	uint64_t err = 0;
+	int r = berth_sock_get(e->host->st, e->sock, BERTH_SO_ERROR, &err);
+
+	if (r < 0)
+		sim_fail(e->flow->s, "SO_ERROR", "flow %u: %s", e->flow->index, strerror(-r));
+	if (err) {
+		failed(e, -(int)err);
+		return;
+	}
+	e->is_connected = true;
+}
+
+void app_event(struct sim_host *h, const struct berth_event *ev)
+{
+	struct sim_end *e;
+
+	if (ev->user > UINT64_MAX - 8) {
+		if (ev->mask & BERTH_EV_IN)
+			accept_all(h, (unsigned)(UINT64_MAX - ev->user));
+		return;
+	}
+	if (ev->mask & BERTH_EV_CLOSED) {
+		if (h->n_closing == 0)
+			sim_fail(h->s, "events", "host %u: BERTH_EV_CLOSED for a socket that nobody closed", h->index);
+		h->n_closing--;
+		return;
+	}
+	e = end_of(h, ev);
+	if (!e || !e->is_open || e->boot != h->n_boots || e->sock != ev->sock)
+		sim_fail(h->s, "events", "host %u: event %x for a socket that nobody has", h->index, ev->mask);
+	if (!e->is_connected && (ev->mask & (BERTH_EV_OUT | BERTH_EV_ERR | BERTH_EV_HUP)))
+		client_connected(e);
+	end_run(e);
+}
+
+uint64_t app_deadline(const struct sim *s)
+{
+	uint64_t at = BERTH_NEVER;
+
+	for (unsigned i = 0; i < s->n_flows; i++)
+		for (int k = 0; k < 2; k++)
+			if (s->flows[i]->end[k].wake_ns < at)
+				at = s->flows[i]->end[k].wake_ns;
+	return at;
+}
+
+void app_timers(struct sim *s)
+{
+	for (unsigned i = 0; i < s->n_flows; i++)
+		for (int k = 0; k < 2; k++) {
+			struct sim_end *e = &s->flows[i]->end[k];
+
+			if (e->wake_ns > s->now_ns)
+				continue;
+			if (!e->is_open && k == SIM_CLIENT && !e->is_done)
+				app_start(s->flows[i]);
+			else
+				end_run(e);
+		}
+}
+
+void app_host_died(struct sim_host *h)
+{
+	struct sim *s = h->s;
+
+	for (unsigned i = 0; i < s->n_flows; i++)
+		for (int k = 0; k < 2; k++) {
+			struct sim_end *e = &s->flows[i]->end[k];
+
+			if (e->host != h || e->is_done)
+				continue;
+			if (e->is_open || (k == SIM_SERVER && s->flows[i]->end[SIM_CLIENT].is_open))
+				s->flows[i]->may_fail = true;
+			if (e->is_open) {
+				e->is_open = false;
+				e->is_done = true;
+				e->err = -ECONNABORTED;
+				e->wake_ns = BERTH_NEVER;
+			}
+		}
+}
+
+/* What was sent just now: is it within the congestion window? RFC 6675's pipe, as tcp_info shows it, in segments. Limited transmit
+ * (RFC 3042) may send two beyond it, a tail loss probe (RFC 8985, 7.3) one, and a super-frame is rounded up. */
+void app_sent(struct sim_host *h)
+{
+	struct sim *s = h->s;
+
+	for (unsigned i = 0; i < s->n_flows; i++)
+		for (int k = 0; k < 2; k++) {
+			struct sim_end *e = &s->flows[i]->end[k];
+			struct sim_look t;
+			int64_t pipe;
+
+			if (e->host != h || !e->is_open || !e->is_connected || !e->sent_new)
+				continue;
+			t = sim_look(e);
+			pipe = (int64_t)t.out - t.sacked - t.lost + t.rexmit;
+			e->sent_new = false;
+			if (t.mss && pipe > (int64_t)t.cwnd + 4 && t.ca_state <= 1)
+				sim_fail(s, "in flight within the congestion window",
+					 "flow %u %s: %" PRId64
+					 " segments, cwnd %u (out %u, sacked %u, lost %u, again %u)",
+					 s->flows[i]->index, side(e), pipe, t.cwnd, t.out, t.sacked, t.lost, t.rexmit);
+		}
+}

@@ -1,0 +1,256 @@
+/* tests/sim/sim.h: worlds of stacks in virtual time, drawn from a seed, and what must hold in each of them.
+ *
+ *	struct sim --- hosts, each a berth_stack ---- programs (struct sim_flow: two ends that talk)
+ *	     \-------- wires, each with a fault per host
+ *
+ * Nothing here looks at a clock: the next event is the earliest of all deadlines (stacks, links, programs, plans). An hour without
+ * events costs nothing. Whatever is random is drawn by name (sim_draw()), from streams that the seed makes; so one seed is one
+ * world, on every compiler, and a failing world shrinks by setting its draws to their lowest value one after the other.
+ *
+ * A SIM_TEST makes a world, runs it, and says what it expects. Oracles (observe.c, sim_check()) look at every frame and every state
+ * without being asked. The first thing that does not hold ends the run with one line and the line that replays it.
+ */
+#ifndef BERTH_TESTS_SIM_H
+#define BERTH_TESTS_SIM_H
+
+#include <berth/stack.h>
+
+#include "base/rng.h"
+#include "link/fault.h"
+
+#define SIM_US UINT64_C(1000)
+#define SIM_MS UINT64_C(1000000)
+#define SIM_S UINT64_C(1000000000)
+
+#define SIM_HOSTS_MAX 8
+#define SIM_WIRES_MAX 8
+#define SIM_PORTS_MAX 8
+#define SIM_PLANS_MAX 64
+
+struct sim;
+struct sim_flow;
+struct observer;
+
+/* --- hosts --- */
+
+struct sim_host {
+	struct sim *s;
+	unsigned index;
+	uint8_t octet; /* its addresses end with it: 10.0.W.octet and fd00:W::octet, W the wire */
+	struct berth_stack_config config;
+	uint32_t iface_flags; /* BERTH_IF_ */
+	uint32_t mtu_bytes;
+	void *memory;
+	size_t len_bytes;
+	struct berth_stack *st; /* NULL: it is off */
+	unsigned n_boots;
+	uint64_t late_ns; /* a program comes so much after its deadline */
+	unsigned batch;	  /* frames and events per call, 1 to 32 */
+	bool split_rx;	  /* what arrives lies in several parts */
+	unsigned n_ifaces;
+	struct {
+		struct sim_wire *wire;
+		unsigned port;
+	} ifaces[4];
+	berth_sock listeners[8];
+	uint16_t listen_ports[8];
+	unsigned n_listeners;
+	unsigned n_closing; /* sockets closed by their program whose BERTH_EV_CLOSED has not come */
+	uint64_t n_frames_out, n_frames_in;
+	uint64_t stuck_ns; /* the same deadline again and again: a bug */
+	unsigned n_stuck;
+};
+
+/* --- wires: a hub of faults. Port i's fault is what frames go through on their way to host i --- */
+
+struct sim_wire {
+	unsigned index;
+	enum berth_link link;
+	unsigned n_ports;
+	struct {
+		struct sim_host *host; /* NULL: an attacker's place */
+		uint16_t iface;
+		struct fault *to;
+	} ports[SIM_PORTS_MAX];
+};
+
+/* --- programs --- */
+
+/* How one end of a flow behaves. All zeros: sends its octets, ends its stream, reads to the end, closes. */
+struct sim_manners {
+	uint64_t bytes;		 /* it sends */
+	uint32_t write_max;	 /* octets at a time; 0: as many as go */
+	uint64_t write_pause_ns; /* after each */
+	uint32_t read_max;
+	uint64_t read_pause_ns;
+	uint64_t read_after_ns; /* does not read before then (from the connection's start) */
+	uint64_t abort_at;	/* resets after it sent so many octets; BERTH_NEVER: never */
+	bool never_reads;	/* closes with what it did not read: a reset for the peer */
+	bool waits_for_peer;	/* ends its stream only after the peer did */
+	bool echo;		/* sends back what it reads; bytes is not looked at */
+	bool zero_copy;		/* tx_space, tx_commit, rx_peek, rx_consume in place of send and recv */
+	bool keepalive;		/* looks for a dead peer after 10 s */
+};
+
+struct sim_end {
+	struct sim_flow *flow;
+	struct sim_host *host;
+	unsigned boot; /* of the host's stack the socket belongs to */
+	berth_sock sock;
+	struct sim_manners manners;
+	bool is_open, is_connected, is_shut, got_eof, is_done;
+	int err; /* what ended it, negative errno */
+	uint64_t sent, received;
+	uint64_t begun_ns, done_ns, wake_ns;
+	uint64_t read_at_ns, write_at_ns;
+	uint8_t echo[2048];
+	uint32_t echo_used;
+	bool sent_new; /* new data left since the last look at its congestion window */
+};
+
+enum { SIM_CLIENT, SIM_SERVER };
+
+struct sim_flow {
+	struct sim *s;
+	unsigned index;
+	uint64_t key; /* of the octets */
+	int family;
+	struct sim_wire *wire;
+	uint16_t port, client_port;
+	uint64_t start_ns;
+	bool may_fail;	      /* errors are fine, on both ends; else all octets must arrive */
+	bool may_not_connect; /* an error of connect() is fine (bad links), none after it */
+	bool no_accept;	      /* the server side is nobody's business (storms, attacks) */
+	uint32_t options;     /* SIM_OPT_ */
+	struct sim_end end[2];
+};
+
+enum {
+	SIM_OPT_CUBIC = 1,
+	SIM_OPT_PACING = 2,
+	SIM_OPT_ECN = 4,
+	SIM_OPT_NODELAY = 8,
+	SIM_OPT_NO_TS = 16,
+	SIM_OPT_NO_SACK = 32,
+	SIM_OPT_NO_WSCALE = 64,
+};
+
+/* A connection from inside: segments. All zeros: it is none. */
+struct sim_look {
+	uint32_t mss, cwnd, out, sacked, lost, rexmit, ca_state;
+	uint32_t una, nxt, rcv_nxt;
+};
+
+/* --- the world --- */
+
+struct sim_set { /* a draw that is given: --set name=value */
+	char name[48];
+	uint64_t value; /* above the draw's lowest */
+};
+
+struct sim {
+	const char *name, *row; /* of a table of worlds: the row */
+	uint64_t seed, now_ns, end_ns;
+	uint64_t digest, n_events, n_frames;
+	bool trace;
+	void *pcap; /* FILE */
+	struct sim_host *hosts[SIM_HOSTS_MAX];
+	unsigned n_hosts;
+	struct sim_wire *wires[SIM_WIRES_MAX];
+	unsigned n_wires;
+	struct sim_flow **flows;
+	unsigned n_flows, room_flows;
+	struct {
+		uint64_t at_ns;
+		void (*run)(struct sim *s, void *ctx);
+		void *ctx;
+	} plans[SIM_PLANS_MAX];
+	unsigned n_plans;
+	struct observer *observer;
+	bool is_attacked; /* somebody forges segments: what was sent and granted cannot be known from the stacks alone */
+	bool has_corruption;
+	uint64_t check_ns; /* the next look at every structure */
+	struct sim_set sets[256];
+	unsigned n_sets;
+	struct { /* what was drawn, for the shrinker */
+		char name[48];
+		uint64_t value, span;
+	} drawn[2048];
+	unsigned n_drawn;
+};
+
+#define SIM_TEST(name)                       \
+	void sim_test_##name(struct sim *s); \
+	void sim_test_##name(struct sim *s)
+
+/* A number in [lo, hi] by name; the lowest is the simplest, so that shrinking has a direction. The same name again is name#2. */
+uint64_t sim_draw(struct sim *s, const char *name, uint64_t lo, uint64_t hi);
+#define sim_range(s, lo, hi) sim_draw(s, __func__, lo, hi)
+/* True once in n; false is simpler. */
+bool sim_once_in(struct sim *s, const char *name, unsigned n);
+
+/* A host that is off yet, with drawn sizes. sim_boot() starts its stack, with a secret of its own. */
+struct sim_host *sim_host(struct sim *s);
+void sim_boot(struct sim_host *h);
+/* Its stack is thrown away, without a word to anybody; what its programs had is gone. Then sim_boot() again. */
+void sim_kill(struct sim_host *h);
+void sim_listen(struct sim_host *h, uint16_t port, unsigned backlog);
+/* All hosts at one wire, before they boot. c: of every direction. */
+struct sim_wire *sim_wire(struct sim *s, struct sim_host **hosts, unsigned n, const struct fault_config *c);
+/* Direction to port. */
+void sim_wire_set(struct sim *s, struct sim_wire *w, unsigned port, const struct fault_config *c);
+void sim_wire_set_all(struct sim *s, struct sim_wire *w, const struct fault_config *c);
+/* From port (or SIM_NOWHERE) octets of a forger, to the port of the host the destination address names. */
+#define SIM_NOWHERE UINT32_MAX
+void sim_inject(struct sim *s, struct sim_wire *w, unsigned to, const uint8_t *data, uint32_t len);
+struct berth_addr sim_addr(const struct sim_host *h, const struct sim_wire *w, int family, uint16_t port);
+/* A program's plan: run(ctx) at a time. */
+void sim_at(struct sim *s, uint64_t at_ns, void (*run)(struct sim *s, void *ctx), void *ctx);
+
+struct sim_flow *sim_flow(struct sim *s, struct sim_host *client, struct sim_host *server, struct sim_wire *w,
+			  int family, uint16_t port);
+bool sim_flow_done(const struct sim_flow *f);
+bool sim_idle(struct sim *s); /* every flow is done at both ends */
+/* Until done() or a time; false: the time came. Fails when nothing is left to happen. */
+bool sim_run_until(struct sim *s, bool (*done)(struct sim *s), uint64_t end_ns);
+void sim_run_for(struct sim *s, uint64_t ns);
+/* Flows are as they should be, every socket is gone, TIME-WAIT ends, memory and ports are back. */
+void sim_expect_all_over(struct sim *s);
+
+_Noreturn void sim_fail(struct sim *s, const char *oracle, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void sim_expect_u64(struct sim *s, const char *what, uint64_t got, uint64_t want);
+void sim_expect_le(struct sim *s, const char *what, uint64_t got, uint64_t max);
+void sim_expect_ge(struct sim *s, const char *what, uint64_t got, uint64_t min);
+void sim_note(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* with --trace */
+struct berth_counters sim_counters(const struct sim_host *h);
+struct sim_look sim_look(const struct sim_end *e);
+
+/* --- between the files of the simulator --- */
+void sim_hash(struct sim *s, const void *data, size_t len);
+void sim_check(struct sim *s); /* every checker of every host */
+void host_pump(struct sim_host *h);
+void host_input(struct sim_host *h, uint16_t iface);
+uint64_t host_deadline(const struct sim_host *h);
+void host_expect_clean(struct sim_host *h);
+void wire_put(struct sim *s, struct sim_host *from, const struct berth_tx *tx);
+unsigned wire_frames_on_way(const struct sim *s);
+void app_event(struct sim_host *h, const struct berth_event *ev);
+void app_start(struct sim_flow *f);
+uint64_t app_deadline(const struct sim *s);
+void app_timers(struct sim *s);
+void app_host_died(struct sim_host *h);
+void app_sent(struct sim_host *h); /* output() is done: look at congestion windows */
+uint8_t app_octet(uint64_t key, uint64_t at);
+struct sim_end *app_end_at(struct sim *s, struct sim_host *h, uint16_t local_port, uint16_t peer_port);
+struct observer *observer_new(void);
+void observer_free(struct observer *o);
+/* A frame as its stack gave it out, and as a host takes it in. Both in one piece. */
+void observe_out(struct sim *s, struct sim_host *h, const struct berth_tx *tx, const uint8_t *data, uint32_t len);
+void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const struct berth_rx *rx);
+
+/* --- drawing --- */
+struct fault_config draw_faults(struct sim *s, enum berth_link link);
+void draw_manners(struct sim *s, struct sim_manners *m, uint64_t bytes_max);
+uint32_t draw_options(struct sim *s);
+
+#endif

@@ -1,0 +1,252 @@
+/* tests/sim/sim_worlds.c: worlds drawn from a seed: good links and bad, polite programs and rude ones, hosts that vanish.
+ *
+ * What must hold in each is in sim_expect_all_over() and the oracles: every octet once and in order, or an error on both ends; no
+ * memory and no port left behind.
+ */
+#include "sim.h"
+
+#define HOUR (3600 * SIM_S)
+#define PORT 80
+
+/* Device and sizes of a host, before it boots. */
+static void draw_device(struct sim *s, struct sim_host *h)
+{
+	static const uint32_t mtus[] = {1500, 1280, 9000, 65535, 1400, 1281};
+
+	h->mtu_bytes = mtus[sim_draw(s, "mtu", 0, COUNT_OF(mtus) - 1)];
+	if (sim_once_in(s, "tx_csum", 2))
+		h->iface_flags |= BERTH_IF_TX_CSUM;
+	if (sim_once_in(s, "tso", 2))
+		h->iface_flags |= BERTH_IF_TX_CSUM | BERTH_IF_TSO4 | BERTH_IF_TSO6;
+	if (sim_once_in(s, "tso_ecn", 2))
+		h->iface_flags |= BERTH_IF_TSO_ECN;
+}
+
+static enum berth_link draw_link(struct sim *s)
+{
+	return sim_once_in(s, "raw_ip", 3) ? BERTH_LINK_IP : BERTH_LINK_ETHERNET;
+}
+
+static int draw_family(struct sim *s)
+{
+	return sim_once_in(s, "ipv6", 2) ? 6 : 4;
+}
+
+/* n hosts with devices of the same MTU at one wire, up. */
+static struct sim_wire *hub(struct sim *s, struct sim_host **h, unsigned n, const struct fault_config *c)
+{
+	struct sim_wire *w;
+
+	for (unsigned i = 0; i < n; i++) {
+		h[i] = sim_host(s);
+		draw_device(s, h[i]);
+		h[i]->mtu_bytes = h[0]->mtu_bytes; /* one Ethernet, one MTU */
+	}
+	w = sim_wire(s, h, n, c);
+	for (unsigned i = 0; i < n; i++) {
+		sim_boot(h[i]);
+		sim_listen(h[i], PORT, 16);
+	}
+	return w;
+}
+
+static struct sim_flow *drawn_flow(struct sim *s, struct sim_host *a, struct sim_host *b, struct sim_wire *w,
+				   uint64_t bytes_max)
+{
+	struct sim_flow *f = sim_flow(s, a, b, w, draw_family(s), PORT);
+
+	f->options = draw_options(s);
+	f->start_ns = s->now_ns + sim_draw(s, "start_us", 0, 100000) * SIM_US;
+	f->end[SIM_CLIENT].wake_ns = f->start_ns;
+	draw_manners(s, &f->end[SIM_CLIENT].manners, bytes_max);
+	draw_manners(s, &f->end[SIM_SERVER].manners, bytes_max);
+	switch (sim_draw(s, "kind", 0, 3)) {
+	case 1:
+		f->end[SIM_SERVER].manners.echo = true;
+		break;
+	case 2:
+		f->end[SIM_CLIENT].manners.waits_for_peer = true;
+		break;
+	case 3:
+		f->end[SIM_SERVER].manners.waits_for_peer = true;
+		break;
+	default:
+		break;
+	}
+	return f;
+}
+
+static void run_all(struct sim *s)
+{
+	if (!sim_run_until(s, sim_idle, s->now_ns + 6 * HOUR)) {
+		for (unsigned i = 0; i < s->n_flows; i++)
+			for (int k = 0; k < 2; k++) {
+				struct sim_end *e = &s->flows[i]->end[k];
+
+				if (!e->is_done)
+					sim_fail(s, "stall", "flow %u %s: %llu sent, %llu received, poll %x", i,
+						 k ? "server" : "client", (unsigned long long)e->sent,
+						 (unsigned long long)e->received,
+						 e->is_open ? (unsigned)berth_sock_poll(e->host->st, e->sock) : 0);
+			}
+	}
+	sim_expect_all_over(s);
+}
+
+SIM_TEST(two_hosts_and_a_good_link)
+{
+	struct fault_config c = {.link = draw_link(s)};
+	struct sim_host *h[2];
+	struct sim_wire *w;
+
+	c.delay_ns = sim_draw(s, "delay_us", 0, 100000) * SIM_US;
+	c.wire = !sim_once_in(s, "super_frames_pass", 2);
+	w = hub(s, h, 2, &c);
+	drawn_flow(s, h[0], h[1], w, 1 << 20);
+	run_all(s);
+}
+
+SIM_TEST(transfer_survives_a_bad_network)
+{
+	struct fault_config c = draw_faults(s, draw_link(s));
+	unsigned n_flows = (unsigned)sim_draw(s, "n_flows", 1, 4);
+	struct sim_host *h[2];
+	struct sim_wire *w;
+
+	w = hub(s, h, 2, &c);
+	if (sim_once_in(s, "one_way_is_good", 3)) {
+		struct fault_config good = {.delay_ns = c.delay_ns, .wire = c.wire};
+
+		sim_wire_set(s, w, 0, &good);
+	}
+	for (unsigned i = 0; i < n_flows; i++)
+		drawn_flow(s, h[0], h[1], w, 200000)->may_not_connect = true;
+	run_all(s);
+}
+
+SIM_TEST(many_programs_on_a_hub)
+{
+	struct fault_config c = draw_faults(s, BERTH_LINK_ETHERNET);
+	unsigned n_hosts = (unsigned)sim_draw(s, "n_hosts", 2, 5), n_flows = (unsigned)sim_draw(s, "n_flows", 1, 12);
+	struct sim_host *h[5];
+	struct sim_wire *w;
+
+	w = hub(s, h, n_hosts, &c);
+	for (unsigned i = 0; i < n_flows; i++) {
+		unsigned from = (unsigned)sim_draw(s, "from", 0, n_hosts - 1);
+		unsigned to = (from + (unsigned)sim_draw(s, "to", 1, n_hosts - 1)) % n_hosts;
+
+		drawn_flow(s, h[from], h[to], w, 50000)->may_not_connect = true;
+	}
+	run_all(s);
+}
+
+/* Resets, readers that never read, ends that close at once. Errors are fine, silence is not: keepalive finds what a lost reset left. */
+SIM_TEST(rude_programs)
+{
+	struct fault_config c = draw_faults(s, draw_link(s));
+	unsigned n_flows = (unsigned)sim_draw(s, "n_flows", 1, 6);
+	struct sim_host *h[2];
+	struct sim_wire *w;
+
+	w = hub(s, h, 2, &c);
+	for (unsigned i = 0; i < n_flows; i++) {
+		struct sim_flow *f = drawn_flow(s, h[0], h[1], w, 60000);
+		struct sim_manners *m = &f->end[sim_draw(s, "who", 0, 1)].manners;
+
+		f->may_fail = true;
+		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+		switch (sim_draw(s, "how", 0, 2)) {
+		case 0:
+			m->abort_at = sim_draw(s, "abort_at", 0, m->bytes);
+			break;
+		case 1:
+			m->never_reads = true;
+			break;
+		default:
+			m->bytes = 0;
+			m->never_reads = true;
+		}
+	}
+	run_all(s);
+}
+
+static void restart(struct sim *s, void *ctx)
+{
+	struct sim_host *h = ctx;
+
+	(void)s;
+	sim_kill(h);
+	sim_boot(h);
+}
+
+/* A host loses its memory and comes back with the same address: half-open connections end with errors, new ones work. */
+SIM_TEST(hosts_that_restart)
+{
+	struct fault_config c = draw_faults(s, draw_link(s));
+	unsigned n_flows = (unsigned)sim_draw(s, "n_flows", 1, 6);
+	struct sim_host *h[2];
+	struct sim_wire *w;
+
+	w = hub(s, h, 2, &c);
+	for (unsigned i = 0; i < n_flows; i++) {
+		struct sim_flow *f = drawn_flow(s, h[0], h[1], w, 60000);
+
+		f->may_fail = true;
+		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+		f->start_ns += sim_draw(s, "later_ms", 0, 4000) * SIM_MS;
+		f->end[SIM_CLIENT].wake_ns = f->start_ns;
+	}
+	for (unsigned i = 0, n = (unsigned)sim_draw(s, "n_restarts", 1, 3); i < n; i++)
+		sim_at(s, s->now_ns + sim_draw(s, "restart_ms", 0, 4000) * SIM_MS, restart,
+		       h[sim_draw(s, "victim", 0, 1)]);
+	run_all(s);
+}
+
+/* More connections at a time than there is room for in the queues. */
+SIM_TEST(storm_of_connections)
+{
+	struct fault_config c = {.link = draw_link(s)};
+	unsigned n_flows = (unsigned)sim_draw(s, "n_flows", 1, 200);
+	struct sim_host *h[2];
+	struct sim_wire *w;
+
+	c.delay_ns = sim_draw(s, "delay_us", 0, 20000) * SIM_US;
+	if (sim_once_in(s, "has_loss", 2))
+		c.loss_ppm = (uint32_t)sim_draw(s, "loss_ppm", 0, 20000);
+	w = hub(s, h, 2, &c);
+	for (unsigned i = 0; i < n_flows; i++) {
+		struct sim_flow *f = sim_flow(s, h[0], h[1], w, 4 + 2 * (int)(i % 2), PORT);
+
+		f->may_fail = true; /* -ENOBUFS and refusals are what such a storm is about */
+		f->end[0].manners.bytes = i * 7 % 3000;
+		f->end[1].manners.bytes = i * 5 % 3000;
+		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+	}
+	run_all(s);
+}
+
+static void narrow(struct sim *s, void *ctx)
+{
+	struct sim_wire *w = ctx;
+	struct fault_config c = *fault_get(w->ports[0].to);
+
+	c.mtu_bytes = 1280 + (uint32_t)sim_draw(s, "narrow_mtu", 0, 200);
+	c.mtu_silent = sim_once_in(s, "black_hole", 3);
+	sim_note(s, "the path takes %u octets now%s", c.mtu_bytes, c.mtu_silent ? ", silently" : "");
+	sim_wire_set_all(s, w, &c);
+}
+
+/* The path's MTU falls in the middle, with or without a router that says so. */
+SIM_TEST(the_path_gets_narrow)
+{
+	struct fault_config c = {.link = draw_link(s), .wire = true};
+	struct sim_host *h[2];
+	struct sim_wire *w;
+
+	c.delay_ns = sim_draw(s, "delay_us", 0, 30000) * SIM_US;
+	w = hub(s, h, 2, &c);
+	drawn_flow(s, h[0], h[1], w, 300000);
+	sim_at(s, s->now_ns + sim_draw(s, "narrow_us", 0, 500000) * SIM_US, narrow, w);
+	run_all(s);
+}

@@ -1,0 +1,18 @@
+/* tests/sim/tests.h: all worlds. X(name, share, least): `least` seeds always; of N seeds more, share/1000 are this test's. */
+/* clang-format off */
+#define SIM_TESTS(X) \
+	X(recovery_branches, 0, SIM_RECOVERY_ROWS) \
+	X(two_hosts_and_a_good_link, 100, 0) \
+	X(transfer_survives_a_bad_network, 350, 0) \
+	X(many_programs_on_a_hub, 150, 0) \
+	X(rude_programs, 150, 0) \
+	X(hosts_that_restart, 120, 0) \
+	X(storm_of_connections, 50, 0) \
+	X(the_path_gets_narrow, 80, 0) \
+	X(a_flood_of_syns, 0, 2) \
+	X(segments_of_a_stranger, 0, 4) \
+	X(errors_of_a_stranger, 0, 4) \
+	X(a_peer_that_lies_in_sack, 0, 4) \
+	X(a_flood_of_fragments, 0, 2)
+/* clang-format on */
+#define SIM_RECOVERY_ROWS 34 /* rows of sim_recovery.c's table: seed s is row (s - 1) % rows */
