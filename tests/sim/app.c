@@ -113,6 +113,7 @@ struct sim_look sim_look(const struct sim_end *e)
 	r.sacked = c->n_sacked;
 	r.lost = c->n_lost;
 	r.rexmit = c->n_rexmit;
+	r.dupacks = c->f & TF_SACK ? 0 : c->dupacks; /* each says that something arrived (RFC 5681, 3.2) */
 	r.ca_state = c->ca_state;
 	r.una = c->una;
 	r.nxt = c->nxt;
@@ -675,7 +676,7 @@ void app_sent(struct sim_host *h)
 			if (e->host != h || !e->is_open || !e->is_connected || !e->sent_new)
 				continue;
 			t = sim_look(e);
-			pipe = (int64_t)t.out - t.sacked - t.lost + t.rexmit;
+			pipe = (int64_t)t.out - t.sacked - t.lost + t.rexmit - t.dupacks;
 			e->sent_new = false;
 			if (t.mss && pipe > (int64_t)t.cwnd + 4 && t.ca_state <= 1)
 				sim_fail(s, "in flight within the congestion window",

@@ -137,7 +137,7 @@ enum {
 
 /* A connection from inside: segments. All zeros: it is none. */
 struct sim_look {
-	uint32_t mss, cwnd, out, sacked, lost, rexmit, ca_state;
+	uint32_t mss, cwnd, out, sacked, lost, rexmit, dupacks, ca_state;
 	uint32_t una, nxt, rcv_nxt;
 };
 
