@@ -140,7 +140,7 @@ struct tcp_burst {
 		rexmit; /* a bit for each segment: acknowledged by SACK, taken for lost, its copy is in flight */
 };
 _Static_assert(sizeof(struct tcp_burst) == 64, "a burst is one cache line");
-enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_EVER_REXMIT = 8 };
+enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4 };
 
 #define TCP_GAPS_MAX 32
 /* Intervals that arrived beyond rcv_nxt, ascending, apart from each other. Taken from a slab when the first hole appears. */

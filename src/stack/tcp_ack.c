@@ -13,7 +13,6 @@
  */
 #include <string.h>
 
-#include "stack/tcp_data.h"
 #include "stack/tcp_flight.h"
 
 /* RFC 9293, 3.10.7.4: a window is as new as the segment that says it. Of a SYN it is not scaled (RFC 7323, 2.2). A segment that came
@@ -40,7 +39,7 @@ static bool is_dsack(const struct tcp_seg *s)
 {
 	const struct wire_tcp_sack *v = s->opt.sacks;
 
-	if (seq_lt(v[0].left, s->ack))
+	if (seq_le(v[0].right, s->ack))
 		return true;
 	return s->opt.n_sacks > 1 && seq_le(v[1].left, v[0].left) && seq_le(v[0].right, v[1].right);
 }

@@ -8,6 +8,8 @@
  *		   .	  x    x    sent again, the copy is in flight
  *		   .	  .    x    original and copy are in flight (a probe; a loss that was undone)
  *		   x	  .    .    arrived, una has not come so far
+ *		   x	  x    .    lost, and so is a copy that was sent: it is not sacked (board_sacked()), the bit
+ *		   x	  x    x    ... only says that it was sent more than once, for who measures round trips
  *
  * What is acknowledged leaves from the front. A segment of which una or a SACK block covers a part only counts as not arrived, so
  * the first burst may begin before una; a peer that acknowledges single octets changes nothing here (S16). Segments that are sent
@@ -19,7 +21,7 @@
  *
  * Always true (tcp_flight_check())
  *   B1  bursts are contiguous; the first one's first segment holds una;
- *   B2  only segments have marks; what is sacked is neither lost nor sent again;
+ *   B2  only segments have marks; what is sacked has no copy in flight;
  *   B3  n_out, n_sacked, n_lost, n_rexmit and pipe are what counting gives: pipe has the octets of all that are not sacked and not
  *	 lost, and of all copies.
  *
@@ -94,10 +96,15 @@ uint32_t board_rexmit_last_us(const struct tcp_burst *b)
 	return b->rexmit_us + ((uint32_t)b->rexmit_span << SPAN_SHIFT);
 }
 
-/* Segments that were surely sent only once (Karn's question). A copy that was lost itself leaves no mark but the burst's. */
+uint64_t board_sacked(const struct tcp_burst *b)
+{
+	return b->sacked & ~b->lost;
+}
+
+/* Segments that were sent only once (Karn's question), as far as the marks tell: after an undone loss they forget. */
 static uint64_t sent_once(const struct tcp_burst *b)
 {
-	return ~b->rexmit & ~(b->flags & BURST_EVER_REXMIT ? b->lost : 0);
+	return ~b->rexmit & ~(b->sacked & b->lost);
 }
 
 /* --- marks, and the counts with them --- */
@@ -108,6 +115,7 @@ static void unmark_lost(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 	c->n_lost -= count(m);
 	c->pipe += board_octets(b, m);
 	b->lost &= ~m;
+	b->sacked &= ~m;
 }
 
 static void unmark_rexmit(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
@@ -120,12 +128,16 @@ static void unmark_rexmit(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 
 void board_lose(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 {
-	m &= board_all(b) & ~b->sacked;
-	unmark_rexmit(c, b, m);
+	uint64_t again;
+
+	m &= board_all(b) & ~board_sacked(b);
+	again = m & b->rexmit;
+	unmark_rexmit(c, b, again);
 	m &= ~b->lost;
 	c->n_lost += count(m);
 	c->pipe -= board_octets(b, m);
 	b->lost |= m;
+	b->sacked |= again;
 }
 
 void board_lose_all(struct berth_stack *st, struct tcp_conn *c)
@@ -152,8 +164,8 @@ void board_renege(struct berth_stack *st, struct tcp_conn *c)
 	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		struct tcp_burst *b = burst_at(st, i);
 
-		c->pipe += board_octets(b, b->sacked);
-		b->sacked = 0;
+		c->pipe += board_octets(b, board_sacked(b));
+		b->sacked &= b->lost;
 	}
 	c->n_sacked = 0;
 }
@@ -249,7 +261,7 @@ void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, str
 			break;
 		if (gone & ~sent_once(b))
 			a->rexmit_acked = true;
-		arrived(c, b, gone & ~b->sacked, a);
+		arrived(c, b, gone & ~board_sacked(b), a);
 		a->cum_segs += k;
 		c->n_sacked -= k;
 		c->n_out -= k;
@@ -295,7 +307,7 @@ void board_sack(struct berth_stack *st, struct tcp_conn *c, const struct wire_tc
 		while (first < n && seq_le(v[first].right, b->seq))
 			first++;
 		for (unsigned k = first; k < n && seq_lt(v[k].left, b->seq + b->len); k++)
-			arrived(c, b, within(b, v[k].left, v[k].right) & ~b->sacked, a);
+			arrived(c, b, within(b, v[k].left, v[k].right) & ~board_sacked(b), a);
 	}
 	a->sacked = a->segs != before;
 }
@@ -314,6 +326,12 @@ static bool may_join(const struct berth_stack *st, const struct tcp_conn *c, con
 	       !((b->flags | flags) & BURST_SYN) && !(b->flags & BURST_FIN) &&
 	       (b->flags & BURST_APP_LIMITED) == (flags & BURST_APP_LIMITED) && age_us <= wait_us &&
 	       age_us <= UINT16_MAX;
+}
+
+/* Would len octets, sent in segments of mss, be the same segments when they are cut by b's size? And do they fit? */
+static bool same_cut(const struct tcp_burst *b, uint32_t len, uint16_t mss)
+{
+	return (b->mss == mss || (len <= mss && len <= b->mss)) && len <= (64u - b->n) * b->mss;
 }
 
 /* Append to burst b as much of [.., +len) as it takes, of which the last `fin` octets are a FIN; returns how much. */
@@ -371,7 +389,7 @@ bool tcp_flight_can_send(struct berth_stack *st, struct tcp_conn *c)
 void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss,
 		     uint8_t burst_flags)
 {
-	uint32_t now_us = tcp_now_us(st), end = seq + len, before = c->n_out;
+	uint32_t now_us = tcp_now_us(st), all = len, before = c->n_out;
 	uint32_t fin = burst_flags & BURST_FIN ? 1 : 0;
 
 	ASSERT(len > 0 && mss > 0);
@@ -386,8 +404,7 @@ void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, u
 		struct tcp_burst *b = c->burst_last == NIL ? NULL : burst_at(st, c->burst_last);
 		uint32_t took;
 
-		if (b == NULL || !may_join(st, c, b, seq, burst_flags) || (len - fin > b->mss && b->mss != mss) ||
-		    len - fin > (64u - b->n) * b->mss)
+		if (b == NULL || !may_join(st, c, b, seq, burst_flags) || !same_cut(b, len - fin, mss))
 			b = burst_new(st, c, seq, mss, now_us);
 		took = append(c, b, len, fin, now_us);
 		seq += took;
@@ -395,8 +412,8 @@ void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, u
 		b->flags |= (uint8_t)(burst_flags & ~(len > 0 ? BURST_FIN : 0));
 		burst_flags &= (uint8_t)~BURST_SYN;
 	}
-	recover_sent(st, c, end - seq, false, c->n_out - before);
-	cc_sent(c, end);
+	recover_sent(st, c, all, false, c->n_out - before);
+	cc_sent(c, seq);
 	ASSERT_SLOW(tcp_flight_check(st, c));
 }
 
@@ -458,7 +475,7 @@ bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_
 void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const struct tcp_send *s)
 {
 	struct tcp_burst *b = burst_at(st, s->burst);
-	uint64_t m = s->segs & board_all(b) & ~b->sacked & ~b->rexmit;
+	uint64_t m = s->segs & board_all(b) & ~board_sacked(b) & ~b->rexmit;
 	uint32_t now_us = tcp_now_us(st), span;
 
 	if (s->segs == 0) {
@@ -477,7 +494,6 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 	if (m != 0)
 		b->rexmit_span = (uint16_t)span;
 	b->rexmit |= m;
-	b->flags |= BURST_EVER_REXMIT;
 	c->n_rexmit += count(m);
 	c->pipe += board_octets(b, m);
 	c->rexmits += m ? count(m) : 1;
@@ -535,12 +551,12 @@ bool tcp_flight_check(const struct berth_stack *st, const struct tcp_conn *c)
 		good = good && b->n <= 64 && slab_used(&st->tcp->bursts, i) && b->mss > 0;
 		good = good && b->len > (b->n - 1u) * b->mss && b->len <= (uint32_t)b->n * b->mss + 1;
 		good = good && ((b->sacked | b->lost | b->rexmit) & ~board_all(b)) == 0;
-		good = good && (b->sacked & (b->lost | b->rexmit)) == 0;
+		good = good && (board_sacked(b) & b->rexmit) == 0;
 		for (unsigned k = 0; good && k < b->n; k++) {
 			uint32_t len = board_to(b, k) - board_from(b, k);
 
 			n_out++;
-			n_sacked += (b->sacked & bit(k)) != 0;
+			n_sacked += (board_sacked(b) & bit(k)) != 0;
 			n_lost += (b->lost & bit(k)) != 0;
 			n_rexmit += (b->rexmit & bit(k)) != 0;
 			pipe += !((b->sacked | b->lost) & bit(k)) ? len : 0;

@@ -72,6 +72,7 @@ struct flight_ack {
 
 /* --- tcp_board.c --- */
 uint64_t board_all(const struct tcp_burst *b);		       /* a bit for each segment */
+uint64_t board_sacked(const struct tcp_burst *b);	       /* ... that arrived beyond una */
 uint32_t board_octets(const struct tcp_burst *b, uint64_t m);  /* of those segments */
 uint32_t board_from(const struct tcp_burst *b, unsigned i);    /* where segment i begins */
 uint32_t board_to(const struct tcp_burst *b, unsigned i);      /* and ends */

@@ -159,7 +159,7 @@ static uint64_t handshake_rtt(struct berth_stack *st, const struct tcp_conn *c)
 	if (c->burst_first == NIL || c->n_rtx != 0)
 		return 0;
 	b = slab_at(&st->tcp->bursts, c->burst_first);
-	return b->flags & BURST_EVER_REXMIT ? 0 : (uint64_t)(tcp_now_us(st) - b->sent_us) * 1000;
+	return b->lost | b->rexmit ? 0 : (uint64_t)(tcp_now_us(st) - b->sent_us) * 1000;
 }
 
 enum verdict { GO_ON, STOP };

@@ -52,10 +52,11 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 	if (!a->rack)
 		return;
 	if (a->rack_rexmit) {
-		/* Of the original or of the copy? Not the copy's, if it answers a timestamp older than that, or came too soon. */
+		/* Was it the original or the copy that arrived? Not the copy, if that would have been too fast, or if una moved and the
+		 * timestamp echoed is older than any copy (out of order, RFC 7323 echoes an older one anyway). */
 		if (a->now_us - a->rack_last_us < c->min_rtt_us)
 			return;
-		if (c->f & TF_TS && s->opt.has & WIRE_TCP_HAS_TS && c->recover_flags & RF_REXMITTED &&
+		if (a->acked > 0 && c->f & TF_TS && s->opt.has & WIRE_TCP_HAS_TS && c->recover_flags & RF_REXMITTED &&
 		    seq_lt(s->opt.ts_ecr, c->rexmit_ts))
 			return;
 	}
@@ -69,16 +70,17 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 	c->rack_end_seq = a->rack_end;
 }
 
-/* Was a segment that was sent at us and ends at end sent before the latest that arrived? */
-static bool before_latest(const struct tcp_conn *c, uint32_t us, uint32_t end)
+/* Was a segment that was sent at us and ends at end sent before the latest that arrived? In the same microsecond sequence tells,
+ * but not of a copy: new segments may have left before it. */
+static bool before_latest(const struct tcp_conn *c, uint32_t us, uint32_t end, bool copy)
 {
-	return us_after(c->rack_sent_us, us) || (us == c->rack_sent_us && seq_lt(end, c->rack_end_seq));
+	return us_after(c->rack_sent_us, us) || (us == c->rack_sent_us && !copy && seq_lt(end, c->rack_end_seq));
 }
 
 /* Step 5, of one burst: returns in how many us the youngest candidate is due. */
 static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us, uint32_t wnd_us)
 {
-	uint64_t open = board_all(b) & ~b->sacked & ~(b->lost & ~b->rexmit), lost = 0;
+	uint64_t open = board_all(b) & ~board_sacked(b) & ~(b->lost & ~b->rexmit), lost = 0;
 	uint32_t again_us = 0;
 
 	while (open) {
@@ -88,7 +90,7 @@ static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us,
 		int32_t left_us = (int32_t)(us + c->rack_rtt_us + wnd_us - now_us);
 
 		open &= open - 1;
-		if (!before_latest(c, us, board_to(b, i)))
+		if (!before_latest(c, us, board_to(b, i), copy))
 			continue;
 		if (left_us <= 0)
 			lost |= UINT64_C(1) << i;
@@ -181,7 +183,7 @@ bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, st
 		return false;
 	b = burst_at(st, c->burst_last);
 	i = b->n - 1u;
-	if (b->sacked >> i & 1 || b->rexmit >> i & 1) {
+	if (board_sacked(b) >> i & 1 || b->rexmit >> i & 1) {
 		c->recover_flags &= (uint16_t)~RF_TLP_DUE;
 		return false;
 	}

@@ -18,6 +18,8 @@
  */
 #include "stack/tcp_flight.h"
 
+#define RENEGE_LEAST_NS UINT64_C(10000000)
+
 static bool in_handshake(const struct tcp_conn *c)
 {
 	return c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD;
@@ -121,6 +123,8 @@ static void to_open(struct tcp_conn *c)
 static void undo(struct berth_stack *st, struct tcp_conn *c)
 {
 	board_unlose(st, c);
+	if (c->ca_state == CA_RECOVERY)
+		c->recover_flags |= RF_REORDER; /* that was reordering, then (RFC 8985, 6.2, step 3) */
 	if (c->cwnd < c->undo_cwnd)
 		c->cwnd = c->undo_cwnd;
 	if (c->ssthresh < c->undo_ssthresh)
@@ -178,8 +182,23 @@ static void prr(struct tcp_conn *c, const struct flight_ack *a, uint32_t deliver
 
 /* --- without SACK (RFC 6582) --- */
 
+/* Of how many segments can a duplicate be, by now? Those that were sent a least round trip ago: who makes duplicates up gains nothing. */
+static uint32_t could_have_arrived(const struct berth_stack *st, const struct tcp_conn *c, uint32_t now_us)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+		const struct tcp_burst *b = burst_at(st, i);
+
+		if (now_us - b->sent_us < c->min_rtt_us)
+			break;
+		n += b->n;
+	}
+	return n;
+}
+
 /* Counts segments that arrived beyond una; returns octets newly known to have arrived. */
-static uint32_t count_duplicates(struct tcp_conn *c, const struct flight_ack *a)
+static uint32_t count_duplicates(const struct berth_stack *st, struct tcp_conn *c, const struct flight_ack *a)
 {
 	uint32_t gone;
 
@@ -194,8 +213,8 @@ static uint32_t count_duplicates(struct tcp_conn *c, const struct flight_ack *a)
 		c->dupacks = (uint16_t)(c->dupacks - gone);
 		return a->delivered > gone * c->mss ? a->delivered - gone * c->mss : 0;
 	}
-	if (!a->dup || c->dupacks + 1u >= c->n_out || c->dupacks == UINT16_MAX)
-		return 0; /* more duplicates than segments: somebody makes them up */
+	if (!a->dup || c->dupacks == UINT16_MAX || c->dupacks + 1u >= could_have_arrived(st, c, a->now_us))
+		return 0;
 	c->dupacks++;
 	return c->mss;
 }
@@ -290,6 +309,18 @@ static void process_open(struct berth_stack *st, struct tcp_conn *c, struct flig
 	c->ca_state = c->n_sacked || c->dupacks ? CA_DISORDER : CA_OPEN;
 }
 
+static bool may_grow(uint8_t state)
+{
+	return state != CA_CWR && state != CA_RECOVERY;
+}
+
+static uint64_t renege_ns(const struct tcp_conn *c)
+{
+	uint64_t half = (uint64_t)c->srtt_us * 500;
+
+	return half > RENEGE_LEAST_NS ? half : RENEGE_LEAST_NS;
+}
+
 void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
 	uint8_t state = c->ca_state;
@@ -308,7 +339,7 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		again_us = rack_detect(st, c);
 		lost_more = c->n_lost > lost_before;
 	} else {
-		delivered = count_duplicates(c, a);
+		delivered = count_duplicates(st, c, a);
 		lost_more = duplicates_mean_loss(st, c, a);
 	}
 	if (lost_more && c->mtu_probe && tcp_mtu_probe_lost(st, c))
@@ -319,9 +350,12 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		process_recovery(st, c, s, a, delivered, lost_more);
 	else
 		process_open(st, c, a, delivered, lost_more);
-	if (a->acked > 0 && state == c->ca_state && state != CA_RECOVERY && state != CA_CWR)
+	if (a->acked > 0 && may_grow(state) && may_grow(c->ca_state))
 		cc_ack(c, a);
-	if (again_us > 0)
+	if (c->f & TF_SACK && c->n_out > 0 && board_sacked(burst_at(st, c->burst_first)) & 1)
+		/* What una points at was said to have arrived: the receiver dropped it again (RFC 2018, 8), or more is on its way. */
+		rtx_set(st, c, RTX_RTO, renege_ns(c));
+	else if (again_us > 0)
 		rtx_set(st, c, RTX_REORDER, (uint64_t)again_us * 1000);
 	else
 		recover_arm(st, c, a->acked > 0 || (c->rtx_mode == RTX_TLP && a->sacked) || c->rtx_mode == RTX_REORDER);
@@ -353,7 +387,7 @@ void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
 		     (c->ca_state == CA_LOSS && c->n_rtx == 0);
 
 	st->n.tcp_rto++;
-	if (c->burst_first != NIL && burst_at(st, c->burst_first)->sacked & 1)
+	if (c->burst_first != NIL && board_sacked(burst_at(st, c->burst_first)) & 1)
 		board_renege(st, c); /* what una points at was once said to have arrived (RFC 2018, 8) */
 	c->recover_flags &= (uint16_t) ~(RF_TLP | RF_TLP_DUE | RF_FRTO_NEW);
 	if (!in_handshake(c)) {

@@ -1,0 +1,409 @@
+/* tests/unit/test_tcp_recover.c: what the sender does about losses, late segments and liars, on a path made of a few lines
+ * (flight_fixture.h). Round trip 100 ms, segments of 1000 octets, initial window 10. */
+#include "flight_fixture.h"
+
+#define T0 (5000000 * MS)
+
+static const unsigned drop_1[] = {1, 0}, drop_5[] = {5, 0}, drop_10[] = {10, 0}, drop_3_11[] = {3, 11, 0},
+		      drop_3_6[] = {3, 6, 0}, drop_8_9_10[] = {8, 9, 10, 0},
+		      drop_all[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0}, drop_2_to_5[] = {2, 3, 4, 5, 0},
+		      drop_1_11[] = {1, 11, 12, 0};
+
+struct case_ {
+	const char *name;
+	const unsigned *drop;
+	uint32_t octets;
+	bool no_sack, no_ts, no_dsack;
+	unsigned frame;
+	/* what must come out; -1: not looked at */
+	int rexmits, rto, tlp, fast, undo;
+	unsigned done_ms; /* everything acknowledged by then */
+};
+
+static const struct case_ cases[] = {
+	{"nothing lost: nothing is sent again", NULL, 100000, .rexmits = 0, .rto = 0, .tlp = 0, .fast = 0, .undo = 0,
+	 .done_ms = 500},
+	{"one loss, SACK: one segment again, one recovery", drop_5, 40000, .rexmits = 1, .rto = 0, .tlp = 0, .fast = 1,
+	 .done_ms = 500},
+	{"one loss in a super-frame", drop_5, 40000, .frame = 10, .rexmits = 1, .rto = 0, .tlp = 0, .fast = 1,
+	 .done_ms = 500},
+	{"one loss, no SACK: NewReno", drop_5, 40000, .no_sack = true, .rexmits = 1, .rto = 0, .tlp = 0, .fast = 1,
+	 .done_ms = 600},
+	{"the first of ten is lost", drop_1, 40000, .rexmits = 1, .rto = 0, .tlp = 0, .fast = 1, .done_ms = 600},
+	{"two holes, SACK: both at once", drop_3_6, 40000, .rexmits = 2, .rto = 0, .tlp = 0, .fast = 1, .done_ms = 600},
+	{"two holes, no SACK: a partial acknowledgment asks for the second", drop_3_6, 40000, .no_sack = true,
+	 .rexmits = 2, .rto = 0, .tlp = 0, .fast = 1, .done_ms = 700},
+	{"four holes in a row, SACK", drop_2_to_5, 40000, .rexmits = 4, .rto = 0, .tlp = 0, .fast = 1, .done_ms = 700},
+	{"the last segment is lost: a probe, no timeout", drop_10, 10000, .rexmits = 1, .rto = 0, .tlp = 1, .fast = 0,
+	 .done_ms = 500},
+	{"the last three are lost: the probe shows the other two", drop_8_9_10, 10000, .rexmits = 3, .rto = 0, .tlp = 1,
+	 .fast = 1, .done_ms = 650},
+	{"a retransmission is lost: RACK sees it, no timeout", drop_3_11, 60000, .rexmits = 2, .rto = 0, .fast = 1,
+	 .done_ms = 900},
+	{"a retransmission is lost, no timestamps", drop_3_11, 60000, .no_ts = true, .rexmits = 2, .rto = 0, .fast = 1,
+	 .done_ms = 900},
+	{"everything is lost", drop_all, 10000, .rexmits = 10, .rto = -1, .tlp = 1, .fast = -1, .done_ms = 1500},
+	{"everything is lost, no SACK, no timestamps", drop_all, 10000, .no_sack = true, .no_ts = true, .rexmits = 10,
+	 .rto = 1, .tlp = 0, .fast = 0, .done_ms = 3000},
+	{"the last is lost, no SACK: a timeout", drop_10, 10000, .no_sack = true, .rexmits = 1, .rto = 1, .tlp = 0,
+	 .fast = 0, .done_ms = 1500},
+	{"a loss after a loss", drop_1_11, 40000, .rexmits = 3, .rto = 0, .fast = 1, .done_ms = 900},
+};
+
+static void setup(struct fl *f, const struct case_ *t)
+{
+	fl_init(f, BERTH_NEWRENO);
+	f->drop = t->drop;
+	f->frame = t->frame ? t->frame : 1;
+	f->sack = !t->no_sack;
+	f->ts = !t->no_ts;
+	f->dsack = !t->no_dsack;
+	f->c->f = (t->no_sack ? 0 : TF_SACK) | (t->no_ts ? 0 : TF_TS);
+	rtt_sample(f->c, 100000, tcp_now_us(&f->st)); /* the handshake's */
+}
+
+static void show(const struct fl *f)
+{
+	for (unsigned i = 0; i < f->n_log; i++)
+		print_message("%8.3f ms %s%s seq %u len %u\n", (double)(f->log[i].at_ns - T0) / 1e6,
+			      f->log[i].rexmit ? "again" : "new  ", f->log[i].probe ? " probe" : "",
+			      f->log[i].seq - ISS - 1, f->log[i].len);
+	print_message("rto %d tlp %d fast %d undo %d spurious %d, una %u at %.3f ms, cwnd %u ssthresh %u\n",
+		      (int)f->st.n.tcp_rto, (int)f->st.n.tcp_tlp, (int)f->st.n.tcp_fast_recovery, (int)f->st.n.tcp_undo,
+		      (int)f->st.n.tcp_spurious_rto, f->c->una - ISS - 1, (double)(f->st.now_ns - T0) / 1e6, f->c->cwnd,
+		      f->c->ssthresh);
+}
+
+static void expect(const struct fl *f, const char *what, uint64_t got, int want)
+{
+	if (want < 0 || got == (uint64_t)want)
+		return;
+	show(f);
+	fail_msg("%s: %d, not %d", what, (int)got, want);
+}
+
+static void run_case(void **state)
+{
+	const struct case_ *t = *state;
+	struct fl *f = calloc(1, sizeof(*f));
+
+	setup(f, t);
+	fl_write(f, t->octets);
+	fl_run(f, 60000 * MS);
+	if (getenv("SHOW"))
+		show(f);
+	expect(f, "octets that arrived", f->received, (int)t->octets);
+	expect(f, "octets in flight at the end", f->c->n_out, 0);
+	expect(f, "retransmissions", fl_rexmits(f), t->rexmits);
+	expect(f, "timeouts", f->st.n.tcp_rto, t->rto);
+	expect(f, "probes", f->st.n.tcp_tlp, t->tlp);
+	expect(f, "recoveries", f->st.n.tcp_fast_recovery, t->fast);
+	expect(f, "undone", f->st.n.tcp_undo, t->undo);
+	if (f->st.now_ns - T0 > t->done_ms * MS) {
+		show(f);
+		fail_msg("done after %d ms, not %u", (int)((f->st.now_ns - T0) / MS), t->done_ms);
+	}
+	fl_free(f);
+	free(f);
+}
+
+static struct fl *make(uint8_t cc)
+{
+	struct fl *f = calloc(1, sizeof(*f));
+
+	fl_init(f, cc);
+	rtt_sample(f->c, 100000, tcp_now_us(&f->st));
+	return f;
+}
+
+static void done(struct fl *f)
+{
+	if (getenv("SHOW"))
+		show(f);
+	fl_free(f);
+	free(f);
+}
+
+/* Segments that are 10 ms late are taken for lost once; then the reordering window knows, and the undo has given back the window. */
+static void reordering_is_learnt(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	unsigned at_first;
+
+	(void)state;
+	f->reorder_ppm = 20000;
+	f->reorder_ns = 10 * MS;
+	f->rwnd = 60000;
+	fl_write(f, 500000);
+	fl_run(f, 60000 * MS);
+	at_first = fl_rexmits(f);
+	assert_true(f->c->recover_flags & RF_REORDER);
+	assert_true(at_first <= 3);
+	fl_write(f, 2000000);
+	fl_run(f, 60000 * MS);
+	expect(f, "spurious retransmissions after that", fl_rexmits(f) - at_first, 0);
+	expect(f, "timeouts", f->st.n.tcp_rto, 0);
+	expect(f, "octets", f->received, 2500000);
+	assert_true(f->c->cwnd >= 60000);
+	done(f);
+}
+
+/* All of a window is late by up to 1.5 s: the timeout was spurious, and the window comes back. By timestamps, by F-RTO, by D-SACK. */
+struct late_case {
+	const char *name;
+	bool no_ts, no_sack, no_dsack;
+};
+static const struct late_case late[] = {
+	{"a timeout was spurious: timestamps tell (Eifel)", .no_dsack = true},
+	{"a timeout was spurious: F-RTO tells", .no_ts = true, .no_dsack = true},
+	{"a timeout was spurious: F-RTO without SACK", .no_ts = true, .no_sack = true},
+};
+
+static void spurious_timeout(void **state)
+{
+	const struct late_case *t = *state;
+	struct fl *f = make(BERTH_NEWRENO);
+	uint32_t cwnd;
+
+	f->ts = !t->no_ts;
+	f->sack = !t->no_sack;
+	f->dsack = !t->no_dsack;
+	f->c->f = (t->no_sack ? 0 : TF_SACK) | (t->no_ts ? 0 : TF_TS);
+	f->rwnd = 20000;
+	fl_write(f, 100000);
+	fl_run(f, 400 * MS);
+	cwnd = f->c->cwnd;
+	f->pause_from_ns = f->st.now_ns;
+	f->pause_to_ns = f->pause_from_ns + 1500 * MS;
+	fl_write(f, 400000);
+	fl_run(f, 60000 * MS);
+	expect(f, "octets", f->received, 500000);
+	expect(f, "spurious timeouts noticed", f->st.n.tcp_spurious_rto, 1);
+	assert_true(f->c->cwnd >= cwnd);
+	assert_true(f->c->ssthresh == CC_SSTHRESH_NONE || f->c->ssthresh >= cwnd);
+	done(f);
+}
+
+/* The receiver drops what it had sacked (RFC 2018, 8): a timeout sends all of it again. */
+static void reneging(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	static const unsigned first[] = {1, 11, 0};
+
+	(void)state;
+	f->drop = first;
+	fl_write(f, 10000);
+	fl_run(f, 140 * MS);
+	assert_int_equal(f->c->n_sacked, 9);
+	f->n_held = 0; /* it forgets */
+	fl_run(f, 60000 * MS);
+	expect(f, "octets", f->received, 10000);
+	expect(f, "in flight", f->c->n_out, 0);
+	done(f);
+}
+
+/* S5: blocks that cannot be are ignored and counted; the rest of the acknowledgment is not. */
+struct block_case {
+	const char *name;
+	int32_t left, right, ack; /* from una of ten segments in flight */
+	unsigned sacked, ignored, dsacks;
+};
+static const struct block_case blocks[] = {
+	{"S5: a block of what was sent", 2000, 5000, 0, 3, 0, 0},
+	{"S5: parts of segments do not count", 1500, 4500, 0, 2, 0, 0},
+	{"S5: less than a segment", 1001, 1999, 0, 0, 0, 0},
+	{"S5: a block beyond what was sent", 2000, 10001, 0, 0, 1, 0},
+	{"S5: all of it beyond", 20000, 30000, 0, 0, 1, 0},
+	{"S5: left and right swapped", 5000, 2000, 0, 0, 1, 0},
+	{"S5: empty", 3000, 3000, 0, 0, 1, 0},
+	{"S5: half of the sequence space", 1000, INT32_MIN, 0, 0, 1, 0},
+	{"S5: a duplicate below una", -1000, 0, 0, 0, 0, 1},
+	{"S5: a duplicate from before the first octet", -9000, -8000, 0, 0, 1, 0},
+	{"S5: a duplicate below the acknowledgment it comes with", 1000, 2000, 3000, 0, 0, 1},
+	{"S5: from below una to above it", -1000, 3000, 0, 0, 1, 0},
+};
+
+static void s5_block(void **state)
+{
+	const struct block_case *t = *state;
+	struct fl *f = make(BERTH_NEWRENO);
+	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+	uint32_t una;
+
+	f->owd_ns = 1000000 * MS;
+	f->c->una = f->c->nxt = f->c->max = ISS + 5001; /* there was something before */
+	fl_write(f, 10000);
+	una = f->c->una;
+	s.ack = una + (uint32_t)t->ack;
+	s.opt.has = WIRE_TCP_HAS_SACK;
+	s.opt.n_sacks = 1;
+	s.opt.sacks[0] = (struct wire_tcp_sack){una + (uint32_t)t->left, una + (uint32_t)t->right};
+	if (t->right == INT32_MIN)
+		s.opt.sacks[0].right = una + 0x80000000u;
+	tcp_ack(&f->st, f->c, &s);
+	assert_int_equal(f->c->n_sacked, t->sacked);
+	assert_int_equal(f->st.n.tcp_sack_ignored, t->ignored);
+	assert_int_equal(f->c->dsacks, t->dsacks);
+	assert_int_equal(f->c->una, una + (uint32_t)t->ack);
+	assert_true(tcp_flight_check(&f->st, f->c));
+	done(f);
+}
+
+/* Duplicates that nobody sent segments for: the window grows by no more than what is in flight. */
+static void forged_duplicates(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+	unsigned n;
+
+	(void)state;
+	f->c->f = 0;
+	f->sack = f->ts = false;
+	f->owd_ns = 1000000 * MS;
+	fl_write(f, 10000000);
+	n = f->n_sent;
+	s.ack = f->c->una;
+	tcp_ack(&f->st, f->c, &s); /* sets the window */
+	f->st.now_ns += 110 * MS;
+	for (unsigned i = 0; i < 10000; i++) {
+		tcp_ack(&f->st, f->c, &s);
+		fl_pump(f);
+	}
+	assert_true(f->n_sent - n <= 20);
+	done(f);
+}
+
+/* RFC 3465: an acknowledgment in a thousand pieces opens the window no further than one. */
+static void split_acknowledgments(void **state)
+{
+	uint32_t cwnd[2];
+
+	(void)state;
+	for (unsigned split = 0; split < 2; split++) {
+		struct fl *f = make(BERTH_NEWRENO);
+		struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+
+		f->owd_ns = 1000000 * MS;
+		fl_write(f, 10000000);
+		for (uint32_t i = split ? 1 : MSS; i <= MSS; i++) {
+			s.ack = ISS + 1 + i;
+			tcp_ack(&f->st, f->c, &s);
+		}
+		cwnd[split] = f->c->cwnd;
+		done(f);
+	}
+	assert_int_equal(cwnd[0], cwnd[1]);
+}
+
+/* RFC 3042: the first two duplicates let two new segments go, the third is a fast retransmit. */
+static void limited_transmit(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+
+	(void)state;
+	f->c->f = 0;
+	f->sack = f->ts = false;
+	f->owd_ns = 1000000 * MS;
+	fl_write(f, 100000);
+	s.ack = f->c->una;
+	tcp_ack(&f->st, f->c, &s);
+	assert_int_equal(f->n_sent, 10);
+	f->st.now_ns += 110 * MS;
+	for (unsigned i = 1; i <= 3; i++) {
+		tcp_ack(&f->st, f->c, &s);
+		fl_pump(f);
+		assert_int_equal(f->n_sent, 10 + i);
+		assert_int_equal(f->log[f->n_log - 1].rexmit, i == 3);
+	}
+	assert_int_equal(f->log[f->n_log - 1].seq, ISS + 1);
+	done(f);
+}
+
+/* A queue that marks instead of dropping: the window follows, nothing is sent twice. */
+static void ecn_instead_of_loss(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+
+	(void)state;
+	f->c->f |= TF_ECN;
+	f->ns_per_octet = 1000; /* 1 MB/s: 100 KB in a round trip */
+	f->queue_ns = 400 * MS;
+	f->mark_ns = 30 * MS;
+	fl_write(f, 5000000);
+	fl_run(f, 60000 * MS);
+	expect(f, "octets", f->received, 5000000);
+	expect(f, "retransmissions", f->c->rexmits, 0);
+	assert_true(f->c->ssthresh < 200000);
+	assert_true(f->st.now_ns - T0 <
+		    8000 * MS); /* five seconds' worth, and the overshoot of slow start cost three halvings */
+	done(f);
+}
+
+/* Whatever happens on the way, everything arrives, and a seed tells the same story twice. */
+static void any_path(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		unsigned sent[2];
+
+		for (unsigned again = 0; again < 2; again++) {
+			struct fl *f = make(seed % 2 ? BERTH_CUBIC : BERTH_NEWRENO);
+			uint32_t octets;
+
+			rng_init(&f->rng, seed);
+			f->sack = rng_range(&f->rng, 0, 3) != 0;
+			f->ts = rng_range(&f->rng, 0, 1) != 0;
+			f->dsack = rng_range(&f->rng, 0, 1) != 0;
+			f->c->f = (f->sack ? TF_SACK : 0) | (f->ts ? TF_TS : 0);
+			f->loss_ppm = (uint32_t)rng_range(&f->rng, 0, 200000);
+			f->ack_loss_ppm = (uint32_t)rng_range(&f->rng, 0, 200000);
+			f->reorder_ppm = (uint32_t)rng_range(&f->rng, 0, 100000);
+			f->reorder_ns = rng_range(&f->rng, 1, 200) * MS;
+			f->owd_ns = rng_range(&f->rng, 1, 100) * MS;
+			f->frame = (uint32_t)rng_range(&f->rng, 1, 20);
+			f->ack_every = (unsigned)rng_range(&f->rng, 1, 2);
+			f->rwnd = (uint32_t)rng_range(&f->rng, 3000, 300000);
+			octets = (uint32_t)rng_range(&f->rng, 1, 300000);
+			f->written = octets;
+			fl_pump(f);
+			fl_run(f, 3600000 * MS);
+			if (f->received != octets || f->c->n_out) {
+				show(f);
+				fail_msg("seed %d: %d of %u octets, %u in flight", (int)seed, (int)f->received, octets,
+					 f->c->n_out);
+			}
+			sent[again] = f->n_sent;
+			fl_free(f);
+			free(f);
+		}
+		assert_int_equal(sent[0], sent[1]);
+	}
+}
+
+#define N_MORE 9
+int main(void)
+{
+	static const struct CMUnitTest more[N_MORE] = {
+		{"reordering is learnt", reordering_is_learnt, NULL, NULL, NULL},
+		{"the receiver reneges: a timeout sends all of it again", reneging, NULL, NULL, NULL},
+		{"S15: forged duplicates open nothing", forged_duplicates, NULL, NULL, NULL},
+		{"an acknowledgment in pieces opens no more than one", split_acknowledgments, NULL, NULL, NULL},
+		{"limited transmit", limited_transmit, NULL, NULL, NULL},
+		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
+		{"any path: everything arrives", any_path, NULL, NULL, NULL},
+	};
+	struct CMUnitTest tests[COUNT_OF(cases) + COUNT_OF(late) + COUNT_OF(blocks) + N_MORE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++)
+		tests[n++] = (struct CMUnitTest){cases[i].name, run_case, NULL, NULL, (void *)(uintptr_t)&cases[i]};
+	for (size_t i = 0; i < COUNT_OF(late); i++)
+		tests[n++] =
+			(struct CMUnitTest){late[i].name, spurious_timeout, NULL, NULL, (void *)(uintptr_t)&late[i]};
+	for (size_t i = 0; i < COUNT_OF(blocks); i++)
+		tests[n++] = (struct CMUnitTest){blocks[i].name, s5_block, NULL, NULL, (void *)(uintptr_t)&blocks[i]};
+	for (size_t i = 0; i < N_MORE && more[i].name; i++)
+		tests[n++] = more[i];
+	return _cmocka_run_group_tests("tcp_recover", tests, n, NULL, NULL);
+}
