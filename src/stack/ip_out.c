@@ -195,10 +195,14 @@ static uint8_t hops_of(const struct berth_stack *st, const struct ip_route *rt, 
 	return !is4(h->src) && f->hops ? f->hops : TTL_DEFAULT;
 }
 
-static size_t put4(struct berth_stack *st, const struct ip_route *rt, const struct ip_head *h, uint16_t id, uint32_t at,
-		   uint32_t len, bool more, uint8_t *head)
+static size_t put4(const struct berth_stack *st, const struct ip_route *rt, const struct ip_head *h, uint16_t id,
+		   uint32_t at, uint32_t len, bool more, uint8_t *head)
 {
-	struct wire_ip4 ip = {.src = *h->src, .dst = *h->dst, .tos = h->tos, .proto = h->proto, .df = h->dont_fragment};
+	struct wire_ip4 ip = {.src = *h->src,
+			      .dst = *h->dst,
+			      .tos = h->tos,
+			      .proto = h->proto,
+			      .df = h->dont_fragment && !more && !at};
 	int r;
 
 	ip.ttl = hops_of(st, rt, h);
@@ -250,6 +254,7 @@ size_t ip_fragment_put(struct berth_stack *st, const struct ip_route *rt, const 
 	uint8_t fragment[WIRE_IP6_FRAGMENT_LEN];
 
 	ASSERT(at < h->l4_len && at % 8 == 0);
+	/* A fragment itself may always be cut further: DF is for those who could send less (as Linux). */
 	room = mtu - (v4 ? WIRE_IP4_LEN : WIRE_IP6_LEN + WIRE_IP6_FRAGMENT_LEN);
 	if (len > room)
 		len = room & ~7u;
