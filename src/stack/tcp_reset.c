@@ -150,7 +150,7 @@ bool tcp_may_answer(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t now = now_ms(st);
 
-	if (seq_le(c->challenge_ms, now)) {
+	if (!c->challenge_ms || seq_le(c->challenge_ms, now)) {
 		c->challenge_ms = now + 500 + stack_random_below(st, 1000);
 		c->challenge_left = (uint8_t)(CHALLENGES / 2 + stack_random_below(st, CHALLENGES));
 	}

@@ -25,6 +25,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 
 TOLERANCE_S = 0.010
 
@@ -402,9 +403,6 @@ class Script:
             self.icmp_in(m)
             return
         p = packet_parse(text)
-        if p.flags & 2 and not p.flags & 16 and not self.remote_port_fixed:
-            self.local_isn = None
-            self.ts_base = None
         self.inject(self.to_wire(p))
 
     def icmp_in(self, m):
@@ -415,8 +413,11 @@ class Script:
         codes = {"host_unreachable": 1, "net_unreachable": 0, "port_unreachable": 3, "protocol_unreachable": 2, "frag_needed": 4,
                  "admin_prohibited": 13}
         if self.v6:
+            same = {"frag_needed": "packet_too_big", "host_unreachable": "address_unreachable", "net_unreachable": "no_route"}
+            kind = same.get(kind, kind)
             t, code = (2, 0) if kind == "packet_too_big" else (1, {"no_route": 0, "admin_prohibited": 1, "address_unreachable": 3,
                                                                     "port_unreachable": 4}[kind])
+            mtu += 20 if mtu else 0
             body = struct.pack("!BBHI", t, code, 0, mtu) + inner
             c = checksum(self.pseudo(remote, local, 58, len(body)) + body)
             self.inject(self.ip(remote, local, 58, body[:2] + struct.pack("!H", c) + body[4:], 0))
@@ -493,6 +494,7 @@ class Script:
         if not want.any_options:
             self.compare_options(want, got)
         self.check_time("packet %s" % got.text(), at, lo, hi)
+        return at
 
     def compare_options(self, want, got):
         def clean(o, other):
@@ -770,20 +772,19 @@ class Script:
             word, what = m.group(1), m.group(2).strip()
             lo, hi, until = self.times(word)
             if what.startswith(">"):
-                self.do_out(what[1:].strip(), lo, hi)
+                at = self.do_out(what[1:].strip(), lo, hi)
+                self.last = lo if lo == hi else at  # after a range: from when it came
+                continue
+            self.wait_until(lo)
+            if what.startswith("<"):
+                self.do_in(what[1:].strip())
+            elif what.startswith("%{"):
+                self.do_python(what[2:what.rindex("}%")])
+            elif what.startswith("`"):
+                self.command(what.strip("`"))
             else:
-                self.wait_until(lo)
-                if what.startswith("<"):
-                    self.do_in(what[1:].strip())
-                elif what.startswith("%{"):
-                    self.do_python(what[2:what.rindex("}%")])
-                elif what.startswith("`"):
-                    self.command(what.strip("`"))
-                else:
-                    self.do_call(what, lo, hi, until)
+                self.do_call(what, lo, hi, until)
             self.last = max(lo, self.last) if word != "*" else self.lib.now()
-            if what.startswith(">"):
-                self.last = lo
             if self.errors:
                 raise self.errors[0]
         for t in self.threads:
@@ -806,14 +807,17 @@ def run_one(args, path):
     with open(path) as f:
         head = f.read(4000)
     m = re.search(r"^--so_flags=(\S+)", head, re.M)
-    lib = Library(args.library, ",".join(x for x in (args.flags, m.group(1) if m else "") if x))
-    s = Script(lib, path, args.verbose, bool(re.search(r"^--ip_version=ipv6", head, re.M)) or args.v6)
+    v6 = bool(re.search(r"^--ip_version=ipv6", head, re.M)) or args.v6
+    # The longer header's 20 octets come on top, so that segments are of the same size, as packetdrill does it.
+    lib = Library(args.library, ",".join(x for x in (args.flags, "mtu=1520" if v6 else "", m.group(1) if m else "") if x))
+    s = Script(lib, path, args.verbose, v6)
     try:
         s.run()
     except Failed as e:
-        print("FAIL %s: %s" % (os.path.relpath(path), e), flush=True)
+        print("%sFAIL %s: %s" % ("# " if args.tap else "", os.path.relpath(path), str(e).replace("\n", "\n# " if args.tap else "\n")), flush=True)
         return 1
-    print("ok %s%s" % (os.path.relpath(path), " (ipv6)" if s.v6 else ""), flush=True)
+    if not args.tap:
+        print("ok %s%s" % (os.path.relpath(path), " (ipv6)" if s.v6 else ""), flush=True)
     return 0
 
 
@@ -824,21 +828,30 @@ def main():
     p.add_argument("--flags", default="nosysctl")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--v6", action="store_true", help="the same script over IPv6")
+    p.add_argument("--tap", action="store_true", help="results in the form of the Test Anything Protocol")
     args = p.parse_args()
     failed = 0
-    for path in args.scripts:  # a process each: a stack that crashes fails one script
+    if args.tap:
+        print("1..%d" % len(args.scripts), flush=True)
+    for n, path in enumerate(args.scripts, 1):  # a process each: a stack that crashes fails one script
         pid = os.fork()
         if pid == 0:
             r = 1
             try:
                 r = run_one(args, path)
+            except Exception:  # pylint: disable=broad-except
+                print("FAIL %s" % os.path.relpath(path))
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(r)
         _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status):
-            print("FAIL %s: killed by signal %d" % (os.path.relpath(path), os.WTERMSIG(status)))
+            print("%sFAIL %s: killed by signal %d" % ("# " if args.tap else "", os.path.relpath(path), os.WTERMSIG(status)), flush=True)
         failed += status != 0
+        if args.tap:
+            print("%sok %d - %s" % ("not " if status else "", n, os.path.relpath(path)), flush=True)
     sys.exit(1 if failed else 0)
 
 

@@ -54,6 +54,7 @@ struct world {
 	pthread_cond_t turn;
 	struct berth_stack *st;
 	void *memory;
+	size_t memory_len;
 	uint64_t now_us;
 	struct packet_out out[WORLD_PACKETS]; /* a ring */
 	unsigned out_first, out_n;
