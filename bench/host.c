@@ -284,6 +284,16 @@ static void run_who(void)
 	run_berth("who -m 7777; true");
 }
 
+static void run_why(void)
+{
+	run_berth("why -m 7777; true");
+}
+
+static void run_why_free(void)
+{
+	run_berth("why -m 7778; true");
+}
+
 static void run_lsof(void)
 {
 	(void)run_command("exec timeout 120 lsof -nP -i 2>/dev/null");
@@ -303,6 +313,8 @@ enum {
 	LS_ALL,
 	LS_JSON,
 	WHO,
+	WHY,
+	WHY_FREE,
 	N_FIGURES,
 };
 static const struct {
@@ -323,6 +335,8 @@ static const struct {
 	{"berth ls -m -a -t", run_ls_all, "berth"},
 	{"berth ls -m -a -t --json", run_ls_json, "berth"},
 	{"berth who -m PORT, half of all", run_who, "berth"},
+	{"berth why -m that PORT", run_why, "berth"},
+	{"berth why -m a free PORT", run_why_free, "berth"},
 };
 static bool has_ss, has_lsof;
 

@@ -222,8 +222,7 @@ static void offer_programs_of_machine(const char *typed, bool pids)
 	if (host_sockets_read(NULL, &f, &s) < 0)
 		return;
 	for (size_t i = 0; i < s.n && i < OFFERS_MAX; i++)
-		sought[n_sought++] =
-			(struct host_sought){s.rows[i].inode, (s.rows[i].have & HOST_HAS_UID) != 0, s.rows[i].uid};
+		host_socket_sought(&s.rows[i], &sought[n_sought++]);
 	host_owners_seek(NULL, sought, n_sought, NULL, 0, false, &owners);
 	for (size_t i = 0; i < s.n && i < OFFERS_MAX; i++) {
 		struct host_process p;

@@ -378,7 +378,7 @@ static void seek_owners(struct doors *d, const struct doors_filter *f)
 		const struct host_socket *s = socket_of(d, &d->r[i]);
 
 		if (s)
-			sought[i] = (struct host_sought){s->inode, (s->have & HOST_HAS_UID) != 0, s->uid};
+			host_socket_sought(s, &sought[i]);
 		else
 			sought[i] = (struct host_sought){
 				.inode = d->networks[d->r[i].net - 1].r[d->r[i].at].claim.owner.inode};

@@ -37,13 +37,14 @@ static const struct host_socket *choose(const struct host_sockets *s, const stru
 /* A process that has the socket; 0: none that we may look into. */
 static int32_t find_process(const struct host_socket *s, char comm[32])
 {
-	const struct host_sought sought = {s->inode, (s->have & HOST_HAS_UID) != 0, s->uid};
+	struct host_sought sought;
 	struct host_owners o;
 	struct host_name name;
 	const struct host_owner *who;
 	int32_t pid = 0;
 	size_t n;
 
+	host_socket_sought(s, &sought);
 	host_owners_seek(NULL, &sought, 1, NULL, 0, true, &o);
 	who = host_owners_find(&o, s->inode, &n);
 	if (n > 0) {

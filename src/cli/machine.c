@@ -181,7 +181,7 @@ void machine_seek_one(struct machine *m, const struct host_socket *const *rows, 
 	if (!sought)
 		return;
 	for (size_t i = 0; i < n; i++)
-		sought[i] = (struct host_sought){rows[i]->inode, (rows[i]->have & HOST_HAS_UID) != 0, rows[i]->uid};
+		host_socket_sought(rows[i], &sought[i]);
 	seek(m, sought, n, first, guess(m, rows, n, first), true);
 	free(sought);
 }

@@ -3,6 +3,7 @@
  * Listeners, and sockets that are bound and not connected: connections are not a use of a port's name. Programs of
  * other users have no name here, unless root asks. This is the one place where `name` asks about the machine.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/name.h"
@@ -30,6 +31,20 @@ static void add(const struct host_socket *s, const struct host_owners *owners, s
 	name_uses_add(uses, &u);
 }
 
+/* One process of each is named. */
+static void read_owners(const struct host_sockets *s, struct host_owners *ret)
+{
+	struct host_sought *sought = malloc(s->n * sizeof(*sought));
+
+	for (size_t i = 0; sought && i < s->n; i++)
+		host_socket_sought(&s->rows[i], &sought[i]);
+	if (sought)
+		host_owners_seek(NULL, sought, s->n, NULL, 0, true, ret);
+	else
+		host_owners_read(NULL, ret);
+	free(sought);
+}
+
 void machine_uses_add(struct name_uses *uses, struct port_range ports)
 {
 	struct host_filter f = {.protos = 1 << HOST_TCP | 1 << HOST_UDP,
@@ -41,7 +56,7 @@ void machine_uses_add(struct name_uses *uses, struct port_range ports)
 	if (ports.last == 0 || host_sockets_read(NULL, &f, &s) < 0)
 		return;
 	if (s.n > 0) {
-		host_owners_read(NULL, &owners);
+		read_owners(&s, &owners);
 		for (size_t i = 0; i < s.n; i++)
 			add(&s.rows[i], &owners, uses);
 		host_owners_free(&owners);

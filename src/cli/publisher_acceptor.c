@@ -162,11 +162,12 @@ static bool look_at_owner(struct acceptor *a, const struct port_claim *c)
 
 static void look_at_all(struct acceptor *a, const struct port_claim *c)
 {
+	const struct host_sought sought = {.inode = c->owner.inode};
 	struct host_owners all;
 	const struct host_owner *o;
 	size_t n = 0;
 
-	host_owners_read(NULL, &all);
+	host_owners_seek(NULL, &sought, 1, NULL, 0, false, &all);
 	o = host_owners_find(&all, c->owner.inode, &n);
 	for (size_t i = 0; o && i < n && !a->pid; i++) {
 		enum kind k = o[i].pid == getpid() ? NOT_KNOWN : kind_of(o[i].pid);

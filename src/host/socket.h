@@ -151,6 +151,9 @@ void host_sockets_free(struct host_sockets *s);
 /* The row as a claim, in the words of a network's own rows; now_us as network_now_us(). since_us is NEVER_US: the kernel
  * does not tell. False: raw, no claim. */
 bool host_socket_claim(const struct host_socket *s, uint64_t now_us, struct port_claim *ret);
+/* The row as one whose processes are looked for (owners.h). */
+struct host_sought;
+void host_socket_sought(const struct host_socket *s, struct host_sought *ret);
 /* [::] that also takes IPv4. */
 bool host_socket_is_dual(const struct host_socket *s);
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "host/diag.h"
+#include "host/owners.h"
 #include "host/text.h"
 
 const char *const host_proto_name[HOST_NPROTOS] = {"tcp", "udp", "raw"};
@@ -483,6 +484,11 @@ bool host_socket_claim(const struct host_socket *s, uint64_t now_us, struct port
 		.owner = {.inode = s->inode, .cookie = s->cookie},
 	};
 	return true;
+}
+
+void host_socket_sought(const struct host_socket *s, struct host_sought *ret)
+{
+	*ret = (struct host_sought){.inode = s->inode, .has_uid = (s->have & HOST_HAS_UID) != 0, .uid = s->uid};
 }
 
 enum host_holder host_socket_holder(const struct host_socket *s, size_t n_owners, bool all_seen)
