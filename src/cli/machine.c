@@ -173,7 +173,7 @@ static size_t guess(struct machine *m, const struct host_socket *const *rows, si
 	return at;
 }
 
-void machine_seek_one(struct machine *m, const struct host_socket *const *rows, size_t n)
+void machine_seek_one(struct machine *m, const struct host_socket *const *rows, size_t n_needed, size_t n)
 {
 	struct host_sought *sought = malloc((n ? n : 1) * sizeof(*sought));
 	int32_t first[HOST_FIRST_MAX];
@@ -182,6 +182,8 @@ void machine_seek_one(struct machine *m, const struct host_socket *const *rows, 
 		return;
 	for (size_t i = 0; i < n; i++)
 		host_socket_sought(rows[i], &sought[i]);
+	for (size_t i = n_needed; i < n; i++)
+		sought[i].optional = true;
 	seek(m, sought, n, first, guess(m, rows, n, first), true);
 	free(sought);
 }

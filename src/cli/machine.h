@@ -46,8 +46,8 @@ void machine_owners_begin(struct machine *m);
  * is enough. Whoever asks for another makes it read everything. */
 void machine_seek(struct machine *m, const struct host_sought *sought, size_t n, bool one);
 #define MACHINE_SEEK_MAX 4096 /* of more sockets everything is read */
-/* The same for one process of each of these rows. */
-void machine_seek_one(struct machine *m, const struct host_socket *const *rows, size_t n);
+/* The same for one process of each of these rows; those from n_needed on may stay without, as it may cost too much to find them. */
+void machine_seek_one(struct machine *m, const struct host_socket *const *rows, size_t n_needed, size_t n);
 /* Who has which socket open, of all processes, or of what was sought; read at the first call. */
 const struct host_owners *machine_owners(struct machine *m);
 /* Of all processes. */

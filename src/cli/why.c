@@ -71,6 +71,10 @@ static void find_holder(struct why *w)
 	int32_t pids[PROC_PIDS_MAX];
 	uint32_t n = machine_pids(&w->m, s->inode, pids, PROC_PIDS_MAX);
 
+	if (n == 0 && s->inode && w->a.row->how == HOST_HOW_ACCEPTED && !machine_owners(&w->m)->is_whole) {
+		(void)machine_all_owners(&w->m);
+		n = machine_pids(&w->m, s->inode, pids, PROC_PIDS_MAX);
+	}
 	w->held = host_socket_holder(s, n, s->inode && machine_owners(&w->m)->unseen == 0);
 	w->any_unseen = w->held == HOST_HELD_UNSEEN;
 	if (s->have & HOST_HAS_UID)
@@ -378,17 +382,20 @@ static void explain(struct why *w)
 
 /* --- asking --- */
 
-/* Who has them. A connection that a listener took is not asked about: its listener answers for it, and it may be anywhere among a
- * server's ten thousand descriptors. If it is the one to be named after all, everything is read. */
+/* Who has them. Connections that a listener took come last: they may be anywhere among a server's ten thousand
+ * descriptors, and its listener answers for them. Only if one is itself in the way, everything is read (find_holder()). */
 static void seek_holders(struct why *w)
 {
 	const struct host_socket *rows[SEEK_MAX];
-	size_t n = 0;
+	size_t n = 0, n_needed = 0;
 
-	for (size_t i = 0; i < w->bind.n && n < SEEK_MAX; i++)
-		if (w->bind.rows[i].socket->inode && w->bind.rows[i].how != HOST_HOW_ACCEPTED)
-			rows[n++] = w->bind.rows[i].socket;
-	machine_seek_one(&w->m, rows, n);
+	for (int taken = 0; taken < 2; taken++) {
+		for (size_t i = 0; i < w->bind.n && n < SEEK_MAX; i++)
+			if (w->bind.rows[i].socket->inode && (w->bind.rows[i].how == HOST_HOW_ACCEPTED) == taken)
+				rows[n++] = w->bind.rows[i].socket;
+		n_needed = taken ? n_needed : n;
+	}
+	machine_seek_one(&w->m, rows, n_needed, n);
 	host_bind_ask_flags(&w->bind, machine_owners(&w->m));
 }
 

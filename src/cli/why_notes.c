@@ -197,6 +197,15 @@ static bool is_in_the_way(const struct why *w, const struct host_bind_row *row)
 	       v.refusal.err == -EADDRINUSE;
 }
 
+/* A connection of a process with very many descriptors that was not looked for: the listener's, nearly always, which is named. */
+static bool is_among_many(struct why *w, const struct host_bind_row *r)
+{
+	size_t n;
+
+	return r->how == HOST_HOW_ACCEPTED && !machine_owners(&w->m)->is_whole &&
+	       !machine_owners_of(&w->m, r->socket->inode, &n);
+}
+
 /* One refuses and is named. Others do as well: programs, and what the named one leaves in TIME_WAIT. */
 static void note_more(struct why *w)
 {
@@ -217,8 +226,10 @@ static void note_more(struct why *w)
 			ends_us = r->claim.expires_us > ends_us ? r->claim.expires_us : ends_us;
 			continue;
 		}
+		if (!r->socket->inode || is_among_many(w, r))
+			continue;
 		why_name(w, r, name);
-		if (!r->socket->inode || strcmp(name, first) == 0 || strcmp(name, last) == 0)
+		if (strcmp(name, first) == 0 || strcmp(name, last) == 0)
 			continue;
 		memcpy(last, name, sizeof(last));
 		if (n++ < 2)

@@ -38,7 +38,8 @@ void host_owners_read(const struct host_root *root, struct host_owners *ret);
 struct host_sought {
 	uint64_t inode; /* 0: none */
 	bool has_uid;
-	uint32_t uid; /* whose it is */
+	uint32_t uid;  /* whose it is */
+	bool optional; /* not worth that processes with many descriptors are looked through for it */
 };
 #define HOST_FIRST_MAX 256
 
@@ -49,7 +50,7 @@ struct host_sought {
  *
  * What it may miss: of a process with more than 256 descriptors, a socket that it has under a number of its own from 64 on, when
  * others have that socket, too. A socket that nobody was seen to have is treated as host_owners_read() does: everybody was looked
- * through, unless it is another user's and some processes may not be looked into. n_processes and unseen are of what was looked at.
+ * through, unless it is optional, or another user's and some processes may not be looked into. n_processes and unseen are of what was looked at.
  */
 void host_owners_seek(const struct host_root *root, const struct host_sought *sought, size_t n, const int32_t *first,
 		      size_t n_first, bool one, struct host_owners *ret);

@@ -17,7 +17,7 @@
  *
  * How many descriptors a process has, the kernel says since 6.2; before, all count as few, and the walk is as long as
  * host_owners_read()'s. A socket of another user's that some process we may not look into can have is given up before the
- * last step: who has it will not be seen.
+ * last step: who has it will not be seen. So is one that the caller calls optional.
  *
  * Always true: when a sought socket has no row and was not given up, every process was looked through (is_whole).
  */
@@ -184,16 +184,17 @@ static void run(struct host_walk *w, const struct candidate *c, size_t n, void (
 
 /* --- what is left --- */
 
-/* Of another user, and there are processes that we may not look into. */
-static void give_up_strangers(struct quest *q, const struct host_owners *found)
+/* What is optional, and what is of another user when there are processes that we may not look into. */
+static void give_up(struct quest *q, const struct host_owners *found)
 {
 	uint32_t me = geteuid();
 
-	for (size_t i = 0; i < q->n_sought && me != 0 && found->n_denied > 0; i++) {
+	for (size_t i = 0; i < q->n_sought; i++) {
 		const struct host_sought *s = &q->sought[i];
+		bool strange = me != 0 && found->n_denied > 0 && s->has_uid && s->uid != me;
 		const uint64_t *at = bsearch(&s->inode, q->inodes, q->n, sizeof(s->inode), by_number);
 
-		if (at && s->has_uid && s->uid != me && !atomic_exchange(&q->seen[at - q->inodes], 1))
+		if (at && (strange || s->optional) && !atomic_exchange(&q->seen[at - q->inodes], 1))
 			atomic_fetch_sub(&q->n_left, 1);
 	}
 }
@@ -280,7 +281,7 @@ static bool look_at_many(struct host_walk *w, struct quest *q, const struct cand
 	bool whole = false;
 
 	run(w, many, n, look_at_numbers, found);
-	give_up_strangers(q, found);
+	give_up(q, found);
 	q->counts = false;
 	n_known = q->n_numbers;
 	if (atomic_load(&q->n_left) > 0) {

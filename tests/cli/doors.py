@@ -370,6 +370,14 @@ def workers_with_many_descriptors(w):
         s.accept()[0].close()
         x.close()
     assert f"(pid {os.getpid()})" in w.run("why", "-m", "47024")[1]
+    # Connections: a child that has one is told of; those of the listener's own process, which has many, are not looked for.
+    for port, extra, more in (47025, "", True), (47026, many % 400, False):
+        p = w.program(extra + listen4(port) + f"\nc = socket.create_connection(('127.0.0.1', {port})); a = s.accept()[0]\n"
+                      + ("pid = os.fork()\nif pid == 0:\n    s.close(); c.close(); sys.stdin.read(); os._exit(0)\na.close()" if more else ""))
+        answer = json.loads(w.run("why", "-m", str(port), "--json")[1])
+        assert answer["holder"]["pid"] == p.pid and answer["how"] == "listens", answer
+        told = [n["text"] for n in answer["notes"] if n["code"] == "MORE_HOLDERS"]
+        assert bool(told) == more and (not more or str(p.pid) not in told[0]), answer
 
 
 def who_of_nobody(w):

@@ -420,6 +420,38 @@ static void a_strangers_socket_is_given_up(void **state)
 	close(fd);
 }
 
+static void what_is_optional_is_not_looked_for_among_many(void **state)
+{
+	int fd = new_socket(), second = new_socket();
+	struct host_sought sought[] = {{.inode = claim_of(fd, 0).owner.inode},
+				       {.inode = claim_of(second, 0).owner.inode, .optional = true}};
+	pid_t few = start_member(fd, &(struct member){1, 7}), many = start_member(second, &(struct member){MANY, 300}),
+	      low;
+	struct host_owners s;
+
+	(void)state;
+	if (!counts_are_told())
+		skip();
+	close(fd);
+	close(second);
+	host_owners_seek(NULL, sought, 2, NULL, 0, true, &s);
+	assert_true(has(&s, sought[0].inode, few));
+	assert_int_equal(count(&s, sought[1].inode), 0);
+	assert_false(s.is_whole);
+	host_owners_free(&s);
+	stop(few);
+	stop(many);
+	second = new_socket();
+	sought[0].inode = 0;
+	sought[1].inode = claim_of(second, 0).owner.inode;
+	low = start_member(second, &(struct member){MANY, 9});
+	close(second);
+	host_owners_seek(NULL, sought, 2, NULL, 0, true, &s);
+	assert_true(has(&s, sought[1].inode, low));
+	host_owners_free(&s);
+	stop(low);
+}
+
 /* As many as ls has doors: the same processes as everything read says. */
 static void many_sockets_as_everything_read_says(void **state)
 {
@@ -459,7 +491,7 @@ static void many_sockets_as_everything_read_says(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[COUNT_OF(seek_cases) + 10] = {
+	struct CMUnitTest tests[COUNT_OF(seek_cases) + 11] = {
 		cmocka_unit_test(everything_sees_every_copy),
 		cmocka_unit_test(the_number_is_kept_by_fork),
 		cmocka_unit_test(without_kcmp_it_is_the_same),
@@ -470,10 +502,11 @@ int main(void)
 		cmocka_unit_test(a_parent_with_another_number_is_found),
 		cmocka_unit_test(a_strangers_socket_is_given_up),
 		cmocka_unit_test(many_sockets_as_everything_read_says),
+		cmocka_unit_test(what_is_optional_is_not_looked_for_among_many),
 	};
 
 	for (size_t i = 0; i < COUNT_OF(seek_cases); i++)
-		tests[10 + i] =
+		tests[11 + i] =
 			(struct CMUnitTest){seek_cases[i].name, seek, NULL, NULL, (void *)(uintptr_t)&seek_cases[i]};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
