@@ -138,7 +138,8 @@ static int walk_fragment(struct walk *w)
 	ip->proto = p[0];
 	ip->proto_at = (uint16_t)base;
 	/* Reassembled, the payload length would not hold it (RFC 8200, 4.5). */
-	if (ip->unfragmentable_bytes + (size_t)ip->fragment_at + ip->fragment.len_bytes > WIRE_IP6_PAYLOAD_MAX)
+	if (ip->unfragmentable_bytes + (size_t)ip->fragment_at + ip->fragment.len_bytes + w->more_bytes >
+	    WIRE_IP6_PAYLOAD_MAX)
 		return refuse(w, WIRE_IP6_PROBLEM_FIELD, base + 2);
 	return 0;
 }

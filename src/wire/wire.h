@@ -13,7 +13,7 @@
  *                  Nothing is written on failure. Reserved bits are 0.
  *
  * A parser looks only at the len_bytes it was given (STACK.md, S1): lengths inside a header can make a slice shorter, never
- * longer. parse(emit(x)) == x for all that emit accepts.
+ * longer. (wire_ip4_parse_split() and wire_ip6_parse_split(), for frames in several parts, say what their payload counts.) parse(emit(x)) == x for all that emit accepts.
  */
 #ifndef BERTH_WIRE_WIRE_H
 #define BERTH_WIRE_WIRE_H

@@ -232,6 +232,29 @@ static void udp_may_have_none_over_ipv4(void **state)
 	assert_true(wire_transport_checksum_good(&a4, &b4, 132, buf, n)); /* a protocol not known here */
 }
 
+/* A message that cannot hold its checksum is not good; the shortest that can may be. */
+static void the_shortest_messages(void **state)
+{
+	const struct port_addr src = port_addr_v4(10, 0, 0, 1), dst = port_addr_v4(10, 0, 0, 2);
+	static const struct {
+		uint8_t proto;
+		size_t len;
+	} rows[] = {{WIRE_PROTO_TCP, 18},
+		    {WIRE_PROTO_UDP, 8},
+		    {WIRE_PROTO_ICMP4, 4},
+		    {WIRE_PROTO_ICMP6, 4},
+		    {WIRE_PROTO_IGMP, 4}};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		memset(octets, 0x11, rows[i].len);
+		wire_checksum_fill(&src, &dst, rows[i].proto, octets, rows[i].len, 0, 0);
+		assert_true(wire_transport_checksum_good(&src, &dst, rows[i].proto, octets, rows[i].len));
+		assert_false(wire_transport_checksum_good(&src, &dst, rows[i].proto, octets, rows[i].len - 1));
+	}
+	assert_int_equal(wire_checksum_offset(132), -EPROTONOSUPPORT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +268,7 @@ int main(void)
 		cmocka_unit_test(deferred_and_finished),
 		cmocka_unit_test(what_lies_outside_is_not_finished),
 		cmocka_unit_test(udp_may_have_none_over_ipv4),
+		cmocka_unit_test(the_shortest_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

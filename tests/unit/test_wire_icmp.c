@@ -178,6 +178,12 @@ static void quoted_behind_options(void)
 	assert_int_equal(quoted.udp_bytes, 0x20);
 }
 
+static void quoted_has_no_ports(void)
+{
+	assert_int_equal(quoted.src_port, 0);
+	assert_int_equal(quoted.dst_port, 0);
+}
+
 static void quoted_later(void)
 {
 	assert_true(quoted.later_fragment);
@@ -189,6 +195,36 @@ static void quoted_echo(void)
 	assert_int_equal(quoted.icmp_type, WIRE_ICMP4_ECHO);
 	assert_int_equal(quoted.src_port, 0x1234);
 	assert_int_equal(quoted.dst_port, 9);
+}
+
+static void quoted_no_echo(void)
+{
+	assert_int_equal(quoted.icmp_type, WIRE_ICMP4_UNREACHABLE);
+	quoted_has_no_ports();
+}
+
+static void quoted_no_echo6(void)
+{
+	assert_int_equal(quoted.icmp_type, WIRE_ICMP6_TOO_BIG);
+	quoted_has_no_ports();
+}
+
+static void quoted_echo6(void)
+{
+	assert_int_equal(quoted.icmp_type, WIRE_ICMP6_ECHO_REPLY);
+	assert_int_equal(quoted.src_port, 0x1234);
+}
+
+static void quoted_four(void)
+{
+	assert_int_equal(quoted.n_known, 4);
+	assert_int_equal(quoted.dst_port, 80);
+}
+
+static void quoted_three(void)
+{
+	assert_int_equal(quoted.n_known, 3);
+	quoted_has_no_ports();
 }
 
 static void quoted_udp6(void)
@@ -219,6 +255,16 @@ static const struct wire_row quoted_rows[] = {
 	 0, quoted_later},
 	{"an echo's number is its port", "4500 0054 0000 4000 01 01 ffff" Q4 "0800 0000 1234 0009", parse_quoted4, 0,
 	 quoted_echo},
+	{"an unreachable message has no number", "4500 0054 0000 4000 01 01 ffff" Q4 "0301 0000 1234 0009",
+	 parse_quoted4, 0, quoted_no_echo},
+	{"four octets of UDP are its ports", "4500 0054 0000 4000 01 11 ffff" Q4 "9c40 0050", parse_quoted4, 0,
+	 quoted_four},
+	{"three are none", "4500 0054 0000 4000 01 11 ffff" Q4 "9c40 00", parse_quoted4, 0, quoted_three},
+	{"an echo of IPv6", Q6("3a", "8100 0000 1234 0009"), parse_quoted6, 0, quoted_echo6},
+	{"packet too big has no number", Q6("3a", "0200 0000 1234 0009"), parse_quoted6, 0, quoted_no_echo6},
+	{"IPv6 with a mapped source",
+	 "60000000 05b4 1140 00000000000000000000ffff0a000001 fd000000000000000000000000000002 x8", parse_quoted6,
+	 -EBADMSG, NULL},
 	{"IPv6 in the place of IPv4", Q6("11", "9c40 0050 0020 0000"), parse_quoted4, -EBADMSG, NULL},
 	{"IPv6 with headers", Q6("3c", "2c00 010400000000 1100 0001 11223344 9c40 0050 0020 0000"), parse_quoted6, 0,
 	 quoted_udp6},
@@ -330,6 +376,12 @@ static void redirect_quotes(void)
 	assert_int_equal(redirect.dst.b[15], 2);
 }
 
+static void redirect_odd(void)
+{
+	assert_int_equal(redirect.options.has, 0);
+	assert_int_equal(redirect.options.n_ignored, 1);
+}
+
 #define ONE_PREFIX PREFIX("40", "c0", "ffffffff", "00093a80", DOC)
 
 static const struct wire_row nd_rows[] = {
@@ -375,6 +427,12 @@ static const struct wire_row nd_rows[] = {
 	{"seven octets of one", "8500 0000 000000", parse_rs, -EBADMSG, NULL},
 	{"a redirect", "8900 0000 00000000" ROUTER YOU "0201 02000000000f 0402 000000000000 6000000000000000",
 	 parse_redirect, 0, redirect_quotes},
+	{"a redirect with two packets: the first counts",
+	 "8900 0000 00000000" ROUTER YOU
+	 "0402 000000000000 6000000000000000 0403 000000000000 60000000000000006000000000000000",
+	 parse_redirect, 0, redirect_quotes},
+	{"a redirect with a packet of no octets", "8900 0000 00000000" ROUTER YOU "0401 000000000000", parse_redirect,
+	 0, redirect_odd},
 	{"a redirect to a far router (RFC 4861, 8.1)", "8900 0000 00000000" ME YOU, parse_redirect, -EBADMSG, NULL},
 	{"a redirect of a group", "8900 0000 00000000" ROUTER "ff020000000000000000000000000001", parse_redirect,
 	 -EBADMSG, NULL},
@@ -511,6 +569,86 @@ static void emit_says_what_does_not_fit(void **state)
 	assert_int_equal(wire_igmp_emit(&g, buf, 8), 8);
 }
 
+/* Every code of the short floating point forms is said again as itself. */
+static void times_come_back(void **state)
+{
+	struct wire_group g = {.kind = WIRE_GROUP_QUERY, .version = 3, .address = PORT_ADDR_ANY4}, again;
+	uint8_t a[28], b[28];
+
+	(void)state;
+	for (unsigned code = 0; code < 256; code++) {
+		assert_int_equal(wire_igmp_emit(&g, a, sizeof(a)), 12);
+		a[1] = a[9] = (uint8_t)code;
+		assert_int_equal(wire_igmp_parse(a, 12, &again), 0);
+		assert_int_equal(wire_igmp_emit(&again, b, sizeof(b)), 12);
+		assert_memory_equal(a, b, 12);
+	}
+	g.address = PORT_ADDR_ANY6;
+	for (unsigned code = 0; code < 65536; code += 7) {
+		assert_int_equal(wire_mld_emit(&g, a, sizeof(a)), 28);
+		wire_put16(a + 4, (uint16_t)code);
+		assert_int_equal(wire_mld_parse(a, 28, &again), 0);
+		assert_int_equal(wire_mld_emit(&again, b, sizeof(b)), 28);
+		assert_memory_equal(a, b, 28);
+	}
+	g.query_interval_s = g.max_response_ms = UINT32_MAX; /* the largest there is */
+	assert_int_equal(wire_mld_emit(&g, a, sizeof(a)), 28);
+	assert_int_equal(a[25], 0xff);
+	assert_int_equal(wire_get16(a + 4), 0xffff);
+	g.query_interval_s = 129; /* between two: the smaller */
+	assert_int_equal(wire_mld_emit(&g, a, sizeof(a)), 28);
+	assert_int_equal(a[25], 0x80);
+}
+
+static void errors_are_told_from_questions(void **state)
+{
+	static const uint8_t errors[] = {3, 4, 5, 11, 12};
+
+	(void)state;
+	for (unsigned type = 0, i = 0; type < 256; type++) {
+		bool is_error = i < COUNT_OF(errors) && errors[i] == type;
+
+		i += is_error;
+		assert_int_equal(wire_icmp4_is_error((uint8_t)type), is_error);
+		assert_int_equal(wire_icmp6_is_error((uint8_t)type), type < 128);
+	}
+}
+
+/* What a type does not use is 0, whatever lay in the buffer or in the structure (RFC 792). */
+static void unused_octets_are_zero(void **state)
+{
+	struct wire_icmp4 i4 = {.type = WIRE_ICMP4_TIME_EXCEEDED, .mtu = 7, .id = 7, .seq = 7, .pointer = 7};
+	struct wire_icmp6 i6 = {.type = WIRE_ICMP6_UNREACHABLE, .mtu = 7, .id = 7, .seq = 7, .pointer = 7};
+	struct wire_nd_ra m = {.hops = 64,
+			       .preference = WIRE_ND_LOW,
+			       .options = {.has = WIRE_ND_HAS_MTU, .mtu = 1400, .n_prefixes = 1}};
+	uint8_t buf[72], want[72];
+	size_t n;
+
+	(void)state;
+	memset(buf, 0xff, sizeof(buf));
+	hex("0b00 0000 00000000", want, sizeof(want));
+	assert_int_equal(wire_icmp4_emit(&i4, buf, 8), 8);
+	assert_memory_equal(buf, want, 8);
+	i4.type = WIRE_ICMP4_UNREACHABLE;
+	i4.code = WIRE_ICMP4_UNREACHABLE_PORT;
+	memset(buf, 0xff, sizeof(buf));
+	hex("0303 0000 00000000", want, sizeof(want));
+	assert_int_equal(wire_icmp4_emit(&i4, buf, 8), 8);
+	assert_memory_equal(buf, want, 8);
+	memset(buf, 0xff, sizeof(buf));
+	hex("0100 0000 00000000", want, sizeof(want));
+	assert_int_equal(wire_icmp6_emit(&i6, buf, 8), 8);
+	assert_memory_equal(buf, want, 8);
+	m.options.prefixes[0] = (struct wire_nd_prefix){.prefix = {.b = {0xfd}}, .prefix_bits = 64, .on_link = true};
+	memset(buf, 0xff, sizeof(buf));
+	n = hex("8600 0000 40 18 0000 00000000 00000000 0501 0000 00000578 0304 40 80 00000000 00000000 00000000"
+		"fd000000000000000000000000000000",
+		want, sizeof(want));
+	assert_int_equal(wire_nd_ra_emit(&m, buf, sizeof(buf)), n);
+	assert_memory_equal(buf, want, n);
+}
+
 int main(void)
 {
 	static const struct {
@@ -521,13 +659,16 @@ int main(void)
 		      {nd_rows, COUNT_OF(nd_rows)},
 		      {group_rows, COUNT_OF(group_rows)}};
 	struct CMUnitTest
-		tests[COUNT_OF(icmp_rows) + COUNT_OF(quoted_rows) + COUNT_OF(nd_rows) + COUNT_OF(group_rows) + 2];
+		tests[COUNT_OF(icmp_rows) + COUNT_OF(quoted_rows) + COUNT_OF(nd_rows) + COUNT_OF(group_rows) + 5];
 	size_t n = 0;
 
 	for (size_t t = 0; t < COUNT_OF(tables); t++)
 		for (size_t i = 0; i < tables[t].n; i++)
 			tests[n++] = ROW_TEST(&tables[t].rows[i]);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(solicited_node);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(times_come_back);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(errors_are_told_from_questions);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(unused_octets_are_zero);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(emit_says_what_does_not_fit);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,7 +162,8 @@ static const struct wire_row ip4_rows[] = {
 	 0, ip4_has_alert_only},
 	{"timestamps and unknown options are told", IP4("47", "001c", "4000", "44040500 9e040000"), parse_ip4, 0,
 	 ip4_has_others},
-	{"the last fragment there can be", IP4("45", "001c", "1ffb", "x8"), parse_ip4, 0, ip4_is_last_fragment},
+	{"the last fragment there can be", IP4("45", "0027", "1ffb", "x19"), parse_ip4, 0, ip4_is_last_fragment},
+	{"one octet more", IP4("45", "0028", "1ffb", "x20"), parse_ip4, -EBADMSG, NULL},
 	{"a fragment past 65535 octets", IP4("45", "001c", "1ffd", "x8"), parse_ip4, -EBADMSG, NULL},
 	{"the furthest offset", IP4("45", "0014", "1fff", ""), parse_ip4, -EBADMSG, NULL},
 };
@@ -367,6 +368,11 @@ static const struct wire_row ip6_rows[] = {
 	 problem_fragment_offset},
 	{"S4: a first fragment without the whole chain (RFC 7112)", IP6("0010", "2c", "3c000001 11223344 1101" PAD6),
 	 parse_ip6, -EPROTO, problem_chain},
+	{"S4: a first fragment with a TCP header and no more",
+	 IP6("001c", "2c", "06000001 11223344 0001000200000000000000005010000000000000"), parse_ip6, 0, NULL},
+	{"S4: a first fragment of what we do not know", IP6("0009", "2c", "87000001 11223344 00"), parse_ip6, 0, NULL},
+	{"S4: a first fragment with a UDP header and no more", IP6("0010", "2c", "11000001 11223344" UDP), parse_ip6, 0,
+	 NULL},
 	{"S4: a first fragment without the whole UDP header", IP6("000f", "2c", "11000001 11223344 00010002000800"),
 	 parse_ip6, -EPROTO, problem_chain},
 	{"S4: a first fragment without all TCP options",
@@ -384,10 +390,12 @@ static void emit_says_what_does_not_fit(void **state)
 
 	(void)state;
 	assert_int_equal(wire_eth_emit(&e, buf, 17), -ENOBUFS);
+	assert_int_equal(wire_eth_emit(&e, buf, 18), 18);
 	assert_int_equal(wire_arp_emit(&a, buf, 27), -ENOBUFS);
+	assert_int_equal(wire_arp_emit(&a, buf, 28), 28);
 	assert_int_equal(wire_ip4_emit(&v4, buf, 27), -ENOBUFS);
 	v4.payload.len_bytes = 65535 - 28;
-	assert_int_equal(wire_ip4_emit(&v4, buf, sizeof(buf)), 28);
+	assert_int_equal(wire_ip4_emit(&v4, buf, 28), 28);
 	v4.payload.len_bytes++;
 	assert_int_equal(wire_ip4_emit(&v4, buf, sizeof(buf)), -EMSGSIZE);
 	v4.payload.len_bytes = SIZE_MAX - 10; /* no sum wraps */
@@ -417,6 +425,43 @@ static void chains_are_made_of_two_headers(void **state)
 	assert_memory_equal(fragment, want, 8);
 }
 
+/* A frame in parts: its headers are here, more_bytes elsewhere. Lengths count both, nothing of the second is read. */
+static void headers_without_their_payload(void **state)
+{
+	uint8_t buf[80];
+	struct wire_ip4 v4;
+	struct wire_ip6 v6;
+	size_t n;
+
+	(void)state;
+	n = hex(IP4("45", "04b0", "4000", "x4"), buf, sizeof(buf));
+	assert_int_equal(wire_ip4_parse_split(buf, n, 1175, &v4), -EBADMSG);
+	assert_int_equal(wire_ip4_parse_split(buf, n, 1176, &v4), 0);
+	assert_int_equal(v4.payload.len_bytes, 1180);
+	assert_int_equal(wire_ip4_parse_split(buf, n, 1300, &v4), 0); /* padding in the other part */
+	assert_int_equal(v4.payload.len_bytes, 1180);
+	assert_int_equal(wire_ip4_parse_split(buf, 19, 2000, &v4), -EBADMSG); /* a header is whole in the first */
+	buf[0] = 0x4f;
+	assert_int_equal(wire_ip4_parse_split(buf, n, 2000, &v4), -EBADMSG);
+	n = hex(IP6("04b0", "11", "0001000204b00000"), buf, sizeof(buf));
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1191, &v6, NULL), -EBADMSG);
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1192, &v6, NULL), 0);
+	assert_int_equal(v6.payload.len_bytes, 1200);
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1300, &v6, NULL), 0);
+	assert_int_equal(v6.payload.len_bytes, 1200);
+	wire_put16(buf + 4, 4); /* the length ends in the first part: the second is padding */
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1300, &v6, NULL), 0);
+	assert_int_equal(v6.payload.len_bytes, 4);
+	n = hex(IP6("04b0", "2c", "1100 05a9 11223344 x8"), buf, sizeof(buf));
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1184, &v6, NULL), 0);
+	assert_int_equal(v6.fragment.len_bytes, 1192);
+	assert_int_equal(v6.payload.len_bytes, 1192);
+	wire_put16(buf + 42, 64352); /* and 1192 make 65544 octets */
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1184, &v6, NULL), -EPROTO);
+	n = hex(IP6("04b0", "3c", "11ff 0104 00000000"), buf, sizeof(buf)); /* a chain that goes on elsewhere */
+	assert_int_equal(wire_ip6_parse_split(buf, n, 1192, &v6, NULL), -EBADMSG);
+}
+
 static void groups_have_link_addresses(void **state)
 {
 	struct port_addr g4 = port_addr_v4(239, 129, 2, 3), g6 = {.b = {0xff, 2, [12] = 0xff, 0xaa, 0xbb, 0xcc}};
@@ -438,7 +483,7 @@ static void groups_have_link_addresses(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[COUNT_OF(link_rows) + COUNT_OF(ip4_rows) + COUNT_OF(ip6_rows) + 3];
+	struct CMUnitTest tests[COUNT_OF(link_rows) + COUNT_OF(ip4_rows) + COUNT_OF(ip6_rows) + 4];
 	size_t n = 0;
 
 	for (size_t i = 0; i < COUNT_OF(link_rows); i++)
@@ -449,6 +494,7 @@ int main(void)
 		tests[n++] = ROW_TEST(&ip6_rows[i]);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(emit_says_what_does_not_fit);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(chains_are_made_of_two_headers);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(headers_without_their_payload);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(groups_have_link_addresses);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,6 +176,18 @@ static void cookie_of_8(void)
 	assert_memory_equal(opt.cookie, want, sizeof(want));
 }
 
+static void cookie_of_16(void)
+{
+	assert_int_equal(opt.cookie_bytes, 16);
+	assert_int_equal(opt.cookie[15], 'x');
+}
+
+static void cookie_of_4(void)
+{
+	assert_int_equal(opt.cookie_bytes, 4);
+	assert_int_equal(opt.cookie[3], 4);
+}
+
 static void cookie_of_8_in_254(void)
 {
 	cookie_of_8();
@@ -230,6 +242,8 @@ static const struct wire_row option_rows[] = {
 	{"an experimental cookie", "fe0c f989 0102030405060708", parse_options, 0, cookie_of_8_in_254},
 	{"another experiment", "fe0c 0001 0102030405060708", parse_options, 0, has_none},
 	{"an experiment of no octets", "fe02 0101", parse_options, 0, has_none},
+	{"a cookie of 16 octets", "2212 x16", parse_options, 0, cookie_of_16},
+	{"a cookie of 4 octets", "2206 01020304", parse_options, 0, cookie_of_4},
 	{"a cookie of an odd length", "2207 0102030405", parse_options, 0, one_ignored},
 	{"a cookie of 2 octets", "2204 0102", parse_options, 0, one_ignored},
 	{"a cookie of 18 octets", "2214 x18", parse_options, 0, one_ignored},
@@ -243,8 +257,14 @@ static void udp_is_cut(void)
 	assert_int_equal(udp.payload.len_bytes, 2);
 }
 
+static void udp_is_empty(void)
+{
+	assert_int_equal(udp.payload.len_bytes, 0);
+}
+
 static const struct wire_row udp_rows[] = {
 	{"S1: octets behind the length are nobody's", "04d2 0035 000a 0000 6162 6364", parse_udp, 0, udp_is_cut},
+	{"an empty datagram", "04d2 0035 0008 0000", parse_udp, 0, udp_is_empty},
 	{"S1: a length beyond the packet", "04d2 0035 000d 0000 61626364", parse_udp, -EBADMSG, NULL},
 	{"S1: a length below the header", "04d2 0035 0007 0000 61626364", parse_udp, -EBADMSG, NULL},
 	{"S1: a length of 0, a jumbogram's", "04d2 0035 0000 0000 61626364", parse_udp, -EBADMSG, NULL},
@@ -276,6 +296,8 @@ static const struct {
 	{"a user timeout of a day is said in minutes",
 	 {.has = WIRE_TCP_HAS_USER_TIMEOUT, .user_timeout_s = 86400},
 	 "1c04 85a0"},
+	{"a user timeout of 32767 s", {.has = WIRE_TCP_HAS_USER_TIMEOUT, .user_timeout_s = 32767}, "1c04 7fff"},
+	{"a user timeout of 32768 s", {.has = WIRE_TCP_HAS_USER_TIMEOUT, .user_timeout_s = 32768}, "1c04 8222"},
 	{"a cookie asked for", {.has = WIRE_TCP_HAS_COOKIE}, "0101 2202"},
 	{"a cookie of 4",
 	 {.has = WIRE_TCP_HAS_COOKIE, .cookie_bytes = 4, .cookie = {1, 2, 3, 4}},
