@@ -109,6 +109,12 @@ static void mtu_of_32_bits(void)
 	assert_int_equal(icmp6.mtu, 0x80000001);
 }
 
+static void pointer_40(void)
+{
+	assert_int_equal(icmp6.pointer, 40);
+	assert_int_equal(icmp6.code, 1);
+}
+
 static void unknown_error(void)
 {
 	assert_int_equal(icmp6.type, 100);
@@ -136,6 +142,7 @@ static const struct wire_row icmp_rows[] = {
 	{"an echo request of IPv6", "8000 0000 1234 0009 616263", parse_icmp6, 0, echo6},
 	{"S3: seven octets of it", "8000 0000 1234 00", parse_icmp6, -EBADMSG, NULL},
 	{"packet too big says 32 bits", "0200 0000 80000001 60", parse_icmp6, 0, mtu_of_32_bits},
+	{"a parameter problem of IPv6", "0401 0000 00000028 60", parse_icmp6, 0, pointer_40},
 	{"an unknown error is for who sent the packet (RFC 4443, 2.4 (a))", "6400 0000 00000000 60000000", parse_icmp6,
 	 0, unknown_error},
 	{"unknown information is not for us (b)", "c800 0000 00000000", parse_icmp6, -EPROTONOSUPPORT, NULL},
@@ -236,7 +243,13 @@ static void quoted_udp6(void)
 	assert_false(quoted.later_fragment);
 }
 
-#define Q6(next, rest) "60000000 05b4" next "40 fd000000000000000000000000000001 fd000000000000000000000000000002" rest
+static void quoted_class(void)
+{
+	assert_int_equal(quoted.tos, 0xb8);
+	assert_int_equal(quoted.header_bytes, 104);
+}
+
+#define Q6(next, rest) "6b800000 05b4" next "40 fd000000000000000000000000000001 fd000000000000000000000000000002" rest
 
 static const struct wire_row quoted_rows[] = {
 	{"S13: TCP cut behind 8 octets", "4500 05dc 0000 4000 01 06 ffff" Q4 "9c40 0050 11223344", parse_quoted4, 0,
@@ -269,6 +282,21 @@ static const struct wire_row quoted_rows[] = {
 	{"IPv6 with headers", Q6("3c", "2c00 010400000000 1100 0001 11223344 9c40 0050 0020 0000"), parse_quoted6, 0,
 	 quoted_udp6},
 	{"IPv6, a chain cut", Q6("3c", "1101 010400000000"), parse_quoted6, -EBADMSG, NULL},
+	{"S13: IPv6 cut within its header",
+	 "60000000 05b4 1140 fd000000000000000000000000000001 fd0000000000000000000000000000", parse_quoted6, -EBADMSG,
+	 NULL},
+	{"IPv4 in the place of IPv6", "4500 05dc 0000 4000 01 06 ffff" Q4 "x20", parse_quoted6, -EBADMSG, NULL},
+	{"IPv6, a fragment header cut", Q6("2c", "1100 0001 112233"), parse_quoted6, -EBADMSG, NULL},
+	{"IPv6, eight headers",
+	 Q6("3c",
+	    "3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 "
+	    "1100010400000000 x8"),
+	 parse_quoted6, 0, quoted_class},
+	{"IPv6, nine",
+	 Q6("3c",
+	    "3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 3c00010400000000 "
+	    "3c00010400000000 1100010400000000 x8"),
+	 parse_quoted6, -EBADMSG, NULL},
 	{"IPv6, a later fragment", Q6("2c", "1100 05a8 11223344 9c40 0050 0020 0000"), parse_quoted6, 0, quoted_later},
 	{"S2: IPv6, a chain of ten",
 	 Q6("3c",
@@ -315,6 +343,13 @@ static void ra_prefix_cleared(void)
 
 	assert_int_equal(ra.options.n_prefixes, 1);
 	assert_memory_equal(ra.options.prefixes[0].prefix.b, want, 16);
+}
+
+static void ra_long_prefix(void)
+{
+	assert_int_equal(ra.options.n_prefixes, 1);
+	assert_int_equal(ra.options.prefixes[0].prefix_bits, 128);
+	assert_int_equal(ra.options.prefixes[0].prefix.b[15], 1);
 }
 
 static void ra_eight_prefixes(void)
@@ -394,6 +429,7 @@ static const struct wire_row nd_rows[] = {
 	{"S19: nine prefixes, eight are kept",
 	 RA ONE_PREFIX ONE_PREFIX ONE_PREFIX ONE_PREFIX ONE_PREFIX ONE_PREFIX ONE_PREFIX ONE_PREFIX ONE_PREFIX,
 	 parse_ra, 0, ra_eight_prefixes},
+	{"a prefix of 128 bits", RA PREFIX("80", "c0", "00000001", "00000001", ME), parse_ra, 0, ra_long_prefix},
 	{"a prefix of 129 bits", RA PREFIX("81", "c0", "ffffffff", "00093a80", DOC), parse_ra, 0, ra_prefix_ignored},
 	{"preferred longer than valid (RFC 4862, 5.5.3 (c))", RA PREFIX("40", "c0", "00093a7f", "00093a80", DOC),
 	 parse_ra, 0, ra_prefix_ignored},
@@ -595,6 +631,13 @@ static void times_come_back(void **state)
 	assert_int_equal(wire_mld_emit(&g, a, sizeof(a)), 28);
 	assert_int_equal(a[25], 0xff);
 	assert_int_equal(wire_get16(a + 4), 0xffff);
+	g = (struct wire_group){.kind = WIRE_GROUP_QUERY,
+				.version = 2,
+				.address = PORT_ADDR_ANY4,
+				.max_response_ms = 25600};
+	assert_int_equal(wire_igmp_emit(&g, a, sizeof(a)), 8);
+	assert_int_equal(a[1], 255); /* version 2 has no more to say */
+	g = (struct wire_group){.kind = WIRE_GROUP_QUERY, .version = 3, .address = PORT_ADDR_ANY6};
 	g.query_interval_s = 129; /* between two: the smaller */
 	assert_int_equal(wire_mld_emit(&g, a, sizeof(a)), 28);
 	assert_int_equal(a[25], 0x80);

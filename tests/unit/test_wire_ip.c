@@ -88,6 +88,11 @@ static void ip4_has_record_route(void)
 	assert_int_equal(ip4.has, WIRE_IP4_RECORD_ROUTE);
 }
 
+static void ip4_has_alert(void)
+{
+	assert_int_equal(ip4.has, WIRE_IP4_ROUTER_ALERT);
+}
+
 static void ip4_has_alert_only(void)
 {
 	assert_int_equal(ip4.has, WIRE_IP4_ROUTER_ALERT);
@@ -148,6 +153,7 @@ static const struct wire_row ip4_rows[] = {
 	{"a good checksum", "4500003c83f740004006a2c20a0000010a000002 x40", parse_ip4, 0, ip4_checksum_is_good},
 	{"S2: an option of length 0", IP4("46", "0018", "4000", "07000000"), parse_ip4, -EBADMSG, NULL},
 	{"S2: an option of length 1", IP4("46", "0018", "4000", "01070101"), parse_ip4, -EBADMSG, NULL},
+	{"S2: an option of length 2", IP4("46", "0018", "4000", "94020101"), parse_ip4, 0, ip4_has_alert},
 	{"S2: an option that reaches past the header", IP4("46", "001c", "4000", "07050000 x4"), parse_ip4, -EBADMSG,
 	 NULL},
 	{"S2: an option cut behind its kind", IP4("46", "0018", "4000", "01010107"), parse_ip4, -EBADMSG, NULL},
@@ -185,6 +191,12 @@ static void ip6_is_trimmed(void)
 	assert_int_equal(ip6.proto_at, 6);
 	assert_int_equal(ip6.hops, 0x40);
 	assert_int_equal(ip6.extensions.len_bytes, 0);
+}
+
+static void ip6_is_empty(void)
+{
+	assert_int_equal(ip6.proto, WIRE_PROTO_NONE);
+	assert_int_equal(ip6.payload.len_bytes, 0);
 }
 
 static void ip6_has_fields(void)
@@ -311,6 +323,7 @@ static void problem_fragment_offset(void)
 static const struct wire_row ip6_rows[] = {
 	{"S1: padding of a frame is cut off", IP6("0008", "11", UDP "000000"), parse_ip6, 0, ip6_is_trimmed},
 	{"S1: a payload length beyond the frame", IP6("0009", "11", UDP), parse_ip6, -EBADMSG, problem_is_silent},
+	{"40 octets", IP6("0000", "3b", ""), parse_ip6, 0, ip6_is_empty},
 	{"S1: 39 octets", "60000000 0000 3b 40" SRC "fd0000000000000000000000000000", parse_ip6, -EBADMSG, NULL},
 	{"IPv4's version in IPv6's place", "40000000 0000 3b 40" SRC DST, parse_ip6, -EBADMSG, NULL},
 	{"class and flow label", "6b9abcde 0008 11 40" SRC DST UDP, parse_ip6, 0, ip6_has_fields},
