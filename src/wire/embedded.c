@@ -68,8 +68,8 @@ static int parse4(struct wire_slice s, struct wire_embedded *e)
 	e->tos = p[1];
 	e->later_fragment = wire_get16(p + 6) & 0x1fff;
 	e->proto = p[9];
-	e->src = port_addr_from4(p + 12);
-	e->dst = port_addr_from4(p + 16);
+	wire_get_addr4(p + 12, &e->src);
+	wire_get_addr4(p + 16, &e->dst);
 	return 0;
 }
 
@@ -114,10 +114,10 @@ static int parse6(struct wire_slice s, struct wire_embedded *e)
 	e->tos = (uint8_t)(wire_get16(p) >> 4);
 	e->total_bytes = WIRE_IP6_LEN + (size_t)wire_get16(p + 4);
 	e->proto = p[6];
-	e->src = port_addr_from6(p + 8, 0);
-	e->dst = port_addr_from6(p + 24, 0);
-	if (port_addr_is4(&e->src) || port_addr_is4(&e->dst))
-		return -EBADMSG; /* as in ip6.c: we never sent that */
+	if (wire_is_mapped(p + 8) || wire_is_mapped(p + 24))
+		return -EBADMSG; /* we never sent that */
+	wire_get_addr6(p + 8, &e->src);
+	wire_get_addr6(p + 24, &e->dst);
 	r = walk6(&c, e);
 	e->header_bytes = c.at;
 	return r;

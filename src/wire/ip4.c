@@ -66,6 +66,16 @@ static int walk_options(const uint8_t *p, size_t n)
 	return has;
 }
 
+/* Of a header of 5 to 15 words. */
+static bool checksum_good(const uint8_t *p, size_t header)
+{
+	uint64_t sum = 0;
+
+	for (size_t at = 0; at < header; at += 4)
+		sum += wire_get32(p + at);
+	return wire_sum_good(wire_sum_add((uint32_t)sum, (uint32_t)(sum >> 32)));
+}
+
 int wire_ip4_parse(const uint8_t *data, size_t len_bytes, struct wire_ip4 *ret)
 {
 	return wire_ip4_parse_split(data, len_bytes, 0, ret);
@@ -73,7 +83,6 @@ int wire_ip4_parse(const uint8_t *data, size_t len_bytes, struct wire_ip4 *ret)
 
 int wire_ip4_parse_split(const uint8_t *data, size_t len_bytes, size_t more_bytes, struct wire_ip4 *ret)
 {
-	struct wire_ip4 ip = {.tos = 0};
 	size_t header, total;
 	uint16_t flags;
 	int has = 0;
@@ -89,22 +98,21 @@ int wire_ip4_parse_split(const uint8_t *data, size_t len_bytes, size_t more_byte
 	if (has < 0)
 		return has;
 	flags = wire_get16(data + 6);
-	ip.fragment_at = (uint16_t)((flags & OFFSET_MASK) * 8);
-	if (ip.fragment_at + total > WIRE_IP4_TOTAL_MAX)
+	if ((flags & OFFSET_MASK) * 8 + total > WIRE_IP4_TOTAL_MAX)
 		return -EBADMSG; /* whole, it would not fit the total length */
-	ip.df = flags & FLAG_DF;
-	ip.mf = flags & FLAG_MF;
-	ip.tos = data[1];
-	ip.id = wire_get16(data + 4);
-	ip.ttl = data[8];
-	ip.proto = data[9];
-	ip.has = (uint8_t)has;
-	ip.checksum_good = wire_sum_good(wire_sum(0, data, header));
-	ip.src = port_addr_from4(data + 12);
-	ip.dst = port_addr_from4(data + 16);
-	ip.options = (struct wire_slice){data + WIRE_IP4_LEN, header - WIRE_IP4_LEN};
-	ip.payload = (struct wire_slice){data + header, total - header};
-	*ret = ip;
+	wire_get_addr4(data + 12, &ret->src);
+	wire_get_addr4(data + 16, &ret->dst);
+	ret->tos = data[1];
+	ret->ttl = data[8];
+	ret->proto = data[9];
+	ret->has = (uint8_t)has;
+	ret->id = wire_get16(data + 4);
+	ret->fragment_at = (uint16_t)((flags & OFFSET_MASK) * 8);
+	ret->df = flags & FLAG_DF;
+	ret->mf = flags & FLAG_MF;
+	ret->checksum_good = checksum_good(data, header);
+	ret->options = (struct wire_slice){data + WIRE_IP4_LEN, header - WIRE_IP4_LEN};
+	ret->payload = (struct wire_slice){data + header, total - header};
 	return 0;
 }
 

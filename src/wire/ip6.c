@@ -211,12 +211,49 @@ int wire_ip6_parse(const uint8_t *data, size_t len_bytes, struct wire_ip6 *ret, 
 	return wire_ip6_parse_split(data, len_bytes, 0, ret, reterr_problem);
 }
 
+static bool is_extension(uint8_t proto)
+{
+	return proto == WIRE_PROTO_HOPOPTS || proto == WIRE_PROTO_ROUTING || proto == WIRE_PROTO_FRAGMENT ||
+	       proto == WIRE_PROTO_DSTOPTS;
+}
+
+/* The fields of the fixed header; all others are 0. */
+static void get_fixed(const uint8_t *data, struct wire_ip6 *ip)
+{
+	*ip = (struct wire_ip6){.fragmented = false};
+	wire_get_addr6(data + 8, &ip->src);
+	wire_get_addr6(data + 24, &ip->dst);
+	ip->flow = wire_get32(data) & 0xfffff;
+	ip->tclass = (uint8_t)(wire_get16(data) >> 4);
+	ip->hops = data[7];
+	ip->next = ip->proto = data[6];
+	ip->proto_at = 6;
+}
+
+/* With extension headers: payload octets behind the fixed header, more_bytes of which are elsewhere. */
+static int parse_chain(const uint8_t *data, size_t payload, size_t more_bytes, struct wire_ip6 *ret,
+		       struct wire_ip6_problem *reterr_problem)
+{
+	struct walk w = {.more_bytes = more_bytes};
+	int r;
+
+	get_fixed(data, &w.ip);
+	w.problem.src = w.ip.src;
+	w.problem.dst = w.ip.dst;
+	w.c = cursor_reader(data, WIRE_IP6_LEN + payload - more_bytes);
+	cursor_skip(&w.c, WIRE_IP6_LEN);
+	r = walk_packet(&w);
+	if (r == 0)
+		*ret = w.ip;
+	else if (r == -EPROTO && reterr_problem)
+		*reterr_problem = w.problem;
+	return r;
+}
+
 int wire_ip6_parse_split(const uint8_t *data, size_t len_bytes, size_t more_bytes, struct wire_ip6 *ret,
 			 struct wire_ip6_problem *reterr_problem)
 {
-	struct walk w = {.n_headers = 0};
-	size_t payload;
-	int r;
+	size_t payload, elsewhere;
 
 	if (len_bytes < WIRE_IP6_LEN || data[0] >> 4 != 6)
 		return -EBADMSG;
@@ -225,26 +262,16 @@ int wire_ip6_parse_split(const uint8_t *data, size_t len_bytes, size_t more_byte
 		return -EBADMSG;
 	if (payload == 0 && data[6] == WIRE_PROTO_HOPOPTS && len_bytes > WIRE_IP6_LEN)
 		return -EPROTONOSUPPORT; /* RFC 2675 */
-	w.ip.src = port_addr_from6(data + 8, 0);
-	w.ip.dst = port_addr_from6(data + 24, 0);
-	if (port_addr_is4(&w.ip.src) || port_addr_is4(&w.ip.dst))
-		return -EBADMSG; /* a mapped address is IPv4 to all of us and has no place on a link (RFC 4942, 2.2) */
-	w.ip.flow = wire_get32(data) & 0xfffff;
-	w.ip.tclass = (uint8_t)(wire_get16(data) >> 4);
-	w.ip.hops = data[7];
-	w.ip.next = w.ip.proto = data[6];
-	w.ip.proto_at = 6;
-	w.problem.src = w.ip.src;
-	w.problem.dst = w.ip.dst;
-	w.more_bytes = WIRE_IP6_LEN + payload > len_bytes ? WIRE_IP6_LEN + payload - len_bytes : 0;
-	w.c = cursor_reader(data, WIRE_IP6_LEN + payload - w.more_bytes);
-	cursor_skip(&w.c, WIRE_IP6_LEN);
-	r = walk_packet(&w);
-	if (r == 0)
-		*ret = w.ip;
-	else if (r == -EPROTO && reterr_problem)
-		*reterr_problem = w.problem;
-	return r;
+	if (wire_is_mapped(data + 8) || wire_is_mapped(data + 24))
+		return -EBADMSG;
+	if (is_extension(data[6])) {
+		elsewhere = WIRE_IP6_LEN + payload > len_bytes ? WIRE_IP6_LEN + payload - len_bytes : 0;
+		return parse_chain(data, payload, elsewhere, ret, reterr_problem);
+	}
+	get_fixed(data, ret);
+	ret->extensions = (struct wire_slice){data + WIRE_IP6_LEN, 0};
+	ret->payload = (struct wire_slice){data + WIRE_IP6_LEN, payload};
+	return 0;
 }
 
 int wire_ip6_emit(const struct wire_ip6 *ip, uint8_t *buf, size_t len_bytes)

@@ -11,7 +11,6 @@
 
 int wire_tcp_parse(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret)
 {
-	struct wire_tcp t;
 	size_t header;
 	int r;
 
@@ -20,19 +19,19 @@ int wire_tcp_parse(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret)
 	header = (size_t)(data[WIRE_TCP_AT_FLAGS] >> 4) * 4;
 	if (header < WIRE_TCP_LEN || header > len_bytes)
 		return -EBADMSG;
-	r = wire_tcp_options_parse(data + WIRE_TCP_LEN, header - WIRE_TCP_LEN, &t.options);
+	r = wire_tcp_options_parse(data + WIRE_TCP_LEN, header - WIRE_TCP_LEN,
+				   &ret->options); /* the last that can fail */
 	if (r < 0)
 		return r;
-	t.src_port = wire_get16(data);
-	t.dst_port = wire_get16(data + 2);
-	t.seq = wire_get32(data + WIRE_TCP_AT_SEQ);
-	t.ack = wire_get32(data + WIRE_TCP_AT_ACK);
-	t.flags = wire_get16(data + WIRE_TCP_AT_FLAGS) & WIRE_TCP_FLAGS;
-	t.window = wire_get16(data + WIRE_TCP_AT_WINDOW);
-	t.checksum = wire_get16(data + WIRE_TCP_AT_CHECKSUM);
-	t.urgent = wire_get16(data + WIRE_TCP_AT_URGENT);
-	t.payload = (struct wire_slice){data + header, len_bytes - header};
-	*ret = t;
+	ret->src_port = wire_get16(data);
+	ret->dst_port = wire_get16(data + 2);
+	ret->seq = wire_get32(data + WIRE_TCP_AT_SEQ);
+	ret->ack = wire_get32(data + WIRE_TCP_AT_ACK);
+	ret->flags = wire_get16(data + WIRE_TCP_AT_FLAGS) & WIRE_TCP_FLAGS;
+	ret->window = wire_get16(data + WIRE_TCP_AT_WINDOW);
+	ret->checksum = wire_get16(data + WIRE_TCP_AT_CHECKSUM);
+	ret->urgent = wire_get16(data + WIRE_TCP_AT_URGENT);
+	ret->payload = (struct wire_slice){data + header, len_bytes - header};
 	return 0;
 }
 

@@ -122,16 +122,17 @@ static bool get_option(struct wire_tcp_options *o, uint8_t kind, const uint8_t *
 
 int wire_tcp_options_parse(const uint8_t *data, size_t len_bytes, struct wire_tcp_options *ret)
 {
-	struct wire_tcp_options o = {.has = 0};
 	struct cursor_reader c = cursor_reader(data, len_bytes);
+	struct wire_tcp_options o;
 
 	if (len_bytes > WIRE_TCP_OPTIONS_MAX)
 		return -EBADMSG;
 	if (len_bytes == 12 && wire_get32(data) == NOP_NOP_TS) {
-		get_ts(&o, data + 4);
-		*ret = o;
+		*ret = (struct wire_tcp_options){.has = 0};
+		get_ts(ret, data + 4);
 		return 0;
 	}
+	o = (struct wire_tcp_options){.has = 0};
 	while (cursor_reader_left(&c)) {
 		uint8_t kind = cursor_get_u8(&c), len;
 		const uint8_t *value;
