@@ -251,6 +251,7 @@ struct tcp_conn {
 	uint32_t user_timeout_ms, peer_timeout_ms;
 	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
 	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
+	uint8_t mtu_rtx;  /* n_rtx when tcp_mtu.c last looked */
 	int16_t soft_err; /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
 	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
 	uint32_t challenge_ms;

@@ -218,12 +218,14 @@ void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t mtu = c->mtu_low ? c->mtu_low : c->route.mtu_bytes, next;
 
-	if (c->pmtu_disc == 0 || c->n_rtx < BLACK_HOLE || c->n_rtx % BLACK_HOLE || c->ca_state != 4 ||
-	    c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+	if (c->pmtu_disc == 0 || c->ca_state != 4 || c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
 		return;
 	if (c->mtu_probe)
 		failed(st, c);
-	if (!sends_large(st, c))
+	if (c->n_rtx == c->mtu_rtx) /* this timeout was seen */
+		return;
+	c->mtu_rtx = c->n_rtx;
+	if (c->n_rtx % BLACK_HOLE || !sends_large(st, c))
 		return;
 	mtu = smaller(mtu, (uint32_t)c->mss + options(c) + headers(c));
 	next = usual_below(c, mtu);

@@ -81,8 +81,12 @@ static uint16_t urgent_flag(const struct tcp_conn *c, uint32_t seq)
 
 static void sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss, uint8_t burst)
 {
+	bool was = !c->notsent_lowat || tcp_tx_writable(c);
+
 	c->nxt = seq + len;
 	c->max = seq_max(c->max, c->nxt);
+	if (!was)
+		tcp_tx_tell(st, c);
 	tcp_flight_sent(st, c, seq, len, mss, burst);
 }
 
@@ -221,7 +225,7 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		return false;
 	f.flags |= f.len ? push_flag(c, f.seq, f.seq + f.len) : 0;
 	if (fin)
-		f.flags |= WIRE_TCP_FIN;
+		f.flags |= f.len ? WIRE_TCP_FIN | WIRE_TCP_PSH : WIRE_TCP_FIN;
 	f.flags |= tcp_ecn_out_flags(c, f.len != 0);
 	if (f.flags & WIRE_TCP_CWR && f.len > f.mss && !ip_iface_can(st, c->route.iface, BERTH_IF_TSO_ECN)) {
 		f.len = f.mss;

@@ -57,12 +57,12 @@ static uint64_t interval_ns(const struct tcp_conn *c)
 	return wait_ns(c, c->n_probes);
 }
 
-/* How long it has been tried: the intervals so far. */
+/* How long it has been tried when the timer is due: the intervals so far. */
 static uint64_t tried_ns(const struct tcp_conn *c)
 {
 	uint64_t sum = 0;
 
-	for (unsigned n = 0; n < c->n_probes; n++)
+	for (unsigned n = 0; n <= c->n_probes; n++)
 		sum += wait_ns(c, n);
 	return sum;
 }

@@ -19,12 +19,15 @@ static uint32_t limit(const struct tcp_conn *c)
 	return c->rcvbuf && c->rcvbuf < c->rx.size ? c->rcvbuf : c->rx.size;
 }
 
-/* Octets that could be advertised beyond rcv_nxt. */
+/* Octets that could be advertised beyond rcv_nxt, as the field can say them. */
 static uint32_t room(const struct tcp_conn *c)
 {
-	uint32_t most = limit(c);
+	uint32_t most = limit(c), field = (uint32_t)UINT16_MAX << c->rcv_scale, n;
 
-	return c->rx.used < most ? most - c->rx.used : 0;
+	n = c->rx.used < most ? most - c->rx.used : 0;
+	if (n > field)
+		n = field;
+	return n >> c->rcv_scale << c->rcv_scale;
 }
 
 /* A step of the right edge that is worth saying. */
@@ -64,9 +67,6 @@ uint32_t tcp_window_advertise(struct berth_stack *st, struct tcp_conn *c)
 	uint32_t most = (uint32_t)UINT16_MAX << c->rcv_scale;
 
 	(void)st;
-	if (want > most)
-		want = most;
-	want &= ~(unit - 1);
 	if (want > open && want - open >= step(c)) {
 		c->rcv_adv = c->rcv_nxt + want;
 		return want;
