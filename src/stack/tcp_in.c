@@ -121,8 +121,10 @@ static bool may_come_in(struct berth_stack *st, struct tcp_conn *c, const struct
 		return false;
 	}
 	if (!tcp_rcv_acceptable(c, s)) {
-		if (s->flags & WIRE_TCP_SYN)
+		if (s->flags & WIRE_TCP_SYN && !rst)
 			tcp_challenge_ack(st, c);
+		else if (rst)
+			st->n.tcp_out_of_window++;
 		else if (s->len || s->flags & WIRE_TCP_FIN || tcp_may_answer(st, c))
 			tcp_rcv_refused(st, c, s);
 		return false;
@@ -407,8 +409,10 @@ static void expected_in(struct berth_stack *st, struct tcp_conn *c, const struct
 	keep_timestamp(st, c, s);
 	if (c->f & TF_ECN)
 		tcp_ecn_in(st, c, s);
-	if (s->len != 0)
-		(void)tcp_rcv_segment(st, c, s); /* no FIN, so none is in order */
+	if (s->len != 0 && tcp_rcv_segment(st, c, s)) {
+		fin_in(st, c); /* it came early, and waited for this segment */
+		return;
+	}
 	if (bits || c->f & TF_ACK_NOW)
 		sock_ready(st, tcp_index(st, c));
 }

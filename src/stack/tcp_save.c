@@ -328,7 +328,7 @@ static bool sending_ok(const struct berth_stack *st, const struct saved *s)
 
 static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 {
-	uint32_t open = s->rcv_adv - s->rcv_nxt, in = s->rx_used + (s->f & TF_FIN_RCVD ? 1 : 0);
+	uint32_t open = s->rcv_adv - s->rcv_nxt;
 
 	if (s->sock_flags & ~(uint32_t)KEEP_SOCK || s->f & ~(uint32_t)KEEP_F ||
 	    s->refuse & ~(TF_WSCALE | TF_TS | TF_SACK))
@@ -339,8 +339,7 @@ static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 	if (s->cc > BERTH_CUBIC || s->ecn_wish > 2 || s->pmtu_disc > 3 || s->bind_iface > st->cfg.n_ifaces ||
 	    s->mss_peer < TCP_MSS_FLOOR || (s->mss_user != 0 && s->mss_user < TCP_MSS_FLOOR))
 		return false;
-	if (s->rx_used > st->cfg.rx_ring_bytes || open > st->cfg.rx_ring_bytes - s->rx_used ||
-	    s->rcv_nxt - (s->irs + 1) < in || s->una == s->iss)
+	if (s->rx_used > st->cfg.rx_ring_bytes || open > st->cfg.rx_ring_bytes - s->rx_used)
 		return false;
 	if (s->snd_wnd > UINT32_C(1) << 30 || s->snd_wnd_max < s->snd_wnd || s->snd_wnd_max > UINT32_C(1) << 30)
 		return false;
@@ -508,10 +507,8 @@ static int revive(struct berth_stack *st, struct tcp_conn *c, const struct saved
 	tcp_ring_write(&c->rx, 0, rings + s->tx_used, s->rx_used);
 	c->tx.used = s->tx_used;
 	c->rx.used = s->rx_used;
-	if (!refly(st, c, s))
-		return -ENOBUFS;
 	tcp_state_restore(c, (enum tcp_state_name)s->state);
-	return 0;
+	return refly(st, c, s) ? 0 : -ENOBUFS;
 }
 
 int berth_sock_restore(struct berth_stack *st, const void *data, uint32_t len, uint64_t user, berth_sock *ret)
@@ -534,6 +531,8 @@ int berth_sock_restore(struct berth_stack *st, const void *data, uint32_t len, u
 	if (r < 0) {
 		tcp_timers_stop(st, c);
 		tcp_flight_free(st, c);
+		if (c->state != TCP_CLOSED)
+			tcp_set_state(st, c, TCP_CLOSED);
 		tcp_rings_give(st, c);
 		sock_release(st, &c->s);
 		tcp_block_free(st, c);

@@ -32,8 +32,17 @@ void tcp_timers_stop(struct berth_stack *st, struct tcp_conn *c)
 		wheel_cancel(&st->wheel, TIMER_TCP, tcp_index(st, c));
 }
 
+static uint64_t user_timeout_ns(const struct tcp_conn *c)
+{
+	return c->user_timeout_ms * NS_PER_MS;
+}
+
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns)
 {
+	/* RFC 5482: the user timeout does not wait for the retransmission after it. */
+	if (which == TCP_AT_RTX && c->user_timeout_ms && c->first_rtx_ns && at_ns != NEVER_NS &&
+	    at_ns > c->first_rtx_ns + user_timeout_ns(c))
+		at_ns = c->first_rtx_ns + user_timeout_ns(c);
 	c->at[which] = at_ns;
 	if (at_ns < c->timer.at_ns)
 		wheel_set(&st->wheel, TIMER_TCP, tcp_index(st, c), at_ns);
@@ -59,11 +68,6 @@ void tcp_keep_update(struct berth_stack *st, struct tcp_conn *c)
 	}
 	c->n_keep = 0;
 	tcp_deadline_set(st, c, TCP_AT_KEEP, c->last_in_ns + keep_idle_ns(c));
-}
-
-static uint64_t user_timeout_ns(const struct tcp_conn *c)
-{
-	return c->user_timeout_ms * NS_PER_MS;
 }
 
 /* Is this many unanswered probes, the last of them sent, more than the program bears? */

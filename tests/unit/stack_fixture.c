@@ -89,6 +89,8 @@ static uint32_t wild(struct stack_fixture *f, struct words *w, bool *ret_any)
 		*ret_any = true;
 		return 0;
 	}
+	if (w->at < w->n && w->v[w->at][0] == '-')
+		return (uint32_t)strtol(w->v[w->at++], NULL, 10);
 	return (uint32_t)number(f, w);
 }
 
@@ -641,6 +643,7 @@ static void line_established(struct stack_fixture *f, struct words *w)
 
 	rest_of(w, options_text, sizeof(options_text), "win 65535 mss 1460");
 	ts = strstr(options_text, "ts ") != NULL;
+	f->local_port = 80;
 	if (!f->listener)
 		stack_line(f, "listen");
 	run(f, "< S 0 %s", options_text);
@@ -662,19 +665,25 @@ static void line_connected(struct stack_fixture *f, struct words *w)
 	berth_stack_events(f->st, (struct berth_event[8]){0}, 8);
 }
 
-/* Time passes; the stack is called when its deadline says so, and whatever is due to leave stays in it. */
-static void pass(struct stack_fixture *f, uint64_t ns)
+/* Time passes; the stack is called when its deadline says so. Whatever is due to leave stays in it, or is lost. */
+static void pass(struct stack_fixture *f, uint64_t ns, bool lost)
 {
 	uint64_t to = f->now_ns + ns;
+	bool moved;
+	unsigned n;
 
 	for (int i = 0; i < 100000; i++) {
 		uint64_t at = berth_stack_deadline(f->st);
 
 		if (at > to)
 			break;
-		if (at > f->now_ns)
+		moved = at > f->now_ns;
+		if (moved)
 			f->now_ns = at;
-		if (berth_stack_tick(f->st, f->now_ns, 256) == 0 && at <= f->now_ns)
+		n = berth_stack_tick(f->st, f->now_ns, 256);
+		while (lost && stack_fixture_next(f, f->out_octets, sizeof(f->out_octets)) != 0)
+			n++;
+		if (n == 0 && !moved && berth_stack_deadline(f->st) <= f->now_ns)
 			break; /* only output is due: the script's affair */
 	}
 	f->now_ns = to;
@@ -784,6 +793,36 @@ static void line_events(struct stack_fixture *f, struct words *w)
 	same(f, "what is told", got, bits_of(f, w));
 }
 
+/* f->s is saved, and goes on in a stack that has other keys and another clock. */
+static void line_reborn(struct stack_fixture *f)
+{
+	struct berth_stack_config c = stack_fixture_config();
+	struct stack_fixture next;
+	int64_t n = berth_sock_save(f->st, f->s, NULL, 0);
+	uint8_t *octets;
+
+	assert_true(n > 0);
+	octets = malloc((size_t)n);
+	assert_non_null(octets);
+	same(f, "save()", berth_sock_save(f->st, f->s, octets, (uint32_t)n - 1), -ENOBUFS);
+	same(f, "save()", berth_sock_save(f->st, f->s, octets, (uint32_t)n), n);
+	same(f, "poll()", berth_sock_poll(f->st, f->s), -EBADF);
+	quiet(f);
+	assert_true(berth_stack_check(f->st));
+	c.secret[0] ^= 0xff;
+	stack_fixture_init(&next, f->is6, &c);
+	next.now_ns += UINT64_C(7777777777);
+	berth_stack_tick(next.st, next.now_ns, 1);
+	stack_fixture_free(f);
+	f->st = next.st;
+	f->mem = next.mem;
+	f->iface = next.iface;
+	f->now_ns = next.now_ns;
+	f->listener = 0;
+	same(f, "restore()", berth_sock_restore(f->st, octets, (uint32_t)n, 3, &f->s), 0);
+	free(octets);
+}
+
 static bool line_socket(struct stack_fixture *f, const char *p, struct words *w)
 {
 	uint64_t value = 0;
@@ -810,6 +849,8 @@ static bool line_socket(struct stack_fixture *f, const char *p, struct words *w)
 	} else if (strcmp(p, "error") == 0) {
 		same(f, "getsockopt()", berth_sock_get(f->st, f->s, BERTH_SO_ERROR, &value), 0);
 		same(f, "SO_ERROR", -(int64_t)value, NAMED(f, errors, word(w)));
+	} else if (strcmp(p, "reborn") == 0) {
+		line_reborn(f);
 	} else if (strcmp(p, "gone") == 0) {
 		same(f, "poll()", berth_sock_poll(f->st, f->s), -EBADF);
 	} else if (strcmp(p, "set") == 0 || strcmp(p, "lset") == 0) {
@@ -840,7 +881,9 @@ static bool line_world(struct stack_fixture *f, const char *p, struct words *w)
 		char *end;
 		uint64_t n = strtoull(p + 1, &end, 10);
 
-		pass(f, strcmp(end, "us") == 0 ? n * 1000 : n * 1000000);
+		pass(f, strcmp(end, "us") == 0 ? n * 1000 : n * 1000000, false);
+	} else if (strcmp(p, "lost") == 0) {
+		pass(f, number(f, w) * 1000000, true);
 	} else if (strcmp(p, "quiet") == 0) {
 		quiet(f);
 	} else if (strcmp(p, "listen") == 0) {
@@ -856,6 +899,8 @@ static bool line_world(struct stack_fixture *f, const char *p, struct words *w)
 
 		line_open(f);
 		a.port = (uint16_t)number(f, w);
+		if (w->at < w->n) /* reuse */
+			same(f, "setsockopt()", berth_sock_set(f->st, f->s, BERTH_REUSEADDR, 1), 0);
 		same(f, "bind()", berth_sock_bind(f->st, f->s, &a), 0);
 	} else if (strcmp(p, "connect") == 0) {
 		line_connect(f, w);
@@ -977,9 +1022,10 @@ static void row6(void **state)
 	stack_script(r->name, true, NULL, r->lines);
 }
 
-int stack_rows_run(const char *group, const struct stack_row *rows, size_t n)
+int stack_rows_run(const char *group, const struct stack_row *rows, size_t n, const struct CMUnitTest *more,
+		   size_t n_more)
 {
-	struct CMUnitTest *tests = calloc(2 * n, sizeof(*tests));
+	struct CMUnitTest *tests = calloc(2 * n + n_more, sizeof(*tests));
 	char(*names)[160] = calloc(n, sizeof(*names));
 	int r;
 
@@ -990,7 +1036,9 @@ int stack_rows_run(const char *group, const struct stack_row *rows, size_t n)
 		tests[2 * i] = (struct CMUnitTest){rows[i].name, row4, NULL, NULL, (void *)(uintptr_t)&rows[i]};
 		tests[2 * i + 1] = (struct CMUnitTest){names[i], row6, NULL, NULL, (void *)(uintptr_t)&rows[i]};
 	}
-	r = _cmocka_run_group_tests(group, tests, 2 * n, NULL, NULL);
+	for (size_t i = 0; i < n_more; i++)
+		tests[2 * n + i] = more[i];
+	r = _cmocka_run_group_tests(group, tests, 2 * n + n_more, NULL, NULL);
 	free(tests);
 	free(names);
 	return r;

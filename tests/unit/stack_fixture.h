@@ -24,6 +24,7 @@
  *	established [OPTIONS]	a whole passive handshake; OPTIONS are the SYN's words (default: win 65535 mss 1460)
  *	connected [OPTIONS]	a whole active one; OPTIONS are the SYN-ACK's
  *	quiet			nothing leaves now			+MS, +MSus		time passes; timers run when they are due
+ *	lost MS			the same, and whatever leaves meanwhile is lost
  *	send N | recv N | recv eof | recv EAGAIN | send EPIPE		N octets of the stream's pattern; N, or the error
  *	shutdown wr|rd|rdwr | close | abort				of f->s
  *	state NAME		of f->s, as tcp_state_text		poll [IN] [OUT] [RDHUP] [HUP] [ERR] [PRI] [nothing]
@@ -32,6 +33,7 @@
  *	get OPTION N		of f->s					peer-port N		of segments from here on
  *	icmp NAME [MTU]		an error about our segment at: icmp port 0 (see stack_fixture.c)
  *	route down | route up	the interface
+ *	reborn			f->s is saved, and restored in another stack	close-listener
  *	gone			f->s is no handle any more: -EBADF
  */
 #ifndef BERTH_TESTS_STACK_FIXTURE_H
@@ -88,11 +90,12 @@ void stack_fixture_packet(struct stack_fixture *f, const uint8_t *data, uint32_t
 /* Take the next packet that leaves; 0: none. */
 uint32_t stack_fixture_next(struct stack_fixture *f, uint8_t *data, uint32_t room);
 
-/* A table of scripts: rows report under their own names. */
+/* A table of scripts, each over IPv4 and IPv6, and more tests after them: all report under their own names. */
 struct stack_row {
 	const char *name;
 	const char *lines[FIX_LINES];
 };
-int stack_rows_run(const char *group, const struct stack_row *rows, size_t n);
+int stack_rows_run(const char *group, const struct stack_row *rows, size_t n, const struct CMUnitTest *more,
+		   size_t n_more);
 
 #endif

@@ -1,0 +1,152 @@
+/* tests/unit/test_tcp_in.c: RFC 9293, 3.10.7.4 in the synchronized states; RFC 5961; RFC 7323's PAWS; urgent data. */
+#include <string.h>
+
+#include "stack_fixture.h"
+
+static const struct stack_row rows[] = {
+	{"S10: a reset at exactly the next number ends the connection",
+	 {"established", "< R 1", "events IN OUT RDHUP HUP ERR", "poll IN OUT RDHUP HUP ERR", "recv ECONNRESET",
+	  "recv eof", "state CLOSED"}},
+	{"S10: a reset elsewhere in the window is challenged",
+	 {"established", "< R 2", "> A 1 ack 1", "< R 60000", "> A 1 ack 1", "state ESTABLISHED",
+	  "count tcp_challenge_acks 2"}},
+	{"S10: a reset outside of the window is dropped",
+	 {"established", "< R 65537", "< R 0", "quiet", "state ESTABLISHED", "count tcp_out_of_window 2"}},
+	{"S10: challenges have a budget of the connection's own",
+	 {"established", "< R 2",	"< R 2",       "< R 2",	      "< R 2",	     "< R 2",	   "< R 2",
+	  "< R 2",	 "< R 2",	"< R 2",       "< R 2",	      "< R 2",	     "< R 2",	   "< R 2",
+	  "< R 2",	 "< R 2",	"< R 2",       "< R 2",	      "< R 2",	     "< R 2",	   "< R 2",
+	  "> A 1 ack 1", "> A 1 ack 1", "> A 1 ack 1", "> A 1 ack 1", "> A 1 ack 1", "> A 1 ack 1"}},
+	{"RFC 5961, 4: a SYN in the window is challenged",
+	 {"established", "< S 1", "> A 1 ack 1", "< S 500", "> A 1 ack 1", "state ESTABLISHED"}},
+	{"RFC 5961, 4: so is one outside of it",
+	 {"established", "< S =2000000000", "> A 1 ack 1", "state ESTABLISHED"}},
+	{"RFC 5961, 5: an ACK of what was never sent is challenged",
+	 {"established", "< PA 1+5 ack 100", "> A 1 ack 1", "recv EAGAIN"}},
+	{"RFC 5961, 5: a very old ACK is challenged, its data dropped",
+	 {"established", "< PA 1+5 ack -70000", "> A 1 ack 1", "recv EAGAIN"}},
+	{"an old ACK within the largest window is ignored, its data is not",
+	 {"established", "< PA 1+5 ack 0", "recv 5", "> A 1 ack 6"}},
+	{"a segment without ACK is dropped", {"established", "< P 1+5", "quiet", "recv EAGAIN"}},
+	{"an old segment is answered",
+	 {"established", "< PA 1+5 ack 1", "> A 1 ack 6", "< PA 1+5 ack 1", "> A 1 ack 6", "recv 5"}},
+	{"a keepalive's probe is answered", {"established", "< A 0 ack 1", "> A 1 ack 1"}},
+	{"SHLD-31: segments out of order wait for the hole",
+	 {"established", "< PA 11+10 ack 1", "> A 1 ack 1", "recv EAGAIN", "< PA 1+10 ack 1", "> A 1 ack 21",
+	  "recv 20"}},
+	{"a segment that overlaps what is there gives only what is new",
+	 {"established", "< PA 1+10 ack 1", "> A 1 ack 11", "< PA 1+20 ack 1", "> A 1 ack 21", "recv 20"}},
+	{"beyond the window nothing is taken", {"established", "< PA 65537+5 ack 1", "> A 1 ack 1", "recv EAGAIN"}},
+	{"a zero window: the ACK counts, the octets do not",
+	 {"listen", "lset rcvbuf 2048", "established", "< PA 1+2048 ack 1", "> A 1 ack 2049 win 0", "send 5",
+	  "> PA 1+5 ack 2049", "< PA 2049+10 ack 6", "> A 6 ack 2049 win 0", "recv 2048", "> A 6 ack 2049 win 2048"}},
+	{"MUST-66: a reset counts though the window is zero",
+	 {"listen", "lset rcvbuf 2048", "established", "< PA 1+2048 ack 1", "> A 1 ack 2049 win 0", "< R 2049",
+	  "recv 2048", "recv ECONNRESET"}},
+	{"data that was in order before a reset can be read",
+	 {"established", "< PA 1+5 ack 1", "< R 6", "recv 5", "recv ECONNRESET", "recv eof"}},
+	{"PAWS: an older timestamp is dropped and answered",
+	 {"established win 65535 mss 1460 ts 1000 0", "< PA 1+5 ack 1 ts 1001 0", "> A 1 ack 6 ts * 1001",
+	  "< PA 6+5 ack 1 ts 1000 0", "> A 1 ack 6 ts * 1001", "recv 5", "recv EAGAIN", "count tcp_paws_dropped 1"}},
+	{"PAWS: timestamps go round", {"established win 65535 mss 1460 ts 4294967290 0", "recv EAGAIN"}},
+	{"PAWS: a reset with an old timestamp is still a reset (RFC 7323, 5.2)",
+	 {"established win 65535 mss 1460 ts 1000 0", "< R 1 ts 5 0", "recv ECONNRESET"}},
+	{"PAWS: after 24 days of silence any timestamp is good (RFC 7323, 5.5)",
+	 {"established win 65535 mss 1460 ts 1000 0", "+2073600001", "< PA 1+5 ack 1 ts 5 0", "recv 5",
+	  "> A 1 ack 6 ts * 5"}},
+	{"RFC 7323, 4.3: a timestamp beyond a hole is not echoed",
+	 {"established win 65535 mss 1460 ts 1000 0", "< PA 11+10 ack 1 ts 1005 0", "> A 1 ack 1 ts * 1000",
+	  "< PA 1+10 ack 1 ts 1006 0", "> A 1 ack 21 ts * 1006"}},
+	{"urgent data raises PRI, and it is in the stream",
+	 {"established", "< UPA 1+10 ack 1 urg 5", "events IN PRI", "poll IN OUT PRI", "recv 5", "poll IN OUT",
+	  "recv 5"}},
+	{"S7: an urgent pointer beyond the segment is cut",
+	 {"established", "< UPA 1+4 ack 1 urg 65535", "recv 4", "poll OUT"}},
+	{"S7: an urgent pointer without data is nothing", {"established", "< UA 1 ack 1 urg 100", "quiet", "poll OUT"}},
+	{"MUST-31: urgent data goes out with a pointer", {"established", "send 5 urgent", "> UPA 1+5 ack 1 urg 5"}},
+	{"data after the peer's FIN is ignored (RFC 9293, 3.10.7.4, seventh)",
+	 {"established", "< FA 1 ack 1", "> A 1 ack 2", "< PA 2+5 ack 1", "quiet", "recv eof"}},
+	{"CLOSE-WAIT: data still goes out",
+	 {"established", "< FA 1 ack 1", "> A 1 ack 2", "send 5", "> PA 1+5 ack 2", "poll IN OUT RDHUP"}},
+	{"CLOSE-WAIT: a reset says EPIPE, as on Linux",
+	 {"established", "< FA 1 ack 1", "> A 1 ack 2", "< R 2", "error EPIPE"}},
+	{"a window update lets data go",
+	 {"established win 0 mss 1460", "< A 1 ack 1 win 0", "send 100", "quiet", "< A 1 ack 1 win 1000",
+	  "> PA 1+100 ack 1"}},
+	{"an older segment does not change the window (WL1, WL2)",
+	 {"established", "< PA 1+5 ack 1 win 10", "> A 1 ack 6", "< A 1 ack 1 win 60000", "> A 1 ack 6", "send 20",
+	  "quiet"}},
+	{"a FIN out of order waits",
+	 {"established", "< FA 6 ack 1", "> A 1 ack 1", "state ESTABLISHED", "< PA 1+5 ack 1", "> A 1 ack 7",
+	  "state CLOSE-WAIT", "recv 5", "recv eof"}},
+};
+
+/* MUST-57, S11: what is sent to many or from nobody gets no answer. */
+static void test_not_one_host(void **state)
+{
+	static const uint8_t from[][4] = {{224, 0, 0, 1}, {255, 255, 255, 255}, {10, 0, 0, 255}, {0, 0, 0, 0}};
+	struct stack_fixture f;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "listen");
+	for (size_t i = 0; i < COUNT_OF(from); i++) {
+		struct berth_addr peer = f.peers;
+
+		memcpy(f.peers.ip + 12, from[i], 4);
+		stack_line(&f, "< S 0");
+		stack_line(&f, "quiet");
+		stack_line(&f, "local-port 81");
+		stack_line(&f, "< S 0");
+		stack_line(&f, "quiet");
+		stack_line(&f, "local-port 80");
+		f.peers = peer;
+	}
+	f.ours.ip[15] = 255; /* the subnet's broadcast address */
+	stack_line(&f, "< S 0");
+	stack_line(&f, "quiet");
+	stack_fixture_free(&f);
+}
+
+/* MUST-2, MUST-3: a wrong checksum. S3: a data offset that lies. */
+static void test_wrong_octets(void **state)
+{
+	struct stack_fixture f;
+	uint8_t p[60] = {0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1};
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "listen");
+	wire_put16(p + 10, 0x26cc); /* the header's sum: 0xffff - ... is set below */
+	p[10] = p[11] = 0;
+	for (uint32_t sum = 0, i = 0; i <= 20; i += 2) {
+		if (i == 20) {
+			sum = (sum & 0xffff) + (sum >> 16);
+			wire_put16(p + 10, (uint16_t) ~(sum + (sum >> 16)));
+			break;
+		}
+		sum += wire_get16(p + i);
+	}
+	wire_put16(p + 20, 5000);
+	wire_put16(p + 22, 80);
+	p[32] = 0x50;
+	p[33] = WIRE_TCP_SYN;
+	wire_put16(p + 36, 0x1234);
+	stack_fixture_packet(&f, p, 40);
+	stack_line(&f, "quiet");
+	stack_line(&f, "count dropped_checksum 1");
+	p[32] = 0x40;
+	stack_fixture_packet(&f, p, 40);
+	p[32] = 0x60;
+	stack_fixture_packet(&f, p, 40);
+	stack_line(&f, "quiet");
+	stack_line(&f, "count dropped_malformed 2");
+	stack_fixture_free(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host), cmocka_unit_test(test_wrong_octets)};
+
+	return stack_rows_run("tcp in", rows, COUNT_OF(rows), more, COUNT_OF(more));
+}
