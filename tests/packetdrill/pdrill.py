@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs scripts in packetdrill's language against a stack in a shared library, in virtual time.
 
-    pdrill.py LIBRARY [--flags STRING] [--verbose] SCRIPT...
+    pdrill.py [--flags STRING] [--verbose] [--v6] LIBRARY SCRIPT...
+    pdrill.py --kernel SCRIPT...    the kernel as the oracle, see kernel.py
 
 packetdrill itself drives the same library (docs/stack.md, "packetdrill"); it is not in Debian, and make test must not need the
 internet. This knows the part of the language that our scripts use, and refuses the rest by name:
@@ -26,6 +27,8 @@ import sys
 import threading
 import time
 import traceback
+
+import kernel
 
 TOLERANCE_S = 0.010
 
@@ -809,7 +812,8 @@ def run_one(args, path):
     m = re.search(r"^--so_flags=(\S+)", head, re.M)
     v6 = bool(re.search(r"^--ip_version=ipv6", head, re.M)) or args.v6
     # The longer header's 20 octets come on top, so that segments are of the same size, as packetdrill does it.
-    lib = Library(args.library, ",".join(x for x in (args.flags, "mtu=1520" if v6 else "", m.group(1) if m else "") if x))
+    flags = ",".join(x for x in (args.flags, "mtu=1520" if v6 else "", m.group(1) if m else "") if x)
+    lib = kernel.Kernel(flags) if args.kernel else Library(args.library, flags)
     s = Script(lib, path, args.verbose, v6)
     try:
         s.run()
@@ -823,13 +827,15 @@ def run_one(args, path):
 
 def main():
     p = argparse.ArgumentParser(description="run packetdrill scripts against a stack in a library")
-    p.add_argument("library")
-    p.add_argument("scripts", nargs="+")
+    p.add_argument("--kernel", action="store_true", help="against the machine's own TCP, in real time (root); no LIBRARY then")
+    p.add_argument("scripts", nargs="+", metavar="LIBRARY SCRIPT")
     p.add_argument("--flags", default="nosysctl")
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--v6", action="store_true", help="the same script over IPv6")
     p.add_argument("--tap", action="store_true", help="results in the form of the Test Anything Protocol")
     args = p.parse_args()
+    if not args.kernel:
+        args.library = args.scripts.pop(0)
     failed = 0
     if args.tap:
         print("1..%d" % len(args.scripts), flush=True)
