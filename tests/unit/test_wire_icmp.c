@@ -591,6 +591,7 @@ static void emit_says_what_does_not_fit(void **state)
 	struct wire_nd_ns m = {.options = {.has = WIRE_ND_HAS_SOURCE_MAC}};
 	struct wire_nd_redirect big = {.options = {.has = WIRE_ND_HAS_REDIRECTED, .redirected = {NULL, 255 * 8}}};
 	struct wire_group g = {.kind = WIRE_GROUP_LEAVE, .address = port_addr_v4(239, 1, 2, 3)};
+	static uint8_t large[3000];
 	uint8_t buf[32];
 
 	(void)state;
@@ -599,7 +600,10 @@ static void emit_says_what_does_not_fit(void **state)
 	for (size_t n = 0; n < 32; n++)
 		assert_int_equal(wire_nd_ns_emit(&m, buf, n), -ENOBUFS);
 	assert_int_equal(wire_nd_ns_emit(&m, buf, 32), 32);
-	assert_int_equal(wire_nd_redirect_emit(&big, buf, sizeof(buf)), -EMSGSIZE);
+	assert_int_equal(wire_nd_redirect_emit(&big, large, sizeof(large)), -EMSGSIZE);
+	big.options.redirected = (struct wire_slice){row_octets, 254 * 8};
+	assert_int_equal(wire_nd_redirect_emit(&big, large, sizeof(large)), 40 + 255 * 8);
+	assert_int_equal(large[41], 255);
 	for (size_t n = 0; n < 8; n++)
 		assert_int_equal(wire_igmp_emit(&g, buf, n), -ENOBUFS);
 	assert_int_equal(wire_igmp_emit(&g, buf, 8), 8);

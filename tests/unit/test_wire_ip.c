@@ -4,6 +4,7 @@
 #include "wire/eth.h"
 #include "wire/ip4.h"
 #include "wire/ip6.h"
+#include "wire_round.h"
 
 static struct wire_eth eth;
 static struct wire_arp arp;
@@ -13,7 +14,11 @@ static struct wire_ip6_problem problem;
 
 static int parse_eth(const uint8_t *data, size_t len_bytes)
 {
-	return wire_eth_parse(data, len_bytes, &eth);
+	int r = wire_eth_parse(data, len_bytes, &eth);
+
+	if (r == 0) /* written again, it is the same: tag and all */
+		assert_true(wire_round_frame(data, len_bytes) || eth.type != 0x0600);
+	return r;
 }
 
 static int parse_arp(const uint8_t *data, size_t len_bytes)
@@ -124,6 +129,9 @@ static const struct wire_row link_rows[] = {
 	{"two tags are not for us", MACS "8100 2005 8100 0006 0800", parse_eth, -EPROTONOSUPPORT, NULL},
 	{"a provider's tag is not for us", MACS "88a8 2005 0800", parse_eth, -EPROTONOSUPPORT, NULL},
 	{"a length in place of the type is not for us", MACS "05dc aaaa03", parse_eth, -EPROTONOSUPPORT, NULL},
+	{"the smallest type", MACS "0600 aa", parse_eth, 0, NULL},
+	{"the largest length", MACS "05ff aa", parse_eth, -EPROTONOSUPPORT, NULL},
+	{"a tag and the smallest type", MACS "8100 2005 0600 aa", parse_eth, 0, NULL},
 	{"an ARP probe, with padding", "0001 0800 06 04 0001 02000000000a 00000000 000000000000 0a000002 x18",
 	 parse_arp, 0, arp_is_probe},
 	{"ARP of 27 octets is cut", "0001 0800 06 04 0001 02000000000a 00000000 000000000000 0a0000", parse_arp,
