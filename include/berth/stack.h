@@ -44,6 +44,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 #define BERTH_NEVER UINT64_MAX /* no deadline */
 
@@ -425,6 +428,9 @@ void berth_stack_counters(const struct berth_stack *st, struct berth_counters *r
 /* The slow checker: every invariant of every structure. False: a bug. */
 bool berth_stack_check(const struct berth_stack *st);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

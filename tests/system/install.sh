@@ -38,6 +38,16 @@ if command -v pkg-config >/dev/null; then
 	check "and runs" "$scratch/reserve"
 	check "a static one, too" cc -static examples/free/reserve.c -o "$scratch/reserve-static" $(pkg-config --cflags --libs --static berth-port)
 	check "and runs alone" "$scratch/reserve-static"
+	for example in echo_by_hand echo_tun; do
+		check "examples/stack/$example.c is built with libberth-stack, by pkg-config" \
+			cc examples/stack/$example.c -o "$scratch/$example" $(pkg-config --cflags --libs berth-stack) "-Wl,-rpath,$libs"
+	done
+	check "and runs" "$scratch/echo_by_hand"
+	check "a static one, too" cc -static examples/stack/echo_by_hand.c -o "$scratch/echo-static" $(pkg-config --cflags --libs --static berth-stack)
+	check "and runs alone" "$scratch/echo-static"
+	printf '#include <berth/stack.h>\nint main() { berth_stack_config c = {}; c.struct_size = sizeof(c); return berth_stack_size(&c) == 0; }\n' >"$scratch/use.cc"
+	check "C++ reads the header" c++ "$scratch/use.cc" -o "$scratch/use" $(pkg-config --cflags --libs berth-stack) "-Wl,-rpath,$libs"
+	check "and its program runs" "$scratch/use"
 else
 	echo "skip: libberth-port, no pkg-config"
 fi
@@ -45,7 +55,7 @@ check "berth free, installed" "$prefix/bin/berth" free -- true
 said=$("$prefix/bin/berth" run -n t -H a -- env 2>&1 | grep '^LD_PRELOAD=')
 check "run preloads the installed library (said: $said)" [ "$said" = "LD_PRELOAD=$library" ]
 # All of it, and where it belongs.
-for f in include/berth/port.h share/doc/berth/README.md share/doc/berth/LICENSE share/doc/berth/docs/cli.md \
+for f in include/berth/port.h include/berth/stack.h share/doc/berth/README.md share/doc/berth/LICENSE share/doc/berth/docs/cli.md \
 	share/bash-completion/completions/berth share/zsh/site-functions/_berth share/fish/vendor_completions.d/berth.fish; do
 	check "$f" [ -s "$prefix/$f" ]
 done
