@@ -6,13 +6,15 @@
  * them, and no system call is made but for the clock. What is left is the stacks' own work, both ends', and the program's part: "copied" writes
  * with berth_sock_send() and reads with berth_sock_recv(); "in place" fills and empties the rings where they are.
  *
- * Time goes as fast as the machine: the clock is read once a round. Goals stand behind the figures.
+ * What is counted is the processor's time, not the clock's: a busy machine does not make the stack look slower than it is (its caches
+ * do). Goals stand behind the figures.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <berth/stack.h>
 
@@ -29,9 +31,18 @@ static void *memory[2];
 static size_t memory_len[2];
 static double length_s = 1.0;
 
+/* Seconds of this program's own time on a processor; it is the stacks' clock, too. */
+static double cpu_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
 static uint64_t now_ns(void)
 {
-	return (uint64_t)(now_s() * 1e9);
+	return (uint64_t)(cpu_s() * 1e9);
 }
 
 #define MUST(e)                            \
@@ -175,9 +186,9 @@ static void bulk(const char *what, uint32_t flags, uint32_t mtu, bool copied, do
 	a = caller(80);
 	exchange(now_ns());
 	MUST(berth_sock_accept(st[1], l, 0, &b, NULL));
-	t0 = now_s();
+	t0 = cpu_s();
 	frames = n_segments;
-	for (t = t0; t - t0 < length_s; t = now_s()) {
+	for (t = t0; t - t0 < length_s; t = cpu_s()) {
 		uint64_t now = now_ns();
 
 		for (int round = 0; round < 16; round++) {
@@ -231,9 +242,9 @@ static void small_segments(double goal)
 		MUST(berth_sock_set(st[0], a[i], BERTH_NODELAY, 1));
 	}
 	drop_events();
-	t0 = now_s();
+	t0 = cpu_s();
 	frames = n_segments;
-	for (t = t0; t - t0 < length_s; t = now_s()) {
+	for (t = t0; t - t0 < length_s; t = cpu_s()) {
 		uint64_t now = now_ns();
 
 		for (int i = 0; i < N; i++)
@@ -258,7 +269,7 @@ static void small_segments(double goal)
 static void connect_close(double goal)
 {
 	enum { AT_ONCE = 32 };
-	struct berth_stack_config c = {.n_conns = 1024, .n_time_wait = 16384, .n_rings = 256};
+	struct berth_stack_config c = {.n_conns = 1024};
 	berth_sock l[N_PORTS], a[AT_ONCE], b[AT_ONCE];
 	uint64_t n = 0;
 	unsigned port = 0;
@@ -267,8 +278,8 @@ static void connect_close(double goal)
 	begin(BERTH_IF_TX_CSUM, 1500, &c);
 	for (uint16_t i = 0; i < N_PORTS; i++)
 		l[i] = listener((uint16_t)(100 + i), AT_ONCE);
-	t0 = now_s();
-	for (t = t0; t - t0 < length_s; t = now_s()) {
+	t0 = cpu_s();
+	for (t = t0; t - t0 < length_s; t = cpu_s()) {
 		uint64_t now = now_ns();
 
 		port = (port + 1) % N_PORTS;
@@ -306,8 +317,8 @@ static void datagrams(const char *what, uint32_t flags, uint32_t len, uint16_t g
 	MUST(berth_sock_open(st[1], BERTH_UDP, BERTH_IPV4, 0, &b));
 	MUST(berth_sock_bind(st[1], b, &at));
 	MUST(berth_sock_connect(st[0], a, &at));
-	t0 = now_s();
-	for (t = t0; t - t0 < length_s; t = now_s()) {
+	t0 = cpu_s();
+	for (t = t0; t - t0 < length_s; t = cpu_s()) {
 		uint64_t now = now_ns();
 		int r;
 
@@ -377,13 +388,13 @@ static double look_up(struct port_table *t, const struct port_tuple *v, uint32_t
 
 		for (unsigned i = 0; i < BATCH; i++)
 			ask[i] = v[rng_range(&rng, 0, n_flows - 1)];
-		t0 = now_s();
+		t0 = cpu_s();
 		for (unsigned i = 0; i < BATCH; i += batch) {
 			unsigned l = port_demux_batch(t, ask + i, batch, refs + i, users + i);
 
 			*longest = l > *longest ? l : *longest;
 		}
-		took += now_s() - t0;
+		took += cpu_s() - t0;
 		for (unsigned i = 0; i < BATCH; i++)
 			sum += refs[i].generation == 0;
 		n += BATCH;

@@ -112,9 +112,9 @@ static uint32_t group_head(const struct port_table *t, enum group_kind kind, enu
 	} while (0)
 
 /* --- buckets --- */
-int index_bucket(const struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret)
+static int bucket_in(const struct port_table *t, uint32_t i, enum port_proto proto, uint16_t port, uint32_t *ret)
 {
-	uint32_t i = heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)], steps = 0;
+	uint32_t steps = 0;
 
 	for (const struct bucket *b; i != NIL; i = b->h_next) {
 		b = bucket_at(t, i);
@@ -128,15 +128,19 @@ int index_bucket(const struct port_table *t, enum port_proto proto, uint16_t por
 	return -ENOENT;
 }
 
+int index_bucket(const struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret)
+{
+	return bucket_in(t, heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)], proto, port, ret);
+}
+
 static int bucket_make(struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret)
 {
-	uint32_t i, *head;
-	int r = index_bucket(t, proto, port, ret);
+	uint32_t i, *head = &heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)];
+	int r = bucket_in(t, *head, proto, port, ret);
 
 	if (r != -ENOENT)
 		return r;
 	POP_FREE(t, free_bucket, bucket_at, h_next, &i);
-	head = &heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)];
 	*bucket_at(t, i) =
 		(struct bucket){.h_next = *head, .first = NIL, .port = port, .proto = (uint8_t)proto, .used = 1};
 	*head = i;
@@ -158,10 +162,10 @@ static int bucket_drop(struct port_table *t, uint32_t i)
 }
 
 /* --- groups --- */
-int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
-		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+static int group_in(const struct port_table *t, uint32_t i, enum group_kind kind, enum port_proto proto,
+		    const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
-	uint32_t i = heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)], steps = 0;
+	uint32_t steps = 0;
 
 	for (const struct group *g; i != NIL; i = g->h_next) {
 		g = group_at(t, i);
@@ -176,16 +180,22 @@ int index_find_group(const struct port_table *t, enum group_kind kind, enum port
 	return -ENOENT;
 }
 
+int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
+		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+{
+	return group_in(t, heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)], kind, proto,
+			local, peer, peer_port, ret);
+}
+
 static int group_make(struct port_table *t, enum group_kind kind, enum port_proto proto, const struct port_addr *local,
 		      const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
-	uint32_t i, *head;
-	int r = index_find_group(t, kind, proto, local, peer, peer_port, ret);
+	uint32_t i, *head = &heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)];
+	int r = group_in(t, *head, kind, proto, local, peer, peer_port, ret);
 
 	if (r != -ENOENT)
 		return r;
 	POP_FREE(t, free_group, group_at, h_next, &i);
-	head = &heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)];
 	*group_at(t, i) = (struct group){.local = *local,
 					 .peer = *peer,
 					 .peer_port = peer_port,
@@ -375,10 +385,10 @@ static void maps_count(struct port_table *t, struct bucket *b, const struct hold
 	}
 }
 
-/* Another hold with this very place? Then a bit in a page must stay. */
-static int place_shared(const struct port_table *t, uint32_t me, const struct hold *h, bool *ret)
+/* Another hold with this very place, on the chain that begins with i? Then a bit in a page must stay. */
+static int place_shared(const struct port_table *t, uint32_t i, uint32_t me, const struct hold *h, bool *ret)
 {
-	uint32_t i = index_lookup_head(t, h->proto, h->port, &h->addr), steps = 0;
+	uint32_t steps = 0;
 
 	*ret = false;
 	for (const struct hold *o; i != NIL; i = o->l_next) {
@@ -430,12 +440,13 @@ static int hold_unindex(struct port_table *t, uint32_t i)
 {
 	struct hold *h = hold_at(t, i);
 	struct bucket *b = bucket_at(t, h->bucket);
+	uint32_t *head = &heads(t, SEC_H_LOOKUP)[place_head(t, h->proto, h->port, &h->addr)];
 	bool still = false;
 	int r;
 
 	if (b == NULL)
 		return -EUCLEAN;
-	UNCHAIN(t, &heads(t, SEC_H_LOOKUP)[place_head(t, h->proto, h->port, &h->addr)], i, hold_at, l_next);
+	UNCHAIN(t, head, i, hold_at, l_next);
 	maps_count(t, b, h, false);
 	if (h->dev != 0)
 		hdr(t)->n_dev--;
@@ -452,7 +463,7 @@ static int hold_unindex(struct port_table *t, uint32_t i)
 		prev->g_next = h->g_next;
 	else
 		g->first = h->g_next;
-	r = place_shared(t, i, h, &still);
+	r = place_shared(t, *head, i, h, &still);
 	return r < 0 ? r : group_shrank(t, h->group, h->port, still);
 }
 
@@ -595,10 +606,10 @@ bool index_is_flow(const struct slot *s, enum port_proto proto, const struct por
 	       port_addr_equal(&s->c.addr, local) && port_addr_equal(&s->c.peer, peer);
 }
 
-int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
-		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+static int flow_in(const struct port_table *t, uint32_t i, enum port_proto proto, const struct port_addr *local,
+		   uint16_t port, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
-	uint32_t i = *index_flow_head(t, proto, local, port, peer, peer_port), steps = 0;
+	uint32_t steps = 0;
 
 	for (const struct slot *s; i != NIL; i = s->f_next) {
 		s = slot_at(t, i);
@@ -610,6 +621,13 @@ int index_find_flow(const struct port_table *t, enum port_proto proto, const str
 		}
 	}
 	return -ENOENT;
+}
+
+int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
+		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+{
+	return flow_in(t, *index_flow_head(t, proto, local, port, peer, peer_port), proto, local, port, peer, peer_port,
+		       ret);
 }
 
 static int flow_join(struct port_table *t, uint32_t is)
@@ -642,10 +660,9 @@ static int flow_leave(struct port_table *t, uint32_t is)
 	struct slot *s = slot_at(t, is), *next = slot_at(t, s->g_next), *prev = slot_at(t, s->g_prev);
 	const struct port_claim *c = &s->c;
 	struct group *g = group_at(t, s->group);
-	uint32_t twin;
+	uint32_t twin, *head = index_flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port);
 
-	UNCHAIN(t, &heads(t, SEC_H_FLOW)[flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port)], is,
-		slot_at, f_next);
+	UNCHAIN(t, head, is, slot_at, f_next);
 	if (g == NULL || !g->used)
 		return -EUCLEAN;
 	if (next != NULL)
@@ -654,7 +671,7 @@ static int flow_leave(struct port_table *t, uint32_t is)
 		prev->g_next = s->g_next;
 	else
 		g->first = s->g_next;
-	int r = index_find_flow(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port, &twin);
+	int r = flow_in(t, *head, c->proto, &c->addr, c->port, &c->peer, c->peer_port, &twin);
 
 	if (r == -EUCLEAN)
 		return r;
@@ -750,18 +767,21 @@ int index_insert(struct port_table *t, uint32_t i)
 	return r;
 }
 
-/* D3: once only ports chosen by connect() are left, the port forgets. */
-static void forget_if_only_chosen(struct port_table *t, enum port_proto proto, uint16_t port)
+/* D3: once only ports chosen by connect() are left, the port forgets. ib: its bucket, if it is still there. */
+static void forget_if_only_chosen(struct port_table *t, uint32_t ib)
 {
-	uint32_t i;
+	struct bucket *b = bucket_at(t, ib);
 
-	struct bucket *b;
-
-	if (proto != PORT_TCP || index_bucket(t, proto, port, &i) < 0)
-		return;
-	b = bucket_at(t, i);
-	if (b != NULL && b->n_map[MAP_BOUND] == 0)
+	if (b != NULL && b->used && b->proto == PORT_TCP && b->n_map[MAP_BOUND] == 0)
 		b->frp = FRP_NONE;
+}
+
+/* The bucket of a claim's port. */
+static uint32_t bucket_of(const struct port_table *t, const struct slot *s)
+{
+	const struct hold *h = hold_at(t, s->hold);
+
+	return h != NULL ? h->bucket : NIL;
 }
 
 static int leave_all(struct port_table *t, uint32_t i, bool keep_bucket)
@@ -776,12 +796,63 @@ static int leave_all(struct port_table *t, uint32_t i, bool keep_bucket)
 
 int index_remove(struct port_table *t, uint32_t i)
 {
-	struct slot *s = slot_at(t, i);
+	uint32_t ib = bucket_of(t, slot_at(t, i));
 	int r = leave_all(t, i, false);
 
 	if (r == 0)
-		forget_if_only_chosen(t, s->c.proto, s->c.port);
+		forget_if_only_chosen(t, ib);
 	return r;
+}
+
+/* To the front of its bucket, as a new one would be. */
+static void hold_to_front(struct port_table *t, struct bucket *b, uint32_t i, struct hold *h)
+{
+	struct hold *next = hold_at(t, h->b_next), *prev = hold_at(t, h->b_prev), *first = hold_at(t, b->first);
+
+	if (prev == NULL || first == NULL)
+		return; /* it is there */
+	prev->b_next = h->b_next;
+	if (next != NULL)
+		next->b_prev = h->b_prev;
+	h->b_prev = NIL;
+	h->b_next = b->first;
+	first->b_prev = i;
+	b->first = i;
+}
+
+/* A TCP claim that stays where it is and is alone in its hold (a client's flow that ends, a socket that begins to listen): the hold
+ * becomes the new one in place, when there is none like it to join. 1: done; 0: not so simple. */
+static int change_in_place(struct port_table *t, uint32_t i, const struct port_claim *c)
+{
+	struct slot *s = slot_at(t, i);
+	uint32_t ih = *(volatile uint32_t *)&s->hold, twin;
+	struct hold *h = hold_at(t, ih), like;
+	struct bucket *b = h != NULL ? bucket_at(t, h->bucket) : NULL;
+	bool lingered = s->c.state == CLAIM_LINGER;
+	int r;
+
+	if (b == NULL || !h->used || h->n != 1 || h->first != i || c->proto != PORT_TCP ||
+	    !port_addr_equal(&s->c.addr, &c->addr) || !port_addr_equal(&s->c.peer, &c->peer) ||
+	    s->c.peer_port != c->peer_port || is_flow(&s->c) != is_flow(c) || lingered || c->dev != h->dev)
+		return 0;
+	like = hold_for(c);
+	if (!same_hold(h, &like)) {
+		r = hold_like(t, &like, &twin);
+		if (r != -ENOENT)
+			return r < 0 ? r : 0;
+		maps_count(t, b, h, false);
+		h->uid = like.uid;
+		h->flags = like.flags;
+		h->family = like.family;
+		h->kind = like.kind;
+		h->connected = like.connected;
+		maps_count(t, b, h, true);
+	}
+	h->order = hold_order(t, c);
+	hold_to_front(t, b, ih, h);
+	s->c = *c;
+	r = c->state == CLAIM_LINGER ? linger_join(t, i) : 0;
+	return r < 0 ? r : 1;
 }
 
 int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
@@ -794,6 +865,11 @@ int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
 		return -EUCLEAN;
 	int64_t order = h->order;
 
+	r = change_in_place(t, i, c);
+	if (r != 0) {
+		forget_if_only_chosen(t, h->bucket);
+		return r < 0 ? r : 0;
+	}
 	r = leave_all(t, i, true);
 	if (r < 0)
 		return r;
@@ -806,7 +882,7 @@ int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
 		return -EUCLEAN;
 	if (c->proto == PORT_UDP)
 		h->order = order;
-	forget_if_only_chosen(t, c->proto, c->port);
+	forget_if_only_chosen(t, h->bucket);
 	return 0;
 }
 
