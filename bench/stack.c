@@ -94,7 +94,7 @@ static void end(void)
 
 static uint64_t n_segments; /* frames, both ways */
 
-static bool carry(int from, uint64_t now)
+static int carry(int from, uint64_t now)
 {
 	static struct berth_tx tx[BATCH];
 	struct berth_rx rx[BATCH];

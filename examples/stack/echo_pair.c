@@ -11,7 +11,7 @@ static char said[LEN], heard[LEN];
 static struct pair cable;
 
 /* One end: what it has to send, what has come for it, and its timers. Returns whether a frame moved. */
-static bool drive(struct berth_stack *st, unsigned end, uint64_t now)
+static int drive(struct berth_stack *st, unsigned end, uint64_t now)
 {
 	struct berth_tx tx[32];
 	struct berth_rx rx[32];

@@ -1,0 +1,403 @@
+/* fuzz/fuzz_stack_frames.c: any frame into a stack that listens, has UDP sockets, groups and a live connection.
+ *
+ * The input is a list of steps: raw frames; packets of IPv4 and IPv6 whose headers we make right, so that what is behind them is reached;
+ * segments near the live connection's numbers, with any flags and options; super-frames; and time, reading, writing and closing in
+ * between. Frames are marked BERTH_F_DATA_VALID, so no checksum of a transport stands in the way.
+ *
+ * The stack's checker holds after each step, and what the stack sends is whole: lengths add up, and our own parser reads it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <berth/stack.h>
+
+#include "base/base.h"
+#include "stack/tcp.h"
+#include "wire/checksum.h"
+#include "wire/eth.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
+
+struct input {
+	const uint8_t *p;
+	size_t left;
+};
+
+static uint8_t take8(struct input *in)
+{
+	if (in->left == 0)
+		return 0;
+	in->left--;
+	return *in->p++;
+}
+
+static uint16_t take16(struct input *in)
+{
+	uint16_t hi = take8(in);
+
+	return (uint16_t)(hi << 8 | take8(in));
+}
+
+static size_t take_bytes(struct input *in, uint8_t *to, size_t max)
+{
+	size_t n = take16(in) % (max + 1);
+
+	n = n < in->left ? n : in->left;
+	memcpy(to, in->p, n);
+	in->p += n;
+	in->left -= n;
+	return n;
+}
+
+static void *memory;
+static size_t memory_size;
+static struct berth_stack *st;
+static uint64_t now_ns;
+static berth_sock listener, live, udp4, udp6;
+static uint8_t frame[2048], sent[70000], zeros[66000];
+static uint32_t last_seq; /* of the last TCP segment the stack sent */
+
+static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
+static const struct port_addr our4 = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}, 0};
+static const struct port_addr peer4 = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2}, 0};
+static const struct port_addr our6 = {{0xfd, [15] = 1}, 0}, peer6 = {{0xfd, [15] = 2}, 0};
+
+/* --- what the stack sends --- */
+static void look_at(const struct berth_tx *v)
+{
+	uint32_t n = v->head_len;
+	struct wire_eth eth;
+	struct wire_ip4 ip4;
+	struct wire_ip6 ip6;
+
+	ASSERT(v->head_len <= BERTH_TX_HEAD_MAX && v->n_parts <= BERTH_TX_PARTS_MAX && v->iface == 0);
+	memcpy(sent, v->head, v->head_len);
+	for (unsigned i = 0; i < v->n_parts; i++) {
+		ASSERT(n + v->parts[i].len <= sizeof(sent));
+		memcpy(sent + n, v->parts[i].data, v->parts[i].len);
+		n += v->parts[i].len;
+	}
+	ASSERT(n == v->len);
+	ASSERT(v->gso != BERTH_GSO_NONE || v->len <= 1514);
+	ASSERT(wire_eth_parse(sent, n, &eth) == 0);
+	if (eth.type == WIRE_ETH_IP4) {
+		ASSERT(wire_ip4_parse(eth.payload.data, eth.payload.len_bytes, &ip4) == 0 && ip4.checksum_good);
+		if (ip4.proto == WIRE_PROTO_TCP && ip4.payload.len_bytes >= 20)
+			last_seq = wire_get32(ip4.payload.data + 4);
+	} else if (eth.type == WIRE_ETH_IP6) {
+		ASSERT(wire_ip6_parse(eth.payload.data, eth.payload.len_bytes, &ip6, NULL) == 0);
+	}
+}
+
+static void drain(void)
+{
+	struct berth_tx tx[8];
+	unsigned n, rounds = 0;
+
+	while ((n = berth_stack_output(st, tx, 8, now_ns)) > 0 && ++rounds < 64)
+		for (unsigned i = 0; i < n; i++)
+			look_at(&tx[i]);
+}
+
+/* --- what comes in --- */
+static void give(const uint8_t *data, size_t len, const struct berth_part *part, uint8_t gso, uint16_t gso_size)
+{
+	struct berth_rx rx = {.head_len = (uint32_t)len,
+			      .parts = part,
+			      .n_parts = part != NULL,
+			      .gso = gso,
+			      .gso_size = gso_size,
+			      .flags = BERTH_F_DATA_VALID};
+	uint8_t *exact = malloc(len > 0 ? len : 1); /* so that a read past its end is seen */
+
+	ASSERT(exact != NULL);
+	memcpy(exact, data, len);
+	rx.head = exact;
+	berth_stack_input(st, &rx, 1, now_ns);
+	free(exact);
+}
+
+static size_t head4(uint8_t proto, size_t l4_len, uint8_t tos)
+{
+	struct wire_eth eth = {.type = WIRE_ETH_IP4};
+	struct wire_ip4 ip =
+		{.src = peer4, .dst = our4, .ttl = 64, .tos = tos, .proto = proto, .payload = {NULL, l4_len}};
+	int n, m;
+
+	memcpy(eth.dst, our_mac, 6);
+	memcpy(eth.src, peer_mac, 6);
+	n = wire_eth_emit(&eth, frame, sizeof(frame));
+	m = wire_ip4_emit(&ip, frame + n, sizeof(frame) - (size_t)n);
+	return m < 0 ? 0 : (size_t)(n + m);
+}
+
+static size_t head6(uint8_t proto, size_t l4_len)
+{
+	struct wire_eth eth = {.type = WIRE_ETH_IP6};
+	struct wire_ip6 ip = {.src = peer6, .dst = our6, .hops = 255, .proto = proto, .payload = {NULL, l4_len}};
+	int n, m;
+
+	memcpy(eth.dst, our_mac, 6);
+	memcpy(eth.src, peer_mac, 6);
+	n = wire_eth_emit(&eth, frame, sizeof(frame));
+	m = wire_ip6_emit(&ip, frame + n, sizeof(frame) - (size_t)n);
+	return m < 0 ? 0 : (size_t)(n + m);
+}
+
+/* An ICMP message's checksum is looked at whatever the device says: make it right. */
+static void mend(uint8_t proto, uint8_t *l4, size_t len, bool is4)
+{
+	uint32_t sum;
+
+	if (len < 4 || (proto != WIRE_PROTO_ICMP4 && proto != WIRE_PROTO_ICMP6 && proto != WIRE_PROTO_IGMP))
+		return;
+	l4[2] = l4[3] = 0;
+	sum = proto == WIRE_PROTO_ICMP6 && !is4 ? wire_sum_pseudo(&peer6, &our6, proto, (uint32_t)len) : 0;
+	wire_put16(l4 + 2, wire_checksum(wire_sum(sum, l4, len)));
+}
+
+static void packet4(struct input *in, uint8_t proto)
+{
+	uint8_t body[1480];
+	size_t len = take_bytes(in, body, sizeof(body)), at = head4(proto, len, 0);
+
+	mend(proto, body, len, true);
+	memcpy(frame + at, body, len);
+	give(frame, at + len, NULL, 0, 0);
+}
+
+static void packet6(struct input *in, uint8_t proto)
+{
+	uint8_t body[1460];
+	size_t len = take_bytes(in, body, sizeof(body)), at = head6(proto, len);
+
+	mend(proto, body, len, false);
+	memcpy(frame + at, body, len);
+	give(frame, at + len, NULL, 0, 0);
+}
+
+/* A segment with payload_len octets; more than fits one frame is a super-frame. */
+static void segment(uint16_t src_port, uint32_t seq, uint32_t ack, uint16_t flags, uint16_t wnd, const uint8_t *options,
+		    size_t options_len, uint32_t payload_len, uint8_t tos)
+{
+	struct berth_part part = {zeros, payload_len};
+	size_t head = 20 + options_len, at = head4(WIRE_PROTO_TCP, head + payload_len, tos);
+	uint8_t *tcp = frame + at;
+
+	if (at == 0)
+		return;
+	memset(tcp, 0, 20);
+	wire_put16(tcp, src_port);
+	wire_put16(tcp + 2, 80);
+	wire_put32(tcp + 4, seq);
+	wire_put32(tcp + 8, ack);
+	tcp[12] = (uint8_t)(head / 4 << 4);
+	tcp[13] = (uint8_t)flags;
+	wire_put16(tcp + 14, wnd);
+	wire_put16(tcp + 18, (uint16_t)(flags >> 8));
+	memcpy(tcp + 20, options, options_len);
+	give(frame, at + head, payload_len > 0 ? &part : NULL, payload_len > 1460 ? BERTH_GSO_TCP4 : 0, 1460);
+}
+
+static void near_segment(struct input *in)
+{
+	uint8_t options[40] = {0};
+	const struct tcp_conn *c = NULL;
+	uint32_t index, seq = take16(in), ack = 0, payload;
+	uint16_t flags = take16(in), wnd = take16(in);
+	uint8_t how = take8(in);
+	size_t n;
+
+	if (sock_find_tcp(st, live, &index) == 0)
+		c = tcp_at(st, index);
+	if (c != NULL) {
+		seq = c->rcv_nxt + (uint32_t)(int32_t)(int16_t)seq;
+		ack = how & 1 ? c->nxt : how & 2 ? c->una : c->una + take16(in) - 100;
+	}
+	payload = how & 4 ? 0 : how & 8 ? take16(in) : take8(in);
+	n = take_bytes(in, options, sizeof(options)) / 4 * 4;
+	if (how & 16 && n >= 12) { /* a SACK block of our own octets */
+		options[0] = options[1] = 1;
+		options[2] = 5;
+		options[3] = 10;
+		wire_put32(options + 4, ack + options[4]);
+		wire_put32(options + 8, ack + options[4] + options[8]);
+	}
+	segment(how & 32 ? 5001 : 5000, seq, ack, flags, wnd, options, n, payload, how >> 6);
+}
+
+/* --- the program --- */
+static void act(struct input *in)
+{
+	static uint8_t buffer[8192];
+	struct berth_dgram d = {.data = buffer, .len = sizeof(buffer)};
+	struct berth_event ev[8];
+	berth_sock s;
+
+	switch (take8(in) % 9) {
+	case 0:
+		berth_sock_send(st, live, buffer, take16(in) % sizeof(buffer), 0);
+		break;
+	case 1:
+		berth_sock_recv(st, live, buffer, take16(in) % sizeof(buffer));
+		break;
+	case 2:
+		berth_sock_close(st, live);
+		break;
+	case 3:
+		berth_sock_shutdown(st, live, take8(in) & 3);
+		break;
+	case 4:
+		if (berth_sock_accept(st, listener, 0, &s, NULL) == 0) {
+			berth_sock_abort(st, live);
+			live = s;
+		}
+		break;
+	case 5:
+		berth_sock_udp_recv(st, take8(in) & 1 ? udp4 : udp6, &d, 1);
+		break;
+	case 6:
+		berth_sock_abort(st, live);
+		break;
+	case 7:
+		berth_sock_set(st, live, (enum berth_option)(take8(in) % BERTH_NOPTIONS), take16(in));
+		break;
+	default:
+		berth_stack_events(st, ev, 8);
+		break;
+	}
+}
+
+static void step(struct input *in)
+{
+	uint8_t what = take8(in) % 16;
+	size_t n;
+
+	switch (what) {
+	case 0:
+	case 1:
+		n = take_bytes(in, frame, sizeof(frame));
+		give(frame, n, NULL, take8(in), take16(in));
+		break;
+	case 2:
+		packet4(in, take8(in));
+		break;
+	case 3:
+		packet4(in, WIRE_PROTO_ICMP4);
+		break;
+	case 4:
+		packet6(in, take8(in));
+		break;
+	case 5:
+	case 6:
+		packet6(in, WIRE_PROTO_ICMP6);
+		break;
+	case 7:
+		packet4(in, WIRE_PROTO_UDP);
+		break;
+	case 8:
+	case 9:
+	case 10:
+	case 11:
+	case 12:
+		near_segment(in);
+		break;
+	case 13:
+		now_ns += UINT64_C(1) << (take8(in) % 40);
+		berth_stack_tick(st, now_ns, 64);
+		break;
+	default:
+		act(in);
+		break;
+	}
+	drain();
+}
+
+/* --- the beginning: the same for each input --- */
+static void hand_shake(void)
+{
+	static const uint8_t options[20] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 2};
+	static const uint8_t ts[12] = {1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0};
+
+	segment(5000, 1000, 0, 2, 65535, options, 20, 0, 0);
+	drain();
+	segment(5000, 1001, last_seq + 1, 16, 65535, ts, 12, 0, 0);
+	drain();
+	ASSERT(berth_sock_accept(st, listener, 0, &live, NULL) == 0);
+}
+
+static berth_sock udp(int family, struct berth_addr a)
+{
+	berth_sock s;
+
+	ASSERT(berth_sock_open(st, BERTH_UDP, family, 0, &s) == 0);
+	ASSERT(berth_sock_bind(st, s, &a) == 0);
+	return s;
+}
+
+static void begin(void)
+{
+	struct berth_stack_config c = {.struct_size = sizeof(c),
+				       .n_conns = 8,
+				       .n_udp = 4,
+				       .n_syn = 4,
+				       .n_time_wait = 4,
+				       .n_ifaces = 1,
+				       .n_addrs = 8,
+				       .n_routes = 8,
+				       .n_neighs = 8,
+				       .n_groups = 4,
+				       .n_packets = 16,
+				       .frag_bytes = 32768,
+				       .n_rings = 6,
+				       .rx_ring_bytes = 16384,
+				       .tx_ring_bytes = 8192,
+				       .udp_ring_bytes = 4096,
+				       .n_bursts = 32,
+				       .n_gaps = 2};
+	struct berth_iface f = {.struct_size = sizeof(f),
+				.link = BERTH_LINK_ETHERNET,
+				.mac = {2, 0, 0, 0, 0, 1},
+				.flags = BERTH_IF_TX_CSUM | BERTH_IF_TSO4 | BERTH_IF_NO_DAD | BERTH_IF_ROUTER_ADV,
+				.mtu_bytes = 1500};
+	struct berth_addr a4 = addr_public(&our4, 0), a6 = addr_public(&our6, 0), any = {.port = 80},
+			  p4 = addr_public(&peer4, 0);
+	struct berth_addr group = berth_addr4(239, 1, 1, 1, 0);
+	uint16_t iface;
+
+	memset(c.secret, 0x3c, sizeof(c.secret));
+	if (memory == NULL) {
+		memory_size = berth_stack_size(&c);
+		memory = aligned_alloc(64, memory_size);
+		ASSERT(memory != NULL);
+	}
+	memset(memory, 0, memory_size);
+	now_ns = 1000000000;
+	ASSERT(berth_stack_init(&st, memory, memory_size, &c, now_ns) == 0);
+	ASSERT(berth_iface_add(st, &f, &iface) == 0);
+	ASSERT(berth_addr_add(st, iface, &a4, 24) == 0 && berth_addr_add(st, iface, &a6, 64) == 0);
+	ASSERT(berth_neigh_add(st, iface, &p4, peer_mac) == 0);
+	ASSERT(berth_sock_open(st, BERTH_TCP, BERTH_IPV6, 0, &listener) == 0);
+	ASSERT(berth_sock_bind(st, listener, &any) == 0 && berth_sock_listen(st, listener, 4) == 0);
+	udp4 = udp(BERTH_IPV4, berth_addr4(0, 0, 0, 0, 53));
+	udp6 = udp(BERTH_IPV6, (struct berth_addr){.port = 54});
+	ASSERT(berth_sock_join(st, udp4, &group, iface) == 0);
+	drain();
+	hand_shake();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
+{
+	struct input in = {data, len_bytes};
+
+	begin();
+	ASSERT(berth_stack_check(st));
+	while (in.left > 0) {
+		step(&in);
+		ASSERT(berth_stack_check(st));
+	}
+	return 0;
+}
