@@ -60,6 +60,7 @@ static void *map(size_t n)
 
 	if (p == MAP_FAILED)
 		fail("mmap");
+	madvise(p, n, MADV_HUGEPAGE); /* a wish: a big table is otherwise a matter of page tables */
 	return p;
 }
 

@@ -102,7 +102,7 @@ struct berth_stack_config {
 	uint32_t udp_ring_bytes; /* a UDP socket's queues, receive and send each [64 KiB] */
 	uint32_t n_bursts;	 /* records of 64 octets about segments in flight [16 for each pair of rings] */
 	uint32_t n_gaps;	 /* connections that may have holes in what they received, at once [n_conns / 4] */
-	uint32_t trace_records;	 /* events kept for berth_stack_trace(); a power of two [0] */
+	uint32_t reserved;	 /* 0 */
 };
 
 /* Octets of memory that berth_stack_init() wants for this configuration. 0: the configuration makes no sense. */

@@ -11,15 +11,6 @@
 #include "stack/tcp.h"
 #include "stack/udp.h"
 
-struct sock *sock_at(struct berth_stack *st, uint32_t id)
-{
-	const struct slab *s = id & SOCK_ID_UDP ? &st->udps : &st->conns;
-	uint32_t i = id & ~SOCK_ID_UDP;
-
-	ASSERT(slab_used(s, i));
-	return slab_at(s, i); /* struct sock is the first member of both */
-}
-
 /* --- lists --- */
 static struct sock_link *link_of(struct berth_stack *st, uint32_t id, bool ev)
 {

@@ -79,7 +79,7 @@ static int config_read(const struct berth_stack_config *from, struct berth_stack
 		or_default(&c.n_bursts, 16 * c.n_rings);
 	or_default(&c.n_gaps, c.n_conns < 4 ? 1 : c.n_conns / 4);
 	if (!numbers_ok(&c) || !ring_ok(c.rx_ring_bytes) || !ring_ok(c.tx_ring_bytes) || !ring_ok(c.udp_ring_bytes) ||
-	    (c.trace_records & (c.trace_records - 1)) != 0)
+	    c.reserved != 0)
 		return -EINVAL;
 	*ret = c;
 	return 0;

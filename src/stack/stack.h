@@ -169,7 +169,14 @@ uint32_t stack_random_below(struct berth_stack *st, uint32_t n);
 
 /* --- event.c --- */
 /* By id, in use; asserts that it is. */
-struct sock *sock_at(struct berth_stack *st, uint32_t id);
+static inline struct sock *sock_at(struct berth_stack *st, uint32_t id)
+{
+	const struct slab *s = id & SOCK_ID_UDP ? &st->udps : &st->conns;
+	uint32_t i = id & ~SOCK_ID_UDP;
+
+	ASSERT(slab_used(s, i));
+	return slab_at(s, i); /* struct sock is the first member of both */
+}
 /* Something happened: bits are added to what has not been said. A socket that the program closed (SOCK_ORPHAN) says
  * BERTH_EV_CLOSED only: the other bits are left out. Its block stays, as TCP_CLOSED and without a claim, until that event was
  * fetched; berth_stack_events() then frees it (slab_give). So whoever says BERTH_EV_CLOSED does not free the block itself. */

@@ -16,12 +16,13 @@ struct config_case {
 };
 #define SIZED .struct_size = sizeof(struct berth_stack_config)
 static const struct config_case config_cases[] = {
-	{"defaults", {SIZED}, true},
+	{"S23: defaults; no stack without entropy", {SIZED}, true},
 	{"a small one",
 	 {SIZED, .n_conns = 1, .n_udp = 1, .n_syn = 1, .n_time_wait = 1, .n_packets = 1, .n_rings = 1},
 	 true},
 	{"pins", {SIZED, .flags = BERTH_STACK_PIN}, true},
 	{"another version's structure", {.struct_size = 8}, false},
+	{"a field of the future", {SIZED, .reserved = 1}, false},
 	{"a router", {SIZED, .flags = BERTH_STACK_FORWARD}, false},
 	{"flags of the future", {SIZED, .flags = 1u << 9}, false},
 	{"a ring that is no power of two", {SIZED, .rx_ring_bytes = 5000}, false},
@@ -468,14 +469,14 @@ static void the_same_inputs_give_the_same_outputs(void **state)
 int main(void)
 {
 	static const struct CMUnitTest plain[] = {
-		cmocka_unit_test(a_closed_handle_is_stale_for_ever),
-		cmocka_unit_test(made_up_handles_are_refused),
+		{"S26: a closed handle is stale for ever", a_closed_handle_is_stale_for_ever, NULL, NULL, NULL},
+		{"S26: made-up handles are refused", made_up_handles_are_refused, NULL, NULL, NULL},
 		cmocka_unit_test(wrong_protocols_and_families),
 		cmocka_unit_test(settings_of_ports),
 		cmocka_unit_test(events_are_one_for_each_socket),
 		cmocka_unit_test(a_closed_tcp_socket_says_that_it_is_gone_once),
 		cmocka_unit_test(sockets_are_walked_in_the_order_of_their_slots),
-		cmocka_unit_test(output_goes_round_the_sockets),
+		{"S21: output goes round the sockets", output_goes_round_the_sockets, NULL, NULL, NULL},
 		cmocka_unit_test(time_does_not_go_back),
 		cmocka_unit_test(the_same_inputs_give_the_same_outputs),
 	};

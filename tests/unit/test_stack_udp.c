@@ -643,6 +643,283 @@ static void what_was_sent_leaves_after_close(void **state)
 	two_end(&w);
 }
 
+/* --- who gets it: reuse groups, connected before not, and bound devices --- */
+static void a_reuse_group_shares_by_flow(void **state)
+{
+	struct berth_addr at = berth_addr4(0, 0, 0, 0, 53), to_b = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock b[4];
+	int n[4] = {0};
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	for (int i = 0; i < 4; i++) {
+		b[i] = udp(1, BERTH_IPV4);
+		assert_int_equal(berth_sock_set(w.st[1], b[i], BERTH_REUSEPORT, 1), 0);
+		assert_int_equal(berth_sock_bind(w.st[1], b[i], &at), 0);
+	}
+	for (int k = 0; k < 200; k++) {
+		berth_sock a = udp(0, BERTH_IPV4);
+
+		assert_int_equal(send_to(0, a, to_b, "x", 1), 1);
+		assert_int_equal(send_to(0, a, to_b, "x", 1), 1); /* of one flow: to the same */
+		two_settle(&w);
+		for (int i = 0; i < 4; i++) {
+			int64_t r = take(1, b[i], got, 9, NULL);
+
+			if (r != 1)
+				continue;
+			assert_int_equal(take(1, b[i], got, 9, NULL), 1);
+			n[i]++;
+		}
+		assert_int_equal(berth_sock_close(w.st[0], a), 0);
+	}
+	assert_int_equal(n[0] + n[1] + n[2] + n[3], 200);
+	for (int i = 0; i < 4; i++)
+		assert_in_range(n[i], 20, 90);
+	two_end(&w);
+}
+
+static void the_connected_goes_before_the_others(void **state)
+{
+	struct berth_addr here = berth_addr4(10, 0, 0, 1, 4000), at = berth_addr4(0, 0, 0, 0, 53),
+			  to_b = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock a, b, loose;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp_at_port(0, BERTH_IPV4, here);
+	b = udp(1, BERTH_IPV4);
+	loose = udp(1, BERTH_IPV4);
+	assert_int_equal(berth_sock_set(w.st[1], b, BERTH_REUSEADDR, 1), 0);
+	assert_int_equal(berth_sock_set(w.st[1], loose, BERTH_REUSEADDR, 1), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], b, &at), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], loose, &at), 0);
+	assert_int_equal(berth_sock_connect(w.st[1], b, &here), 0);
+	assert_int_equal(send_to(0, a, to_b, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 1);
+	/* Disconnected it is bound as before, and the one bound last hears. */
+	assert_int_equal(berth_sock_connect(w.st[1], b, NULL), 0);
+	assert_int_equal(berth_sock_names(w.st[1], b, &to_b, NULL), 0);
+	assert_int_equal(to_b.port, 53);
+	to_b = berth_addr4(10, 0, 0, 2, 53);
+	assert_int_equal(send_to(0, a, to_b, "y", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, loose, got, 9, NULL), 1);
+	assert_int_equal(take(1, b, got, 9, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+static void a_dual_stack_socket_has_both_families(void **state)
+{
+	struct berth_addr any = {.port = 53}, four = berth_addr4(10, 0, 0, 2, 53), six = addr6(0xfd00, 2, 53);
+	struct berth_dgram d;
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV6);
+	b = udp_at_port(1, BERTH_IPV6, any);
+	assert_int_equal(send_to(0, a, four, "four", 4), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, &d), 4);
+	assert_memory_equal(d.local.ip, four.ip, 16);
+	assert_int_equal(send_to(1, b, d.peer, "back", 4), 1);
+	assert_int_equal(send_to(0, a, six, "sixes", 5), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, &d), 5);
+	assert_memory_equal(d.local.ip, six.ip, 16);
+	assert_int_equal(take(0, a, got, 9, NULL), 4);
+	two_end(&w);
+}
+
+/* --- fields of IP --- */
+static void ttl_and_tos_are_the_datagrams_or_the_sockets(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct berth_dgram d;
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_TTL, 9), 0);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_TOS, 0xb8), 0);
+	assert_int_equal(send_to(0, a, at, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, &d), 1);
+	assert_true(d.ttl == 9 && d.tos == 0xb8);
+	d = to(at, "x", 1);
+	d.ttl = 77;
+	d.tos = 3; /* CE: a program may, as a test of ECN does */
+	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, &d), 1);
+	assert_true(d.ttl == 77 && d.tos == 3 && d.iface == 0);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_TTL, 0), 0); /* the default again */
+	assert_int_equal(send_to(0, a, at, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, &d), 1);
+	assert_int_equal(d.ttl, 64);
+	two_end(&w);
+}
+
+struct df_case {
+	const char *name;
+	uint64_t pmtudisc;
+	uint32_t len;
+	int result;
+	bool df; /* of the first frame */
+};
+static const struct df_case df_cases[] = {
+	{"never: fits, and may be cut on the way", 0, 100, 1, false},
+	{"never: cut here", 0, 3000, 1, false},
+	{"want: fits, and must not be cut", 1, 100, 1, true},
+	{"want: cut here", 1, 3000, 1, false},
+	{"do: fits", 2, 100, 1, true},
+	{"do: too large", 2, 3000, -EMSGSIZE, false},
+	{"probe: fits", 3, 100, 1, true},
+	{"probe: larger than the interface's", 3, 3000, -EMSGSIZE, false},
+};
+
+static void run_df(void **state)
+{
+	const struct df_case *c = *state;
+	struct berth_tx tx[8];
+	berth_sock a;
+
+	two_begin(&w, &bare_ip);
+	a = udp(0, BERTH_IPV4);
+	two_run(&w, 30 * SECOND);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_PMTUDISC, c->pmtudisc), 0);
+	assert_int_equal(send_to(0, a, berth_addr4(10, 0, 0, 2, 53), big, c->len), c->result);
+	if (c->result == 1) {
+		assert_true(berth_stack_output(w.st[0], tx, 8, w.now_ns) > 0);
+		assert_int_equal((tx[0].head[6] & 0x40) != 0, c->df);
+		assert_int_equal((tx[0].head[6] & 0x20) != 0, c->len > 1472);
+	}
+	two_end(&w);
+}
+
+/* A router's "too big" about a datagram that was sent: the path's MTU is lower, the connected socket hears of it, and what follows is cut
+ * to size. One about a datagram that nobody sent changes nothing (S13, RFC 5927). */
+static void too_big_is_believed_of_our_own(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	uint8_t icmp[20 + 8 + 28];
+	struct berth_rx rx = {.head = icmp, .head_len = sizeof(icmp)};
+	struct berth_tx tx[8];
+	uint64_t err;
+	uint32_t sum = 0;
+	berth_sock a;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp(0, BERTH_IPV4);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &at), 0);
+	two_run(&w, 30 * SECOND);
+	w.cut = true;
+	for (int forged = 1; forged >= 0; forged--) {
+		assert_int_equal(berth_sock_send(w.st[0], a, big, 1400, 0), 1400);
+		two_settle(&w);
+		memset(icmp, 0, sizeof(icmp));
+		memcpy(icmp,
+		       (uint8_t[20]){0x45, 0, 0, sizeof(icmp), 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 254, 10, 0, 0, 1},
+		       20);
+		icmp[20] = 3;
+		icmp[21] = 4;
+		icmp[26] = 1000 >> 8;
+		icmp[27] = 1000 & 0xff;
+		memcpy(icmp + 28, w.last, 28);
+		if (forged)
+			icmp[28 + 21] ^= 1; /* from a port that nobody has */
+		for (int part = 0; part < 2; part++) {
+			uint8_t *p = part == 0 ? icmp : icmp + 20;
+			int n = part == 0 ? 20 : (int)sizeof(icmp) - 20;
+
+			sum = 0;
+			for (int i = 0; i < n; i += 2)
+				sum += (uint32_t)p[i] << 8 | p[i + 1];
+			sum = (sum & 0xffff) + (sum >> 16);
+			sum = ~(sum + (sum >> 16));
+			p[part == 0 ? 10 : 2] = (uint8_t)(sum >> 8);
+			p[part == 0 ? 11 : 3] = (uint8_t)sum;
+		}
+		berth_stack_input(w.st[0], &rx, 1, w.now_ns);
+		assert_int_equal(berth_sock_get(w.st[0], a, BERTH_SO_ERROR, &err), 0);
+		assert_int_equal(err, forged ? 0 : EMSGSIZE);
+	}
+	assert_true(two_counters(&w, 0).icmp_rejected > 0);
+	assert_int_equal(berth_sock_send(w.st[0], a, big, 1400, 0), 1400);
+	assert_int_equal(berth_stack_output(w.st[0], tx, 8, w.now_ns), 2);
+	assert_true(tx[0].len <= 1000 && tx[1].len <= 1000);
+	two_end(&w);
+}
+
+static void a_group_of_ipv6(void **state)
+{
+	struct berth_addr any = {.port = 5353}, group = {.ip = {0xff, 0x05, [15] = 0xfb}, .port = 5353};
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV6);
+	b = udp_at_port(1, BERTH_IPV6, any);
+	assert_int_equal(berth_sock_join(w.st[1], b, &group, 0), 0);
+	two_run(&w, 30 * SECOND);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_MULTICAST_IFACE, 1), 0);
+	assert_int_equal(send_to(0, a, group, "all", 3), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 3);
+	two_end(&w);
+}
+
+static void nothing_arrives_after_shutdown(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53), here;
+	berth_sock a, b;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp_at_port(0, BERTH_IPV4, berth_addr4(10, 0, 0, 1, 4000));
+	b = udp_at_port(1, BERTH_IPV4, at);
+	here = berth_addr4(10, 0, 0, 1, 4000);
+	assert_int_equal(berth_sock_connect(w.st[1], b, &here), 0);
+	assert_int_equal(berth_sock_shutdown(w.st[1], b, BERTH_SHUT_RD), 0);
+	assert_true(berth_sock_poll(w.st[1], b) & BERTH_EV_RDHUP);
+	assert_int_equal(send_to(0, a, at, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 9); /* no datagram: the room is as it was */
+	assert_int_equal(berth_sock_recv(w.st[1], b, got, 9), 0);
+	two_end(&w);
+}
+
+static void a_receive_buffer_can_be_smaller(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	berth_sock a, b;
+	uint64_t v;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(berth_sock_set(w.st[1], b, BERTH_RCVBUF, 1000), 0);
+	assert_int_equal(berth_sock_get(w.st[1], b, BERTH_RCVBUF, &v), 0);
+	assert_int_equal(v, 1000);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(send_to(0, a, at, big, 300), 1);
+	two_settle(&w);
+	assert_int_equal(two_counters(&w, 1).udp_queue_full, 8); /* two of 384 */
+	while (take(1, b, got, sizeof(got), NULL) > 0)
+		;
+	assert_int_equal(send_to(0, a, at, big, 5000), 1); /* one may always be there */
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, sizeof(got), NULL), 5000);
+	two_end(&w);
+}
+
 #define ROWS(cases, run)                                                             \
 	for (size_t i = 0; i < COUNT_OF(cases); i++)                                 \
 		tests[n++] = (struct CMUnitTest)                                     \
@@ -659,22 +936,34 @@ int main(void)
 		cmocka_unit_test(a_full_queue_drops_and_counts),
 		cmocka_unit_test(a_sender_is_told_when_there_is_room_again),
 		cmocka_unit_test(a_short_room_truncates),
-		cmocka_unit_test(an_unknown_neighbour_lets_others_pass),
+		{"S19: an unknown neighbour lets others pass", an_unknown_neighbour_lets_others_pass, NULL, NULL, NULL},
 		cmocka_unit_test(what_waited_for_a_neighbour_arrives),
 		cmocka_unit_test(a_group_gets_a_copy_each),
 		cmocka_unit_test(our_own_groups_hear_us),
-		cmocka_unit_test(a_broadcast_needs_permission_and_reaches_all),
-		cmocka_unit_test(the_length_field_says_what_is_data),
+		{"S11: a broadcast needs permission, reaches all, and is answered by none",
+		 a_broadcast_needs_permission_and_reaches_all, NULL, NULL, NULL},
+		{"S1: the length field says what is data, and never more than there is",
+		 the_length_field_says_what_is_data, NULL, NULL, NULL},
 		cmocka_unit_test(a_datagram_to_ourselves_never_leaves),
 		cmocka_unit_test(pinned_octets_stay),
 		cmocka_unit_test(what_was_sent_leaves_after_close),
+		cmocka_unit_test(a_reuse_group_shares_by_flow),
+		cmocka_unit_test(the_connected_goes_before_the_others),
+		cmocka_unit_test(a_dual_stack_socket_has_both_families),
+		cmocka_unit_test(ttl_and_tos_are_the_datagrams_or_the_sockets),
+		{"S13: \"too big\" is believed of our own datagrams", too_big_is_believed_of_our_own, NULL, NULL, NULL},
+		cmocka_unit_test(a_group_of_ipv6),
+		cmocka_unit_test(nothing_arrives_after_shutdown),
+		cmocka_unit_test(a_receive_buffer_can_be_smaller),
 	};
-	struct CMUnitTest tests[COUNT_OF(plain) + COUNT_OF(size_cases) + COUNT_OF(train_cases) + COUNT_OF(sum_cases)];
+	struct CMUnitTest tests[COUNT_OF(plain) + COUNT_OF(size_cases) + COUNT_OF(train_cases) + COUNT_OF(sum_cases) +
+				COUNT_OF(df_cases)];
 	size_t n = COUNT_OF(plain);
 
 	memcpy(tests, plain, sizeof(plain));
 	ROWS(size_cases, run_size);
 	ROWS(train_cases, run_train);
 	ROWS(sum_cases, run_sum);
+	ROWS(df_cases, run_df);
 	return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
 }
