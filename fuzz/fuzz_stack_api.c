@@ -15,6 +15,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
 
 #define N_HANDLES 24
+#define N_PINS 16
 #define ERRNO_MAX 4095
 
 struct input {
@@ -63,14 +64,15 @@ struct world {
 	bool closed[N_HANDLES]; /* by us: stale for ever */
 	uint64_t now_ns;
 	uint16_t n_ifaces;
-	uint8_t saved[4096];
-	int64_t saved_len;
+	uint64_t pins[N_PINS]; /* given out and not undone, oldest first; more than that are undone at once */
+	unsigned n_pins;
 };
 
-static void begin(struct world *w)
+static void begin(struct world *w, bool pins)
 {
 	struct berth_stack_config c = {
 		.struct_size = sizeof(c),
+		.flags = pins ? BERTH_STACK_PIN : 0,
 		.n_conns = 12,
 		.n_udp = 4,
 		.n_syn = 4,
@@ -93,7 +95,10 @@ static void begin(struct world *w)
 	memset(c.secret, 0x5a, sizeof(c.secret));
 	memset(w, 0, sizeof(*w));
 	if (memory == NULL) {
+		c.flags = BERTH_STACK_PIN; /* takes no less than without */
 		memory_size = berth_stack_size(&c);
+		c.flags = pins ? BERTH_STACK_PIN : 0;
+		ASSERT(memory_size >= berth_stack_size(&c));
 		memory = aligned_alloc(64, memory_size);
 		ASSERT(memory != NULL);
 	}
@@ -156,6 +161,11 @@ static void settle(struct world *w)
 				len += tx[i].parts[k].len;
 			}
 			ASSERT(len == tx[i].len);
+			ASSERT(tx[i].pin == 0 || tx[i].n_parts > 0);
+			if (tx[i].pin != 0 && w->n_pins < N_PINS)
+				w->pins[w->n_pins++] = tx[i].pin;
+			else if (tx[i].pin != 0)
+				berth_stack_unpin(w->st, tx[i].pin);
 		}
 	}
 }
@@ -378,7 +388,10 @@ static void step(struct world *w, struct input *in)
 	} else if (what == 29) {
 		ASSERT(berth_stack_events(w->st, ev, 4) <= 4);
 	} else if (what == 30) {
-		berth_stack_unpin(w->st, (uint64_t)take32(in) << 32 | take32(in));
+		if (w->n_pins > 0 && take8(in) < 200)
+			berth_stack_unpin(w->st, w->pins[--w->n_pins]);
+		else
+			berth_stack_unpin(w->st, (uint64_t)take32(in) << 32 | take32(in));
 	} else {
 		on_stack(w, in);
 	}
@@ -389,7 +402,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	struct input in = {data, len_bytes};
 	struct world w;
 
-	begin(&w);
+	begin(&w, take8(&in) & 1);
 	ASSERT(berth_stack_check(w.st));
 	while (in.left > 0) {
 		step(&w, &in);

@@ -24,6 +24,8 @@
 #define TURNS(n) (4 * (n) + 64)
 #define RING_MIN 4096u
 #define RING_MAX (1u << 30)
+/* Away from NEVER_NS, so that a deadline after now is never lost. */
+#define TIME_MOST (UINT64_MAX / 2)
 
 /* --- configuration --- */
 static void or_default(uint32_t *v, uint32_t to)
@@ -210,11 +212,11 @@ int berth_stack_init(struct berth_stack **ret, void *mem, size_t len_bytes, cons
 		return -ENOMEM;
 	st = arena_take(&a, sizeof(*st));
 	st->cfg = cfg;
-	st->now_ns = now_ns;
+	st->now_ns = now_ns < TIME_MOST ? now_ns : TIME_MOST;
 	st->events = st->ready = st->waiting = (struct sock_queue){NIL, NIL};
 	st->control = st->held = (struct pkt_queue){NIL, NIL, 0};
 	keys_make(&st->keys, cfg.secret);
-	wheel_init(&st->wheel, now_ns);
+	wheel_init(&st->wheel, st->now_ns);
 	own = layout(st, &a);
 	slab_init(&st->pkts, own.pkts, cfg.n_packets, PKT_BYTES);
 	r = ports_init(st, own.ports);
@@ -229,13 +231,11 @@ int berth_stack_init(struct berth_stack **ret, void *mem, size_t len_bytes, cons
 }
 
 /* --- time --- */
-/* Time goes forward, and stays away from NEVER_NS, so that a deadline after now is never lost. */
+/* Time goes forward. */
 static void time_is(struct berth_stack *st, uint64_t now_ns)
 {
-	const uint64_t most = UINT64_MAX / 2;
-
-	if (now_ns > most)
-		now_ns = most;
+	if (now_ns > TIME_MOST)
+		now_ns = TIME_MOST;
 	if (now_ns > st->now_ns)
 		st->now_ns = now_ns;
 }
