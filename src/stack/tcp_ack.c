@@ -151,6 +151,7 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	rtt_from_ack(st, c, s, &a);
 	rate_ack(c, &a);
 	recover_ack(st, c, s, &a);
+	rate_look(c);
 	tcp_persist_check(st, c);
 	if (a.acked > 0 || a.sacked || a.dup || ret & ACK_WINDOW || c->n_lost)
 		sock_ready(st, tcp_index(st, c));

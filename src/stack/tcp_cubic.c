@@ -11,13 +11,14 @@
 #include "stack/tcp_flight.h"
 
 struct cubic {
-	uint32_t epoch_us; /* when this stage of congestion avoidance began */
+	uint32_t epoch_us; /* when this stage of congestion avoidance began; 0: it has not */
 	uint32_t k_ms;
 	uint32_t w_max;	     /* octets; 0: no loss yet */
 	uint32_t cwnd_prior; /* before the last loss */
 	uint32_t w_est, w_est_rest;
-	uint32_t undo_w_max, undo_k_ms, undo_epoch_us;
-	bool in_epoch;
+	uint32_t undo_w_max, undo_k_ms;
+	struct hystart slow; /* until the first loss */
+	bool resume;	     /* the next epoch goes on where the undone loss interrupted it */
 };
 _Static_assert(sizeof(struct cubic) <= TCP_CC_PRIVATE, "a congestion control's memory");
 
@@ -48,18 +49,33 @@ static uint32_t cube_root(uint64_t n)
 
 static void init(struct tcp_conn *c)
 {
-	(void)c; /* all zeros */
+	hystart_init(&of(c)->slow); /* the rest is zeros */
+}
+
+/* How long the cubic takes from W_max to `octets` away from it: cbrt(segments / 0.4) s, in ms. */
+static uint32_t way_ms(const struct tcp_conn *c, uint64_t octets)
+{
+	return cube_root(octets * UINT64_C(2500000000) / c->mss);
 }
 
 static void epoch_begin(struct tcp_conn *c, struct cubic *q, uint32_t now_us)
 {
-	uint64_t below = q->w_max > c->cwnd ? q->w_max - c->cwnd : 0;
+	uint32_t t_ms = 0;
 
-	q->in_epoch = true;
-	q->epoch_us = now_us;
-	if (below == 0)
-		q->w_max = c->cwnd; /* 4.2: no loss was seen, or more is used than then: K is 0 */
-	q->k_ms = cube_root(below * UINT64_C(2500000000) / c->mss); /* (segments / 0.4) s^3, in ms^3 */
+	if (q->resume) { /* 4.9: K and W_max are back, and so is the time that belongs to this height */
+		uint32_t away_ms = way_ms(c, q->w_max > c->cwnd ? q->w_max - c->cwnd : c->cwnd - q->w_max);
+
+		t_ms = c->cwnd > q->w_max ? q->k_ms + away_ms : away_ms < q->k_ms ? q->k_ms - away_ms : 0;
+		q->resume = false;
+	} else if (q->w_max > c->cwnd) {
+		q->k_ms = way_ms(c, q->w_max - c->cwnd);
+	} else {
+		q->k_ms = 0; /* 4.2: no loss was seen, or more is used than then */
+		q->w_max = c->cwnd;
+	}
+	q->epoch_us = now_us - t_ms * 1000;
+	if (q->epoch_us == 0)
+		q->epoch_us = 1;
 	q->w_est = c->cwnd;
 	q->w_est_rest = 0;
 	c->cwnd_acked = 0;
@@ -95,7 +111,7 @@ static void avoid(struct tcp_conn *c, struct cubic *q, const struct cc_ack *a, u
 	uint32_t t_ms, target;
 	uint64_t sum;
 
-	if (!q->in_epoch)
+	if (q->epoch_us == 0)
 		epoch_begin(c, q, a->now_us);
 	w_est_grow(c, q, octets);
 	t_ms = (a->now_us - q->epoch_us) / 1000;
@@ -121,7 +137,9 @@ static void on_ack(struct tcp_conn *c, const struct cc_ack *a)
 	struct cubic *q = of(c);
 	uint32_t left = a->octets;
 
-	if (cc_in_slow_start(c))
+	if (c->ssthresh == CC_SSTHRESH_NONE)
+		left = hystart_ack(c, &q->slow, a);
+	else if (cc_in_slow_start(c))
 		left = cc_slow_start(c, left);
 	if (left > 0)
 		avoid(c, q, a, left);
@@ -134,11 +152,11 @@ static uint32_t on_loss(struct tcp_conn *c)
 
 	q->undo_w_max = q->w_max;
 	q->undo_k_ms = q->k_ms;
-	q->undo_epoch_us = q->epoch_us;
 	q->cwnd_prior = c->cwnd;
+	q->resume = false;
 	/* 4.7, fast convergence: who lost before it came back to where it was leaves room for others. */
 	q->w_max = c->cwnd < q->w_max ? c->cwnd / 20 * 17 : c->cwnd;
-	q->in_epoch = false;
+	q->epoch_us = 0;
 	c->cwnd_acked = 0;
 	return less > least ? less : least; /* 4.6 */
 }
@@ -149,10 +167,8 @@ static void undo(struct tcp_conn *c)
 
 	q->w_max = q->undo_w_max;
 	q->k_ms = q->undo_k_ms;
-	q->epoch_us = q->undo_epoch_us;
-	q->in_epoch = q->epoch_us != 0;
-	q->w_est = c->cwnd;
-	q->w_est_rest = 0;
+	q->resume = q->w_max != 0;
+	q->epoch_us = 0;
 }
 
 /* The cubic's clock stands still while there is nothing to send (4.2, and 5.8 for who is limited by the program). */
@@ -160,7 +176,7 @@ static void on_idle(struct tcp_conn *c, uint32_t idle_us)
 {
 	struct cubic *q = of(c);
 
-	if (q->in_epoch)
+	if (q->epoch_us)
 		q->epoch_us += idle_us;
 }
 

@@ -162,10 +162,21 @@ static inline bool cc_in_slow_start(const struct tcp_conn *c)
 #define CC_SSTHRESH_NONE 0x7fffffffu
 #define CC_CWND_MAX (1u << 30) /* RFC 7323: no window is larger */
 
+/* --- tcp_hystart.c --- */
+struct hystart {
+	uint32_t round_end, current_us, last_us, base_us;
+	uint8_t n_samples, css_rounds, state;
+	bool begun;
+};
+void hystart_init(struct hystart *h);
+/* Slow start while ssthresh is CC_SSTHRESH_NONE; returns octets left for congestion avoidance, when it decided to begin that. */
+uint32_t hystart_ack(struct tcp_conn *c, struct hystart *h, const struct cc_ack *a);
+
 /* --- tcp_pace.c --- */
 void rate_sent(struct tcp_conn *c, uint32_t now_us);
 void rate_delivered(const struct tcp_conn *c, const struct tcp_burst *b, uint32_t sent_us, struct flight_ack *a);
 void rate_ack(struct tcp_conn *c, const struct flight_ack *a);
+void rate_look(struct tcp_conn *c); /* after an acknowledgment: has the program more to send? */
 void pace_update(struct tcp_conn *c);
 
 /* --- tcp_ecn.c --- */

@@ -7,6 +7,7 @@
  * Pacing: cwnd / srtt, times 2 in slow start and 1.2 after, at most what the program allows; in goes of a millisecond's worth, at
  * least two segments, so that super-frames stay large. Off unless BERTH_PACING asks.
  */
+#include "stack/tcp_data.h"
 #include "stack/tcp_flight.h"
 
 void rate_sent(struct tcp_conn *c, uint32_t now_us)
@@ -49,6 +50,18 @@ void rate_ack(struct tcp_conn *c, const struct flight_ack *a)
 	bps = (uint64_t)(c->delivered - a->r.delivered) * 1000000 / us;
 	if (!a->r.app_limited || bps >= c->rate_bps)
 		c->rate_bps = bps;
+}
+
+/* What is sent from here on is sent because the program had no more before: its samples are no measure of the path. */
+void rate_look(struct tcp_conn *c)
+{
+	uint32_t pipe = tcp_flight_pipe(c);
+
+	if (tcp_tx_end(c) != c->nxt || pipe >= c->cwnd || c->n_lost > c->n_rexmit)
+		return;
+	c->app_limited = c->delivered + pipe;
+	if (c->app_limited == 0)
+		c->app_limited = 1;
 }
 
 void pace_update(struct tcp_conn *c)

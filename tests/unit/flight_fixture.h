@@ -26,8 +26,8 @@
 #endif
 #define ISS 4294960000u /* goes round soon */
 #define N_LOG 4096
-#define N_PENDING 8192
-#define N_HELD 512
+#define N_PENDING 16384
+#define N_HELD 4096
 #define MS 1000000ull /* ns */
 
 struct fl_sent {
