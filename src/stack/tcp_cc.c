@@ -54,12 +54,17 @@ uint32_t cc_slow_start(struct tcp_conn *c, uint32_t octets)
 	return octets - take;
 }
 
-void cc_grow(struct tcp_conn *c, uint32_t octets, uint32_t gain)
+void cc_grow(struct tcp_conn *c, uint32_t octets)
 {
 	uint64_t sum = (uint64_t)c->cwnd_acked + octets;
 
-	while (sum >= c->cwnd && c->cwnd < CC_CWND_MAX) { /* octets are at most what was in flight: twice or so */
-		sum -= c->cwnd;
+	while (c->cwnd < CC_CWND_MAX) { /* octets are at most what was in flight: twice or so */
+		uint32_t gain = c->mss - c->cwnd % c->mss;
+		uint64_t need = (uint64_t)c->cwnd * gain / c->mss;
+
+		if (sum < need)
+			break;
+		sum -= need;
 		c->cwnd += gain;
 	}
 	c->cwnd_acked = sum < c->cwnd ? (uint32_t)sum : 0;

@@ -6,6 +6,9 @@
  * segment; K is a cube root of an integer, exact to the millisecond. Beside the cubic runs the window that Reno would have (W_est, 4.3), and
  * the larger one counts.
  *
+ * The formulas give fractions of segments, and only whole ones are sent. So cwnd is the nearest whole number of segments to the
+ * window that is computed (w), not the next lower one: at a window of six, half a segment is much.
+ *
  * What a spurious loss took is kept (4.9): W_max, K and the epoch are as they were.
  */
 #include "stack/tcp_flight.h"
@@ -15,10 +18,15 @@ struct cubic {
 	uint32_t k_ms;
 	uint32_t w_max;	     /* octets; 0: no loss yet */
 	uint32_t cwnd_prior; /* before the last loss */
+	uint32_t w;	     /* the window, exactly; its fraction is cwnd_acked / w */
 	uint32_t w_est, w_est_rest;
-	uint32_t undo_w_max, undo_k_ms;
-	struct hystart slow; /* until the first loss */
-	bool resume;	     /* the next epoch goes on where the undone loss interrupted it */
+	union {
+		struct hystart slow; /* until the first loss */
+		struct {
+			uint32_t w_max, k_ms;
+		} before; /* the last loss */
+	};
+	bool resume; /* the next epoch goes on where the undone loss interrupted it */
 };
 _Static_assert(sizeof(struct cubic) <= TCP_CC_PRIVATE, "a congestion control's memory");
 
@@ -45,6 +53,11 @@ static uint32_t cube_root(uint64_t n)
 		}
 	}
 	return (uint32_t)r;
+}
+
+static uint32_t whole(const struct tcp_conn *c, uint32_t octets)
+{
+	return (octets + c->mss / 2u) / c->mss * c->mss;
 }
 
 static void init(struct tcp_conn *c)
@@ -76,7 +89,7 @@ static void epoch_begin(struct tcp_conn *c, struct cubic *q, uint32_t now_us)
 	q->epoch_us = now_us - t_ms * 1000;
 	if (q->epoch_us == 0)
 		q->epoch_us = 1;
-	q->w_est = c->cwnd;
+	q->w = q->w_est = c->cwnd;
 	q->w_est_rest = 0;
 	c->cwnd_acked = 0;
 }
@@ -100,8 +113,8 @@ static void w_est_grow(const struct tcp_conn *c, struct cubic *q, uint32_t octet
 	uint64_t per = q->w_est < q->cwnd_prior ? (uint64_t)octets * c->mss * 9 / 17 : (uint64_t)octets * c->mss;
 	uint64_t sum = q->w_est_rest + per;
 
-	q->w_est += (uint32_t)(sum / c->cwnd);
-	q->w_est_rest = (uint32_t)(sum % c->cwnd);
+	q->w_est += (uint32_t)(sum / q->w);
+	q->w_est_rest = (uint32_t)(sum % q->w);
 	if (q->w_est > CC_CWND_MAX)
 		q->w_est = CC_CWND_MAX;
 }
@@ -116,20 +129,22 @@ static void avoid(struct tcp_conn *c, struct cubic *q, const struct cc_ack *a, u
 	w_est_grow(c, q, octets);
 	t_ms = (a->now_us - q->epoch_us) / 1000;
 	if (w_cubic(c, q, t_ms) < q->w_est) { /* Reno would have more (4.3) */
-		if (c->cwnd < q->w_est)
-			c->cwnd = q->w_est;
-		return;
+		if (q->w < q->w_est)
+			q->w = q->w_est;
+	} else {
+		target = w_cubic(c, q, t_ms + c->srtt_us / 1000); /* 4.4, 4.5: where it is to be in a round trip */
+		if (target < q->w)
+			target = q->w;
+		if (target > q->w + q->w / 2)
+			target = q->w + q->w / 2;
+		sum = c->cwnd_acked + (uint64_t)(target - q->w) * octets;
+		c->cwnd_acked = (uint32_t)(sum % q->w);
+		q->w += (uint32_t)(sum / q->w);
 	}
-	target = w_cubic(c, q, t_ms + c->srtt_us / 1000); /* 4.4, 4.5: where it is to be in a round trip */
-	if (target < c->cwnd)
-		target = c->cwnd;
-	if (target > c->cwnd + c->cwnd / 2)
-		target = c->cwnd + c->cwnd / 2;
-	sum = c->cwnd_acked + (uint64_t)(target - c->cwnd) * octets;
-	c->cwnd_acked = (uint32_t)(sum % c->cwnd);
-	c->cwnd += (uint32_t)(sum / c->cwnd);
-	if (c->cwnd > CC_CWND_MAX)
-		c->cwnd = CC_CWND_MAX;
+	if (q->w > CC_CWND_MAX)
+		q->w = CC_CWND_MAX;
+	if (c->cwnd < whole(c, q->w))
+		c->cwnd = whole(c, q->w);
 }
 
 static void on_ack(struct tcp_conn *c, const struct cc_ack *a)
@@ -148,10 +163,10 @@ static void on_ack(struct tcp_conn *c, const struct cc_ack *a)
 static uint32_t on_loss(struct tcp_conn *c)
 {
 	struct cubic *q = of(c);
-	uint32_t least = 2u * c->mss, less = c->cwnd / 10 * 7 + c->cwnd % 10 * 7 / 10;
+	uint32_t least = 2u * c->mss, less = whole(c, c->cwnd / 10 * 7 + c->cwnd % 10 * 7 / 10);
 
-	q->undo_w_max = q->w_max;
-	q->undo_k_ms = q->k_ms;
+	q->before.w_max = q->w_max;
+	q->before.k_ms = q->k_ms;
 	q->cwnd_prior = c->cwnd;
 	q->resume = false;
 	/* 4.7, fast convergence: who lost before it came back to where it was leaves room for others. */
@@ -165,10 +180,12 @@ static void undo(struct tcp_conn *c)
 {
 	struct cubic *q = of(c);
 
-	q->w_max = q->undo_w_max;
-	q->k_ms = q->undo_k_ms;
+	q->w_max = q->before.w_max;
+	q->k_ms = q->before.k_ms;
 	q->resume = q->w_max != 0;
 	q->epoch_us = 0;
+	if (c->ssthresh == CC_SSTHRESH_NONE)
+		hystart_init(&q->slow); /* it was the first: slow start goes on, in a new round */
 }
 
 /* The cubic's clock stands still while there is nothing to send (4.2, and 5.8 for who is limited by the program). */

@@ -153,8 +153,8 @@ void cc_idle(struct berth_stack *st, struct tcp_conn *c);
 void cc_sent(struct tcp_conn *c, uint32_t end_seq);
 /* Slow start takes what it needs of octets; returns what is left for congestion avoidance. */
 uint32_t cc_slow_start(struct tcp_conn *c, uint32_t octets);
-/* cwnd grows by `gain` octets for each window acknowledged. */
-void cc_grow(struct tcp_conn *c, uint32_t octets, uint32_t gain);
+/* cwnd grows by a segment for each window acknowledged; from a fraction (half of an odd window) to the whole one in as much less. */
+void cc_grow(struct tcp_conn *c, uint32_t octets);
 static inline bool cc_in_slow_start(const struct tcp_conn *c)
 {
 	return c->cwnd < c->ssthresh;

@@ -4,7 +4,7 @@
  * tcp_output() sends them out of it, and tcp_tx_acked() takes them away. Reading gives ring back to the window.
  *
  * When the program hears of room (BERTH_EV_OUT): when at least a third of the buffer is free, as Linux has it, so that it does not
- * wake for every segment; and with BERTH_NOTSENT_LOWAT, when less than that is unsent. Of data (BERTH_EV_IN): from BERTH_RCVLOWAT
+ * wake for every segment; or two segments when all it wrote is sent, because then it is what the connection waits for; and with BERTH_NOTSENT_LOWAT, when less than that is unsent. Of data (BERTH_EV_IN): from BERTH_RCVLOWAT
  * octets on, at the end of the stream, and when the ring is full, because no more can come then.
  *
  * The sending buffer grows with the window of congestion, to twice of it: what is in flight, and as much again so that the
@@ -37,7 +37,9 @@ static uint32_t unsent(const struct tcp_conn *c)
 
 bool tcp_tx_writable(const struct tcp_conn *c)
 {
-	if (!c->tx.data || tcp_tx_room(c) < tx_limit(c) / 3)
+	uint32_t room = tcp_tx_room(c), third = tx_limit(c) / 3;
+
+	if (!c->tx.data || (room < third && (room < 2u * c->mss || unsent(c) > 0)))
 		return false;
 	return !c->notsent_lowat || unsent(c) < c->notsent_lowat;
 }

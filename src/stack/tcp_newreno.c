@@ -13,7 +13,7 @@ static void on_ack(struct tcp_conn *c, const struct cc_ack *a)
 	if (cc_in_slow_start(c))
 		left = cc_slow_start(c, left);
 	if (left > 0)
-		cc_grow(c, left, c->mss);
+		cc_grow(c, left);
 }
 
 /* Half, and two segments at least (RFC 5681, equation 4; of cwnd, which grows only while it is used). */

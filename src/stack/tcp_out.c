@@ -81,7 +81,7 @@ static uint16_t urgent_flag(const struct tcp_conn *c, uint32_t seq)
 
 static void sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss, uint8_t burst)
 {
-	bool was = !c->notsent_lowat || tcp_tx_writable(c);
+	bool was = tcp_tx_writable(c);
 
 	c->nxt = seq + len;
 	c->max = seq_max(c->max, c->nxt);

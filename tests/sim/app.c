@@ -432,8 +432,7 @@ static void apply_options(struct sim_end *e)
 {
 	uint32_t o = e->flow->options;
 
-	if (o & SIM_OPT_CUBIC)
-		set(e, BERTH_CONGESTION, BERTH_CUBIC);
+	set(e, BERTH_CONGESTION, o & SIM_OPT_CUBIC ? BERTH_CUBIC : BERTH_NEWRENO);
 	if (o & SIM_OPT_PACING)
 		set(e, BERTH_PACING, 1);
 	if (o & SIM_OPT_NODELAY)

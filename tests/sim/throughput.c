@@ -206,7 +206,8 @@ static void check_row(const struct job *j)
 	const struct row *r = &j->row;
 	uint64_t rtt_ms = r->rtt_ns / SIM_MS, got = bps(j), bound;
 
-	if (r->buffer == 32 << 10 && rtt_ms == 100) {
+	/* What the issue asks for, of the default. (5 %: NewReno's own bound by Mathis is 79.) */
+	if (r->buffer == 32 << 10 && rtt_ms == 100 && r->cc == BERTH_CUBIC) {
 		const struct {
 			uint32_t loss_ppm;
 			uint64_t least;
