@@ -49,7 +49,7 @@ uint8_t tcp_ecn_out_tos(const struct tcp_conn *c, bool new_data, bool rexmit)
 
 void ecn_ack(struct berth_stack *st, struct tcp_conn *c, const struct flight_ack *a)
 {
-	if (!a->ece || c->ca_state >= CA_CWR || c->n_out == 0 || seq_lt(c->una, c->recover_seq))
+	if (!a->ece || c->ca_state >= CA_CWR || seq_lt(c->una, c->recover_seq))
 		return; /* once in a round trip, and a loss has done it already */
 	recover_enter_cwr(st, c);
 	c->f |= TF_ECN_CWR;

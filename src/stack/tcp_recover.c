@@ -182,7 +182,8 @@ static void prr(struct tcp_conn *c, const struct flight_ack *a, uint32_t deliver
 
 /* --- without SACK (RFC 6582) --- */
 
-/* Of how many segments can a duplicate be, by now? Those that were sent a least round trip ago: who makes duplicates up gains nothing. */
+/* Of how many segments can a duplicate be, by now? Those that were sent half a least round trip ago: who makes duplicates up gains
+ * little. */
 static uint32_t could_have_arrived(const struct berth_stack *st, const struct tcp_conn *c, uint32_t now_us)
 {
 	uint32_t n = 0;
@@ -190,7 +191,7 @@ static uint32_t could_have_arrived(const struct berth_stack *st, const struct tc
 	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		const struct tcp_burst *b = burst_at(st, i);
 
-		if (now_us - b->sent_us < c->min_rtt_us)
+		if (now_us - b->sent_us < c->min_rtt_us / 2)
 			break;
 		n += b->n;
 	}
@@ -296,7 +297,8 @@ static void process_open(struct berth_stack *st, struct tcp_conn *c, struct flig
 		return;
 	}
 	if (c->ca_state == CA_CWR) {
-		if (!seq_lt(c->una, c->recover_seq)) {
+		if (seq_lt(c->recover_seq,
+			   c->una)) { /* beyond it: the echo may have come with nothing left in flight */
 			c->cwnd = c->ssthresh;
 			to_open(c);
 		} else {
@@ -327,7 +329,7 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	uint32_t delivered = a->delivered, lost_before, again_us = 0;
 	bool lost_more;
 
-	if (in_handshake(c) || (a->acked == 0 && c->n_out == 0)) {
+	if (in_handshake(c) || (a->acked == 0 && c->n_out == 0 && !a->ece)) {
 		recover_arm(st, c, a->acked > 0);
 		return;
 	}
@@ -452,8 +454,9 @@ uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c)
 	return room;
 }
 
-/* R1 cwnd is never less than a segment; R2 recovery has something to wait for. */
+/* What is recovered from is not all acknowledged; a state ends when that is. */
 bool recover_check(const struct tcp_conn *c)
 {
-	return c->ca_state <= CA_LOSS && (c->ca_state < CA_CWR || c->n_out == 0 || seq_lt(c->una, c->recover_seq));
+	return c->ca_state <= CA_LOSS &&
+	       (c->ca_state < CA_CWR || c->n_out == 0 || seq_lt(c->una, c->recover_seq + (c->ca_state == CA_CWR)));
 }
