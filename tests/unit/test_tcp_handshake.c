@@ -1,6 +1,10 @@
 /* tests/unit/test_tcp_handshake.c: how connections begin: both sides, options, simultaneous opens, what does not belong there.
  * Names in front are RFC 9293's ids (docs/stack-rfc.md). */
+#include <errno.h>
+
 #include "stack_fixture.h"
+
+#include "stack/tcp.h"
 
 static const struct stack_row rows[] = {
 	{"MUST-10: a passive handshake, data both ways, the peer closes first",
@@ -103,9 +107,115 @@ static const struct stack_row rows[] = {
 	 {"open", "send ENOTCONN", "recv ENOTCONN", "shutdown wr ENOTCONN", "poll OUT HUP"}},
 	{"RFC 5482: the user timeout is told with the SYN",
 	 {"open", "set user-timeout 90000", "connect", "> S 0 uto 90"}},
+	{"MUST-65: data segments have no MSS",
+	 {"established", "send 10", "> PA 1+10 ack 1 no-mss", "< FA 1 ack 11", "> A 11 ack 2 no-mss"}},
+	{"BERTH_MAXSEG is what the SYN offers, and what is sent at most",
+	 {"open", "set maxseg 500", "connect", "> S 0 mss 500", "< SA 0 ack 1 mss 1400", "> A 1 ack 1", "send 900",
+	  "> A 1+500 ack 1", "> PA 501+400 ack 1"}},
+	{"MUST-43: a bound address and port are the connection's",
+	 {"bind 3333", "connect", "> S 0", "< SA 0 ack 1", "> A 1 ack 1", "state ESTABLISHED"}},
 };
+
+static struct stack_fixture f;
+
+/* MUST-67: what we can receive is the MTU less the headers of IP and TCP. */
+static void test_mss_offered(void **state)
+{
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++) {
+		stack_fixture_init(&f, is6, NULL);
+		stack_line(&f, "connect");
+		stack_line(&f, is6 ? "> S 0 mss 1440" : "> S 0 mss 1460");
+		stack_fixture_free(&f);
+	}
+}
+
+/* MUST-8, MUST-9, SHLD-1, S22: a clock of 64 ns, and a hash that only this stack can compute. */
+static void test_isn(void **state)
+{
+	struct berth_stack_config other = stack_fixture_config();
+	struct port_addr a = port_addr_v4(10, 0, 0, 1), b = port_addr_v4(10, 0, 0, 2), c = port_addr_v4(10, 0, 0, 3);
+	static struct stack_fixture g;
+	uint32_t first, offset;
+
+	(void)state;
+	other.secret[5] ^= 1;
+	stack_fixture_init(&f, false, NULL);
+	stack_fixture_init(&g, false, &other);
+	first = tcp_isn(f.st, &a, 80, &b, 5000);
+	offset = tcp_ts_offset(f.st, &a, &b);
+	assert_int_not_equal(first, tcp_isn(f.st, &a, 80, &b, 5001));
+	assert_int_not_equal(first, tcp_isn(f.st, &a, 81, &b, 5000));
+	assert_int_not_equal(first, tcp_isn(f.st, &a, 80, &c, 5000));
+	assert_int_not_equal(first, tcp_isn(f.st, &b, 80, &a, 5000));
+	assert_int_not_equal(first, tcp_isn(g.st, &a, 80, &b, 5000));
+	assert_int_not_equal(offset, tcp_ts_offset(f.st, &a, &c));
+	assert_int_not_equal(offset, tcp_ts_offset(g.st, &a, &b));
+	berth_stack_tick(f.st, f.now_ns + 6400, 1);
+	assert_int_equal(tcp_isn(f.st, &a, 80, &b, 5000) - first, 100);
+	assert_int_equal(offset,
+			 tcp_ts_offset(f.st, &a, &b)); /* goes on from connection to connection: RFC 6191 needs that */
+	stack_fixture_free(&f);
+	stack_fixture_free(&g);
+}
+
+/* MUST-46: nobody can be called there. */
+static void test_bad_peers(void **state)
+{
+	static const struct {
+		uint8_t ip[4];
+		int err;
+	} to[] = {{{255, 255, 255, 255}, -ENETUNREACH},
+		  {{10, 0, 0, 255}, -ENETUNREACH},
+		  {{224, 0, 0, 1}, -ENETUNREACH}};
+	berth_sock s;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	assert_int_equal(berth_sock_open(f.st, BERTH_TCP, BERTH_IPV4, 0, &s), 0);
+	for (size_t i = 0; i < COUNT_OF(to); i++) {
+		struct berth_addr a = berth_addr4(to[i].ip[0], to[i].ip[1], to[i].ip[2], to[i].ip[3], 80);
+		int r = berth_sock_connect(f.st, s, &a);
+
+		assert_true(r == to[i].err || r == -EACCES);
+		assert_true(berth_stack_check(f.st));
+	}
+	f.peers.port = 0;
+	assert_int_equal(berth_sock_connect(f.st, s, &f.peers), -ECONNREFUSED);
+	assert_true(berth_stack_check(f.st));
+	stack_fixture_free(&f);
+}
+
+/* MUST-48, MUST-49: TTL and TOS are on every segment, SYN-ACK and reset included. */
+static void test_ttl_tos(void **state)
+{
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "listen");
+	stack_line(&f, "lset ttl 7");
+	stack_line(&f, "lset tos 0x20");
+	stack_line(&f, "< S 0 mss 1460");
+	stack_line(&f, "> SA 0 ack 1");
+	assert_int_equal(f.out_ttl, 7);
+	assert_int_equal(f.out_tos, 0x20);
+	stack_line(&f, "< A 1 ack 1");
+	stack_line(&f, "accept");
+	stack_line(&f, "send 5");
+	stack_line(&f, "> PA 1+5 ack 1");
+	assert_int_equal(f.out_ttl, 7);
+	assert_int_equal(f.out_tos, 0x20);
+	stack_line(&f, "set tos 0x40"); /* SHLD-23: it may change */
+	stack_line(&f, "abort");
+	stack_line(&f, "> RA 6 ack 1");
+	assert_int_equal(f.out_ttl, 7);
+	assert_int_equal(f.out_tos, 0x40);
+	stack_fixture_free(&f);
+}
 
 int main(void)
 {
-	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), NULL, 0);
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_isn),
+					  cmocka_unit_test(test_bad_peers), cmocka_unit_test(test_ttl_tos)};
+
+	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }

@@ -43,6 +43,7 @@ static const struct stack_row rows[] = {
 	{"MUST-66: a reset counts though the window is zero",
 	 {"listen", "lset rcvbuf 2048", "established", "< PA 1+2048 ack 1", "> A 1 ack 2049 win 0", "< R 2049",
 	  "recv 2048", "recv ECONNRESET"}},
+	{"SHLD-2: a reset may carry data", {"established", "< R 1+10", "recv ECONNRESET"}},
 	{"data that was in order before a reset can be read",
 	 {"established", "< PA 1+5 ack 1", "< R 6", "recv 5", "recv ECONNRESET", "recv eof"}},
 	{"PAWS: an older timestamp is dropped and answered",
@@ -144,9 +145,56 @@ static void test_wrong_octets(void **state)
 	stack_fixture_free(&f);
 }
 
+/* S10: one connection's budget says nothing about another's (CVE-2016-5696), and comes back. */
+static void test_budget_is_own(void **state)
+{
+	struct stack_fixture f;
+	int n = 0;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "established");
+	for (int i = 0; i < 50; i++)
+		stack_line(&f, "< R 2");
+	while (stack_fixture_next(&f, f.out_octets, sizeof(f.out_octets)) != 0)
+		n++;
+	assert_in_range(n, 6, 18); /* drawn anew each time */
+	stack_line(&f, "peer-port 5001");
+	stack_line(&f, "established");
+	stack_line(&f, "< R 2");
+	stack_line(&f, "> A 1 ack 1");
+	stack_line(&f, "+1600"); /* longer than any window */
+	stack_line(&f, "< R 2");
+	stack_line(&f, "> A 1 ack 1");
+	stack_fixture_free(&f);
+}
+
+/* S11: resets for nobody's segments have a budget, too, which comes back. */
+static void test_resets_are_limited(void **state)
+{
+	struct berth_stack_config c = stack_fixture_config();
+	struct stack_fixture f;
+	int n = 0;
+
+	(void)state;
+	stack_fixture_init(&f, false, &c);
+	for (int i = 0; i < 2000; i++) {
+		stack_line(&f, "< A 1 ack 1");
+		while (stack_fixture_next(&f, f.out_octets, sizeof(f.out_octets)) != 0)
+			n++;
+	}
+	assert_in_range(n, 750, 1250);
+	stack_line(&f, "+1600");
+	stack_line(&f, "< A 1 ack 1");
+	stack_line(&f, "> R *");
+	stack_fixture_free(&f);
+}
+
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host), cmocka_unit_test(test_wrong_octets)};
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host), cmocka_unit_test(test_wrong_octets),
+					  cmocka_unit_test(test_budget_is_own),
+					  cmocka_unit_test(test_resets_are_limited)};
 
 	return stack_rows_run("tcp in", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }

@@ -28,6 +28,10 @@ static const struct stack_row rows[] = {
 	  "error EHOSTUNREACH"}},
 	{"delayed acknowledgments leave within 40 ms",
 	 {"established", "set quickack 0", "< PA 1+5 ack 1", "+41", "> A 1 ack 6"}},
+	{"MUST-23: with BERTH_SYNCNT 7 a SYN is tried for more than three minutes",
+	 {"open", "set syncnt 7", "connect", "lost 180000", "state SYN-SENT", "lost 80000", "error ETIMEDOUT"}},
+	{"as on Linux, a SYN is tried for 127 seconds",
+	 {"connect", "lost 126000", "state SYN-SENT", "lost 2000", "error ETIMEDOUT"}},
 };
 
 int main(void)
