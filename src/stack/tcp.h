@@ -96,6 +96,7 @@ enum {
 	TF_MORE = 1 << 23,	 /* the program said BERTH_MORE with the last octets */
 	TF_RCVBUF_SET = 1 << 24, /* rcvbuf is the program's choice: not tuned */
 	TF_SNDBUF_SET = 1 << 25, /* the same of sndbuf */
+	TF_FASTOPEN = 1 << 27,	 /* client: asks for it (RFC 7413); server: began by it */
 	TF_PIN_EPOCH = 1 << 26,	 /* which of tx_pins counts the frames that are handed out now */
 };
 
@@ -291,6 +292,8 @@ struct tcp_state {
 	struct slab syns, time_waits;
 	uint64_t rst_until_ns; /* tcp_reset.c: resets for nobody's segments until then */
 	uint32_t rst_left;
+	uint32_t n_fastopen; /* tcp_fastopen.c: connections in SYN-RECEIVED that began with data */
+	struct tcp_fastopen_state *fastopen;
 	uint32_t n_orphans;	     /* tcp_close.c */
 	uint64_t cookie_ns;	     /* tcp_cookie.c: when the last one was made; 0: never */
 	struct tcp_syn_state *syn;   /* tcp_syn.c's own */
@@ -521,6 +524,10 @@ void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c); /* start or 
 /* --- tcp_syn.c --- */
 /* A segment for listener c. */
 void tcp_listen_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+
+/* --- tcp_fastopen.c --- */
+/* Octets of the sending ring that go with c's SYN: 0 unless it has a cookie for its peer. */
+uint32_t tcp_fastopen_len(struct berth_stack *st, const struct tcp_conn *c);
 
 /* --- tcp_in.c --- */
 /* Take p apart. 0; -EBADMSG malformed; -EILSEQ checksum. */

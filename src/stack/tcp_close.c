@@ -35,6 +35,8 @@ static void send_fin(struct berth_stack *st, struct tcp_conn *c)
 	if (c->f & TF_FIN_QUEUED)
 		return;
 	c->f |= TF_FIN_QUEUED;
+	if (c->state == TCP_SYN_RCVD)
+		return; /* until it is ESTABLISHED: RFC 9293, 3.10.4 */
 	tcp_set_state(st, c, c->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1);
 	sock_ready(st, tcp_index(st, c));
 }
@@ -74,6 +76,7 @@ static void bury(struct berth_stack *st, struct tcp_conn *c)
 void tcp_end(struct berth_stack *st, struct tcp_conn *c, int err)
 {
 	ASSERT(c->state != TCP_LISTEN && c->state != TCP_CLOSED);
+	tcp_fastopen_done(st, c);
 	let_go(st, c);
 	if (err && !(c->f & TF_CONNECTED))
 		st->n.tcp_attempt_fails++;

@@ -52,6 +52,8 @@ static inline uint16_t tcp_seg_local_port(const struct tcp_seg *s)
 {
 	return wire_get16(s->p->l4 + 2);
 }
+/* It leaves SYN-RECEIVED. */
+void tcp_fastopen_done(struct berth_stack *st, struct tcp_conn *c);
 /* The handshake is done on this side. rtt_ns 0: not measured. */
 void tcp_established(struct berth_stack *st, struct tcp_conn *c, uint64_t rtt_ns);
 
@@ -100,7 +102,9 @@ struct tcp_child {
 	uint32_t ts_recent;
 	uint16_t mss; /* the peer's option, or the default */
 	uint8_t snd_scale;
-	uint32_t f; /* TF_TS, TF_SACK, TF_WSCALE, TF_ECN */
+	uint32_t f;  /* TF_TS, TF_SACK, TF_WSCALE, TF_ECN */
+	bool early;  /* fast open: made by the SYN, the handshake goes on in SYN-RECEIVED */
+	bool cookie; /* fast open: the client wants one */
 };
 /* The child of listener l; NULL: no room (counted). */
 struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s,
@@ -111,6 +115,18 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 uint32_t tcp_cookie_make(struct berth_stack *st, const struct tcp_seg *s, struct tcp_child *k, uint32_t *ret_ts);
 /* Is this the acknowledgment of one that is not older than two minutes? */
 bool tcp_cookie_check(struct berth_stack *st, const struct tcp_conn *l, const struct tcp_seg *s, struct tcp_child *ret);
+
+/* --- tcp_fastopen.c --- */
+void tcp_fastopen_layout(struct arena *a, struct tcp_state *t);
+void tcp_fastopen_init(struct berth_stack *st);
+/* A cookie for this client, into the SYN-ACK's options. */
+void tcp_fastopen_offer(struct berth_stack *st, const struct port_addr *client, struct wire_tcp_options *o);
+/* May this SYN's data be taken at once? */
+bool tcp_fastopen_good(struct berth_stack *st, const struct tcp_conn *l, const struct tcp_seg *s);
+/* The SYN's option: the cookie, or the question for one. */
+void tcp_fastopen_ask(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_options *o);
+/* The SYN-ACK came: a cookie for the next time. */
+void tcp_fastopen_answered(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
 
 /* --- tcp_time_wait.c --- */
 void tcp_wait_layout(struct berth_stack *st, struct arena *a, struct tcp_state *t);

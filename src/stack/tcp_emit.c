@@ -175,6 +175,7 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	uint8_t tcp[WIRE_TCP_LEN_MAX];
 	unsigned tcp_len = put_tcp(st, c, f, tcp);
 	bool new_data = f->len && !f->rexmit;
+	uint32_t syn = f->flags & WIRE_TCP_SYN ? 1 : 0; /* data may follow it: RFC 7413 */
 	struct ip_head h = {
 		.src = &c->local,
 		.dst = &c->peer,
@@ -195,7 +196,7 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	v->flags = 0;
 	v->gso_size = v->hdr_len = v->csum_start = v->csum_offset = 0;
 	v->pin = 0;
-	v->n_parts = (uint16_t)tcp_ring_parts(&c->tx, f->len ? f->seq - tcp_tx_seq(c) : 0, f->len, v->parts);
+	v->n_parts = (uint16_t)tcp_ring_parts(&c->tx, f->len ? f->seq + syn - tcp_tx_seq(c) : 0, f->len, v->parts);
 	if (f->len > f->mss) {
 		v->gso = is4(c) ? BERTH_GSO_TCP4 : BERTH_GSO_TCP6;
 		v->gso_size = f->mss;

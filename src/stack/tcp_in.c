@@ -149,7 +149,7 @@ void tcp_established(struct berth_stack *st, struct tcp_conn *c, uint64_t rtt_ns
 	tcp_set_state(st, c, TCP_ESTABLISHED);
 	tcp_flight_established(st, c, rtt_ns);
 	tcp_keep_update(st, c);
-	if (!(c->f & TF_PASSIVE))
+	if (!(c->f & TF_PASSIVE) || c->f & TF_FASTOPEN)
 		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
 }
 
@@ -162,6 +162,13 @@ static uint64_t handshake_rtt(struct berth_stack *st, const struct tcp_conn *c)
 		return 0;
 	b = slab_at(&st->tcp->bursts, c->burst_first);
 	return b->lost | b->rexmit ? 0 : (uint64_t)(tcp_now_us(st) - b->sent_us) * 1000;
+}
+
+/* It leaves SYN-RECEIVED: one less of those that began with data. */
+void tcp_fastopen_done(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->state == TCP_SYN_RCVD && c->f & TF_FASTOPEN)
+		st->tcp->n_fastopen--;
 }
 
 enum verdict { GO_ON, STOP };
@@ -180,6 +187,7 @@ static enum verdict ack_in_syn_rcvd(struct berth_stack *st, struct tcp_conn *c, 
 	c->snd_wl2 = s->ack;
 	if (tcp_ack(st, c, s) & ACK_ENDED)
 		return STOP;
+	tcp_fastopen_done(st, c);
 	tcp_established(st, c, rtt);
 	if (c->f & TF_FIN_QUEUED) /* closed while the handshake went on */
 		tcp_set_state(st, c, TCP_FIN_WAIT_1);
@@ -364,10 +372,18 @@ static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct
 	}
 	rtt = handshake_rtt(st, c);
 	syn_in(st, c, s);
+	tcp_fastopen_answered(st, c, s);
 	c->snd_wl1 = s->seq - 1;
 	c->snd_wl2 = c->una;
 	if (tcp_ack(st, c, s) & ACK_ENDED)
 		return;
+	if (c->una != c->max) { /* the data with our SYN was not taken: it is new again */
+		tcp_flight_free(st, c);
+		c->nxt = c->max = c->una;
+		tcp_flight_init(st, c);
+	} else if (c->max != c->iss + 1) {
+		st->n.tcp_fast_open++;
+	}
 	tcp_established(st, c, rtt);
 	c->f |= TF_ACK_NOW;
 	sock_ready(st, tcp_index(st, c));
@@ -383,6 +399,13 @@ static bool is_crossed_syn_ack(const struct tcp_conn *c, const struct tcp_seg *s
 	return c->state == TCP_SYN_RCVD &&
 	       (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST)) == (WIRE_TCP_SYN | WIRE_TCP_ACK) &&
 	       s->seq == c->irs && s->len == 0 && s->ack == c->max;
+}
+
+/* The SYN that made this connection, again. */
+static bool is_repeated_syn(const struct tcp_conn *c, const struct tcp_seg *s)
+{
+	return c->state == TCP_SYN_RCVD && c->una == c->iss && c->nxt != c->iss && s->seq == c->irs &&
+	       (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST | WIRE_TCP_FIN)) == WIRE_TCP_SYN;
 }
 
 /* --- header prediction --- */
@@ -426,6 +449,9 @@ void tcp_conn_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 		expected_in(st, c, s);
 	} else if (c->state == TCP_SYN_SENT) {
 		syn_sent_in(st, c, s);
+	} else if (is_repeated_syn(c, s)) {
+		c->f |= TF_ACK_NOW; /* our SYN-ACK was lost: tcp_out.c says it again */
+		sock_ready(st, tcp_index(st, c));
 	} else if (is_crossed_syn_ack(c, s)) {
 		crossed = *s;
 		crossed.seq++;

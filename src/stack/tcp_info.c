@@ -14,7 +14,8 @@ static uint32_t ms_since(const struct berth_stack *st, uint64_t then_ns)
 static uint8_t options(const struct tcp_conn *c)
 {
 	return (uint8_t)((c->f & TF_TS ? 1 : 0) | (c->f & TF_SACK ? 2 : 0) | (c->f & TF_WSCALE ? 4 : 0) |
-			 (c->f & TF_ECN ? 8 : 0) | (c->f & TF_ECN_SEEN ? 16 : 0));
+			 (c->f & TF_FASTOPEN && c->state != TCP_SYN_SENT ? 32 : 0) | (c->f & TF_ECN ? 8 : 0) |
+			 (c->f & TF_ECN_SEEN ? 16 : 0));
 }
 
 static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)

@@ -53,10 +53,16 @@ bool tcp_rx_readable(const struct tcp_conn *c)
 	return c->rx.used && (c->rx.used >= lowat || tcp_window_open(c) == 0);
 }
 
+/* Fast open: what is written before the SYN leaves may go with it (RFC 7413). */
+static bool goes_with_syn(const struct tcp_conn *c)
+{
+	return c->state == TCP_SYN_SENT && c->f & TF_FASTOPEN && c->nxt == c->iss;
+}
+
 static bool may_send(const struct tcp_conn *c)
 {
-	return (c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT) && !(c->f & TF_FIN_QUEUED) &&
-	       !(c->s.flags & SOCK_SHUT_WR);
+	return (c->state == TCP_ESTABLISHED || c->state == TCP_CLOSE_WAIT || goes_with_syn(c)) &&
+	       !(c->f & TF_FIN_QUEUED) && !(c->s.flags & SOCK_SHUT_WR);
 }
 
 int tcp_io_poll(const struct tcp_conn *c)
@@ -118,6 +124,7 @@ static int no_stream(struct tcp_conn *c)
 	case TCP_LISTEN:
 		return -ENOTCONN;
 	case TCP_SYN_SENT:
+		return goes_with_syn(c) ? 0 : -EAGAIN;
 	case TCP_SYN_RCVD:
 		return -EAGAIN;
 	case TCP_CLOSED:

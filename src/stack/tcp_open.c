@@ -175,6 +175,7 @@ int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 	c->rcv_nxt = c->rcv_adv = c->rcv_acked = c->ts_recent = 0;
 	c->s.err = 0;
 	c->soft_err = 0;
+	c->f = c->fastopen_max ? c->f | TF_FASTOPEN : c->f & ~(uint32_t)TF_FASTOPEN;
 	tcp_set_state(st, c, TCP_SYN_SENT);
 	tcp_flight_init(st, c);
 	st->n.tcp_active_opens++;

@@ -43,7 +43,9 @@ void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wi
 		ret->ts_val = tcp_ts_now(st, c->ts_offset);
 		ret->ts_ecr = c->ts_recent; /* 0 in SYN-SENT */
 	}
-	if (c->user_timeout_ms) {
+	if (c->state == TCP_SYN_SENT)
+		tcp_fastopen_ask(st, c, ret);
+	if (c->user_timeout_ms && wire_tcp_options_len(ret) + 4 <= WIRE_TCP_OPTIONS_MAX) {
 		uint32_t s = (c->user_timeout_ms + 999) / 1000;
 
 		ret->has |= WIRE_TCP_HAS_USER_TIMEOUT;

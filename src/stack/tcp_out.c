@@ -97,8 +97,16 @@ static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	if (c->nxt != c->iss)
 		return false;
 	f.flags |= tcp_ecn_out_flags(c, false);
+	f.len = tcp_fastopen_len(st, c);
+	if (f.len > f.mss)
+		f.mss = (uint16_t)f.len; /* one segment */
 	put(st, c, g, &f);
 	sent(st, c, c->iss, 1, c->mss, BURST_SYN);
+	if (f.len) {
+		sent(st, c, c->iss + 1, f.len, f.mss, 0);
+		c->bytes_out += f.len;
+		c->data_segs_out++;
+	}
 	return true;
 }
 
@@ -112,6 +120,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		tcp_mtu_timeouts(st, c);
 	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &s))
 		return false;
+	if (c->state == TCP_SYN_SENT && s.seq != c->iss)
+		return false; /* data that went with the SYN waits for its answer */
 	f.seq = s.seq;
 	f.len = s.len;
 	f.mss = ((const struct tcp_burst *)slab_at(&st->tcp->bursts, s.burst))->mss;

@@ -29,6 +29,7 @@ void tcp_layout(struct berth_stack *st, struct arena *a)
 	tcp_rings_layout(st, a);
 	tcp_syn_layout(st, a, t);
 	tcp_wait_layout(st, a, t);
+	tcp_fastopen_layout(a, t);
 }
 
 void tcp_init(struct berth_stack *st)
@@ -39,6 +40,7 @@ void tcp_init(struct berth_stack *st)
 	tcp_rings_init(st);
 	tcp_syn_init(st);
 	tcp_wait_init(st);
+	tcp_fastopen_init(st);
 }
 
 uint32_t tcp_index(const struct berth_stack *st, const struct tcp_conn *c)
@@ -389,7 +391,7 @@ static bool listener_check(struct berth_stack *st, const struct tcp_conn *l)
 bool tcp_check(const struct berth_stack *cst)
 {
 	struct berth_stack *st = (struct berth_stack *)cst; /* looked at only */
-	uint32_t orphans = 0;
+	uint32_t orphans = 0, early = 0;
 
 	for (uint32_t i = 0; i < st->conns.n_max; i++) {
 		const struct tcp_conn *c;
@@ -397,10 +399,11 @@ bool tcp_check(const struct berth_stack *cst)
 		if (!slab_used(&st->conns, i))
 			continue;
 		c = tcp_at(st, i);
+		early += c->state == TCP_SYN_RCVD && c->f & TF_FASTOPEN ? 1 : 0;
 		orphans += c->f & TF_OWE_CLOSED && c->state != TCP_CLOSED;
 		if (!conn_check(st, c) || (c->state == TCP_LISTEN && !listener_check(st, c)))
 			return false;
 	}
-	return orphans == st->tcp->n_orphans && slab_check(&st->conns) && slab_check(&st->tcp->bursts) &&
-	       slab_check(&st->tcp->gaps) && tcp_syn_check(st) && tcp_wait_check(st);
+	return orphans == st->tcp->n_orphans && early == st->tcp->n_fastopen && slab_check(&st->conns) &&
+	       slab_check(&st->tcp->bursts) && slab_check(&st->tcp->gaps) && tcp_syn_check(st) && tcp_wait_check(st);
 }

@@ -38,7 +38,7 @@ struct tcp_syn {
 	uint8_t n_acked; /* acknowledged, but not taken: the accept queue was full, or data is awaited */
 };
 _Static_assert(sizeof(struct tcp_syn) == 64, "a handshake costs 64 octets");
-enum { SYN_TS = 1, SYN_SACK = 2, SYN_WSCALE = 4, SYN_ECN = 8, SYN_RESENT = 16, SYN_SCOPED = 32 };
+enum { SYN_TS = 1, SYN_SACK = 2, SYN_WSCALE = 4, SYN_ECN = 8, SYN_RESENT = 16, SYN_SCOPED = 32, SYN_COOKIE = 128 };
 
 #define SENT_SHIFT 16 /* ticks of 65.5 us: goes round in three days */
 
@@ -260,6 +260,8 @@ static void syn_send(struct berth_stack *st, uint32_t i)
 
 	local.scope = port_addr_is_linklocal6(&local) ? scope : 0;
 	peer.scope = port_addr_is_linklocal6(&peer) ? scope : 0;
+	if (q->f & SYN_COOKIE)
+		tcp_fastopen_offer(st, &peer, &b.opt);
 	tcp_syn_answer(st, l, &b, syn_tf(q), q->f & SYN_WSCALE ? tcp_window_scale(st, l) : 0, q->ts_recent);
 }
 
@@ -341,6 +343,14 @@ static void send_cookie(struct berth_stack *st, const struct tcp_conn *l, const 
 	tcp_syn_answer(st, l, &b, k->f, k->f & TF_WSCALE ? tcp_window_scale(st, l) : 0, k->ts_recent);
 }
 
+/* Above what the connection before it used: RFC 9293, MAY-2. */
+static uint32_t first_seq(struct berth_stack *st, const struct tcp_seg *s, uint32_t iss_min)
+{
+	uint32_t iss = tcp_isn(st, &s->p->dst, tcp_seg_local_port(s), &s->p->src, tcp_seg_peer_port(s));
+
+	return iss_min && seq_lt(iss, iss_min) ? iss_min : iss;
+}
+
 static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, const struct tcp_child *k,
 		    uint32_t iss_min)
 {
@@ -353,15 +363,13 @@ static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp
 	q->local_port = tcp_seg_local_port(s);
 	q->peer_port = tcp_seg_peer_port(s);
 	q->irs = s->seq;
-	q->iss = tcp_isn(st, &s->p->dst, q->local_port, &s->p->src, q->peer_port);
-	if (iss_min && seq_lt(q->iss, iss_min))
-		q->iss = iss_min; /* above what the connection before it used: RFC 9293, MAY-2 */
+	q->iss = first_seq(st, s, iss_min);
 	q->ts_recent = k->ts_recent;
 	q->listener = tcp_index(st, l);
 	q->mss = k->mss;
 	q->iface = (uint16_t)s->p->dst.scope;
 	q->f = (k->f & TF_TS ? SYN_TS : 0) | (k->f & TF_SACK ? SYN_SACK : 0) | (k->f & TF_WSCALE ? SYN_WSCALE : 0) |
-	       (k->f & TF_ECN ? SYN_ECN : 0);
+	       (k->f & TF_ECN ? SYN_ECN : 0) | (k->cookie ? SYN_COOKIE : 0);
 	if (s->p->dst.scope || s->p->src.scope) {
 		q->iface = (uint16_t)(s->p->dst.scope ? s->p->dst.scope : s->p->src.scope);
 		q->f |= SYN_SCOPED;
@@ -411,6 +419,26 @@ bool tcp_accept_is_full(const struct tcp_conn *l)
 	return l->n_accept > l->backlog; /* as Linux: one more than the backlog */
 }
 
+/* Fast open: the connection is made by the SYN, its data is taken (RFC 7413, 4.2.2). */
+static bool begin_early(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, struct tcp_child *k,
+			uint32_t iss_min)
+{
+	struct tcp_conn *c;
+
+	k->early = true;
+	k->iss = first_seq(st, s, iss_min);
+	c = tcp_child_new(st, l, s, k);
+	k->early = false;
+	if (c == NULL)
+		return false;
+	if (s->len) {
+		st->n.tcp_fast_open++;
+		(void)tcp_rcv_segment(st, c, s); /* no FIN: tcp_listen_from() drops SYNs with one */
+	}
+	sock_ready(st, tcp_index(st, c));
+	return true;
+}
+
 static void syn_arrives(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, uint32_t i,
 			bool chain_full, uint32_t iss_min)
 {
@@ -427,6 +455,11 @@ static void syn_arrives(struct berth_stack *st, struct tcp_conn *l, const struct
 		return;
 	}
 	offer_in(l, s, &k);
+	if (l->fastopen_max && s->opt.has & WIRE_TCP_HAS_COOKIE) {
+		if (tcp_fastopen_good(st, l, s) && begin_early(st, l, s, &k, iss_min))
+			return;
+		k.cookie = true;
+	}
 	full = chain_full || st->tcp->syns.n_used == st->tcp->syns.n_max ||
 	       l->n_syn >= (l->backlog < 8 ? 8 : l->backlog);
 	if (l->syncookies == 2 || (full && l->syncookies))
@@ -439,11 +472,26 @@ static void syn_arrives(struct berth_stack *st, struct tcp_conn *l, const struct
 
 /* --- the last segment of a handshake --- */
 
+/* It waits for accept(). */
+static void enqueue(struct berth_stack *st, struct tcp_conn *l, struct tcp_conn *c)
+{
+	uint32_t index = tcp_index(st, c), li = tcp_index(st, l);
+
+	c->listener = li;
+	if (l->accept_last == NIL)
+		l->accept_first = index;
+	else
+		tcp_at(st, l->accept_last)->accept_next = index;
+	l->accept_last = index;
+	l->n_accept++;
+	event_add(st, li, BERTH_EV_IN);
+}
+
 struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s,
 			       const struct tcp_child *k)
 {
 	struct port_owner nobody = {0};
-	uint32_t index, li = tcp_index(st, l);
+	uint32_t index;
 	struct tcp_conn *c = tcp_block_new(st, l->s.family, &index);
 
 	if (c == NULL)
@@ -469,28 +517,27 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 		c->ts_recent_ns = st->now_ns;
 	}
 	c->iss = k->iss;
-	c->una = c->nxt = c->max = c->snd_up = c->snd_push = k->iss + 1;
+	c->una = c->nxt = c->max = c->snd_up = c->snd_push = k->early ? k->iss : k->iss + 1;
 	c->irs = k->irs;
 	tcp_rcv_init(st, c);
 	c->mss_peer = k->mss;
 	c->snd_scale = k->snd_scale;
 	c->rcv_scale = k->f & TF_WSCALE ? tcp_window_scale(st, l) : 0;
-	c->snd_wnd = (uint32_t)s->wnd << c->snd_scale;
+	c->snd_wnd = k->early ? s->wnd : (uint32_t)s->wnd << c->snd_scale; /* a SYN's is not scaled */
 	c->snd_wnd_max = c->snd_wnd;
 	c->snd_wl1 = s->seq;
 	c->snd_wl2 = s->ack;
 	tcp_mss_update(st, c);
 	tcp_flight_init(st, c);
-	c->listener = li;
-	if (l->accept_last == NIL)
-		l->accept_first = index;
-	else
-		tcp_at(st, l->accept_last)->accept_next = index;
-	l->accept_last = index;
-	l->n_accept++;
-	tcp_established(st, c, k->rtt_ns);
+	enqueue(st, l, c);
+	if (k->early) {
+		c->f |= TF_FASTOPEN;
+		st->tcp->n_fastopen++;
+		tcp_set_state(st, c, TCP_SYN_RCVD);
+	} else {
+		tcp_established(st, c, k->rtt_ns);
+	}
 	st->n.tcp_passive_opens++;
-	event_add(st, li, BERTH_EV_IN);
 	return c;
 }
 

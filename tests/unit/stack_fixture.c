@@ -243,6 +243,12 @@ static uint8_t pattern(uint64_t at, bool ours)
 	return (uint8_t)(at * 7 + (at >> 8) * 3 + (ours ? 1 : 2));
 }
 
+/* Data with a SYN begins one number later. */
+static unsigned syn_of(const struct text_seg *s)
+{
+	return s->t.flags & WIRE_TCP_SYN ? 1 : 0;
+}
+
 /* --- packets --- */
 
 static struct port_addr port_of(const struct berth_addr *a)
@@ -310,7 +316,7 @@ static void arrives(struct stack_fixture *f, const struct text_seg *s)
 	ip = ip_put(f, buf, sizeof(buf), n + s->len, WIRE_PROTO_TCP, s->tos);
 	memcpy(buf + ip, header, n);
 	for (uint32_t i = 0; i < s->len; i++)
-		buf[ip + n + i] = pattern((uint64_t)s->t.seq + i, false);
+		buf[ip + n + i] = pattern((uint64_t)s->t.seq + syn_of(s) + i, false);
 	wire_checksum_fill(&src, &dst, WIRE_PROTO_TCP, buf + ip, n, wire_sum(0, buf + ip + n, s->len), s->len);
 	stack_fixture_packet(f, buf, (uint32_t)(ip + n + s->len));
 }
@@ -382,6 +388,8 @@ static bool options_differ(const struct stack_fixture *f, const struct text_seg 
 		return true;
 	if ((w->has & WIRE_TCP_HAS_MSS && !s->any_mss && o->mss != w->mss) ||
 	    (w->has & WIRE_TCP_HAS_WSCALE && !s->any_ws && o->wscale != w->wscale) ||
+	    (w->has & WIRE_TCP_HAS_COOKIE &&
+	     (o->cookie_bytes != w->cookie_bytes || memcmp(o->cookie, w->cookie, w->cookie_bytes) != 0)) ||
 	    (w->has & WIRE_TCP_HAS_USER_TIMEOUT && o->user_timeout_s != w->user_timeout_s) ||
 	    (w->has & WIRE_TCP_HAS_TS &&
 	     ((!s->any_tsval && o->ts_val != w->ts_val) || (!s->any_tsecr && o->ts_ecr != w->ts_ecr))))
@@ -410,7 +418,7 @@ static bool differs(const struct stack_fixture *f, const struct text_seg *s)
 	    (s->has_tos && (f->out_tos & WIRE_ECN_MASK) != s->tos))
 		return true;
 	for (uint32_t i = 0; i < f->out_len && !s->any_seq; i++)
-		if (t->payload.data[i] != pattern((uint64_t)s->t.seq + i, true))
+		if (t->payload.data[i] != pattern((uint64_t)s->t.seq + syn_of(s) + i, true))
 			return true;
 	return options_differ(f, s);
 }
