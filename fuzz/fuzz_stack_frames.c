@@ -103,19 +103,21 @@ static void drain(void)
 }
 
 /* --- what comes in --- */
-static void give(const uint8_t *data, size_t len, const struct berth_part *part, uint8_t gso, uint16_t gso_size)
+static struct berth_rx described(uint8_t gso, uint16_t gso_size)
 {
-	struct berth_rx rx = {.head_len = (uint32_t)len,
-			      .parts = part,
-			      .n_parts = part != NULL,
-			      .gso = gso,
-			      .gso_size = gso_size,
-			      .flags = BERTH_F_DATA_VALID};
+	return (struct berth_rx){.gso = gso, .gso_size = gso_size, .flags = BERTH_F_DATA_VALID};
+}
+
+static void give(const uint8_t *data, size_t len, const struct berth_part *part, struct berth_rx rx)
+{
 	uint8_t *exact = malloc(len > 0 ? len : 1); /* so that a read past its end is seen */
 
 	ASSERT(exact != NULL);
 	memcpy(exact, data, len);
 	rx.head = exact;
+	rx.head_len = (uint32_t)len;
+	rx.parts = part;
+	rx.n_parts = part != NULL;
 	berth_stack_input(st, &rx, 1, now_ns);
 	free(exact);
 }
@@ -166,7 +168,7 @@ static void packet4(struct input *in, uint8_t proto)
 
 	mend(proto, body, len, true);
 	memcpy(frame + at, body, len);
-	give(frame, at + len, NULL, 0, 0);
+	give(frame, at + len, NULL, described(0, 0));
 }
 
 static void packet6(struct input *in, uint8_t proto)
@@ -176,12 +178,23 @@ static void packet6(struct input *in, uint8_t proto)
 
 	mend(proto, body, len, false);
 	memcpy(frame + at, body, len);
-	give(frame, at + len, NULL, 0, 0);
+	give(frame, at + len, NULL, described(0, 0));
+}
+
+/* Any descriptor (S28): a kind of super-frame that the headers are not, sizes of segments, places of checksums. */
+static struct berth_rx take_descriptor(struct input *in)
+{
+	struct berth_rx rx = described(take8(in) % 8, take16(in));
+
+	rx.flags = take8(in) < 128 ? BERTH_F_DATA_VALID : take8(in);
+	rx.csum_start = take16(in);
+	rx.csum_offset = take16(in);
+	return rx;
 }
 
 /* A segment with payload_len octets; more than fits one frame is a super-frame. */
 static void segment(uint16_t src_port, uint32_t seq, uint32_t ack, uint16_t flags, uint16_t wnd, const uint8_t *options,
-		    size_t options_len, uint32_t payload_len, uint8_t tos)
+		    size_t options_len, uint32_t payload_len, uint8_t tos, struct berth_rx how)
 {
 	struct berth_part part = {zeros, payload_len};
 	size_t head = 20 + options_len, at = head4(WIRE_PROTO_TCP, head + payload_len, tos);
@@ -199,10 +212,10 @@ static void segment(uint16_t src_port, uint32_t seq, uint32_t ack, uint16_t flag
 	wire_put16(tcp + 14, wnd);
 	wire_put16(tcp + 18, (uint16_t)(flags >> 8));
 	memcpy(tcp + 20, options, options_len);
-	give(frame, at + head, payload_len > 0 ? &part : NULL, payload_len > 1460 ? BERTH_GSO_TCP4 : 0, 1460);
+	give(frame, at + head, payload_len > 0 ? &part : NULL, how);
 }
 
-static void near_segment(struct input *in)
+static void near_segment(struct input *in, bool odd_one)
 {
 	uint8_t options[40] = {0};
 	const struct tcp_conn *c = NULL;
@@ -226,7 +239,8 @@ static void near_segment(struct input *in)
 		wire_put32(options + 4, ack + options[4]);
 		wire_put32(options + 8, ack + options[4] + options[8]);
 	}
-	segment(how & 32 ? 5001 : 5000, seq, ack, flags, wnd, options, n, payload, how >> 6);
+	segment(how & 32 ? 5001 : 5000, seq, ack, flags, wnd, options, n, payload, how >> 6,
+		odd_one ? take_descriptor(in) : described(payload > 1460 ? BERTH_GSO_TCP4 : 0, 1460));
 }
 
 /* --- the program --- */
@@ -280,7 +294,7 @@ static void step(struct input *in)
 	case 0:
 	case 1:
 		n = take_bytes(in, frame, sizeof(frame));
-		give(frame, n, NULL, take8(in), take16(in));
+		give(frame, n, NULL, take_descriptor(in));
 		break;
 	case 2:
 		packet4(in, take8(in));
@@ -303,7 +317,7 @@ static void step(struct input *in)
 	case 10:
 	case 11:
 	case 12:
-		near_segment(in);
+		near_segment(in, what == 12);
 		break;
 	case 13:
 		now_ns += UINT64_C(1) << (take8(in) % 40);
@@ -322,9 +336,9 @@ static void hand_shake(void)
 	static const uint8_t options[20] = {2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 2};
 	static const uint8_t ts[12] = {1, 1, 8, 10, 0, 0, 0, 2, 0, 0, 0, 0};
 
-	segment(5000, 1000, 0, 2, 65535, options, 20, 0, 0);
+	segment(5000, 1000, 0, 2, 65535, options, 20, 0, 0, described(0, 0));
 	drain();
-	segment(5000, 1001, last_seq + 1, 16, 65535, ts, 12, 0, 0);
+	segment(5000, 1001, last_seq + 1, 16, 65535, ts, 12, 0, 0, described(0, 0));
 	drain();
 	ASSERT(berth_sock_accept(st, listener, 0, &live, NULL) == 0);
 }

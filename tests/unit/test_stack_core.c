@@ -424,6 +424,43 @@ static void time_does_not_go_back(void **state)
 	two_end(&w);
 }
 
+/* --- a batch whose first packets change what the later ones were looked up for --- */
+static void a_flow_that_ends_within_a_batch(void **state)
+{
+	static uint8_t kept[3][2000];
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 80);
+	struct berth_rx rx[3];
+	berth_sock l, a, b;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	assert_int_equal(berth_sock_open(w.st[1], BERTH_TCP, BERTH_IPV4, 0, &l), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], l, &at), 0);
+	assert_int_equal(berth_sock_listen(w.st[1], l, 5), 0);
+	assert_int_equal(berth_sock_open(w.st[0], BERTH_TCP, BERTH_IPV4, 0, &a), 0);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &at), -EINPROGRESS);
+	two_settle(&w);
+	assert_int_equal(berth_sock_accept(w.st[1], l, 0, &b, NULL), 0);
+	w.cut = true;
+	for (int i = 0; i < 3; i++) { /* data, a reset, and the data once more */
+		if (i == 0)
+			assert_int_equal(berth_sock_send(w.st[0], a, "data", 4, 0), 4);
+		else if (i == 1)
+			assert_int_equal(berth_sock_abort(w.st[0], a), 0);
+		two_settle(&w);
+		memcpy(kept[i], i < 2 ? w.last : kept[0], i < 2 ? w.last_len : sizeof(kept[0]));
+		rx[i] = (struct berth_rx){.head = kept[i], .head_len = i < 2 ? w.last_len : rx[0].head_len};
+	}
+	berth_stack_input(w.st[1], rx, 3, w.now_ns);
+	assert_true(berth_stack_check(w.st[1]));
+	/* The third is nobody's, or a listener's that knows no such handshake: answered with a reset. */
+	assert_int_equal(two_counters(&w, 1).tcp_rst_in, 1);
+	assert_int_equal(berth_stack_output(w.st[1], &w.last_tx, 1, w.now_ns), 1);
+	assert_int_equal(w.last_tx.head[33] & 4, 4);
+	assert_true(berth_sock_poll(w.st[1], b) & BERTH_EV_ERR);
+	two_end(&w);
+}
+
 /* --- the same inputs, the same outputs --- */
 static uint64_t a_run(void)
 {
@@ -477,6 +514,7 @@ int main(void)
 		cmocka_unit_test(a_closed_tcp_socket_says_that_it_is_gone_once),
 		cmocka_unit_test(sockets_are_walked_in_the_order_of_their_slots),
 		{"S21: output goes round the sockets", output_goes_round_the_sockets, NULL, NULL, NULL},
+		cmocka_unit_test(a_flow_that_ends_within_a_batch),
 		cmocka_unit_test(time_does_not_go_back),
 		cmocka_unit_test(the_same_inputs_give_the_same_outputs),
 	};
