@@ -225,9 +225,12 @@ static bool holds(const struct berth_stack *st, const struct frag_datagram *d, u
 {
 	uint32_t n = 0;
 
-	for (uint32_t at = 0; at < len; at += n)
-		if (memcmp(place(st, d, from + at, from + len, &n), data + at, n) != 0)
+	for (uint32_t at = 0; at < len; at += n) {
+		const uint8_t *p = place(st, d, from + at, from + len, &n);
+
+		if (memcmp(p, data + at, n) != 0)
 			return false;
+	}
 	return true;
 }
 

@@ -4,7 +4,7 @@
  * single host (RFC 1122, 3.2.2; RFC 4443, 2.4 (e)). It quotes as much as fits 576 (IPv4) or 1280 octets (IPv6).
  *
  * Limits (S11): a store of answers for each source (ten, filled with ten a second; an IPv6 source is its /64) and one for all (fifty,
- * a thousand a second). What an answer takes from a store is drawn at random around 1, so that nobody can tell from outside how full it is and
+ * a thousand a second). The price of the next answer is drawn at random around 1, so that nobody can tell from outside how full it is and
  * count our answers to others (SAD DNS, CVE-2020-25705). Sources share the stores of a keyed hash table.
  */
 #include "stack/ip_state.h"
@@ -15,20 +15,24 @@
 #define SOURCE_RATE 10 /* a second */
 #define ALL_STORE 50
 #define ALL_RATE 1000
+#define PRICE_MIN 500 /* thousandths */
+#define PRICE_SPREAD 1001
 
 static bool take(struct berth_stack *st, struct icmp_bucket *b, uint32_t store, uint32_t rate)
 {
 	uint64_t since_ns = st->now_ns - b->at_ns, grown;
-	uint32_t price = 750 + stack_random_below(st, 501);
 
 	if (!b->at_ns || since_ns > 100 * SECOND_NS)
 		since_ns = 100 * SECOND_NS;
 	grown = b->milli + since_ns * rate / MS_NS;
 	b->milli = grown > store * 1000 ? store * 1000 : (uint32_t)grown;
 	b->at_ns = st->now_ns ? st->now_ns : 1;
-	if (b->milli < price)
+	if (!b->price)
+		b->price = PRICE_MIN + stack_random_below(st, PRICE_SPREAD);
+	if (b->milli < b->price)
 		return false;
-	b->milli -= price;
+	b->milli -= b->price;
+	b->price = 0;
 	return true;
 }
 

@@ -176,6 +176,7 @@ struct group {
 struct icmp_bucket {
 	uint64_t at_ns;
 	uint32_t milli; /* thousandths of an answer in store */
+	uint32_t price; /* of the next one; 0: not drawn yet */
 };
 
 #define IP_ID_COUNTERS 1024
