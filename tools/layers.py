@@ -30,6 +30,7 @@ ALLOWED = {
     "wire": {"base", "port"},
     "stack": {"base", "port", "wire"},
     "link": {"base", "port", "wire"},
+    "dhcp": {"base"},
     "network": {"base", "port"},
     "host": {"base", "port"},
     "door": {"base", "port"},
@@ -40,12 +41,12 @@ ALLOWED = {
 }
 
 # No clock, no socket, no allocation: what is left of libc for the heart. stdio.h is for snprintf().
-HEART = {"port", "wire", "stack"}
+HEART = {"port", "wire", "stack", "dhcp"}
 HEART_HEADERS = {"assert.h", "ctype.h", "errno.h", "inttypes.h", "limits.h", "stdalign.h", "stdarg.h",
                  "stdatomic.h", "stdbool.h", "stddef.h", "stdint.h", "stdio.h", "stdlib.h", "string.h",
                  "strings.h"}
 # These live inside other programs, so they bring no library along.
-LIBC_ONLY = {"base", "port", "wire", "stack", "network", "shim", "door"}
+LIBC_ONLY = {"base", "port", "wire", "stack", "dhcp", "network", "shim", "door"}
 LIBC_HEADERS = HEART_HEADERS | {
     "alloca.h", "arpa/inet.h", "dirent.h", "dlfcn.h", "elf.h", "endian.h", "fcntl.h", "getopt.h", "grp.h",
     "ifaddrs.h", "link.h", "locale.h", "math.h", "mqueue.h", "netdb.h", "paths.h", "poll.h", "pthread.h",
