@@ -137,6 +137,7 @@ int berth_iface_remove(struct berth_stack *st, uint16_t iface)
 
 	if (!f || iface == IP_IFACE_SELF)
 		return -ENODEV;
+	f->up = false; /* nothing is said on it any more */
 	forget(st, iface, true);
 	wheel_cancel(&st->wheel, TIMER_IFACE, iface);
 	f->used = false;

@@ -279,6 +279,11 @@ void ip_link_send(struct berth_stack *st, uint16_t iface, uint32_t pkt_index, co
 	struct wire_eth e = {.type = type};
 	int r;
 
+	if (!f->up) {
+		st->n.dropped_no_route++;
+		pkt_give(st, pkt_index);
+		return;
+	}
 	p->iface = iface;
 	if (f->link == BERTH_LINK_ETHERNET && !(f->flags & BERTH_IF_LOOPBACK)) {
 		memcpy(e.src, f->mac, sizeof(e.src));
