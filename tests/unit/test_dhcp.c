@@ -389,6 +389,24 @@ static void the_lease_ends_also_when_nobody_fetches_messages(void **state)
 	free(w.mem);
 }
 
+static void an_answer_that_took_longer_than_its_lease(void **state)
+{
+	static struct world w;
+	struct answer a;
+
+	(void)state;
+	open_world(&w);
+	berth_dhcp_start(w.d, w.now);
+	pass(&w, SEC(1));
+	hear_good(&w, DHCP_OFFER, 10);
+	a = good(&w, DHCP_ACK, 10);
+	pass(&w, SEC(11));
+	hear(&w, &a);
+	assert_int_equal(berth_dhcp_state(w.d), BERTH_DHCP_REQUESTING);
+	no_event(&w);
+	free(w.mem);
+}
+
 static void a_lease_without_end(void **state)
 {
 	static struct world w;
@@ -883,6 +901,7 @@ int main(void)
 		cmocka_unit_test(its_server_is_gone_and_another_renews),
 		cmocka_unit_test(the_lease_ends),
 		cmocka_unit_test(the_lease_ends_also_when_nobody_fetches_messages),
+		cmocka_unit_test(an_answer_that_took_longer_than_its_lease),
 		cmocka_unit_test(a_lease_without_end),
 		cmocka_unit_test(refused_everywhere),
 		cmocka_unit_test(who_refuses_again_and_again_makes_us_slow),

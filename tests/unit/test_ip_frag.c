@@ -328,6 +328,38 @@ static void s17_pieces_apart_from_each_other_are_counted(void **state)
 	lab_close(&w.l);
 }
 
+static void s17_sixty_four_fragments_and_no_more(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	for (unsigned n = 64; n <= 65; n++) {
+		open_world(&w, &families[0], 0);
+		datagram(&w, w.f->him, n * 64);
+		for (unsigned i = 0; i < n; i++)
+			fragment(&w, w.f->him, 1, i * 64, (i + 1) * 64, i + 1 < n, 0);
+		assert_int_equal(arrived(&w), n == 64);
+		lab_close(&w.l);
+	}
+}
+
+static void s17_a_source_has_a_quarter_of_the_memory(void **state)
+{
+	static struct world w;
+	const struct ip_state *ip;
+
+	(void)state;
+	open_world(&w, &families[0], 0);
+	ip = w.l.st->ip;
+	datagram(&w, w.f->him, 60000);
+	for (uint32_t id = 0; id < 16; id++)
+		for (size_t at = 0; at < 16000; at += 1600)
+			fragment(&w, w.f->him, id, at, at + 1600, true, 0);
+	assert_true(ip->n_frag_blocks - ip->n_frag_free <= ip->n_frag_blocks / 4);
+	assert_true(ip->n_frag_blocks - ip->n_frag_free >= ip->n_frag_blocks / 8);
+	lab_close(&w.l);
+}
+
 static void s17_fragments_that_nobody_needs_to_make(void **state)
 {
 	static const struct {
@@ -479,6 +511,8 @@ int main(void)
 		cmocka_unit_test(s17_sixteen_datagrams_of_one_source_leave_room_for_others),
 		cmocka_unit_test(s17_a_flood_of_sources_takes_no_more_than_there_is_and_new_ones_get_through),
 		cmocka_unit_test(s17_pieces_apart_from_each_other_are_counted),
+		cmocka_unit_test(s17_sixty_four_fragments_and_no_more),
+		cmocka_unit_test(s17_a_source_has_a_quarter_of_the_memory),
 		cmocka_unit_test(s17_fragments_that_nobody_needs_to_make),
 		cmocka_unit_test(names_are_addresses_number_and_protocol),
 		cmocka_unit_test(the_sender_is_told_when_the_first_fragment_was_there),

@@ -355,6 +355,33 @@ static void s11_a_flood_of_queries(void **state)
 	}
 }
 
+/* A query that comes again and again does not put off the answer to the first. */
+static void queries_do_not_postpone_the_answer(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (unsigned f = 0; f < COUNT_OF(families); f++)
+		for (unsigned specific = 0; specific < 2; specific++) {
+			uint64_t asked;
+			struct wire_group g;
+			struct seen s;
+
+			open_world(&w, &families[f]);
+			assert_int_equal(join(&w), 0);
+			lab_pass(&w.l, SEC(20));
+			lab_clear(&w.l);
+			asked = w.l.now;
+			for (unsigned i = 0; i < 400; i++) {
+				query(&w, 3, specific ? w.f->group : NULL, 2000, w.f->querier, 1, true);
+				lab_pass(&w.l, SEC(0.01));
+			}
+			assert_true(said(&w, 0, &g, &s));
+			assert_true(s.at_ns - asked <= SEC(2.1));
+			lab_close(&w.l);
+		}
+}
+
 /* RFC 4861, 7.2.1: the groups that are asked for our addresses, counted by address. */
 static void solicited_node_groups_come_and_go_with_addresses(void **state)
 {
@@ -409,6 +436,7 @@ int main(void)
 		cmocka_unit_test(queries_that_are_not_believed),
 		cmocka_unit_test(of_all_hosts_nothing_is_said),
 		cmocka_unit_test(s11_a_flood_of_queries),
+		cmocka_unit_test(queries_do_not_postpone_the_answer),
 		cmocka_unit_test(solicited_node_groups_come_and_go_with_addresses),
 		cmocka_unit_test(the_table_is_full_at_its_end),
 	};

@@ -173,6 +173,8 @@ static const struct cause causes[] = {
 	{"IPv4: IP in IP is such a one (S6)", "10.0.0.2", "10.0.0.1", 4, 0, 3, 2, 0},
 	{"IPv4: S11: not for a broadcast", "10.0.0.2", "10.0.0.255", WIRE_PROTO_UDP, 0, -1, 0, 0},
 	{"IPv4: S11: not for a group", "10.0.0.2", "224.0.0.1", WIRE_PROTO_UDP, 0, -1, 0, 0},
+	{"IPv4: S11: not for a broadcast of a protocol nobody speaks", "10.0.0.2", "10.0.0.255", 200, 0, -1, 0, 0},
+	{"IPv6: S11: not for a group, of a header nobody knows", "fd00::2", "ff02::1", 200, 0, -1, 0, 0},
 	{"IPv4: S11: not to nobody", "0.0.0.0", "255.255.255.255", 200, 0, -1, 0, 0},
 	{"IPv4: not for an ICMP error", "10.0.0.2", "10.0.0.1", WIRE_PROTO_ICMP4, 3, -1, 0, 0},
 	{"IPv4: not for an unknown ICMP message", "10.0.0.2", "10.0.0.1", WIRE_PROTO_ICMP4, 99, -1, 0, 0},

@@ -327,6 +327,67 @@ static void s19_strangers_do_not_push_out_who_we_talk_to(void **state)
 	lab_close(&l);
 }
 
+static void s19_a_table_full_of_neighbours_in_use_takes_no_strangers(void **state)
+{
+	struct lab l;
+	char text[32];
+
+	(void)state;
+	small_table(&l);
+	for (unsigned i = 0; i < 8; i++) {
+		snprintf(text, sizeof(text), "10.0.0.%u", 10 + i);
+		queue_packet(&l, "10.0.0.1", text, 1);
+		lab_drain(&l);
+		lab_arp(&l, WIRE_ARP_REPLY, text, his_mac, "10.0.0.1", our_mac);
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(text, sizeof(text), "10.0.1.%u", 1 + i);
+		lab_arp(&l, WIRE_ARP_REQUEST, text, other_mac, "10.0.0.1", all_macs);
+	}
+	assert_int_equal(lab_n_arp(&l, WIRE_ARP_REPLY), 200); /* answered all the same */
+	for (unsigned i = 0; i < 8; i++)
+		assert_int_equal(l.st->ip->neighs[i].state, NEIGH_REACHABLE);
+	lab_close(&l);
+}
+
+/* RFC 4861, 7.2.5: without the override flag a known address is doubted, not replaced. */
+static void an_advertisement_without_override(void **state)
+{
+	struct world w;
+	struct port_addr him = A("fd00::2");
+	const struct neigh *n;
+
+	(void)state;
+	open_world(&w, &families[1]);
+	send_to(&w, w.f->him);
+	answer(&w, w.f->him, his_mac, true);
+	n = &w.l.st->ip->neighs[neigh_find(w.l.st, w.l.iface, &him)];
+	lab_na(&w.l, w.f->him, w.f->us, w.f->him, other_mac, true, false);
+	assert_int_equal(n->state, NEIGH_STALE);
+	assert_memory_equal(n->mac, his_mac, 6);
+	lab_na(&w.l, w.f->him, w.f->us, w.f->him, other_mac, true, true);
+	assert_int_equal(n->state, NEIGH_REACHABLE);
+	assert_memory_equal(n->mac, other_mac, 6);
+	lab_close(&w.l);
+}
+
+static void an_answer_to_a_question_that_was_not_asked_yet(void **state)
+{
+	struct ip_route rt;
+	struct world w;
+
+	(void)state;
+	for (unsigned f = 0; f < COUNT_OF(families); f++) {
+		struct port_addr him = A(families[f].him);
+
+		open_world(&w, &families[f]);
+		assert_int_equal(ip_route_find(w.l.st, NULL, &him, BERTH_IFACE_ANY, &rt, NULL), 0);
+		answer(&w, w.f->him, other_mac, true);
+		assert_int_equal(state_of(&w, w.f->him), NEIGH_NONE);
+		lab_close(&w.l);
+	}
+}
+
 static void the_table_stays_usable_when_more_are_asked_for_than_fit(void **state)
 {
 	struct lab l;
@@ -423,6 +484,9 @@ int main(void)
 		cmocka_unit_test(s19_three_packets_wait_the_newest),
 		cmocka_unit_test(s19_failure_gives_the_packets_back),
 		cmocka_unit_test(s19_strangers_do_not_push_out_who_we_talk_to),
+		cmocka_unit_test(s19_a_table_full_of_neighbours_in_use_takes_no_strangers),
+		cmocka_unit_test(an_advertisement_without_override),
+		cmocka_unit_test(an_answer_to_a_question_that_was_not_asked_yet),
 		cmocka_unit_test(the_table_stays_usable_when_more_are_asked_for_than_fit),
 		cmocka_unit_test(a_static_one_is_never_asked_nor_pushed_out_nor_changed),
 		cmocka_unit_test(sockets_that_wait_are_woken),

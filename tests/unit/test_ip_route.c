@@ -235,6 +235,24 @@ static void a_deprecated_source_is_the_last_choice(void **state)
 	lab_close(&l);
 }
 
+/* RFC 6724, 5, rule 6: the label goes before the longest prefix. A Teredo address is no source for what is native. */
+static void rule_6_goes_before_rule_8(void **state)
+{
+	struct lab l;
+	struct ip_route rt;
+	struct berth_addr net = pub("2001:db8::");
+	struct port_addr from, native = A("2a00::1");
+
+	(void)state;
+	open_lab(&l, BERTH_LINK_IP);
+	lab_addr(&l, "2001:0:53aa::1", 64);
+	lab_addr(&l, "2a00::1", 64);
+	assert_int_equal(berth_route_add(l.st, &net, 32, NULL, l.iface, 0), 0);
+	assert_int_equal(find(&l, NULL, "2001:db8::9", BERTH_IFACE_ANY, &rt, &from), 0);
+	assert_true(port_addr_equal(&from, &native));
+	lab_close(&l);
+}
+
 /* Whoever keeps a route learns of every change by the epoch. */
 static void every_change_moves_the_epoch(void **state)
 {
@@ -452,6 +470,7 @@ int main(void)
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test(the_longest_prefix_against_a_naive_search),
 		cmocka_unit_test(a_deprecated_source_is_the_last_choice),
+		cmocka_unit_test(rule_6_goes_before_rule_8),
 		cmocka_unit_test(every_change_moves_the_epoch),
 		cmocka_unit_test(an_interface_that_is_down),
 		cmocka_unit_test(bad_arguments),
