@@ -83,6 +83,7 @@ void cc_sent(struct tcp_conn *c, uint32_t end_seq)
 {
 	uint32_t pipe = tcp_flight_pipe(c);
 
+	c->recover_flags &= (uint16_t)~RF_IDLE_SEEN;
 	if (pipe + segment(c) > c->cwnd || (cc_in_slow_start(c) && (uint64_t)pipe * 2 >= c->cwnd)) {
 		c->f |= TF_CC_LIMITED;
 		c->cwnd_seq = end_seq;
@@ -97,8 +98,10 @@ void cc_idle(struct berth_stack *st, struct tcp_conn *c)
 	uint64_t idle_ns = st->now_ns - c->last_out_ns, rto_ns = (uint64_t)c->rto_us * 1000;
 	uint32_t least = initial(c);
 
-	if (c->last_out_ns == 0 || st->now_ns < c->last_out_ns || rto_ns == 0 || idle_ns <= rto_ns)
+	if (c->recover_flags & RF_IDLE_SEEN || c->last_out_ns == 0 || st->now_ns < c->last_out_ns || rto_ns == 0 ||
+	    idle_ns <= rto_ns)
 		return;
+	c->recover_flags |= RF_IDLE_SEEN; /* once for each silence */
 	if (c->cwnd > least) {
 		uint32_t kept = c->cwnd / 4 * 3;
 
@@ -112,5 +115,4 @@ void cc_idle(struct berth_stack *st, struct tcp_conn *c)
 	c->cwnd_acked = 0;
 	if (cc_of(c)->on_idle)
 		cc_of(c)->on_idle(c, idle_ns / 1000 > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)(idle_ns / 1000));
-	c->last_out_ns = st->now_ns; /* once for each silence */
 }

@@ -26,6 +26,7 @@ enum {
 	RF_TLP_DSACK = 1 << 10,	 /* the probe's copy was reported: nothing was lost */
 	RF_PIECES = 1 << 11,	 /* rexmit_at is inside a segment */
 	RF_RACK = 1 << 12,	 /* rack_sent_us and rack_end_seq are good */
+	RF_IDLE_SEEN = 1 << 13,	 /* cwnd has decayed for the silence that is going on */
 };
 
 enum { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS }; /* conn->ca_state */

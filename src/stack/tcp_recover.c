@@ -333,6 +333,8 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		recover_arm(st, c, a->acked > 0);
 		return;
 	}
+	if (a->acked > 0)
+		c->recover_flags &= (uint16_t)~RF_TLP_DUE; /* it is not overdue any more */
 	tlp_ack(st, c, s, a);
 	ecn_ack(st, c, a);
 	if (c->f & TF_SACK) {

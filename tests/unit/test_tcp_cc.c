@@ -87,6 +87,7 @@ static void validation(void **state)
 		c->cwnd = 64 * MSS;
 		c->ssthresh = 20 * MSS;
 		c->last_out_ns = f->st.now_ns;
+		c->recover_flags = 0;
 		f->st.now_ns += 300 * MS * i + (i ? 1 : 0);
 		cc_idle(&f->st, c);
 		assert_int_equal(c->cwnd, want[i] * MSS);
