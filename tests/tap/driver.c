@@ -1,6 +1,6 @@
 /* tests/tap/driver.c: a stack on a TAP or TUN, and the loop of a program around it (berth/stack.h has the loop).
  *
- *	driver [--tun] [--no-offload] [--dad] [--mtu N] [--ring OCTETS] [--pcap FILE] [--seed N] [--cpu N] PATTERN_FILE
+ *	driver [--tun] [--no-offload] [--dad] [--name NAME] [--mtu N] [--ring OCTETS] [--pcap FILE] [--seed N] [--cpu N] PATTERN_FILE
  *
  *	kernel <--- device ---> [ fault in ] ---> stack <---> programs (apps.c)
  *	                   <--- [ fault out ] <--
@@ -265,6 +265,20 @@ static void say_held(const struct driver *d)
 	       d->st->tcp->syns.n_used, d->st->pkts.n_used);
 }
 
+/* Every connection, closed sockets' too: for a person who wants to know why one stays. */
+static void say_conns(const struct driver *d)
+{
+	for (uint32_t i = 0; i < d->st->conns.n_max; i++) {
+		const struct tcp_conn *c;
+
+		if (!slab_used(&d->st->conns, i))
+			continue;
+		c = tcp_at(d->st, i);
+		printf("%u:%s,una=%u,nxt=%u,out=%u ", i, tcp_state_text[c->state], c->una, c->nxt, c->n_out);
+	}
+	printf("\n");
+}
+
 static void say_addrs(const struct driver *d)
 {
 	struct berth_addr_info a;
@@ -303,6 +317,8 @@ static void command(struct driver *d, char *line)
 		printf("%s\n", berth_stack_check(d->st) && fault_check(d->in) && fault_check(d->out) ? "ok" : "BAD");
 	} else if (strcmp(line, "counters") == 0) {
 		say_counters(d);
+	} else if (strcmp(line, "conns") == 0) {
+		say_conns(d);
 	} else if (strcmp(line, "addrs") == 0) {
 		say_addrs(d);
 	} else if (strcmp(line, "held") == 0) {
@@ -471,20 +487,17 @@ static void stay_on(int cpu)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"tun", no_argument, NULL, 't'},
-						{"dad", no_argument, NULL, 'd'},
-						{"no-offload", no_argument, NULL, 'n'},
-						{"mtu", required_argument, NULL, 'm'},
-						{"ring", required_argument, NULL, 'r'},
-						{"pcap", required_argument, NULL, 'p'},
-						{"seed", required_argument, NULL, 's'},
-						{"cpu", required_argument, NULL, 'c'},
-						{0}};
+	static const struct option options[] =
+		{{"tun", no_argument, NULL, 't'},	 {"dad", no_argument, NULL, 'd'},
+		 {"no-offload", no_argument, NULL, 'n'}, {"name", required_argument, NULL, 'N'},
+		 {"mtu", required_argument, NULL, 'm'},	 {"ring", required_argument, NULL, 'r'},
+		 {"pcap", required_argument, NULL, 'p'}, {"seed", required_argument, NULL, 's'},
+		 {"cpu", required_argument, NULL, 'c'},	 {0}};
 	static struct driver d = {.link = BERTH_LINK_ETHERNET,
 				  .mtu_bytes = 1500,
 				  .ring_bytes = 256 << 10,
 				  .offload = true};
-	const char *pcap = NULL;
+	const char *pcap = NULL, *name = "";
 	struct fault_config none;
 	int o;
 
@@ -497,6 +510,8 @@ int main(int argc, char **argv)
 			d.offload = false;
 		else if (o == 'd')
 			d.dad = true;
+		else if (o == 'N')
+			name = optarg;
 		else if (o == 'm')
 			d.mtu_bytes = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (o == 'r')
@@ -513,7 +528,7 @@ int main(int argc, char **argv)
 	if (optind + 1 != argc)
 		return 2;
 	load_pattern(&d, argv[optind]);
-	must("tap_open", tap_open("", d.link, d.offload ? TAP_OFFLOAD : 0u, &d.tap));
+	must("tap_open", tap_open(name, d.link, d.offload ? TAP_OFFLOAD : 0u, &d.tap));
 	none = (struct fault_config){.link = d.link, .wire = true};
 	d.in = fault_new(&none, d.seed, "in");
 	d.out = fault_new(&none, d.seed, "out");

@@ -129,7 +129,12 @@ def enter_namespace():
 class World:
     """A driver and the kernel's side of its device."""
 
-    def __init__(self, exe, *flags, mtu=1500, faults=None, pcap=None):
+    @classmethod
+    def bare(cls, exe, *flags):
+        """Whose device is set up by somebody else."""
+        return cls(exe, *flags, setup=False)
+
+    def __init__(self, exe, *flags, mtu=1500, faults=None, pcap=None, setup=True):
         argv = [exe, "--mtu", str(mtu), *flags]
         if pcap:
             argv += ["--pcap", pcap]
@@ -141,6 +146,8 @@ class World:
         self.lock = threading.Lock()
         try:
             self.name = self.line("ready ").split()[1]
+            if not setup:
+                return
             sh("ip", "addr", "add", KERNEL[V4] + "/24", "dev", self.name)
             sh("ip", "addr", "add", KERNEL[V6] + "/64", "dev", self.name, "nodad")
             sh("ip", "link", "set", self.name, "mtu", str(mtu), "up")

@@ -1,0 +1,42 @@
+"""Transfers over a bad link: link/fault between the device and the stack, in both directions."""
+from peer import ECHO, FAMILY, SINK, SOURCE, V4, V6, Failed, Servers, World, expect, k_echo, k_fetch, k_send, row, sysctl
+
+KIB = 1 << 10
+# name, faults, octets, which counter must have moved
+FAULTS = (
+    ("1 % of loss", "loss=10000 delay_us=1000", 512 * KIB, "lost"),
+    ("5 % of loss", "loss=50000 delay_us=1000", 256 * KIB, "lost"),
+    ("20 % of loss", "loss=200000 delay_us=500", 48 * KIB, "lost"),
+    ("a delay of 30 ms with jitter", "delay_us=30000 jitter_us=5000", 512 * KIB, None),
+    ("reordering", "delay_us=2000 reorder=50000 reorder_us=3000", 512 * KIB, "reordered"),
+    ("duplication", "delay_us=500 dup=100000", 512 * KIB, "duplicated"),
+    ("corruption", "delay_us=500 corrupt=10000", 512 * KIB, "corrupted"),
+    ("all of it", "loss=10000 delay_us=3000 jitter_us=1000 reorder=20000 reorder_us=4000 dup=20000 corrupt=5000", 256 * KIB, "lost"),
+    ("congestion marks", "delay_us=1000 ce=50000", 512 * KIB, "tcp_ecn_ce_in"),
+    ("whole super-frames lost", "super loss=10000 delay_us=500", 2048 * KIB, "lost"),
+)
+
+
+def happened(w, counter, before):
+    if counter and w.counters().get(counter, 0) == before:
+        raise Failed(f"{counter} did not move: the rows show nothing")
+    w.is_quiet()
+
+
+def run(exe):
+    servers = Servers()
+    sysctl("ipv4/tcp_ecn", "1")
+    w = World(exe, "--seed", "6")
+    for name, faults, n, counter in FAULTS:
+        expect("fault", w.ask("fault " + faults), "ok")
+        before = w.counters().get(counter, 0)
+        for family in (V4, V6):
+            f = FAMILY[family]
+            row(f"{name}: {f}, the kernel connects and sends", k_send, family, n)
+            row(f"{name}: {f}, the kernel connects and reads", k_fetch, family, n)
+            row(f"{name}: {f}, the stack connects and sends", w.client, "send", family, SINK, n)
+            row(f"{name}: {f}, the stack connects and reads", w.client, "fetch", family, SOURCE, n)
+            row(f"{name}: {f}, both ways at once", k_echo, family, n // 4)
+        row(f"{name}: it happened, and the stack is sound", happened, w, counter, before)
+    row("the kernel's servers saw nothing wrong", servers.is_quiet)
+    w.close()
