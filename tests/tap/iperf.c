@@ -11,7 +11,7 @@
  *	n times connect, cookie ----------->
  *	       <--------------------------- 1, 2 (start, running)
  *	4 (the end) ----------------------->
- *	       <--------------------------- 13 (exchange results)
+ *	       <--------------------------- the streams are closed; 13 (exchange results)
  *	JSON ------------------------------>
  *	       <--------------------------- JSON, 14 (show them)
  *	16 (done) ------------------------->
@@ -145,9 +145,10 @@ static void parameters_came(struct app *a, const char *text)
 
 static void test_over(struct app *a)
 {
+	/* the end of stream is what a client waits for that reads whole blocks */
 	for (int i = 0; i < test.n_streams; i++)
 		if (test.streams[i])
-			test.streams[i]->want = test.streams[i]->sent;
+			app_end(test.streams[i], NULL, false);
 	a->buf_used = 0;
 	a->step = STEP_RESULTS;
 	say(a, SAY_RESULTS);

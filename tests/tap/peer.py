@@ -90,8 +90,9 @@ def finish():
 
 
 def skip_all(why):
-    print(f"1..0 # SKIP {why}")
-    sys.exit(77)
+    print(f"1..0 # SKIP {why}", flush=True)
+    os.rmdir(FOLDER)
+    os._exit(0)  # meson takes 77 for an error where TAP is spoken
 
 
 def sh(*argv, ok=True, timeout=LONG):

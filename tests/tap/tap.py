@@ -9,7 +9,9 @@ duplication), tools (ping, traceroute, nmap, iperf3, curl, tshark).
 import os
 import sys
 
-import peer
+sys.dont_write_bytecode = True  # this is a folder of sources
+
+import peer  # noqa: E402
 
 GROUPS = ("transfer", "manners", "faults", "tools")
 
