@@ -462,12 +462,15 @@ bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_
 	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
 	if (!next_lost(st, c, len_max, ret))
 		return false;
-	if (ret->len > room && pipe > 0) { /* with nothing in flight something must go, whatever its size */
+	if (ret->len > room) {
 		uint32_t one = burst_at(st, ret->burst)->mss;
 
-		if (one > room || ret->len <= one)
-			return false;
-		return next_lost(st, c, room / one * one, ret);
+		room = room / one * one;
+		if (room == 0 && pipe == 0)
+			room = one; /* with nothing in flight one segment must go, whatever its size */
+		if (room == 0 || ret->len <= one)
+			return room != 0;
+		return next_lost(st, c, room < len_max ? room : len_max, ret);
 	}
 	return true;
 }

@@ -320,6 +320,32 @@ static void limited_transmit(void **state)
 	done(f);
 }
 
+/* After a timeout one segment goes, also where super-frames could; or a short queue never lets a window through. */
+static void a_timeout_sends_one_segment(void **state)
+{
+	struct fl *f = make(BERTH_CUBIC);
+	unsigned n;
+
+	(void)state;
+	f->frame = 20;
+	f->ns_per_octet = 1000;
+	f->queue_ns = 3 * MS; /* three segments */
+	f->drop = drop_all;
+	fl_write(f, 10 * MSS);
+	f->drop = NULL;
+	f->c->recover_flags |= RF_TLP; /* no probe: a timeout */
+	recover_arm(&f->st, f->c, true);
+	n = f->n_log;
+	f->st.now_ns = f->c->at[TCP_AT_RTX];
+	tcp_flight_timer(&f->st, f->c);
+	fl_pump(f);
+	assert_int_equal(f->n_log, n + 1);
+	assert_int_equal(f->log[n].len, MSS);
+	fl_run(f, 60000 * MS);
+	expect(f, "octets", f->received, 10 * MSS);
+	done(f);
+}
+
 /* A queue that marks instead of dropping: the window follows, nothing is sent twice. */
 static void ecn_instead_of_loss(void **state)
 {
@@ -389,6 +415,7 @@ int main(void)
 		{"the receiver reneges: a timeout sends all of it again", reneging, NULL, NULL, NULL},
 		{"S15: forged duplicates open nothing", forged_duplicates, NULL, NULL, NULL},
 		{"an acknowledgment in pieces opens no more than one", split_acknowledgments, NULL, NULL, NULL},
+		{"a timeout sends one segment, super-frames or not", a_timeout_sends_one_segment, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
 		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
 		{"any path: everything arrives", any_path, NULL, NULL, NULL},
