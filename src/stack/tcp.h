@@ -214,6 +214,7 @@ struct tcp_conn {
 	uint32_t burst_first, burst_last;	    /* in tcp->bursts; NIL */
 	uint32_t n_sacked, n_lost, n_rexmit, n_out; /* segments, by the board */
 	uint32_t pipe;				    /* octets in flight, by the board (RFC 6675) */
+	uint32_t rexmit_from;
 	uint32_t
 		rexmit_at; /* the next octet of a segment that goes out in pieces, because the path's segments became smaller */
 	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */

@@ -465,12 +465,15 @@ bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_
 	if (ret->len > room) {
 		uint32_t one = burst_at(st, ret->burst)->mss;
 
+		if (one > c->mss)
+			one = c->mss; /* it goes in pieces */
 		room = room / one * one;
 		if (room == 0 && pipe == 0)
-			room = one; /* with nothing in flight one segment must go, whatever its size */
-		if (room == 0 || ret->len <= one)
-			return room != 0;
-		return next_lost(st, c, room < len_max ? room : len_max, ret);
+			room = one; /* with nothing in flight one segment must go */
+		if (room == 0)
+			return false;
+		if (ret->len > room)
+			return next_lost(st, c, room < len_max ? room : len_max, ret);
 	}
 	return true;
 }
@@ -482,6 +485,8 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 	uint32_t now_us = tcp_now_us(st), span;
 
 	if (s->segs == 0) {
+		if (!(c->recover_flags & RF_PIECES) || c->rexmit_at != s->seq)
+			c->rexmit_from = s->seq;
 		c->rexmit_at = s->seq + s->len;
 		c->recover_flags |= RF_PIECES;
 	} else {
@@ -533,9 +538,14 @@ void tcp_flight_free(struct berth_stack *st, struct tcp_conn *c)
 
 uint32_t tcp_flight_pipe(const struct tcp_conn *c)
 {
-	uint32_t arrived_octets = c->f & TF_SACK ? 0 : (uint32_t)c->dupacks * c->mss;
+	uint32_t arrived_octets = c->f & TF_SACK ? 0 : (uint32_t)c->dupacks * c->mss, pipe = c->pipe, from;
 
-	return c->pipe > arrived_octets ? c->pipe - arrived_octets : 0;
+	if (c->recover_flags & RF_PIECES) { /* of a segment that is not all sent again yet: no mark counts them */
+		from = seq_max(c->rexmit_from, c->una);
+		if (seq_lt(from, c->rexmit_at))
+			pipe += c->rexmit_at - from;
+	}
+	return pipe > arrived_octets ? pipe - arrived_octets : 0;
 }
 
 /* Slow, and right by reading. */

@@ -74,6 +74,9 @@ void cc_ack(struct tcp_conn *c, const struct flight_ack *a)
 {
 	struct cc_ack ack = {.octets = a->delivered, .now_us = a->now_us, .rtt_us = a->rtt ? a->rtt_us : 0};
 
+	/* Of the news, as much as una moved: what was sacked before is none, and pieces of a segment are. */
+	if (ack.octets == 0 || ack.octets > a->acked)
+		ack.octets = a->acked;
 	if (!(c->f & TF_CC_LIMITED))
 		return;
 	cc_of(c)->on_ack(c, &ack);

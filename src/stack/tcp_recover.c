@@ -335,6 +335,8 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	}
 	if (a->acked > 0)
 		c->recover_flags &= (uint16_t)~RF_TLP_DUE; /* it is not overdue any more */
+	if (delivered == 0)
+		delivered = a->acked; /* pieces of a segment (tcp_flight_too_big()) */
 	tlp_ack(st, c, s, a);
 	ecn_ack(st, c, a);
 	if (c->f & TF_SACK) {

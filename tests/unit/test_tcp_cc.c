@@ -21,7 +21,11 @@ static void done(struct fl *f)
 /* octets arrived; that is all there is to tell. */
 static void acked(struct fl *f, uint32_t octets, uint32_t rtt_us)
 {
-	struct flight_ack a = {.delivered = octets, .now_us = tcp_now_us(&f->st), .rtt = rtt_us != 0, .rtt_us = rtt_us};
+	struct flight_ack a = {.delivered = octets,
+			       .acked = octets,
+			       .now_us = tcp_now_us(&f->st),
+			       .rtt = rtt_us != 0,
+			       .rtt_us = rtt_us};
 
 	cc_ack(f->c, &a);
 }
