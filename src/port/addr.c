@@ -18,21 +18,11 @@
 
 const char *const port_proto_name[PORT_NPROTOS] = {[PORT_TCP] = "tcp", [PORT_UDP] = "udp"};
 
-static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
-
 struct port_addr port_addr_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 {
 	const uint8_t octets[4] = {a, b, c, d};
 
 	return port_addr_from4(octets);
-}
-
-struct port_addr port_addr_from4(const uint8_t octets[4])
-{
-	struct port_addr a = PORT_ADDR_ANY4;
-
-	memcpy(a.b + 12, octets, 4);
-	return a;
 }
 
 struct port_addr port_addr_from6(const uint8_t octets[16], uint32_t scope)
@@ -45,20 +35,6 @@ struct port_addr port_addr_from6(const uint8_t octets[16], uint32_t scope)
 	return a;
 }
 
-bool port_addr_is4(const struct port_addr *a)
-{
-	return memcmp(a->b, mapped_prefix, sizeof(mapped_prefix)) == 0;
-}
-
-bool port_addr_is_any(const struct port_addr *a)
-{
-	static const uint8_t zero[16];
-
-	if (port_addr_is4(a))
-		return memcmp(a->b + 12, zero, 4) == 0;
-	return memcmp(a->b, zero, sizeof(zero)) == 0;
-}
-
 bool port_addr_is_loopback(const struct port_addr *a)
 {
 	static const uint8_t one[16] = {[15] = 1};
@@ -66,23 +42,6 @@ bool port_addr_is_loopback(const struct port_addr *a)
 	if (port_addr_is4(a))
 		return a->b[12] == 127;
 	return memcmp(a->b, one, sizeof(one)) == 0;
-}
-
-bool port_addr_is_multicast(const struct port_addr *a)
-{
-	if (port_addr_is4(a))
-		return (a->b[12] & 0xf0) == 0xe0; /* 224.0.0.0/4 */
-	return a->b[0] == 0xff;
-}
-
-bool port_addr_is_linklocal6(const struct port_addr *a)
-{
-	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
-}
-
-bool port_addr_equal(const struct port_addr *a, const struct port_addr *b)
-{
-	return memcmp(a->b, b->b, sizeof(a->b)) == 0 && a->scope == b->scope;
 }
 
 bool port_addr_in(const struct port_addr *a, const struct port_addr *net, unsigned prefix_bits)
