@@ -99,7 +99,7 @@ enum neigh_state {
 	NEIGH_STALE,
 	NEIGH_DELAY,
 	NEIGH_PROBE,
-	NEIGH_FAILED, /* nobody answered; for a second this is the answer */
+	NEIGH_FAILED, /* nobody answered; for a second this is the answer. used_ns: since when */
 	NEIGH_STATIC,
 };
 #define NEIGH_NSTATES 8
@@ -113,6 +113,7 @@ struct neigh {
 	bool used;
 	bool routed; /* handed out in a route: who evicts it bumps the epoch */
 	bool is_router;
+	bool doubted; /* a router that failed, and has not answered since */
 	uint8_t n_queued;
 	uint32_t queue[NEIGH_QUEUE_MAX]; /* packets, the oldest first */
 	uint32_t hash_next;

@@ -6,6 +6,9 @@
  *	  `----- 1 s ------- FAILED <------------------------------- 3 questions ---------------------------------------- (PROBE)
  *
  * A question to everybody three times, a second apart; a known one is asked alone. REACHABLE ends when somebody looks: no timer.
+ * A router that failed is doubted until it answers: route.c takes another one if there is one, and meanwhile the doubted one is asked every
+ * half a minute, in nobody's way. Other entries are forgotten a second after they failed.
+ *
  * At most three packets wait for one neighbour, the newest ones (RFC 4861, 7.2.2); sockets do not queue here at all: they are told
  * -EINPROGRESS, wait in st->waiting and are woken when anything is resolved or has failed (S19).
  *
@@ -23,6 +26,7 @@
 #define SOLICITS 3
 #define DELAY_FIRST_PROBE_NS (5 * SECOND_NS)
 #define FAILED_NS SECOND_NS
+#define ROUTER_RETRY_NS (30 * SECOND_NS)
 #define EVICT_LOOKS 16
 
 #define TO(s) (1u << NEIGH_##s)
@@ -147,7 +151,7 @@ uint32_t neigh_get(struct berth_stack *st, uint16_t iface, const struct port_add
 		timer_init(&n->timer);
 		st->ip->neigh_first[bucket] = i;
 	}
-	if (asked_for)
+	if (asked_for && st->ip->neighs[i].state != NEIGH_FAILED)
 		st->ip->neighs[i].used_ns = st->now_ns;
 	return i;
 }
@@ -176,16 +180,42 @@ static void ask_again_later(struct berth_stack *st, uint32_t index)
 	wheel_set(&st->wheel, TIMER_NEIGH, index, st->now_ns + f->retrans_ms * MS_NS);
 }
 
+static bool is_gateway(const struct berth_stack *st, const struct neigh *n)
+{
+	for (uint32_t i = 0; i < st->ip->n_routes; i++) {
+		const struct ip_route_entry *e = &st->ip->routes[st->ip->route_order[i]];
+
+		if (e->has_gateway && e->iface == n->iface && same_addr(&e->gateway, &n->addr))
+			return true;
+	}
+	return false;
+}
+
 static void failed(struct berth_stack *st, uint32_t index)
 {
 	struct neigh *n = &st->ip->neighs[index];
+	bool gateway = is_gateway(st, n);
 
 	set_state(n, NEIGH_FAILED);
 	st->n.neigh_failed++;
 	drop_queue(st, n);
-	wheel_set(&st->wheel, TIMER_NEIGH, index, st->now_ns + FAILED_NS);
-	route_changed(st); /* another router may be tried */
+	n->used_ns = st->now_ns; /* of FAILED: when that was */
+	wheel_set(&st->wheel, TIMER_NEIGH, index, st->now_ns + (gateway ? ROUTER_RETRY_NS : FAILED_NS));
+	if (gateway && !n->doubted) {
+		n->doubted = true;
+		route_changed(st);
+	}
 	sock_wake_waiting(st);
+}
+
+static void begin_asking(struct berth_stack *st, uint32_t index)
+{
+	struct neigh *n = &st->ip->neighs[index];
+
+	set_state(n, NEIGH_INCOMPLETE);
+	n->n_probes = 1;
+	ask(st, n, false);
+	ask_again_later(st, index);
 }
 
 void neigh_timer(struct berth_stack *st, uint32_t index)
@@ -208,7 +238,10 @@ void neigh_timer(struct berth_stack *st, uint32_t index)
 		ask_again_later(st, index);
 		return;
 	case NEIGH_FAILED:
-		neigh_remove(st, index);
+		if (is_gateway(st, n))
+			begin_asking(st, index);
+		else
+			neigh_remove(st, index);
 		return;
 	case NEIGH_NONE:
 	case NEIGH_REACHABLE:
@@ -236,6 +269,10 @@ static void become(struct berth_stack *st, uint32_t index, enum neigh_state to)
 	wheel_cancel(&st->wheel, TIMER_NEIGH, index);
 	if (to == NEIGH_REACHABLE)
 		n->reachable_until_ns = st->now_ns + iface_reachable_ns(st, iface_at(st, n->iface));
+	if (n->doubted) {
+		n->doubted = false;
+		route_changed(st);
+	}
 	flush(st, n);
 	if (was_waited_for)
 		sock_wake_waiting(st);
@@ -294,7 +331,8 @@ int ip_route_ready(struct berth_stack *st, const struct ip_route *rt)
 	n = &st->ip->neighs[rt->neigh];
 	if (!n->used)
 		return -EHOSTUNREACH; /* the route is stale: ask for another */
-	n->used_ns = st->now_ns;
+	if (n->state != NEIGH_FAILED)
+		n->used_ns = st->now_ns;
 	switch ((enum neigh_state)n->state) {
 	case NEIGH_REACHABLE:
 		if (n->reachable_until_ns > st->now_ns)
@@ -309,16 +347,15 @@ int ip_route_ready(struct berth_stack *st, const struct ip_route *rt)
 	case NEIGH_PROBE:
 	case NEIGH_STATIC:
 		return 0;
+	case NEIGH_FAILED:
+		if (st->now_ns - n->used_ns < FAILED_NS)
+			return -EHOSTUNREACH;
+		FALLTHROUGH;
 	case NEIGH_NONE:
-		set_state(n, NEIGH_INCOMPLETE);
-		n->n_probes = 1;
-		ask(st, n, false);
-		ask_again_later(st, rt->neigh);
+		begin_asking(st, rt->neigh);
 		return -EINPROGRESS;
 	case NEIGH_INCOMPLETE:
 		return -EINPROGRESS;
-	case NEIGH_FAILED:
-		return -EHOSTUNREACH;
 	}
 	return -EHOSTUNREACH;
 }

@@ -3,8 +3,8 @@
  *	route_order[]: slots, longest prefix first, then lower metric, then the router's preference (RFC 4191), then age
  *
  * The first in this order that holds the destination, whose interface is up and is the one asked for, is the route. This is a walk of
- * at most n_routes entries; a connection does it when st->route_epoch has moved, not for each packet. A router that does not answer
- * (NEIGH_FAILED) is passed over when another default router is there (RFC 4861, 6.3.6).
+ * at most n_routes entries; a connection does it when st->route_epoch has moved, not for each packet. A router that did not answer
+ * (neigh.c: doubted) is passed over when another default router is there (RFC 4861, 6.3.6).
  *
  * Sources are chosen by the rules of RFC 6724, 5 that a host without mobility can tell: the same address (1), scope (2), not deprecated (3),
  * the outgoing interface (5), the label (6), the longest common prefix (8).
@@ -94,7 +94,7 @@ static bool router_is_dead(const struct berth_stack *st, const struct ip_route_e
 {
 	uint32_t n = e->has_gateway ? neigh_find(st, e->iface, &e->gateway) : NIL;
 
-	return n != NIL && st->ip->neighs[n].state == NEIGH_FAILED;
+	return n != NIL && st->ip->neighs[n].doubted;
 }
 
 uint32_t route_lookup(const struct berth_stack *st, const struct port_addr *dst, uint16_t iface)

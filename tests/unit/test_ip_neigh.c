@@ -472,6 +472,51 @@ static void a_dead_router_gives_way_to_another(void **state)
 	lab_drain(&w.l);
 	assert_int_equal(w.l.n_out, 1);
 	assert_memory_equal(lab_seen(&w.l, 0).eth.dst, other_mac, 6);
+	/* For minutes nothing waits for the dead one, which is asked now and then. */
+	for (unsigned i = 0; i < 200; i++) {
+		lab_pass(&w.l, SEC(1));
+		if (i % 10 == 0)
+			lab_arp(&w.l, WIRE_ARP_REPLY, "10.0.0.3", other_mac, w.f->us, our_mac);
+		lab_clear(&w.l);
+		queue_packet(&w.l, w.f->us, w.f->far, 2);
+		lab_drain(&w.l);
+		assert_memory_equal(lab_seen(&w.l, w.l.n_out - 1).eth.dst, other_mac, 6);
+		assert_true(berth_stack_check(w.l.st));
+	}
+	lab_clear(&w.l);
+	lab_pass(&w.l, SEC(40));
+	assert_true(lab_n_arp(&w.l, WIRE_ARP_REQUEST) >= 3);
+	/* Back, it is taken again. */
+	while (state_of(&w, "10.0.0.2") != NEIGH_INCOMPLETE)
+		lab_pass(&w.l, SEC(0.5));
+	lab_arp(&w.l, WIRE_ARP_REPLY, "10.0.0.2", his_mac, w.f->us, our_mac);
+	lab_clear(&w.l);
+	queue_packet(&w.l, w.f->us, w.f->far, 3);
+	lab_drain(&w.l);
+	assert_memory_equal(lab_seen(&w.l, 0).eth.dst, his_mac, 6);
+	lab_close(&w.l);
+}
+
+/* With one router alone there is nothing to doubt for: it is asked again a second after it failed. */
+static void a_dead_router_without_another(void **state)
+{
+	struct world w;
+	struct berth_addr any = pub("0.0.0.0"), r1 = pub("10.0.0.2");
+	struct port_addr far = A("192.0.2.9");
+	struct ip_route rt;
+
+	(void)state;
+	open_world(&w, &families[0]);
+	assert_int_equal(berth_route_add(w.l.st, &any, 0, &r1, w.l.iface, 1), 0);
+	queue_packet(&w.l, w.f->us, w.f->far, 1);
+	lab_pass(&w.l, SEC(3.2));
+	assert_int_equal(ip_route_find(w.l.st, NULL, &far, BERTH_IFACE_ANY, &rt, NULL), 0);
+	assert_int_equal(ip_route_ready(w.l.st, &rt), -EHOSTUNREACH);
+	lab_pass(&w.l, SEC(1));
+	assert_int_equal(ip_route_ready(w.l.st, &rt), -EINPROGRESS);
+	lab_arp(&w.l, WIRE_ARP_REPLY, "10.0.0.2", his_mac, w.f->us, our_mac);
+	assert_int_equal(ip_route_find(w.l.st, NULL, &far, BERTH_IFACE_ANY, &rt, NULL), 0);
+	assert_int_equal(ip_route_ready(w.l.st, &rt), 0);
 	lab_close(&w.l);
 }
 
@@ -491,6 +536,7 @@ int main(void)
 		cmocka_unit_test(a_static_one_is_never_asked_nor_pushed_out_nor_changed),
 		cmocka_unit_test(sockets_that_wait_are_woken),
 		cmocka_unit_test(a_dead_router_gives_way_to_another),
+		cmocka_unit_test(a_dead_router_without_another),
 	};
 	size_t n = 0;
 
