@@ -9,7 +9,8 @@
  *
  *	for (;;) {
  *		while (berth_dhcp_output(d, &tx, now()))	send tx.data from tx.src, port 68, to tx.dst, port 67
- *		while (berth_dhcp_event(d, &ev))		set or remove address, routes
+ *		while (berth_dhcp_event(d, &ev))		set or remove address, routes; after the messages have left, since a
+ *								RELEASE comes from the address that goes
  *		wait for a packet until berth_dhcp_deadline(d);
  *		berth_dhcp_input(d, payload, len, now()); or berth_dhcp_tick(d, now());
  *	}
