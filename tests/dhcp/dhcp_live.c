@@ -81,22 +81,23 @@ static int run(const char *command)
 
 static void start_server(void)
 {
-	char leases[64], *argv[] = {"dnsmasq",
-				    "--keep-in-foreground",
-				    "--port=0",
-				    "--interface=tap0",
-				    "--bind-interfaces",
-				    "--user=root",
-				    "--pid-file=",
-				    "--conf-file=/dev/null",
-				    "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,2m",
-				    "--dhcp-option=option:domain-name,lan.example",
-				    "--dhcp-authoritative",
-				    "--no-ping",
-				    "--enable-ra",
-				    "--dhcp-range=fd77::,ra-only,64,10m",
-				    leases,
-				    NULL};
+	char leases[64];
+	const char *argv[] = {"dnsmasq",
+			      "--keep-in-foreground",
+			      "--port=0",
+			      "--interface=tap0",
+			      "--bind-interfaces",
+			      "--user=root",
+			      "--pid-file=",
+			      "--conf-file=/dev/null",
+			      "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0,2m",
+			      "--dhcp-option=option:domain-name,lan.example",
+			      "--dhcp-authoritative",
+			      "--no-ping",
+			      "--enable-ra",
+			      "--dhcp-range=fd77::,ra-only,64,10m",
+			      leases,
+			      NULL};
 
 	snprintf(leases, sizeof(leases), "--dhcp-leasefile=%s/leases", folder);
 	server = fork();
@@ -105,7 +106,7 @@ static void start_server(void)
 
 		dup2(null, 1);
 		dup2(null, 2);
-		execvp(argv[0], argv);
+		execvp(argv[0], (char **)(uintptr_t)argv);
 		_exit(127);
 	}
 }
