@@ -373,11 +373,11 @@ static void queries_do_not_postpone_the_answer(void **state)
 			lab_clear(&w.l);
 			asked = w.l.now;
 			for (unsigned i = 0; i < 400; i++) {
-				query(&w, 3, specific ? w.f->group : NULL, 2000, w.f->querier, 1, true);
+				query(&w, 3, specific ? w.f->group : NULL, 10000, w.f->querier, 1, true);
 				lab_pass(&w.l, SEC(0.01));
 			}
 			assert_true(said(&w, 0, &g, &s));
-			assert_true(s.at_ns - asked <= SEC(2.1));
+			assert_true(s.at_ns - asked <= SEC(2)); /* the earliest of so many draws */
 			lab_close(&w.l);
 		}
 }
