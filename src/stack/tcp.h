@@ -381,6 +381,7 @@ struct tcp_bare {
 	uint32_t seq, ack;
 	uint16_t flags, wnd;
 	uint8_t ttl, tos;
+	uint8_t bind_iface; /* the way it must take, interface + 1; 0: any */
 	struct wire_tcp_options opt;
 };
 void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b);
@@ -508,6 +509,8 @@ void tcp_flight_timer(struct berth_stack *st, struct tcp_conn *c);
 uint32_t tcp_flight_pipe(const struct tcp_conn *c);
 /* Everything from seq on that is in segments larger than mss is lost (path MTU; not congestion). */
 void tcp_flight_too_big(struct berth_stack *st, struct tcp_conn *c, uint16_t mss);
+/* Another congestion control (enum berth_congestion) takes over, with the window as it is. */
+void tcp_flight_congestion(struct tcp_conn *c, uint8_t cc);
 bool tcp_flight_check(const struct berth_stack *st, const struct tcp_conn *c);
 /* The rate the pacer allows now: how many octets may leave in this go; 0: not before *ret_at_ns. */
 uint32_t tcp_pace_quantum(struct berth_stack *st, struct tcp_conn *c, uint64_t *ret_at_ns);

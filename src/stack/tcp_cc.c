@@ -44,6 +44,15 @@ void cc_start(struct berth_stack *st, struct tcp_conn *c)
 	cc_of(c)->init(c);
 }
 
+void tcp_flight_congestion(struct tcp_conn *c, uint8_t cc)
+{
+	c->cc = cc;
+	c->cwnd_acked = 0;
+	for (unsigned i = 0; i < COUNT_OF(c->cc_private); i++)
+		c->cc_private[i] = 0;
+	cc_of(c)->init(c);
+}
+
 uint32_t cc_slow_start(struct tcp_conn *c, uint32_t octets)
 {
 	uint32_t room = c->ssthresh - c->cwnd, take = octets < room ? octets : room;

@@ -59,8 +59,11 @@ int tcp_seg_parse(struct berth_stack *st, const struct packet *p, struct tcp_seg
 	ret->urg = t.urgent;
 	ret->flags = t.flags;
 	ret->n_segs = 1;
-	if (p->gso != BERTH_GSO_NONE && p->gso_size != 0 && ret->len > p->gso_size)
-		ret->n_segs = (uint16_t)((ret->len + p->gso_size - 1) / p->gso_size);
+	if (p->gso != BERTH_GSO_NONE && p->gso_size != 0 && ret->len > p->gso_size) {
+		uint32_t n = (ret->len + p->gso_size - 1) / p->gso_size;
+
+		ret->n_segs = (uint16_t)(n > UINT16_MAX ? UINT16_MAX : n);
+	}
 	ret->ce = (p->tos & WIRE_ECN_MASK) == WIRE_ECN_CE;
 	ret->opt = t.options;
 	return 0;
@@ -289,7 +292,7 @@ static bool nobody_reads(const struct tcp_conn *c, const struct tcp_seg *s)
 static void text_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
 {
 	if (nobody_reads(c, s)) {
-		tcp_reset_conn(st, c);
+		tcp_reset_for(st, s); /* at the number that the peer itself says it expects */
 		st->n.tcp_aborts++;
 		tcp_end(st, c, -ECONNRESET);
 		return;

@@ -94,6 +94,10 @@ int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_i
 	i.options = options(c);
 	i.pmtu = c->route.mtu_bytes;
 	sending(c, &i);
+	if (c->state == TCP_LISTEN) { /* as Linux: how many wait for accept(), how many may */
+		i.unacked = c->n_accept;
+		i.sacked = c->backlog;
+	}
 	receiving(st, c, &i);
 	memcpy(ret, &i, size < sizeof(i) ? size : sizeof(i));
 	return 0;

@@ -38,8 +38,9 @@ void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b)
 	uint32_t i;
 	struct pkt *p;
 	int n;
+	uint16_t iface = b->bind_iface ? (uint16_t)(b->bind_iface - 1) : BERTH_IFACE_ANY;
 
-	if (ip_route_find(st, b->local, b->peer, BERTH_IFACE_ANY, &rt, NULL) < 0) {
+	if (ip_route_find(st, b->local, b->peer, iface, &rt, NULL) < 0) {
 		st->n.dropped_no_route++;
 		return;
 	}
@@ -111,7 +112,8 @@ static struct tcp_bare bare_of(struct berth_stack *st, struct tcp_conn *c, uint3
 			     .ack = c->rcv_nxt,
 			     .flags = flags,
 			     .ttl = c->s.ttl,
-			     .tos = c->s.tos};
+			     .tos = c->s.tos,
+			     .bind_iface = c->s.bind_iface};
 
 	if (c->f & TF_TS) {
 		b.opt.has = WIRE_TCP_HAS_TS;

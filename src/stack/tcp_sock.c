@@ -221,12 +221,12 @@ static int set_quickack(struct berth_stack *st, struct tcp_conn *c, uint64_t val
 	return set_flag(&c->f, TF_QUICKACK, value);
 }
 
-static int set_congestion(struct berth_stack *st, struct tcp_conn *c, uint64_t value)
+static int set_congestion(struct tcp_conn *c, uint64_t value)
 {
 	if (value != BERTH_NEWRENO && value != BERTH_CUBIC)
 		return -EINVAL;
-	(void)st;
-	c->cc = (uint8_t)value;
+	if (value != c->cc)
+		tcp_flight_congestion(c, (uint8_t)value);
 	return 0;
 }
 
@@ -266,7 +266,7 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_MAXSEG:
 		return set_maxseg(st, c, value);
 	case BERTH_CONGESTION:
-		return set_congestion(st, c, value);
+		return set_congestion(c, value);
 	case BERTH_PACING:
 		c->pacing_max_bps = value;
 		return 0;

@@ -214,7 +214,9 @@ void tcp_syn_answer(struct berth_stack *st, const struct tcp_conn *l, const stru
 	struct tcp_bare a = *b;
 	struct ip_route rt;
 
-	if (ip_route_find(st, a.local, a.peer, BERTH_IFACE_ANY, &rt, NULL) < 0) {
+	a.bind_iface = l->s.bind_iface;
+	if (ip_route_find(st, a.local, a.peer, a.bind_iface ? (uint16_t)(a.bind_iface - 1) : BERTH_IFACE_ANY, &rt,
+			  NULL) < 0) {
 		st->n.dropped_no_route++;
 		return;
 	}

@@ -114,6 +114,9 @@ static const struct stack_row rows[] = {
 	  "> A 1+500 ack 1", "> PA 501+400 ack 1"}},
 	{"MUST-43: a bound address and port are the connection's",
 	 {"bind 3333", "connect", "> S 0", "< SA 0 ack 1", "> A 1 ack 1", "state ESTABLISHED"}},
+	{"congestion control may change in the middle",
+	 {"established", "set congestion 0", "send 10", "> PA 1+10 ack 1", "set congestion 1", "< A 1 ack 11",
+	  "send 10", "> PA 11+10 ack 1", "get congestion 1"}},
 };
 
 static struct stack_fixture f;
