@@ -7,7 +7,7 @@
 #include "stack/tcp.h"
 
 static const struct stack_row rows[] = {
-	{"MUST-10: a passive handshake, data both ways, the peer closes first",
+	{"a passive handshake, data both ways, the peer closes first",
 	 {"listen",
 	  "< S 0 win 65535 mss 1460",
 	  "> SA 0 ack 1 win 65535 mss * no-ts no-ws no-sackok",
@@ -73,7 +73,7 @@ static const struct stack_row rows[] = {
 	{"a window in a SYN-ACK is not scaled",
 	 {"connect", "> S 0", "< SA 0 ack 1 win 100 mss 1460 ws 7", "> A 1 ack 1", "send 1000", "> A 1+100 ack 1",
 	  "quiet"}},
-	{"MUST-11: both call each other at the same time",
+	{"MUST-10: both call each other at the same time",
 	 {"connect", "> S 0", "< S 0 win 65535 mss 1460", "> SA 0 ack 1", "state SYN-RECEIVED",
 	  "< SA 0 ack 1 win 65535 mss 1460", "state ESTABLISHED", "events OUT", "< PA 1+5 ack 1", "> A 1 ack 6",
 	  "recv 5"}},
@@ -82,7 +82,7 @@ static const struct stack_row rows[] = {
 	  "< A 1 ack 1 ts 10 0", "state ESTABLISHED"}},
 	{"simultaneous open: the SYN-ACK is sent again",
 	 {"connect", "> S 0", "< S 0", "> SA 0 ack 1", "+1100", "> SA 0 ack 1"}},
-	{"simultaneous open: a reset says refused",
+	{"MUST-11: simultaneous open: a reset says refused",
 	 {"connect", "> S 0", "< S 0", "> SA 0 ack 1", "< R 1", "error ECONNREFUSED"}},
 	{"simultaneous open: an ACK of nothing is reset",
 	 {"connect", "> S 0", "< S 0", "> SA 0 ack 1", "< A 1 ack 7", "> R 7", "state SYN-RECEIVED"}},
