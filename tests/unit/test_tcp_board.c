@@ -463,6 +463,38 @@ static void too_big_goes_in_pieces(void **state)
 	free(f);
 }
 
+/* ... as the window lets them: each counts as in flight before its segment has a mark, and una takes them one by one. */
+static void pieces_heed_the_window(void **state)
+{
+	struct fl *f = calloc(1, sizeof(*f));
+	struct tcp_seg ack = {.seq = 1, .wnd = 512, .flags = WIRE_TCP_ACK, .n_segs = 1};
+	struct tcp_send s;
+
+	(void)state;
+	fl_init(f, BERTH_NEWRENO);
+	f->owd_ns = 1000000 * MS;
+	f->frame = 10;
+	fl_write(f, 10 * MSS);
+	f->c->mss = 400;
+	tcp_flight_too_big(&f->st, f->c, 400);
+	f->c->cwnd = 400;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(tcp_flight_rexmit(&f->st, f->c, 10 * MSS, &s)); /* a frame could hold all */
+		assert_int_equal(s.seq, f->c->una);
+		assert_int_equal(s.len, 400);
+		tcp_flight_rexmitted(&f->st, f->c, &s);
+		assert_int_equal(tcp_flight_pipe(f->c), 400);
+		assert_false(tcp_flight_rexmit(&f->st, f->c, 10 * MSS, &s));
+		f->c->f &= ~(uint32_t)TF_CC_LIMITED; /* the window stays, for this test */
+		ack.ack = f->c->una + 400;
+		tcp_ack(&f->st, f->c, &ack);
+		f->c->cwnd = 400;
+		assert_int_equal(tcp_flight_pipe(f->c), 0);
+	}
+	fl_free(f);
+	free(f);
+}
+
 static const uint64_t seeds[] = {1, 2, 3, 4, 5};
 
 int main(void)
@@ -479,6 +511,7 @@ int main(void)
 		{"segments of a burst have their own times", times_of_a_burst, NULL, NULL, NULL},
 		{"nobody is starved of records", nobody_is_starved_of_records, NULL, NULL, NULL},
 		{"what became too big goes in pieces", too_big_goes_in_pieces, NULL, NULL, NULL},
+		{"pieces heed the window", pieces_heed_the_window, NULL, NULL, NULL},
 	};
 
 	return cmocka_run_group_tests_name("tcp_board", tests, NULL, NULL);
