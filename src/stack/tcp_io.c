@@ -240,6 +240,8 @@ int64_t berth_sock_rx_peek(struct berth_stack *st, berth_sock s, struct berth_pa
 static void consume(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
 	tcp_ring_drop(&c->rx, len);
+	if (!c->rx.used && c->gaps == NIL)
+		c->rx.head = 0; /* as berth_sock_send() does */
 	if (c->f & TF_URG_IN && !seq_lt(c->rcv_nxt - c->rx.used, c->rcv_up))
 		c->f &= ~(uint32_t)TF_URG_IN; /* read past it */
 	if (c->state != TCP_CLOSED)
@@ -290,6 +292,10 @@ int64_t berth_sock_send(struct berth_stack *st, berth_sock s, const void *data, 
 		return 0;
 	if (!room)
 		return -EAGAIN;
+	/* An empty ring begins at its beginning: a dialogue of short messages stays in a few lines of the cache. Not where frames may
+	 * still be looked at; and only here, because what tx_space() showed must stay where it is. */
+	if (!c->tx.used && !(c->tx_pins[0] | c->tx_pins[1]))
+		c->tx.head = 0;
 	if (len > room) { /* the rest will be written soon, and its flags with it */
 		len = room;
 		flags &= ~(uint32_t)BERTH_URGENT;
