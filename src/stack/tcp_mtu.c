@@ -9,7 +9,7 @@
  * Routers tell a path's MTU by ICMP (tcp_icmp.c, tcp_mtu_lowered()). Where they do not, large segments vanish and small ones arrive:
  * a black hole. Then the path is searched without their help (packetization layer path MTU discovery, RFC 4821, 8899):
  *
- *	black hole	the same large segments timed out BLACK_HOLE times: go on with the next smaller usual MTU
+ *	black hole	the same segment timed out BLACK_HOLE times: go on with the usual MTU below its size
  *	search		mtu_low is known to pass, mtu_high is not known to fail. One segment of real data, larger than the rest, is the
  *			probe: of mtu_high
  *	it arrived	mtu_low becomes its size
@@ -204,19 +204,20 @@ static uint32_t usual_below(const struct tcp_conn *c, uint32_t mtu)
 	return 0;
 }
 
-static bool sends_large(const struct berth_stack *st, const struct tcp_conn *c)
+/* Octets of IP of the segment that is sent again and again; full or not, it may be too large. */
+static uint32_t first_size(const struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_burst *b;
 
 	if (c->burst_first == NIL)
-		return false;
+		return 0;
 	b = slab_at(&st->tcp->bursts, c->burst_first);
-	return b->len >= b->mss && b->mss >= c->mss;
+	return smaller(smaller(b->len, b->mss), c->mss) + options(c) + headers(c);
 }
 
 void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t mtu = c->mtu_low ? c->mtu_low : c->route.mtu_bytes, next;
+	uint32_t mtu = smaller(c->mtu_low ? c->mtu_low : c->route.mtu_bytes, c->mss + options(c) + headers(c)), next;
 
 	if (c->pmtu_disc == 0 || c->ca_state != 4 || c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
 		return;
@@ -225,10 +226,9 @@ void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 	if (c->n_rtx == c->mtu_rtx) /* this timeout was seen */
 		return;
 	c->mtu_rtx = c->n_rtx;
-	if (c->n_rtx % BLACK_HOLE || !sends_large(st, c))
+	if (c->n_rtx % BLACK_HOLE)
 		return;
-	mtu = smaller(mtu, (uint32_t)c->mss + options(c) + headers(c));
-	next = usual_below(c, mtu);
+	next = usual_below(c, smaller(mtu, first_size(st, c)));
 	if (!next)
 		return;
 	if (!c->mtu_low || c->mtu_high < mtu)

@@ -15,6 +15,11 @@ static const struct script_row rows[] = {
 	{"a black hole: after three timeouts segments are smaller",
 	 "send 3000; drop; wait 1100; out 1+1460; quiet; wait 2000; out 1+1460; quiet; wait 4000; out 1+1360 .; out 1361+100; quiet; in 1+0 ack 1461; out 1461+1360",
 	 .no_sack = true},
+	{"a black hole for a segment that is not full, too",
+	 "send 1200; drop; wait 1100; out 1+1200; wait 2000; out 1+1200; wait 4000; out 1+984; out 985+216",
+	 .no_sack = true},
+	{"a small segment that times out says nothing of the path",
+	 "send 100; drop; wait 1100; out 1+100; wait 2000; out 1+100; wait 4000; out 1+100; in 1+0 ack 101; send 1460; out 101+1460"},
 };
 
 /* --- the search: two stacks, and a path between them that swallows what is too large --- */
