@@ -9,7 +9,8 @@
  * Routers tell a path's MTU by ICMP (tcp_icmp.c, tcp_mtu_lowered()). Where they do not, large segments vanish and small ones arrive:
  * a black hole. Then the path is searched without their help (packetization layer path MTU discovery, RFC 4821, 8899):
  *
- *	black hole	the same segment timed out BLACK_HOLE times: go on with the usual MTU below its size
+ *	black hole	the same segment timed out BLACK_HOLE times: go on with the usual MTU below its size, and with the next one at
+ *			each further timeout, because they come ever later
  *	search		mtu_low is known to pass, mtu_high is not known to fail. One segment of real data, larger than the rest, is the
  *			probe: of mtu_high
  *	it arrived	mtu_low becomes its size
@@ -226,7 +227,7 @@ void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 	if (c->n_rtx == c->mtu_rtx) /* this timeout was seen */
 		return;
 	c->mtu_rtx = c->n_rtx;
-	if (c->n_rtx % BLACK_HOLE)
+	if (c->n_rtx < BLACK_HOLE)
 		return;
 	next = usual_below(c, smaller(mtu, first_size(st, c)));
 	if (!next)

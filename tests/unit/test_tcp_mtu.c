@@ -18,6 +18,9 @@ static const struct script_row rows[] = {
 	{"a black hole for a segment that is not full, too",
 	 "send 1200; drop; wait 1100; out 1+1200; wait 2000; out 1+1200; wait 4000; out 1+984; out 985+216",
 	 .no_sack = true},
+	{"at each further timeout they are smaller still",
+	 "send 1200; drop; wait 7500; drop; wait 8000; out 1+536; out 537+536; out 1073+128; quiet; in 1+0 ack 1201; send 1000; out 1201+536",
+	 .no_sack = true},
 	{"a small segment that times out says nothing of the path",
 	 "send 100; drop; wait 1100; out 1+100; wait 2000; out 1+100; wait 4000; out 1+100; in 1+0 ack 101; send 1460; out 101+1460"},
 };
