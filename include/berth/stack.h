@@ -304,6 +304,7 @@ enum berth_option {
 	BERTH_SACK,	       /* the same (RFC 2018) [1] */
 	BERTH_WINDOW_SCALING,  /* the same (RFC 7323) [1] */
 	BERTH_SYNCNT,	       /* TCP_SYNCNT: how often a SYN is sent again [6] */
+	BERTH_MTU_PROBING, /* look for the path's MTU without routers (RFC 4821): 0 never, 1 after a black hole, 2 always [1] */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };

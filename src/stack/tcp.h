@@ -151,7 +151,7 @@ struct tcp_gaps {
 	bool has_fin;
 	uint8_t n_recent;
 	uint32_t recent
-		[4]; /* a number in those that changed last, the newest first: the order of SACK blocks (RFC 2018, 4) */
+		[8]; /* a number in those that changed last, the newest first: the order of SACK blocks (RFC 2018, 4) */
 	struct wire_tcp_sack v[TCP_GAPS_MAX];
 };
 
@@ -253,8 +253,11 @@ struct tcp_conn {
 	uint32_t user_timeout_ms, peer_timeout_ms;
 	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
 	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
-	uint8_t mtu_rtx;  /* n_rtx when tcp_mtu.c last looked */
-	int16_t soft_err; /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
+	uint8_t mtu_rtx;     /* n_rtx when tcp_mtu.c last looked */
+	uint8_t mtu_probing; /* BERTH_MTU_PROBING */
+	uint8_t mtu_fails;   /* probes of mtu_high that were lost, one after the other */
+	uint8_t n_dup_acks;  /* acknowledgments owed for early segments: one for each (tcp_rcv.c) */
+	int16_t soft_err;    /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
 	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
 	uint32_t challenge_ms;
 	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want: children inherit it */

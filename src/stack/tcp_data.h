@@ -47,6 +47,8 @@ void tcp_mtu_tick(struct berth_stack *st, struct tcp_conn *c);
 /* Payload of a probe, if one is wanted and `may` octets of new data may go now; 0: none. */
 uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, uint32_t may);
 void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len);
+/* What the probe had goes out again, in usual segments: its acknowledgment will say nothing. */
+void tcp_mtu_probe_resent(struct berth_stack *st, struct tcp_conn *c);
 void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c);
 
 /* --- tcp_io.c --- */

@@ -12,12 +12,13 @@
  *	black hole	the same segment timed out BLACK_HOLE times: go on with the usual MTU below its size, and with the next one at
  *			each further timeout, because they come ever later
  *	search		mtu_low is known to pass, mtu_high is not known to fail. One segment of real data, larger than the rest, is the
- *			probe: of mtu_high
+ *			probe: of mtu_high, as soon as so much may be sent
  *	it arrived	mtu_low becomes its size
- *	it was lost	alone, while what was sent after it arrived: mtu_high becomes the middle between them; the octets are sent
- *			again as usual segments, and the window of congestion stays (RFC 4821, 7.7)
+ *	it was lost	alone, while what was sent after it arrived: the octets are sent again as usual segments, and the window of
+ *			congestion stays (RFC 4821, 7.7). The third time mtu_high becomes the middle between them
  *	found		nothing between them is worth a probe; ten minutes later mtu_high is the route's again
- * The first probe is as large as before the black hole, which may have been an outage only. What a router's word lowered is looked up
+ * A segment that is lost four times is not rare where a fifth of all segments are. So where as large a one arrived meanwhile it is no black
+ * hole, and the first probe, which is as large as before, comes soon. BERTH_MTU_PROBING 2 begins with the search. What a router's word lowered is looked up
  * again ten minutes later (RFC 1191, 6.3).
  *
  * mtu_low is 0 while there is nothing to search: the path takes what the route says.
@@ -27,9 +28,11 @@
 #define MTU_UNKNOWN4 576u /* no route yet */
 #define MTU_UNKNOWN6 1280u
 #define TCP_TS_LEN 12u
-#define BLACK_HOLE 3	  /* timeouts of the same segment */
-#define SEARCH_STEP 16u	  /* octets: less is not worth a probe */
-#define SEARCH_SEGMENTS 8 /* sent behind the probe, or ready to be: their SACKs tell whether it is lost */
+#define BLACK_HOLE 3	/* timeouts of the same segment */
+#define SEARCH_STEP 16u /* octets: less is not worth a probe */
+#define MAX_PROBES 3	/* of one size that are lost, before it counts as too large (RFC 8899, 5.1.2) */
+#define MTU_BASE4 1024u /* where a search begins that nothing made necessary */
+#define MTU_BASE6 1280u
 #define SEARCH_NS (UINT64_C(600) * 1000000000)
 
 static uint32_t headers(const struct tcp_conn *c)
@@ -79,6 +82,10 @@ void tcp_mss_update(struct berth_stack *st, struct tcp_conn *c)
 	(void)st;
 	if (!mtu)
 		mtu = port_addr_is4(&c->peer) ? MTU_UNKNOWN4 : MTU_UNKNOWN6;
+	if (c->mtu_probing == 2 && !c->mtu_high && c->route.mtu_bytes) {
+		c->mtu_high = c->route.mtu_bytes;
+		c->mtu_low = (uint16_t)smaller(port_addr_is4(&c->peer) ? MTU_BASE4 : MTU_BASE6, c->mtu_high);
+	}
 	if (c->mtu_low)
 		mtu = smaller(mtu, c->mtu_low);
 	c->mss = (uint16_t)smaller(allowed(c), payload(c, mtu));
@@ -138,7 +145,7 @@ uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, ui
 		return 0;
 	mtu = candidate(c);
 	len = mtu ? payload(c, mtu) : 0;
-	return len > c->mss && may >= len + SEARCH_SEGMENTS * c->mss ? (uint16_t)len : 0;
+	return len > c->mss && may >= len ? (uint16_t)len : 0;
 }
 
 void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len)
@@ -149,8 +156,9 @@ void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len)
 
 static void found(struct berth_stack *st, struct tcp_conn *c)
 {
+	c->mtu_fails = 0;
 	if (c->mtu_low >= c->route.mtu_bytes || !c->route.mtu_bytes)
-		c->mtu_low = c->mtu_high = 0, c->mtu_next_ns = 0;
+		c->mtu_low = 0, c->mtu_next_ns = 0;
 	else if (!candidate(c))
 		c->mtu_next_ns = st->now_ns + SEARCH_NS;
 }
@@ -166,11 +174,21 @@ void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c)
 	tcp_mss_update(st, c);
 }
 
+/* One that is lost may have met with what all segments meet with. */
 static void failed(struct berth_stack *st, struct tcp_conn *c)
 {
-	c->mtu_high = (uint16_t)(c->mtu_low + (c->mtu_probe - c->mtu_low) / 2);
+	uint16_t mtu = c->mtu_probe;
+
 	c->mtu_probe = 0;
+	if (++c->mtu_fails < MAX_PROBES)
+		return;
+	c->mtu_high = (uint16_t)(c->mtu_low + (mtu - c->mtu_low) / 2);
 	found(st, c);
+}
+
+void tcp_mtu_probe_resent(struct berth_stack *st, struct tcp_conn *c)
+{
+	failed(st, c);
 }
 
 bool tcp_mtu_probe_lost(struct berth_stack *st, struct tcp_conn *c)
@@ -216,6 +234,20 @@ static uint32_t first_size(const struct berth_stack *st, const struct tcp_conn *
 	return smaller(smaller(b->len, b->mss), c->mss) + options(c) + headers(c);
 }
 
+/* Did as large a segment arrive since? Then it is not the size. */
+static bool large_arrived(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	const struct tcp_burst *b;
+	uint32_t size = first_size(st, c);
+
+	for (uint32_t i = c->burst_first; i != NIL; i = b->next) {
+		b = slab_at(&st->tcp->bursts, i);
+		if (b->sacked & ~b->lost && smaller(b->len, b->mss) + options(c) + headers(c) >= size)
+			return true;
+	}
+	return false;
+}
+
 void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t mtu = smaller(c->mtu_low ? c->mtu_low : c->route.mtu_bytes, c->mss + options(c) + headers(c)), next;
@@ -227,7 +259,7 @@ void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 	if (c->n_rtx == c->mtu_rtx) /* this timeout was seen */
 		return;
 	c->mtu_rtx = c->n_rtx;
-	if (c->n_rtx < BLACK_HOLE)
+	if (c->n_rtx < BLACK_HOLE || c->mtu_probing == 0 || large_arrived(st, c))
 		return;
 	next = usual_below(c, smaller(mtu, first_size(st, c)));
 	if (!next)

@@ -122,6 +122,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		return false;
 	if (c->state == TCP_SYN_SENT && s.seq != c->iss)
 		return false; /* data that went with the SYN waits for its answer */
+	if (c->mtu_probe && seq_in(c->mtu_probe_seq, s.seq, s.seq + s.len))
+		tcp_mtu_probe_resent(st, c);
 	f.seq = s.seq;
 	f.len = s.len;
 	f.mss = ((const struct tcp_burst *)slab_at(&st->tcp->bursts, s.burst))->mss;
@@ -277,7 +279,7 @@ static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
 	struct tcp_frame f = {.seq = c->nxt, .mss = c->mss};
 
-	if (!(c->f & TF_ACK_NOW))
+	if (!(c->f & TF_ACK_NOW) && !c->n_dup_acks)
 		return false;
 	if (c->state == TCP_SYN_RCVD && c->una == c->iss) { /* a simultaneous open: RFC 9293, 3.10.7.3 */
 		f.seq = c->iss;
@@ -285,6 +287,8 @@ static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	}
 	f.flags |= tcp_ecn_out_flags(c, false);
 	put(st, c, g, &f);
+	if (c->n_dup_acks)
+		c->n_dup_acks--;
 	return true;
 }
 

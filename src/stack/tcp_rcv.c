@@ -12,7 +12,8 @@
  *			(quickacks: slow start at the other end needs acknowledgments) or the program asked for it
  *	within 40 ms	else: a ride on data, a window update or the second segment usually comes first
  * A super-frame counts by its octets, so whoever puts 40 segments into one gets one acknowledgment for them. Nothing is sent from
- * here, TF_ACK_NOW is set: a batch of input is acknowledged once, when all of it was seen (MUST-58, MUST-59).
+ * here, TF_ACK_NOW is set: a batch of input is acknowledged once, when all of it was seen (MUST-58, MUST-59), but for early segments, each
+ * of which has its duplicate acknowledgment (n_dup_acks).
  *
  * A dialogue (data leaves within 40 ms of data that came) delays even where a stream would not; a delay that runs
  * out without a ride ends it.
@@ -23,6 +24,8 @@
 #include "stack/tcp_data.h"
 
 #include <string.h>
+
+#define DUP_ACKS_MAX 64 /* of one batch */
 
 static uint32_t seq_space(const struct tcp_seg *s)
 {
@@ -212,6 +215,7 @@ static bool in_order(struct berth_stack *st, struct tcp_conn *c, uint32_t len, b
 		if (!g->n || fin)
 			tcp_gaps_free(st, c);
 	}
+	c->n_dup_acks = 0; /* what was early is not the news any more */
 	c->bytes_in += nxt - c->rcv_nxt;
 	c->rx.used += nxt - c->rcv_nxt;
 	c->rcv_nxt = nxt;
@@ -225,6 +229,16 @@ static bool early_fin_fits(const struct tcp_gaps *g, uint32_t fin_seq)
 	return !g->n || seq_le(g->v[g->n - 1].right, fin_seq);
 }
 
+/* A duplicate acknowledgment for each early segment (RFC 5681, 4.2), though they come in one batch: a sender without SACK counts them, one
+ * with SACK learns of more holes than one acknowledgment has room for. */
+static void owe_duplicate(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
+{
+	uint32_t n = c->n_dup_acks + (c->f & TF_SACK ? 1u : s->n_segs);
+
+	c->n_dup_acks = (uint8_t)(n < DUP_ACKS_MAX ? n : DUP_ACKS_MAX);
+	ack_now(st, c);
+}
+
 /* A segment beyond a hole: its octets [seq, seq + len), FIN behind them. */
 static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, uint32_t skip, uint32_t seq,
 		  uint32_t len, bool fin)
@@ -232,7 +246,7 @@ static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_s
 	struct tcp_gaps *g;
 	struct wire_tcp_sack dup;
 
-	ack_now(st, c); /* a duplicate acknowledgment: RFC 5681, 4.2 */
+	owe_duplicate(st, c, s);
 	if (c->gaps == NIL) {
 		c->gaps = slab_take(&st->tcp->gaps);
 		if (c->gaps == NIL) {
@@ -343,7 +357,7 @@ static unsigned add_block(struct wire_tcp_sack v[4], unsigned n, unsigned first,
 unsigned tcp_rcv_sack_blocks(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_sack v[4], unsigned max)
 {
 	const struct tcp_gaps *g = gaps_of(st, c);
-	unsigned n = 0, first;
+	unsigned n = 0, first, skip;
 
 	ASSERT(max <= 4);
 	if (!(c->f & TF_SACK) || !max)
@@ -356,7 +370,9 @@ unsigned tcp_rcv_sack_blocks(struct berth_stack *st, const struct tcp_conn *c, s
 	/* RFC 2883, 4.2: a duplicate of what waits beyond a hole is followed by the interval it lies in. */
 	if (n && n < max && seq_lt(c->rcv_nxt, c->dsack_from))
 		n = add_block(v, n, first, tcp_gaps_find(g, c->dsack_from));
-	for (unsigned i = 0; i < g->n_recent && n < max; i++)
+	/* With more duplicates to come, this one is as of an earlier segment of the batch, so that together they name all that changed. */
+	skip = c->n_dup_acks > 1 ? c->n_dup_acks - 1u : 0;
+	for (unsigned i = skip < g->n_recent ? skip : g->n_recent - 1u; i < g->n_recent && n < max; i++)
 		n = add_block(v, n, first, tcp_gaps_find(g, g->recent[i]));
 	for (uint32_t i = 0; i < g->n && n < max; i++)
 		n = add_block(v, n, first, &g->v[i]);

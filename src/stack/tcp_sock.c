@@ -64,6 +64,7 @@ struct tcp_conn *tcp_block_new(struct berth_stack *st, uint8_t family, uint32_t 
 	c->cc = BERTH_CUBIC;
 	c->ecn_wish = 2;
 	c->pmtu_disc = 1;
+	c->mtu_probing = 1;
 	c->syncookies = 1;
 	tcp_timers_init(c);
 	c->gaps = c->burst_first = c->burst_last = NIL;
@@ -104,6 +105,7 @@ void tcp_inherit(struct tcp_conn *c, const struct tcp_conn *l)
 	c->linger2_s = l->linger2_s;
 	c->ecn_wish = l->ecn_wish;
 	c->pmtu_disc = l->pmtu_disc;
+	c->mtu_probing = l->mtu_probing;
 	c->pacing_max_bps = l->pacing_max_bps;
 }
 
@@ -294,6 +296,8 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		return set_refuse(c, TF_SACK, value);
 	case BERTH_WINDOW_SCALING:
 		return set_refuse(c, TF_WSCALE, value);
+	case BERTH_MTU_PROBING:
+		return set_u8(&c->mtu_probing, value, 2);
 	case BERTH_SYNCNT:
 		r = set_u8(&c->syn_retries, value, 127);
 		return r == 0 && value == 0 ? -EINVAL : r;
@@ -331,6 +335,7 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_SACK] = !(c->refuse & TF_SACK),
 		[BERTH_WINDOW_SCALING] = !(c->refuse & TF_WSCALE),
 		[BERTH_SYNCNT] = c->syn_retries ? c->syn_retries : TCP_SYN_RETRIES,
+		[BERTH_MTU_PROBING] = c->mtu_probing,
 	};
 	/* Asked for, not answered with 0: options of sock.c and of UDP are not TCP's. */
 	static const bool ours[BERTH_NOPTIONS] = {
@@ -346,7 +351,7 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_FASTOPEN] = true,      [BERTH_PMTUDISC] = true,
 		[BERTH_SYNCOOKIES] = true,    [BERTH_TIMESTAMPS] = true,
 		[BERTH_SACK] = true,	      [BERTH_WINDOW_SCALING] = true,
-		[BERTH_SYNCNT] = true,
+		[BERTH_SYNCNT] = true,	      [BERTH_MTU_PROBING] = true,
 	};
 
 	if ((unsigned)o >= BERTH_NOPTIONS || !ours[o])

@@ -40,12 +40,14 @@ void sysctl_apply(struct world *w, berth_sock s)
 {
 	char text[64];
 
+	(void)berth_sock_set(w->st, s, BERTH_MTU_PROBING, 0); /* Linux's default */
 	for (unsigned i = 0; i < w->n_presets; i++)
 		(void)berth_sock_set(w->st, s, w->presets[i].option, w->presets[i].value);
 	if (!w->sysctls)
 		return;
 	number(w, s, "tcp_timestamps", BERTH_TIMESTAMPS);
 	number(w, s, "tcp_sack", BERTH_SACK);
+	number(w, s, "tcp_mtu_probing", BERTH_MTU_PROBING);
 	number(w, s, "tcp_window_scaling", BERTH_WINDOW_SCALING);
 	number(w, s, "tcp_syn_retries", BERTH_SYNCNT);
 	number(w, s, "tcp_keepalive_time", BERTH_KEEPIDLE_S);

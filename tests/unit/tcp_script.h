@@ -1,6 +1,7 @@
 /* tests/unit/tcp_script.h: one TCP connection of a stack; its peer is a script. A row of a table is a text, steps apart by ';':
  *
- *	in SEQ+LEN [FLAGS] [ack N] [win N] [sack A-B,C-D] [urg N] [gso N] [ce]    a segment from the peer
+ *	in SEQ+LEN [FLAGS] [ack N] [win N] [sack A-B,C-D] [urg N] [gso N] [ce] [hold]    a segment from the peer; hold: nothing is
+ *			sent before the next one comes, as in a batch
  *	out SEQ+LEN [FLAGS] [ack N] [win N] [sack A-B,...|sack none] [urg N] [gso N]	the next frame is this one: what is named is compared
  *	quiet		there is no frame now		drop		frames up to now are taken away unseen
  *	send N [more] [urgent] [part]	write N octets (part: as many as fit)	want N	a write of N octets takes none: EAGAIN
@@ -372,6 +373,7 @@ static void step_in(struct script *s, char **save)
 {
 	struct script_in in = {.flags = WIRE_TCP_ACK, .win = s->row->win ? s->row->win : 65535, .ack = 1};
 	uint16_t flags;
+	bool hold = false;
 	char *w = strtok_r(NULL, " ", save);
 
 	SCRIPT_CHECK(s, w && sscanf(w, "%u+%u", &in.seq, &in.len) == 2, "in SEQ+LEN");
@@ -380,6 +382,10 @@ static void step_in(struct script *s, char **save)
 
 		if (script_flags(w, &flags)) {
 			in.flags |= flags;
+			continue;
+		}
+		if (strcmp(w, "hold") == 0) {
+			hold = true;
 			continue;
 		}
 		if (strcmp(w, "ce") == 0) {
@@ -408,7 +414,8 @@ static void step_in(struct script *s, char **save)
 	}
 	in.win >>= s->row->scale;
 	script_input(s, &in);
-	script_pump(s);
+	if (!hold)
+		script_pump(s);
 }
 
 static void compare_sacks(struct script *s, const struct script_frame *f, char *arg)
@@ -521,9 +528,11 @@ static void step_set(struct script *s, char **save)
 		const char *name;
 		enum berth_option o;
 	} names[] = {
-		{"nodelay", BERTH_NODELAY},	  {"cork", BERTH_CORK},	    {"quickack", BERTH_QUICKACK},
-		{"rcvbuf", BERTH_RCVBUF},	  {"sndbuf", BERTH_SNDBUF}, {"rcvlowat", BERTH_RCVLOWAT},
-		{"notsent", BERTH_NOTSENT_LOWAT}, {"maxseg", BERTH_MAXSEG}, {"user_timeout", BERTH_USER_TIMEOUT_MS},
+		{"nodelay", BERTH_NODELAY},	    {"cork", BERTH_CORK},
+		{"quickack", BERTH_QUICKACK},	    {"rcvbuf", BERTH_RCVBUF},
+		{"mtu_probing", BERTH_MTU_PROBING}, {"sndbuf", BERTH_SNDBUF},
+		{"rcvlowat", BERTH_RCVLOWAT},	    {"notsent", BERTH_NOTSENT_LOWAT},
+		{"maxseg", BERTH_MAXSEG},	    {"user_timeout", BERTH_USER_TIMEOUT_MS},
 	};
 	char *w = strtok_r(NULL, " ", save), *arg = strtok_r(NULL, " ", save);
 

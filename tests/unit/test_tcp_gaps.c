@@ -22,7 +22,7 @@ struct gaps_case {
 	const char *name;
 	struct step steps[40];
 	int32_t want[80]; /* left, right, ... 0 */
-	int32_t recent[5];
+	int32_t recent[9];
 };
 
 static const struct gaps_case cases[] = {
@@ -44,10 +44,10 @@ static const struct gaps_case cases[] = {
 	 {{10, 20}, {30, 40}, {5, 35, false, 10, 20}},
 	 {5, 40},
 	 {5}},
-	{"the fifth that changed is forgotten as recent, not as received",
-	 {{10, 11}, {20, 21}, {30, 31}, {40, 41}, {50, 51}},
-	 {10, 11, 20, 21, 30, 31, 40, 41, 50, 51},
-	 {50, 40, 30, 20}},
+	{"the ninth that changed is forgotten as recent, not as received",
+	 {{10, 11}, {20, 21}, {30, 31}, {40, 41}, {50, 51}, {60, 61}, {70, 71}, {80, 81}, {90, 91}},
+	 {10, 11, 20, 21, 30, 31, 40, 41, 50, 51, 60, 61, 70, 71, 80, 81, 90, 91},
+	 {90, 80, 70, 60, 50, 40, 30, 20}},
 	{"an old one that changes is the newest again", {{10, 20}, {30, 40}, {20, 25}}, {10, 25, 30, 40}, {20, 30}},
 	{"order that reaches the first takes it", {{10, 20}, {30, 40}, {10, 0}}, {30, 40}, {30}},
 	{"order that reaches into the first takes all of it", {{10, 20}, {30, 40}, {15, 0}}, {30, 40}, {30}},

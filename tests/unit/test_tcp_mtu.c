@@ -21,6 +21,10 @@ static const struct script_row rows[] = {
 	{"at each further timeout they are smaller still",
 	 "send 1200; drop; wait 7500; drop; wait 8000; out 1+536; out 537+536; out 1073+128; quiet; in 1+0 ack 1201; send 1000; out 1201+536",
 	 .no_sack = true},
+	{"a segment that is lost while others as large arrive says nothing of the path",
+	 "send 4380; drop; in 1+0 ack 1 sack 1461-2921; wait 100; drop; wait 7500; drop; wait 8000; out 1+1460; drop; in 1+0 ack 4381; send 1460; out 4381+1460"},
+	{"BERTH_MTU_PROBING 0: nothing is lowered",
+	 "set mtu_probing 0; send 1200; drop; wait 7500; drop; wait 8000; out 1+1200", .no_sack = true},
 	{"a small segment that times out says nothing of the path",
 	 "send 100; drop; wait 1100; out 1+100; wait 2000; out 1+100; wait 4000; out 1+100; in 1+0 ack 101; send 1460; out 101+1460"},
 };

@@ -87,6 +87,15 @@ static const struct script_row rows[] = {
 	 "in 101+10; in 201+10; in 301+10; in 401+10; drop; in 501+10; out 1+0 sack 501-511,401-411,301-311,201-211"},
 	{"three beside timestamps",
 	 "in 101+10; in 201+10; in 301+10; drop; in 401+10; out 1+0 sack 401-411,301-311,201-211", .ts = true},
+	{"a batch of early segments has an acknowledgment for each, together they name all holes",
+	 "in 101+10 hold; in 201+10 hold; in 301+10 hold; in 401+10 hold; in 501+10; out 1+0 ack 1 sack 101-111,201-211,301-311,401-411;"
+	 "out 1+0 sack 201-211,101-111,301-311,401-411; out 1+0 sack 301-311,201-211,101-111,401-411; out 1+0 sack 401-411,301-311,201-211,101-111;"
+	 "out 1+0 sack 501-511,401-411,301-311,201-211; quiet"},
+	{"without SACK, too: they are counted",
+	 "in 101+10 hold; in 111+10 hold; in 121+10; out 1+0 ack 1; out 1+0 ack 1; out 1+0 ack 1; quiet",
+	 .no_sack = true},
+	{"a batch whose hole fills has one acknowledgment",
+	 "in 101+10 hold; in 111+10 hold; in 1+100; out 1+0 ack 121; quiet"},
 	{"blocks that merge are one", "in 101+10; in 121+10; drop; in 111+10; out 1+0 sack 101-131"},
 	{"without SACK there are none", "in 101+10; out 1+0 ack 1 sack none", .no_sack = true},
 
