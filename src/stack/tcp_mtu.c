@@ -9,8 +9,7 @@
  * Routers tell a path's MTU by ICMP (tcp_icmp.c, tcp_mtu_lowered()). Where they do not, large segments vanish and small ones arrive:
  * a black hole. Then the path is searched without their help (packetization layer path MTU discovery, RFC 4821, 8899):
  *
- *	black hole	the same segment timed out BLACK_HOLE times: go on with the usual MTU below its size, and with the next one at
- *			each further timeout, because they come ever later
+ *	black hole	the same segment timed out BLACK_HOLE times: go on with 1280 octets, at the next timeout (IPv4) with 576
  *	search		mtu_low is known to pass, mtu_high is not known to fail. One segment of real data, larger than the rest, is the
  *			probe: of mtu_high, as soon as so much may be sent
  *	it arrived	mtu_low becomes its size
@@ -211,15 +210,15 @@ bool tcp_mtu_probe_lost(struct berth_stack *st, struct tcp_conn *c)
 
 /* --- black holes --- */
 
-/* The largest of the usual MTUs below mtu (RFC 1191, 7.1, those that are still met). */
-static uint32_t usual_below(const struct tcp_conn *c, uint32_t mtu)
+/* Where to go on from a hole: few steps, because a program that left has eight timeouts. What passes is searched from there. */
+static uint32_t base_below(const struct tcp_conn *c, uint32_t mtu)
 {
-	static const uint16_t usual[] = {9000, 4352, 1500, 1400, 1280, 1024, 576};
+	static const uint16_t bases[] = {1280, 576};
 	uint32_t least = port_addr_is4(&c->peer) ? 576u : 1280u;
 
-	for (size_t i = 0; i < COUNT_OF(usual); i++)
-		if (usual[i] < mtu && usual[i] >= least)
-			return usual[i];
+	for (size_t i = 0; i < COUNT_OF(bases); i++)
+		if (bases[i] < mtu && bases[i] >= least)
+			return bases[i];
 	return 0;
 }
 
@@ -261,7 +260,7 @@ void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 	c->mtu_rtx = c->n_rtx;
 	if (c->n_rtx < BLACK_HOLE || c->mtu_probing == 0 || large_arrived(st, c))
 		return;
-	next = usual_below(c, smaller(mtu, first_size(st, c)));
+	next = base_below(c, smaller(mtu, first_size(st, c)));
 	if (!next)
 		return;
 	if (!c->mtu_low || c->mtu_high < mtu)

@@ -13,13 +13,13 @@ static const struct script_row rows[] = {
 
 	/* RFC 4821, 8899: nobody says so */
 	{"a black hole: after three timeouts segments are smaller",
-	 "send 3000; drop; wait 1100; out 1+1460; quiet; wait 2000; out 1+1460; quiet; wait 4000; out 1+1360 .; out 1361+100; quiet; in 1+0 ack 1461; out 1461+1360",
+	 "send 3000; drop; wait 1100; out 1+1460; quiet; wait 2000; out 1+1460; quiet; wait 4000; out 1+1240 .; out 1241+220; quiet; in 1+0 ack 1461; out 1461+1240",
 	 .no_sack = true},
 	{"a black hole for a segment that is not full, too",
-	 "send 1200; drop; wait 1100; out 1+1200; wait 2000; out 1+1200; wait 4000; out 1+984; out 985+216",
+	 "send 1300; drop; wait 1100; out 1+1300; wait 2000; out 1+1300; wait 4000; out 1+1240; out 1241+60",
 	 .no_sack = true},
 	{"at each further timeout they are smaller still",
-	 "send 1200; drop; wait 7500; drop; wait 8000; out 1+536; out 537+536; out 1073+128; quiet; in 1+0 ack 1201; send 1000; out 1201+536",
+	 "send 1300; drop; wait 7500; drop; wait 8000; out 1+536; out 537+536; out 1073+228; quiet; in 1+0 ack 1301; send 1000; out 1301+536",
 	 .no_sack = true},
 	{"a segment that is lost while others as large arrive says nothing of the path",
 	 "send 4380; drop; in 1+0 ack 1 sack 1461-2921; wait 100; drop; wait 7500; drop; wait 8000; out 1+1460; drop; in 1+0 ack 4381; send 1460; out 4381+1460"},
@@ -155,7 +155,7 @@ static void search(void **state)
 	w.largest = 0;
 	way_stream(&w, from, peer, &sent, &got, 2000000);
 	assert_int_equal(berth_sock_get(w.st[0], from, BERTH_MAXSEG, &mss), 0);
-	assert_true(mss >= 1348 && mss <= 1398);
+	assert_true(mss >= 1228 && mss <= 1398);
 	assert_true(w.largest <= 1450);
 
 	/* Ten minutes later it is larger again; the probes that fail before that are no congestion. */
