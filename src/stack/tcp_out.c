@@ -209,10 +209,10 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 			return f->mss = probe;
 		}
 	}
+	if (quantum < mss)
+		quantum = mss;
 	if (len > quantum)
-		len = quantum > mss ? quantum : mss;
-	if (len > left)
-		len = left;
+		len = quantum;
 	len = fit(g, len, mss);
 	fin = fin && len == left;
 	if (len % mss && !small_may_go(c, len % mss, len == left, fin))

@@ -151,7 +151,9 @@ void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c)
 {
 	if (!c->rx.data)
 		return;
-	if (!(c->f & TF_RING_OWN)) {
+	if (c->f & TF_RING_OWN) {
+		st->n_pinned -= c->tx_pins[0] + c->tx_pins[1]; /* tcp_unpin() will not know them */
+	} else {
 		uint32_t i = pair_of(st, c);
 		struct pair *p = slab_at(&st->tcp->rings, i);
 
