@@ -233,15 +233,23 @@ static uint32_t first_size(const struct berth_stack *st, const struct tcp_conn *
 	return smaller(smaller(b->len, b->mss), c->mss) + options(c) + headers(c);
 }
 
-/* Did as large a segment arrive since? Then it is not the size. */
+/* Did as large a segment arrive behind it? Then it is not the size; but the path may have become smaller just after, so that is believed
+ * for some timeouts only. */
 static bool large_arrived(const struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_burst *b;
 	uint32_t size = first_size(st, c);
 
+	if (c->n_rtx >= 2 * BLACK_HOLE)
+		return false;
 	for (uint32_t i = c->burst_first; i != NIL; i = b->next) {
+		uint64_t full;
+
 		b = slab_at(&st->tcp->bursts, i);
-		if (b->sacked & ~b->lost && smaller(b->len, b->mss) + options(c) + headers(c) >= size)
+		full = b->sacked & ~b->lost;
+		if (b->len < (uint32_t)b->mss * b->n)
+			full &= ~(UINT64_C(1) << (b->n - 1)); /* the last one is shorter */
+		if (full && b->mss + options(c) + headers(c) >= size)
 			return true;
 	}
 	return false;
