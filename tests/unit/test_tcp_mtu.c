@@ -19,7 +19,7 @@ static const struct script_row rows[] = {
 	 "send 1300; drop; wait 1100; out 1+1300; wait 2000; out 1+1300; wait 4000; out 1+1240; out 1241+60",
 	 .no_sack = true},
 	{"at each further timeout they are smaller still",
-	 "send 1300; drop; wait 7500; drop; wait 8000; out 1+536; out 537+536; out 1073+228; quiet; in 1+0 ack 1301; send 1000; out 1301+536",
+	 "send 1300; drop; wait 7500; drop; wait 8000; out 1+536; out 537+536; quiet; in 1+0 ack 1073; out 1073+228; in 1+0 ack 1301; send 1000; out 1301+536",
 	 .no_sack = true},
 	{"a segment that is lost while others as large arrive says nothing of the path",
 	 "send 4380; drop; in 1+0 ack 1 sack 1461-2921; wait 100; drop; wait 2000; drop; wait 3000; out 1+1460; drop; in 1+0 ack 4381; send 1460; out 4381+1460"},
