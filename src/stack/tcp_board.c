@@ -144,6 +144,8 @@ void board_lose_all(struct berth_stack *st, struct tcp_conn *c)
 {
 	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next)
 		board_lose(c, burst_at(st, i), UINT64_MAX);
+	c->recover_flags &=
+		(uint16_t)~RF_PIECES; /* a piece that was out is lost, too: it is not in the pipe any more */
 }
 
 void board_lose_first(struct berth_stack *st, struct tcp_conn *c)

@@ -11,6 +11,9 @@ static const struct script_row rows[] = {
 	 "send 1460; drop; mtu 100; out 1+512; out 513+512; out 1025+436 P"},
 	{"S13: a larger one than what we have is nothing", "send 1460; drop; mtu 1500; quiet"},
 
+	{"a piece that is lost, too, goes again at the next timeout",
+	 "set mtu_probing 0; send 3000; drop; wait 1100; drop; mtu 1000; drop; wait 2500; out 1+960; quiet; wait 4500; out 1+960; in 1+0 ack 961; out 961+500"},
+
 	/* RFC 4821, 8899: nobody says so */
 	{"a black hole: after three timeouts segments are smaller",
 	 "send 3000; drop; wait 1100; out 1+1460; quiet; wait 2000; out 1+1460; quiet; wait 4000; out 1+1240 .; out 1241+220; quiet; in 1+0 ack 1461; out 1461+1240",
