@@ -311,7 +311,8 @@ static void schedule(struct fault *f, struct link_frame *r, uint64_t extra_ns, u
 {
 	uint64_t waits = waiting_bytes(f, now_ns), at;
 
-	if (f->c.queue_bytes && f->c.rate_bps && waits + r->len > f->c.queue_bytes) {
+	/* a frame that is longer than the queue goes when nobody waits: else it never would */
+	if (f->c.queue_bytes && f->c.rate_bps && waits > 0 && waits + r->len > f->c.queue_bytes) {
 		f->n.n_queue_full++;
 		link_frame_free(&f->frames, r);
 		return;

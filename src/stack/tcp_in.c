@@ -117,10 +117,9 @@ static bool may_come_in(struct berth_stack *st, struct tcp_conn *c, const struct
 
 	if (!rst && paws_old(st, c, s)) {
 		st->n.tcp_paws_dropped++;
-		if (tcp_may_answer(st, c)) {
-			c->f |= TF_ACK_NOW;
-			sock_ready(st, tcp_index(st, c));
-		}
+		/* An original that was overtaken by its copy is old, too: the D-SACK tells the sender so. */
+		if (tcp_may_answer(st, c))
+			tcp_rcv_refused(st, c, s);
 		return false;
 	}
 	if (!tcp_rcv_acceptable(c, s)) {

@@ -86,7 +86,7 @@ static void sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint3
 	c->nxt = seq + len;
 	c->max = seq_max(c->max, c->nxt);
 	if (!was)
-		tcp_tx_tell(st, c);
+		tcp_tx_tell(st, c); /* less is unsent: that may be what was waited for */
 	tcp_flight_sent(st, c, seq, len, mss, burst);
 }
 
@@ -127,8 +127,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	f.seq = s.seq;
 	f.len = s.len;
 	f.mss = ((const struct tcp_burst *)slab_at(&st->tcp->bursts, s.burst))->mss;
-	if (f.mss > c->mss)
-		f.mss = c->mss;
+	if (f.mss > c->mss || f.len <= c->mss)
+		f.mss = c->mss; /* small ones that fit together go as one, on every device */
 	if (s.seq == c->iss && c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)) {
 		f.flags = WIRE_TCP_SYN | tcp_ecn_out_flags(c, false);
 		f.len = 0;

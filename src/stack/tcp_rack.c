@@ -81,12 +81,15 @@ static bool before_latest(const struct tcp_conn *c, uint32_t us, uint32_t end, b
 static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us, uint32_t wnd_us)
 {
 	uint64_t open = board_all(b) & ~board_sacked(b) & ~(b->lost & ~b->rexmit), lost = 0;
+	/* Times within a burst are estimates: good enough to order its own segments, not to say which side of a retransmission
+	 * that was sent meanwhile they are on. Then the last one's time, which is exact, is the one that makes us wait. */
+	bool own = seq_lt(b->seq, c->rack_end_seq) && seq_le(c->rack_end_seq, b->seq + b->len);
 	uint32_t again_us = 0;
 
 	while (open) {
 		unsigned i = (unsigned)__builtin_ctzll(open);
 		bool copy = b->rexmit >> i & 1;
-		uint32_t us = copy ? board_rexmit_last_us(b) : board_sent_us(b, i);
+		uint32_t us = copy ? board_rexmit_last_us(b) : board_sent_us(b, own ? i : b->n - 1u);
 		int32_t left_us = (int32_t)(us + c->rack_rtt_us + wnd_us - now_us);
 
 		open &= open - 1;

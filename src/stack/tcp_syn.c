@@ -38,7 +38,16 @@ struct tcp_syn {
 	uint8_t n_acked; /* acknowledged, but not taken: the accept queue was full, or data is awaited */
 };
 _Static_assert(sizeof(struct tcp_syn) == 64, "a handshake costs 64 octets");
-enum { SYN_TS = 1, SYN_SACK = 2, SYN_WSCALE = 4, SYN_ECN = 8, SYN_RESENT = 16, SYN_SCOPED = 32, SYN_COOKIE = 128 };
+enum {
+	SYN_TS = 1,
+	SYN_SACK = 2,
+	SYN_WSCALE = 4,
+	SYN_ECN = 8,
+	SYN_RESENT = 16,
+	SYN_SCOPED = 32,
+	SYN_CHALLENGED = 64, /* a challenge ACK left since the last SYN-ACK: no more until the next (RFC 5961, 7) */
+	SYN_COOKIE = 128,    /* fast open's cookie goes with the SYN-ACK */
+};
 
 #define SENT_SHIFT 16 /* ticks of 65.5 us: goes round in three days */
 
@@ -260,6 +269,7 @@ static void syn_send(struct berth_stack *st, uint32_t i)
 			     .seq = q->iss,
 			     .ack = q->irs + 1};
 
+	q->f &= (uint8_t)~SYN_CHALLENGED;
 	local.scope = port_addr_is_linklocal6(&local) ? scope : 0;
 	peer.scope = port_addr_is_linklocal6(&peer) ? scope : 0;
 	if (q->f & SYN_COOKIE)
@@ -389,6 +399,7 @@ static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp
 /* A bare acknowledgment of what was received so far. */
 static void syn_ack_bare(struct berth_stack *st, const struct tcp_syn *q, const struct tcp_seg *s)
 {
+	const struct tcp_conn *l = tcp_at(st, q->listener);
 	struct tcp_bare b = {.local = &s->p->dst,
 			     .peer = &s->p->src,
 			     .local_port = q->local_port,
@@ -396,7 +407,10 @@ static void syn_ack_bare(struct berth_stack *st, const struct tcp_syn *q, const 
 			     .seq = q->iss + 1,
 			     .ack = q->irs + 1,
 			     .flags = WIRE_TCP_ACK,
-			     .wnd = tcp_window_syn(st, tcp_at(st, q->listener))};
+			     .wnd = tcp_window_syn(st, l)};
+
+	if (q->f & SYN_WSCALE) /* only a SYN's window is not scaled (RFC 7323, 2.2) */
+		b.wnd = (uint16_t)(b.wnd >> tcp_window_scale(st, l));
 
 	tcp_send_bare(st, &b);
 }
@@ -407,6 +421,11 @@ static void syn_again(struct berth_stack *st, uint32_t i, const struct tcp_seg *
 	struct tcp_syn *q = syn_at(st, i);
 
 	if (q->irs != s->seq) { /* another connection's? Whoever sent it says so by a reset (RFC 5961, 4.2) */
+		if (q->f & SYN_CHALLENGED) {
+			st->n.tcp_challenge_limited++;
+			return;
+		}
+		q->f |= SYN_CHALLENGED;
 		st->n.tcp_challenge_acks++;
 		syn_ack_bare(st, q, s);
 		return;
