@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-cpython test-free test-suites test-programs san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install uninstall package test-package clean
+.PHONY: help build demo check test test-cpython test-free test-suites test-programs sim san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install uninstall package test-package clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -34,6 +34,12 @@ test-cpython: deps-build ## CPython's own socket suites, natively and under bert
 test-programs: deps-demo ## install every program of the matrix (tests/programs), then run all of it, under 25 minutes
 	@-tools/install-deps.sh programs
 	@tools/test.py programs
+
+SEEDS ?= 100000
+sim: deps-build ## SEEDS (100000) worlds of stacks in virtual time, from seed FIRST (1) on; a failure prints its replay line
+	@tools/setup.sh build
+	@ninja -C build --quiet tests/sim/sim
+	@build/tests/sim/sim --seeds $(SEEDS) --first $(or $(FIRST),1) --jobs $$(nproc)
 
 test-free: deps-build ## a million reserved ports by 200 programs at a time, beside probe and close; some minutes
 	@tools/setup.sh build

@@ -247,6 +247,27 @@ def step_clang(count):
     build(count, "build-clang", "clang", [], "clang")
 
 
+def step_digests(count):
+    """The same seeds, the same worlds, whoever compiled them: every frame, event and time (tests/sim)."""
+    if lacking("clang"):
+        count.skip("sim: digests of gcc and clang", "no clang")
+        return
+    if not build_gcc(count) or not build(count, "build-clang", "clang", [], "clang"):
+        return
+    texts = []
+    for directory in (BUILD, "build-clang"):
+        code, out, seconds = run([os.path.join(ROOT, directory, "tests/sim/sim"), "--digest", "--seeds", "150"], 300)
+        texts.append(out.splitlines())
+        if code != 0:
+            count.fail(f"sim: digests of {directory}", out, seconds)
+            return
+    if texts[0] == texts[1] and len(texts[0]) >= 150:
+        count.ok(f"sim: {len(texts[0])} worlds have the same digest with gcc and clang")
+    else:
+        different = [f"{a} | {b}" for a, b in zip(*texts) if a != b]
+        count.fail("sim: digests of gcc and clang", "\n".join(different[:10]) or "no worlds")
+
+
 def step_sanitizers(count):
     if build_san(count):
         meson_tests(count, SAN, "sanitizers", only=SAN_SUITES, env=sanitizer_env(), multiplier=5)
@@ -374,6 +395,7 @@ STEPS = [
     ("unit", step_unit, {"check"}),
     ("meson", step_meson, {"all"}),
     ("clang", step_clang, {"all"}),
+    ("digests", step_digests, {"all"}),
     ("sanitizers", step_sanitizers, {"all", "san"}),
     ("fuzz", step_fuzz, {"all", "san", "fuzz-smoke"}),
     ("demo", step_demo, {"all"}),

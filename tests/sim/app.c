@@ -108,12 +108,8 @@ struct sim_look sim_look(const struct sim_end *e)
 		return r;
 	c = tcp_at(e->host->st, i);
 	r.mss = c->mss;
-	r.cwnd = c->mss ? c->cwnd / c->mss : 0;
-	r.out = c->n_out;
-	r.sacked = c->n_sacked;
-	r.lost = c->n_lost;
-	r.rexmit = c->n_rexmit;
-	r.dupacks = c->f & TF_SACK ? 0 : c->dupacks; /* each says that something arrived (RFC 5681, 3.2) */
+	r.cwnd = c->cwnd;
+	r.pipe = tcp_flight_pipe(c);
 	r.ca_state = c->ca_state;
 	r.una = c->una;
 	r.nxt = c->nxt;
@@ -660,7 +656,7 @@ void app_host_died(struct sim_host *h)
 		}
 }
 
-/* What was sent just now: is it within the congestion window? RFC 6675's pipe, as tcp_info shows it, in segments. Limited transmit
+/* What was sent just now: is it within the congestion window? RFC 6675's pipe, in octets. Limited transmit
  * (RFC 3042) may send two beyond it, a tail loss probe (RFC 8985, 7.3) one, and a super-frame is rounded up. */
 void app_sent(struct sim_host *h)
 {
@@ -670,17 +666,14 @@ void app_sent(struct sim_host *h)
 		for (int k = 0; k < 2; k++) {
 			struct sim_end *e = &s->flows[i]->end[k];
 			struct sim_look t;
-			int64_t pipe;
 
 			if (e->host != h || !e->is_open || !e->is_connected || !e->sent_new)
 				continue;
 			t = sim_look(e);
-			pipe = (int64_t)t.out - t.sacked - t.lost + t.rexmit - t.dupacks;
 			e->sent_new = false;
-			if (t.mss && pipe > (int64_t)t.cwnd + 4 && t.ca_state <= 1)
+			if (t.mss && t.pipe > t.cwnd + 4 * t.mss && t.ca_state <= 1)
 				sim_fail(s, "in flight within the congestion window",
-					 "flow %u %s: %" PRId64
-					 " segments, cwnd %u (out %u, sacked %u, lost %u, again %u)",
-					 s->flows[i]->index, side(e), pipe, t.cwnd, t.out, t.sacked, t.lost, t.rexmit);
+					 "flow %u %s: %u octets, cwnd %u, mss %u", s->flows[i]->index, side(e), t.pipe,
+					 t.cwnd, t.mss);
 		}
 }

@@ -14,6 +14,7 @@
 
 #include "base/siphash.h"
 #include "stack/stack.h"
+#include "stack/tcp.h"
 
 #define STEPS_MAX UINT64_C(40000000) /* of one world: a livelock, whatever its kind */
 
@@ -31,7 +32,7 @@ static uint64_t given(const struct sim *s, const char *name, uint64_t value, uin
 	for (unsigned i = 0; i < s->n_sets; i++)
 		if (strcmp(s->sets[i].name, name) == 0)
 			return s->sets[i].value < span ? s->sets[i].value : span;
-	return value;
+	return s->is_low ? 0 : value;
 }
 
 uint64_t sim_draw(struct sim *s, const char *name, uint64_t lo, uint64_t hi)
@@ -222,14 +223,18 @@ void sim_run_for(struct sim *s, uint64_t ns)
 	s->now_ns = end_ns;
 }
 
+/* TIME-WAIT and half-open handshakes are over, too. */
 static bool no_time_wait(struct sim *s)
 {
+	for (unsigned i = 0; i < s->n_flows; i++)
+		if (s->flows[i]->end[SIM_CLIENT].is_open || s->flows[i]->end[SIM_SERVER].is_open)
+			return false; /* a server that heard of its client after the client was gone */
 	for (unsigned i = 0; i < s->n_hosts; i++) {
 		struct sim_host *h = s->hosts[i];
 
 		if (h->n_closing)
 			return false;
-		if (h->st && port_table_n_claims(&h->st->ports) > h->n_listeners)
+		if (h->st && (port_table_n_claims(&h->st->ports) > h->n_listeners || h->st->tcp->syns.n_used > 0))
 			return false;
 	}
 	return wire_frames_on_way(s) == 0;

@@ -135,9 +135,10 @@ enum {
 	SIM_OPT_NO_WSCALE = 64,
 };
 
-/* A connection from inside: segments. All zeros: it is none. */
+/* A connection from inside. All zeros: it is none. */
 struct sim_look {
-	uint32_t mss, cwnd, out, sacked, lost, rexmit, dupacks, ca_state;
+	uint32_t mss, cwnd, pipe; /* octets */
+	uint32_t ca_state;
 	uint32_t una, nxt, rcv_nxt;
 };
 
@@ -172,7 +173,8 @@ struct sim {
 	uint64_t check_ns; /* the next look at every structure */
 	struct sim_set sets[256];
 	unsigned n_sets;
-	struct { /* what was drawn, for the shrinker */
+	bool is_low; /* draws that are not given are lowest: what shrinking leaves */
+	struct {     /* what was drawn, for the shrinker */
 		char name[48];
 		uint64_t value, span;
 	} drawn[2048];

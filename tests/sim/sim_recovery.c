@@ -89,13 +89,14 @@ static const struct row rows[SIM_RECOVERY_ROWS] = {
 	{"ten acknowledgments in a row are lost", .acks = {{PURE, NTHS(5, 10)}}},
 	{"a little late is not lost: nothing is sent twice", .data = {{DATA, NTH(30), LATE(5)}},
 	 .wishes = {{0, C(tcp_retrans), 0, 0}}},
-	{"much too late: sent again for nothing, and undone", .data = {{DATA, NTH(30), LATE(90)}},
+	{"much too late: sent again for nothing, and undone", .data = {{DATA, NTH(12), LATE(90)}},
 	 .wishes = {{0, C(tcp_retrans), 1, 3},
 		    {1, C(tcp_dsack_out), 1, 3},
 		    {0, C(tcp_undo), 1, 2},
-		    {0, C(tcp_rto), 0, 0}}},
+		    {0, C(tcp_rto), 0, 0}},
+	 .n_segments = 400},
 	{"all stand still for a second: the timeout was for nothing (F-RTO)",
-	 .data = {{DATA, NTHS(11, 15), LATE(1000)}}, .wishes = {{0, C(tcp_rto), 1, 3}, {0, C(tcp_undo), 1, 3}},
+	 .data = {{DATA, NTHS(11, 1000), LATE(1000)}}, .wishes = {{0, C(tcp_rto), 1, 3}, {0, C(tcp_undo), 1, 3}},
 	 .ms_max = 4000},
 	{"every segment comes twice", .data = {{DATA, NTHS(1, 1000), .action = FAULT_DUPLICATE}},
 	 .wishes = {{0, C(tcp_retrans), 0, 0}, {1, C(tcp_dsack_out), 20, 60}}},
@@ -133,7 +134,7 @@ static void check_wishes(struct sim *s, struct sim_host **h, const struct row *r
 SIM_TEST(recovery_branches)
 {
 	const struct row *r = &rows[(s->seed - 1) % COUNT_OF(rows)];
-	struct fault_config c = {.delay_ns = 20 * SIM_MS, .link = BERTH_LINK_IP, .wire = true};
+	struct fault_config c = {.delay_ns = 20 * SIM_MS, .link = BERTH_LINK_IP, .wire = true, .rate_bps = 12500000};
 	struct sim_host *h[2];
 	struct sim_flow *f;
 	struct sim_wire *w;

@@ -156,6 +156,8 @@ SIM_TEST(rude_programs)
 
 		f->may_fail = true;
 		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+		/* who does not read would wait for ever, or for an echo that has no room */
+		m->waits_for_peer = f->end[0].manners.echo = f->end[1].manners.echo = false;
 		switch (sim_draw(s, "how", 0, 2)) {
 		case 0:
 			m->abort_at = sim_draw(s, "abort_at", 0, m->bytes);

@@ -13,6 +13,6 @@
 	X(segments_of_a_stranger, 0, 4) \
 	X(errors_of_a_stranger, 0, 4) \
 	X(a_peer_that_lies_in_sack, 0, 4) \
-	X(a_flood_of_fragments, 0, 2)
+	X(a_flood_of_fragments, 0, 3)
 /* clang-format on */
 #define SIM_RECOVERY_ROWS 34 /* rows of sim_recovery.c's table: seed s is row (s - 1) % rows */

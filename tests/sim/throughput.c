@@ -24,6 +24,7 @@
 
 static char lines[LINES_MAX][128];
 static unsigned n_lines, n_failed;
+static bool told;
 
 _Noreturn void sim_fail(struct sim *s, const char *oracle, const char *fmt, ...)
 {
@@ -53,6 +54,7 @@ static struct sim *world(uint64_t seed)
 	ASSERT(s);
 	s->name = "throughput";
 	s->seed = seed;
+	s->trace = told;
 	s->now_ns = SIM_S;
 	s->observer = observer_new();
 	return s;
@@ -101,6 +103,13 @@ static void run(const struct row *r, uint64_t seed, uint64_t *ret_received)
 	sim_run_until(s, never, s->now_ns + r->seconds * SIM_S);
 	for (unsigned i = 0; i < r->n_flows; i++)
 		ret_received[i] = s->flows[i]->end[SIM_SERVER].received;
+	if (told) {
+		struct berth_counters n = sim_counters(h[0]);
+
+		printf("again %" PRIu64 ", timeouts %" PRIu64 " (for nothing %" PRIu64 "), probes %" PRIu64
+		       ", recoveries %" PRIu64 ", undone %" PRIu64 "\n",
+		       n.tcp_retrans, n.tcp_rto, n.tcp_spurious_rto, n.tcp_tlp, n.tcp_fast_recovery, n.tcp_undo);
+	}
 }
 
 /* Each in a process of its own, because a world's memory goes with its process. Two at a time. */
@@ -336,8 +345,29 @@ static void compare(const char *path)
 	fclose(f);
 }
 
+/* throughput --one CC BUFFER_KIB RTT_MS LOSS_PPM SECONDS SEED: one world, told frame by frame. */
+static int one(char **v)
+{
+	struct row r = {.cc = (enum berth_congestion)(strcmp(v[0], "cubic") == 0),
+			.buffer = (uint32_t)strtoul(v[1], NULL, 10) << 10,
+			.rtt_ns = strtoul(v[2], NULL, 10) * SIM_MS,
+			.loss_ppm = (uint32_t)strtoul(v[3], NULL, 10),
+			.seconds = (uint32_t)strtoul(v[4], NULL, 10),
+			.n_flows = 1,
+			.rate_bps = 12500000,
+			.queue_bytes = 250000};
+	uint64_t received;
+
+	told = true;
+	run(&r, strtoull(v[5], NULL, 0), &received);
+	printf("%" PRIu64 " octets\n", received);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (argc == 8 && strcmp(argv[1], "--one") == 0)
+		return one(argv + 2);
 	one_flow();
 	fairness();
 	if (argc == 3 && strcmp(argv[1], "--write") == 0)
