@@ -433,6 +433,27 @@ static void apply_options(struct sim_end *e)
 		set(e, BERTH_PACING, 1);
 	if (o & SIM_OPT_NODELAY)
 		set(e, BERTH_NODELAY, 1);
+	if (o & SIM_OPT_QUICKACK)
+		set(e, BERTH_QUICKACK, 1);
+	if (o & SIM_OPT_LOWAT)
+		set(e, BERTH_NOTSENT_LOWAT, 2000);
+	if (o & SIM_OPT_BUFS) {
+		set(e, BERTH_RCVBUF, 5000 + 100 * e->flow->index);
+		set(e, BERTH_SNDBUF, 6000);
+	}
+	if (o & SIM_OPT_CORK && !e->manners.echo && !other(e)->manners.echo && !other(e)->manners.waits_for_peer)
+		set(e, BERTH_CORK, 1);
+	if (o & SIM_OPT_ATTACH) {
+		uint8_t *rings = malloc(8192 + 16384);
+		int r;
+
+		ASSERT(rings);
+		e->flow->s->windows_shrink = true; /* what attach() may do to a window that the pool's ring promised */
+		r = berth_sock_attach(e->host->st, e->sock, rings, 8192, rings + 8192, 16384);
+		/* an accepted socket may have received more than fits already */
+		if (r < 0 && r != -ENOBUFS && r != -EISCONN)
+			sim_fail(e->flow->s, "attach", "flow %u %s: %s", e->flow->index, side(e), strerror(-r));
+	}
 	if (e->manners.keepalive) {
 		set(e, BERTH_KEEPALIVE, 1);
 		set(e, BERTH_KEEPIDLE_S, 10);
@@ -467,6 +488,8 @@ void app_start(struct sim_flow *f)
 	apply_options(e);
 	if (f->options & SIM_OPT_ECN)
 		set(e, BERTH_ECN, 1);
+	if (f->options & SIM_OPT_MAXSEG)
+		set(e, BERTH_MAXSEG, 536);
 	if (f->options & SIM_OPT_NO_TS)
 		set(e, BERTH_TIMESTAMPS, 0);
 	if (f->options & SIM_OPT_NO_SACK)
@@ -590,6 +613,10 @@ void app_event(struct sim_host *h, const struct berth_event *ev)
 {
 	struct sim_end *e;
 
+	if (ev->user >= SIM_USER_OTHER && ev->user < SIM_USER_OTHER_LAST) {
+		h->s->other_event(h->s, h, ev);
+		return;
+	}
 	if (ev->user > UINT64_MAX - 8) {
 		if (ev->mask & BERTH_EV_IN)
 			accept_all(h, (unsigned)(UINT64_MAX - ev->user));

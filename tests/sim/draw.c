@@ -79,5 +79,17 @@ uint32_t draw_options(struct sim *s)
 		o |= SIM_OPT_NO_SACK;
 	if (sim_once_in(s, "no_wscale", 5))
 		o |= SIM_OPT_NO_WSCALE;
+	if (sim_once_in(s, "quickack", 6))
+		o |= SIM_OPT_QUICKACK;
+	if (sim_once_in(s, "lowat", 5))
+		o |= SIM_OPT_LOWAT;
+	if (sim_once_in(s, "maxseg", 6))
+		o |= SIM_OPT_MAXSEG;
+	if (sim_once_in(s, "bufs", 5))
+		o |= SIM_OPT_BUFS;
+	if (sim_once_in(s, "attach", 5))
+		o |= SIM_OPT_ATTACH;
+	if (sim_once_in(s, "cork", 6))
+		o |= SIM_OPT_CORK;
 	return o;
 }

@@ -34,6 +34,19 @@ struct sim_host *sim_host(struct sim *s)
 	h->batch = (unsigned)sim_draw(s, "batch", 0, 31);
 	h->batch = 32 - h->batch;
 	h->split_rx = sim_once_in(s, "split_rx", 2);
+	if (sim_once_in(s, "is_scarce", 3)) {
+		h->config.n_bursts = (uint32_t)sim_draw(s, "n_bursts", 0, 100);
+		h->config.n_bursts =
+			164 - h->config.n_bursts; /* fewer than one for each connection makes it wait, not fail */
+		h->config.n_gaps = (uint32_t)sim_draw(s, "n_gaps", 1, 4);
+		h->config.n_packets = (uint32_t)sim_draw(s, "n_packets", 16, 64);
+		h->config.n_time_wait = (uint32_t)sim_draw(s, "n_time_wait", 1, 8);
+		h->config.n_neighs = (uint32_t)sim_draw(s, "n_neighs", 8, 16);
+	}
+	if (sim_once_in(s, "is_pinned", 4)) {
+		h->config.flags |= BERTH_STACK_PIN;
+		h->pin_ns = sim_draw(s, "pin_us", 0, 2000) * SIM_US;
+	}
 	h->late_ns = sim_once_in(s, "is_late", 4) ? sim_draw(s, "late_us", 1, 3000) * SIM_US : 0;
 	return h;
 }
@@ -71,7 +84,10 @@ static void listen_on(struct sim_host *h, unsigned i, unsigned backlog)
 	must(h, "open", berth_sock_open(h->st, BERTH_TCP, BERTH_IPV6, UINT64_MAX - i, &h->listeners[i]));
 	must(h, "reuse", berth_sock_set(h->st, h->listeners[i], BERTH_REUSEADDR, 1));
 	must(h, "bind", berth_sock_bind(h->st, h->listeners[i], &any));
-	must(h, "ecn", berth_sock_set(h->st, h->listeners[i], BERTH_ECN, 1));
+	for (size_t k = 0; k < COUNT_OF(h->listener_options) && h->listener_options[k].option; k++)
+		must(h, "option",
+		     berth_sock_set(h->st, h->listeners[i], h->listener_options[k].option,
+				    h->listener_options[k].value));
 	must(h, "listen", berth_sock_listen(h->st, h->listeners[i], backlog));
 }
 
@@ -99,11 +115,60 @@ void sim_boot(struct sim_host *h)
 	sim_note(h->s, "host %u is up, boot %u, %zu octets", h->index, h->n_boots, h->len_bytes);
 }
 
+/* --- an asynchronous writer: what it has not written may not change, whatever happens to the connection meanwhile --- */
+
+struct sim_pinned {
+	struct sim_pinned *next;
+	uint64_t at_ns, sum;
+	struct berth_tx tx;
+};
+
+static void pin(struct sim_host *h, const struct berth_tx *tx)
+{
+	struct sim_pinned *p = calloc(1, sizeof(*p));
+
+	ASSERT(p);
+	p->at_ns = h->s->now_ns + h->pin_ns;
+	p->sum = wire_sum_of(tx);
+	p->tx = *tx;
+	if (h->pinned_first)
+		h->pinned_last->next = p;
+	else
+		h->pinned_first = p;
+	h->pinned_last = p;
+}
+
+void host_write_pinned(struct sim_host *h)
+{
+	while (h->st && h->pinned_first && h->pinned_first->at_ns <= h->s->now_ns) {
+		struct sim_pinned *p = h->pinned_first;
+
+		h->pinned_first = p->next;
+		if (wire_sum_of(&p->tx) != p->sum)
+			sim_fail(h->s, "a pinned frame stays as it is", "host %u: %u octets", h->index, p->tx.len);
+		wire_put(h->s, h, &p->tx);
+		if (p->tx.pin)
+			berth_stack_unpin(h->st, p->tx.pin);
+		free(p);
+	}
+}
+
+static void forget_pinned(struct sim_host *h)
+{
+	while (h->pinned_first) {
+		struct sim_pinned *p = h->pinned_first;
+
+		h->pinned_first = p->next;
+		free(p);
+	}
+}
+
 void sim_kill(struct sim_host *h)
 {
 	ASSERT(h->st);
 	sim_note(h->s, "host %u dies", h->index);
 	app_host_died(h);
+	forget_pinned(h);
 	free(h->memory);
 	h->memory = NULL;
 	h->st = NULL;
@@ -126,9 +191,11 @@ uint64_t host_deadline(const struct sim_host *h)
 	if (!h->st)
 		return BERTH_NEVER;
 	at = berth_stack_deadline(h->st);
-	if (at == BERTH_NEVER || at <= h->s->now_ns)
-		return at;
-	return at + h->late_ns;
+	if (at != BERTH_NEVER && at > h->s->now_ns)
+		at += h->late_ns;
+	if (h->pinned_first && h->pinned_first->at_ns < at)
+		at = h->pinned_first->at_ns;
+	return at;
 }
 
 /* Where the headers end, at the latest: a device that splits gives at least those in one piece. */
@@ -205,8 +272,13 @@ static unsigned take_output(struct sim_host *h)
 
 	if (n > h->batch)
 		sim_fail(h->s, "bounded work", "output() gave %u frames of %u", n, h->batch);
-	for (unsigned i = 0; i < n; i++)
-		wire_put(h->s, h, &tx[i]);
+	for (unsigned i = 0; i < n; i++) {
+		wire_look(h->s, h, &tx[i]);
+		if (h->config.flags & BERTH_STACK_PIN)
+			pin(h, &tx[i]);
+		else
+			wire_put(h->s, h, &tx[i]);
+	}
 	h->n_frames_out += n;
 	if (n)
 		app_sent(h);
@@ -220,6 +292,7 @@ void host_pump(struct sim_host *h)
 
 	if (!h->st)
 		return;
+	host_write_pinned(h);
 	do {
 		ticks = berth_stack_deadline(h->st) <= h->s->now_ns ? berth_stack_tick(h->st, h->s->now_ns, h->batch)
 								    : 0;
@@ -254,6 +327,7 @@ void host_expect_clean(struct sim_host *h)
 
 	if (!h->st)
 		return;
+	(void)berth_stack_tick(h->st, h->s->now_ns, 16); /* what the last output() gave out is free from now on */
 	struct {
 		const char *name;
 		uint32_t used, want;

@@ -256,7 +256,7 @@ void sim_expect_all_over(struct sim *s)
 	if (!sim_run_until(s, no_time_wait, s->now_ns + 900 * SIM_S))
 		for (unsigned i = 0; i < s->n_hosts; i++)
 			host_expect_clean(s->hosts[i]);
-	sim_run_for(s, 1 * SIM_S);
+	sim_run_for(s, 10 * SIM_S); /* neighbours are done with their questions */
 	sim_check(s);
 	for (unsigned i = 0; i < s->n_hosts; i++)
 		host_expect_clean(s->hosts[i]);

@@ -55,8 +55,15 @@ struct sim_host {
 	berth_sock listeners[8];
 	uint16_t listen_ports[8];
 	unsigned n_listeners;
+	struct {
+		enum berth_option option; /* 0: none */
+		uint64_t value;
+	} listener_options[8];
 	unsigned n_closing; /* sockets closed by their program whose BERTH_EV_CLOSED has not come */
 	uint64_t n_frames_out, n_frames_in;
+	/* BERTH_STACK_PIN: frames whose writer has not looked at them yet, in order */
+	uint64_t pin_ns;
+	struct sim_pinned *pinned_first, *pinned_last;
 	uint64_t stuck_ns; /* the same deadline again and again: a bug */
 	unsigned n_stuck;
 };
@@ -133,6 +140,12 @@ enum {
 	SIM_OPT_NO_TS = 16,
 	SIM_OPT_NO_SACK = 32,
 	SIM_OPT_NO_WSCALE = 64,
+	SIM_OPT_QUICKACK = 128,
+	SIM_OPT_CORK = 256,  /* not where the peer waits for what is held back */
+	SIM_OPT_LOWAT = 512, /* BERTH_NOTSENT_LOWAT */
+	SIM_OPT_MAXSEG = 1024,
+	SIM_OPT_BUFS = 2048,   /* BERTH_RCVBUF and BERTH_SNDBUF */
+	SIM_OPT_ATTACH = 4096, /* rings of the program's own */
 };
 
 /* A connection from inside. All zeros: it is none. */
@@ -168,8 +181,11 @@ struct sim {
 	} plans[SIM_PLANS_MAX];
 	unsigned n_plans;
 	struct observer *observer;
+	/* sockets whose word is SIM_USER_OTHER or more are a test's own affair */
+	void (*other_event)(struct sim *s, struct sim_host *h, const struct berth_event *ev);
 	bool is_attacked; /* somebody forges segments: what was sent and granted cannot be known from the stacks alone */
 	bool has_corruption;
+	bool windows_shrink;
 	uint64_t check_ns; /* the next look at every structure */
 	struct sim_set sets[256];
 	unsigned n_sets;
@@ -180,6 +196,9 @@ struct sim {
 	} drawn[2048];
 	unsigned n_drawn;
 };
+
+#define SIM_USER_OTHER (UINT64_C(1) << 40)
+#define SIM_USER_OTHER_LAST (UINT64_C(1) << 41)
 
 #define SIM_TEST(name)                       \
 	void sim_test_##name(struct sim *s); \
@@ -234,7 +253,12 @@ void host_pump(struct sim_host *h);
 void host_input(struct sim_host *h, uint16_t iface);
 uint64_t host_deadline(const struct sim_host *h);
 void host_expect_clean(struct sim_host *h);
+/* A frame as output() gave it: looked at, hashed. Then on its way. */
+void wire_look(struct sim *s, struct sim_host *from, const struct berth_tx *tx);
 void wire_put(struct sim *s, struct sim_host *from, const struct berth_tx *tx);
+/* An octet sum of a frame, to see whether a pinned one stays as it is. */
+uint64_t wire_sum_of(const struct berth_tx *tx);
+void host_write_pinned(struct sim_host *h);
 unsigned wire_frames_on_way(const struct sim *s);
 void app_event(struct sim_host *h, const struct berth_event *ev);
 void app_start(struct sim_flow *f);

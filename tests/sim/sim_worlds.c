@@ -8,6 +8,31 @@
 #define HOUR (3600 * SIM_S)
 #define PORT 80
 
+static void draw_listener(struct sim *s, struct sim_host *h)
+{
+	static const struct {
+		const char *name;
+		enum berth_option option;
+		uint64_t value;
+		unsigned once_in;
+	} rows[] = {
+		{"listener_ecn", BERTH_ECN, 1, 2},
+		{"listener_no_ts", BERTH_TIMESTAMPS, 0, 6},
+		{"listener_no_sack", BERTH_SACK, 0, 6},
+		{"listener_no_wscale", BERTH_WINDOW_SCALING, 0, 6},
+		{"cookies_always", BERTH_SYNCOOKIES, 2, 4},
+		{"no_cookies", BERTH_SYNCOOKIES, 0, 6},
+		{"defer_accept", BERTH_DEFER_ACCEPT_S, 5, 8},
+	};
+	unsigned n = 0;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		if (sim_once_in(s, rows[i].name, rows[i].once_in)) {
+			h->listener_options[n].option = rows[i].option;
+			h->listener_options[n++].value = rows[i].value;
+		}
+}
+
 /* Device and sizes of a host, before it boots. */
 static void draw_device(struct sim *s, struct sim_host *h)
 {
@@ -20,6 +45,7 @@ static void draw_device(struct sim *s, struct sim_host *h)
 		h->iface_flags |= BERTH_IF_TX_CSUM | BERTH_IF_TSO4 | BERTH_IF_TSO6;
 	if (sim_once_in(s, "tso_ecn", 2))
 		h->iface_flags |= BERTH_IF_TSO_ECN;
+	draw_listener(s, h);
 }
 
 static enum berth_link draw_link(struct sim *s)
@@ -76,8 +102,31 @@ static struct sim_flow *drawn_flow(struct sim *s, struct sim_host *a, struct sim
 	return f;
 }
 
+/* Where every SYN is answered by a cookie, a segment that overtakes the acknowledgment which carries it is answered by a reset, as Linux
+ * does: the listener has no memory of a handshake that could forgive it. */
+static bool may_overtake(const struct sim_flow *f)
+{
+	const struct sim_host *h = f->end[SIM_SERVER].host;
+	const struct fault_config *c;
+
+	for (size_t i = 0; i < COUNT_OF(h->listener_options); i++)
+		if (h->listener_options[i].option == BERTH_SYNCOOKIES && h->listener_options[i].value == 2)
+			for (unsigned p = 0; p < f->wire->n_ports; p++) {
+				c = fault_get(f->wire->ports[p].to);
+				if (c->loss_ppm || c->burst_in_ppm || c->reorder_ppm || c->dup_ppm || c->corrupt_ppm ||
+				    c->queue_bytes || c->mtu_bytes)
+					return true;
+			}
+	return false;
+}
+
 static void run_all(struct sim *s)
 {
+	for (unsigned i = 0; i < s->n_flows; i++)
+		if (may_overtake(s->flows[i])) {
+			s->flows[i]->may_fail = true;
+			s->flows[i]->end[0].manners.keepalive = s->flows[i]->end[1].manners.keepalive = true;
+		}
 	if (!sim_run_until(s, sim_idle, s->now_ns + 6 * HOUR)) {
 		for (unsigned i = 0; i < s->n_flows; i++)
 			for (int k = 0; k < 2; k++) {

@@ -9,6 +9,9 @@
 	X(hosts_that_restart, 120, 0) \
 	X(storm_of_connections, 50, 0) \
 	X(the_path_gets_narrow, 80, 0) \
+	X(datagrams, 100, 0) \
+	X(both_call_at_once, 50, 0) \
+	X(nobody_listens, 0, 2) \
 	X(a_flood_of_syns, 0, 2) \
 	X(segments_of_a_stranger, 0, 4) \
 	X(errors_of_a_stranger, 0, 4) \

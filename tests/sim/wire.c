@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/siphash.h"
 #include "link/pcap.h"
 #include "wire/eth.h"
 
@@ -134,22 +135,24 @@ static void write_pcap(struct sim *s, const struct sim_host *h, const uint8_t *d
 		sim_fail(s, "pcap", "cannot write");
 }
 
-void wire_put(struct sim *s, struct sim_host *from, const struct berth_tx *tx)
+/* The wire of the interface a frame is for. */
+static struct sim_wire *wire_of(struct sim *s, const struct sim_host *from, const struct berth_tx *tx,
+				unsigned *ret_port)
 {
-	static uint8_t whole[LINK_FRAME_MAX];
-	struct sim_wire *w = NULL;
-	unsigned me = 0, to;
-	uint32_t len = tx->head_len;
-
 	for (unsigned i = 0; i < from->n_ifaces; i++)
 		if (from->ifaces[i].wire->ports[from->ifaces[i].port].iface == tx->iface) {
-			w = from->ifaces[i].wire;
-			me = from->ifaces[i].port;
+			*ret_port = from->ifaces[i].port;
+			return from->ifaces[i].wire;
 		}
-	if (!w)
-		sim_fail(s, "output", "host %u: a frame for interface %u, which it does not have", from->index,
-			 tx->iface);
-	if (tx->len > sizeof(whole) || tx->head_len > sizeof(tx->head) || tx->n_parts > BERTH_TX_PARTS_MAX)
+	sim_fail(s, "output", "host %u: a frame for interface %u, which it does not have", from->index, tx->iface);
+}
+
+static uint32_t in_one_piece(struct sim *s, const struct sim_host *from, const struct berth_tx *tx, uint8_t *whole,
+			     uint32_t room)
+{
+	uint32_t len = tx->head_len;
+
+	if (tx->len > room || tx->head_len > sizeof(tx->head) || tx->n_parts > BERTH_TX_PARTS_MAX)
 		sim_fail(s, "output", "host %u: a frame of %u octets, head %u, %u parts", from->index, tx->len,
 			 tx->head_len, tx->n_parts);
 	memcpy(whole, tx->head, tx->head_len);
@@ -160,12 +163,38 @@ void wire_put(struct sim *s, struct sim_host *from, const struct berth_tx *tx)
 		len += tx->parts[i].len;
 	}
 	sim_expect_u64(s, "a frame is as long as it says", len, tx->len);
+	return len;
+}
+
+uint64_t wire_sum_of(const struct berth_tx *tx)
+{
+	struct siphash_key k = {tx->len, tx->n_parts};
+
+	for (unsigned i = 0; i < tx->n_parts; i++)
+		k.k1 = siphash13(&k, tx->parts[i].data, tx->parts[i].len);
+	return k.k1;
+}
+
+void wire_look(struct sim *s, struct sim_host *from, const struct berth_tx *tx)
+{
+	static uint8_t whole[LINK_FRAME_MAX];
+	uint32_t len = in_one_piece(s, from, tx, whole, sizeof(whole));
+
 	s->n_frames++;
 	sim_hash(s, whole, len);
 	sim_hash(s, (uint16_t[]){tx->gso, tx->flags, tx->gso_size, tx->csum_start, tx->csum_offset, tx->iface}, 12);
 	if (s->pcap)
 		write_pcap(s, from, whole, len);
 	observe_out(s, from, tx, whole, len);
+}
+
+void wire_put(struct sim *s, struct sim_host *from, const struct berth_tx *tx)
+{
+	static uint8_t whole[LINK_FRAME_MAX];
+	uint32_t len = in_one_piece(s, from, tx, whole, sizeof(whole));
+	unsigned me, to;
+	struct sim_wire *w = wire_of(s, from, tx, &me);
+
 	to = port_for(w, whole, len);
 	for (unsigned p = 0; p < w->n_ports; p++)
 		if (p != me && (to == SIM_NOWHERE || to == p))
