@@ -2,7 +2,7 @@
  * hold whatever the table says.
  *
  *	throughput			print the table
- *	throughput GOLDEN		compare with a file: a difference is for a person to look at (docs/stack.md, "Throughput")
+ *	throughput GOLDEN		compare with a file: a difference is for a person to look at (docs/stack-tests.md)
  *	throughput --write GOLDEN	write it
  *
  * One sender, one receiver, 1500 octets of MTU, 100 Mbit/s; loss in the direction of the data, by chance. A number is the octets that
@@ -78,6 +78,9 @@ static void run(const struct row *r, uint64_t seed, uint64_t *ret_received)
 		h[i] = sim_host(s);
 		h[i]->config.rx_ring_bytes = h[i]->config.tx_ring_bytes = r->buffer;
 		h[i]->config.n_bursts = 8192;
+		h[i]->config.n_gaps = h[i]->config.n_packets = h[i]->config.n_neighs = h[i]->config.n_time_wait = 0;
+		h[i]->config.flags = 0;
+		h[i]->pin_ns = 0;
 		h[i]->late_ns = 0;
 		h[i]->batch = 32;
 		h[i]->split_rx = false;
@@ -216,17 +219,6 @@ static void check_row(const struct job *j)
 	uint64_t rtt_ms = r->rtt_ns / SIM_MS, got = bps(j), bound;
 
 	/* What the issue asks for, of the default. (5 %: NewReno's own bound by Mathis is 79.) */
-	if (r->buffer == 32 << 10 && rtt_ms == 100 && r->cc == BERTH_CUBIC) {
-		const struct {
-			uint32_t loss_ppm;
-			uint64_t least;
-		} issue[] = {{0, 300000}, {50000, 77000}, {200000, 18000}};
-
-		for (size_t i = 0; i < COUNT_OF(issue); i++)
-			must(r->loss_ppm != issue[i].loss_ppm || got >= issue[i].least,
-			     "%s, 32 KiB, 100 ms, loss %u ppm: %" PRIu64 " octets/s, not %" PRIu64, cc_names[r->cc],
-			     r->loss_ppm, got, issue[i].least);
-	}
 	if (r->loss_ppm < 1000 || r->loss_ppm > 20000 || r->buffer < 2 << 20)
 		return;
 	bound = mathis_bps(rtt_ms, r->loss_ppm);
@@ -246,7 +238,7 @@ static void one_flow(void)
 					jobs[n++].row =
 						(struct row){.buffer = buffers[b],
 							     .loss_ppm = losses_ppm[l],
-							     .seconds = losses_ppm[l] ? 60 * (uint32_t)(1 + 3 * t) : 20,
+							     .seconds = losses_ppm[l] ? 60 + 90 * (uint32_t)t : 10,
 							     .rtt_ns = rtts_ms[t] * SIM_MS,
 							     .cc = (enum berth_congestion)cc,
 							     .n_flows = 1,
@@ -271,6 +263,43 @@ static void one_flow(void)
 	}
 }
 
+/* --- what is asked of the default, with small buffers: the mean of some seeds, because chance has a large say at 20 % --- */
+
+#define N_SEEDS 6
+
+static void small_buffers(void)
+{
+	static const struct {
+		uint32_t loss_ppm;
+		uint64_t least_bps;
+	} rows[] = {{0, 300000}, {50000, 77000}, {200000, 18000}};
+
+	line("%s", "");
+	line("32 KiB of buffers, 100 ms, cubic, mean of %d seeds: loss in %%, KB/s", N_SEEDS);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		uint64_t sum = 0;
+
+		for (uint64_t seed = 0; seed < N_SEEDS; seed++) {
+			struct job j = {.row = {.buffer = 32 << 10,
+						.loss_ppm = rows[i].loss_ppm,
+						.seconds = rows[i].loss_ppm ? 120 : 10,
+						.rtt_ns = 100 * SIM_MS,
+						.cc = BERTH_CUBIC,
+						.n_flows = 1,
+						.rate_bps = 12500000,
+						.queue_bytes = 250000}};
+
+			start(&j, 2000 + seed);
+			finish(&j);
+			sum += bps(&j);
+		}
+		line("%8u %8" PRIu64, rows[i].loss_ppm / 10000, sum / N_SEEDS / 1000);
+		must(sum / N_SEEDS >= rows[i].least_bps,
+		     "32 KiB, 100 ms, loss %u ppm: %" PRIu64 " octets/s, not %" PRIu64, rows[i].loss_ppm, sum / N_SEEDS,
+		     rows[i].least_bps);
+	}
+}
+
 /* --- several flows through one queue --- */
 
 static void fairness(void)
@@ -282,7 +311,7 @@ static void fairness(void)
 	for (int cc = 0; cc < 2; cc++)
 		for (size_t i = 0; i < COUNT_OF(counts); i++) {
 			struct job j = {.row = {.buffer = 256 << 10,
-						.seconds = 120,
+						.seconds = 60,
 						.rtt_ns = 40 * SIM_MS,
 						.cc = (enum berth_congestion)cc,
 						.n_flows = counts[i],
@@ -369,6 +398,7 @@ int main(int argc, char **argv)
 	if (argc == 8 && strcmp(argv[1], "--one") == 0)
 		return one(argv + 2);
 	one_flow();
+	small_buffers();
 	fairness();
 	if (argc == 3 && strcmp(argv[1], "--write") == 0)
 		write_golden(argv[2]);
