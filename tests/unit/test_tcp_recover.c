@@ -320,6 +320,49 @@ static void limited_transmit(void **state)
 	done(f);
 }
 
+/* RFC 8985, 7.4: the copy repaired a loss: the window is reduced; or a D-SACK says that both arrived: it is not. */
+static void ends_of_a_probe(void **state)
+{
+	(void)state;
+	for (unsigned was_lost = 0; was_lost < 2; was_lost++) {
+		struct fl *f = make(BERTH_NEWRENO);
+
+		f->drop = was_lost ? drop_10 : NULL;
+		f->ack_loss_ppm = was_lost ? 0 : 1000000;
+		fl_write(f, 10000);
+		fl_run(f, 240 * MS);
+		f->ack_loss_ppm = 0;
+		fl_run(f, 300 * MS);
+		expect(f, "probes", f->st.n.tcp_tlp, 1);
+		expect(f, "in flight", f->c->n_out, 0);
+		fl_write(f, 5000);
+		fl_run(f, 1000 * MS);
+		expect(f, "octets", f->received, 15000);
+		expect(f, "window reduced", f->c->ssthresh != CC_SSTHRESH_NONE, (int)was_lost);
+		done(f);
+	}
+}
+
+/* RFC 3168, 6.1.2: however many acknowledgments of a round trip say ECE. */
+static void one_reduction_in_a_round_trip(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	struct tcp_seg s = {.seq = 1, .wnd = 512, .flags = WIRE_TCP_ACK | WIRE_TCP_ECE, .n_segs = 1};
+
+	(void)state;
+	f->c->f |= TF_ECN;
+	f->owd_ns = 1000000 * MS;
+	fl_write(f, 10 * MSS);
+	f->st.now_ns += 100 * MS;
+	for (unsigned i = 1; i <= 10; i++) {
+		s.ack = ISS + 1 + i * MSS;
+		tcp_ack(&f->st, f->c, &s);
+		assert_int_equal(f->c->ssthresh, 5 * MSS);
+	}
+	assert_true(f->c->f & TF_ECN_CWR);
+	done(f);
+}
+
 /* After a timeout one segment goes, also where super-frames could; or a short queue never lets a window through. */
 static void a_timeout_sends_one_segment(void **state)
 {
@@ -407,7 +450,7 @@ static void any_path(void **state)
 	}
 }
 
-#define N_MORE 9
+#define N_MORE 12
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -416,6 +459,8 @@ int main(void)
 		{"S15: forged duplicates open nothing", forged_duplicates, NULL, NULL, NULL},
 		{"an acknowledgment in pieces opens no more than one", split_acknowledgments, NULL, NULL, NULL},
 		{"a timeout sends one segment, super-frames or not", a_timeout_sends_one_segment, NULL, NULL, NULL},
+		{"how a tail loss probe ends", ends_of_a_probe, NULL, NULL, NULL},
+		{"ECE: one reduction in a round trip", one_reduction_in_a_round_trip, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
 		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
 		{"any path: everything arrives", any_path, NULL, NULL, NULL},
