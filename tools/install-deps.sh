@@ -26,7 +26,7 @@ packages_of() {
 		amd64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
 		esac ;;
 	tidy) echo clang-tidy-14\|clang-tidy ;;
-	bench) echo nginx\|nginx-light wrk redis-server redis-tools postgresql postgresql-contrib apache2-utils strace iproute2 util-linux ;;
+	bench) echo liblwip-dev nginx\|nginx-light wrk redis-server redis-tools postgresql postgresql-contrib apache2-utils strace iproute2 util-linux ;;
 	ways) echo passt slirp4netns rootlesskit uidmap iproute2 util-linux ;;
 	cpython) echo python3.11 libpython3.11-testsuite iproute2 util-linux ;;
 	package) echo debhelper devscripts lintian dpkg-dev util-linux ;;

@@ -4,6 +4,7 @@
  *	   7	echo: what comes goes back
  *	   9	sink: reads the pattern to its end, then says how much there was, then closes
  *	  10	slow sink: the same, but reads nothing for two seconds: its window closes
+ *	  11	forget: reads without looking, for benchmarks
  *	  13	reset: reads something, then aborts
  *	  19	source: reads a line "N\n", sends N octets of the pattern, shuts down, reads the pattern to the end of stream
  *	  80	http: "GET /N": N octets of the pattern, connections are kept
@@ -72,6 +73,22 @@ static void slow_run(struct app *a)
 		a->wake_ns = a->begun_ns + SLOW_NS;
 	else
 		sink_run(a);
+}
+
+static void forget_run(struct app *a)
+{
+	struct berth_part v[2];
+
+	for (int i = 0; i < CHUNKS_AT_ONCE; i++) {
+		int64_t n = berth_sock_rx_peek(a->d->st, a->sock, v);
+
+		if (n > 0 && berth_sock_rx_consume(a->d->st, a->sock, (uint32_t)n) == 0)
+			continue;
+		if (n != -EAGAIN)
+			app_end(a, NULL, false);
+		return;
+	}
+	a->wake_ns = a->d->now_ns;
 }
 
 static void reset_run(struct app *a)
@@ -216,8 +233,9 @@ static void half_run(struct app *a)
 		app_end(a, a->wrong ? a->wrong : a->got != a->want ? "too-short" : NULL, false);
 }
 
-static const struct role servers[] = {{"echo", 7, echo_run},	{"sink", 9, sink_run},	    {"slow", 10, slow_run},
-				      {"reset", 13, reset_run}, {"source", 19, source_run}, {"http", 80, http_run}};
+static const struct role servers[] = {{"echo", 7, echo_run},	  {"sink", 9, sink_run},    {"slow", 10, slow_run},
+				      {"forget", 11, forget_run}, {"reset", 13, reset_run}, {"source", 19, source_run},
+				      {"http", 80, http_run}};
 static const struct role clients[] = {{"send", 0, send_run},
 				      {"fetch", 0, fetch_run},
 				      {"echo", 0, echo_client_run},

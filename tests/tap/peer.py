@@ -250,7 +250,7 @@ class World:
         while True:
             held = json.loads(self.ask("held"))
             n = held["apps"]
-            if n == 7 and held == {"apps": n, "conns": n, "rings": 0, "bursts": 0, "gaps": 0, "syns": 0, "pkts": held["pkts"]}:
+            if n == 8 and held == {"apps": n, "conns": n, "rings": 0, "bursts": 0, "gaps": 0, "syns": 0, "pkts": held["pkts"]}:
                 break
             if time.monotonic() > until:
                 raise Failed(f"not everything was given back: {held}")
