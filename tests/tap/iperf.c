@@ -43,6 +43,7 @@ static struct {
 	struct app *control;
 	uint8_t cookie[COOKIE];
 	bool reverse;
+	uint64_t began_ns, took_ns;
 	int n_wanted, n_streams;
 	struct app *streams[STREAMS_MAX];
 	uint64_t octets[STREAMS_MAX];
@@ -119,6 +120,7 @@ static void cookie_came(struct app *a)
 		if (test.n_streams < test.n_wanted)
 			return;
 		test.control->step = STEP_RUNNING;
+		test.began_ns = a->d->now_ns;
 		say(test.control, SAY_START);
 		if (test.control)
 			say(test.control, SAY_RUNNING);
@@ -145,6 +147,7 @@ static void parameters_came(struct app *a, const char *text)
 
 static void test_over(struct app *a)
 {
+	test.took_ns = a->d->now_ns - test.began_ns;
 	/* the end of stream is what a client waits for that reads whole blocks */
 	for (int i = 0; i < test.n_streams; i++)
 		if (test.streams[i])
@@ -166,8 +169,8 @@ static void answer_results(struct app *a)
 		n += snprintf(p + n, (size_t)(BUF - 4 - n),
 			      "%s{\"id\":%d,\"bytes\":%" PRIu64
 			      ",\"retransmits\":-1,\"jitter\":0,\"errors\":0,\"packets\":0,"
-			      "\"start_time\":0,\"end_time\":1}",
-			      i ? "," : "", i ? i + 2 : 1, test.octets[i]);
+			      "\"start_time\":0,\"end_time\":%.6f}",
+			      i ? "," : "", i ? i + 2 : 1, test.octets[i], (double)test.took_ns / 1e9);
 	n += snprintf(p + n, (size_t)(BUF - 4 - n), "]}");
 	for (int i = 0; i < 4; i++)
 		a->buf[i] = (uint8_t)((unsigned)n >> (24 - 8 * i));

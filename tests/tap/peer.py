@@ -7,10 +7,12 @@ A row is a function whose name, or the name given to `row`, reads as a sentence;
 has a time-out, and none of them is part of what is tested: they are long, and only there so that a hang becomes a failure.
 """
 import ctypes
+import glob
 import json
 import os
 import random
 import select
+import shutil
 import socket
 import struct
 import subprocess
@@ -30,7 +32,7 @@ ECHO, SINK, SLOW, RESET, SOURCE, HTTP, HALF = 7, 9, 10, 13, 19, 80, 20
 
 PATTERN = random.Random(9).randbytes(1048573)  # a prime: no shift by a power of two looks right
 LOOKUP = PATTERN + PATTERN[: 1 << 20]
-FOLDER = tempfile.mkdtemp(prefix="berth-tap-")
+FOLDER = tempfile.mkdtemp(prefix=f"berth-tap-{os.getpid()}-")
 
 
 class Failed(Exception):
@@ -78,8 +80,6 @@ class SkipRow(Exception):
 
 
 def finish():
-    import shutil
-
     print(f"1..{n_rows}", flush=True)
     shutil.rmtree(FOLDER, ignore_errors=True)
     sys.stdout.flush()
@@ -107,11 +107,20 @@ def sysctl(name, value):
         f.write(value)
 
 
+def sweep():
+    """Folders of those that were killed."""
+    for path in glob.glob(os.path.join(tempfile.gettempdir(), "berth-tap-*-*")):
+        pid = os.path.basename(path).split("-")[2]
+        if pid.isdigit() and not os.path.exists(f"/proc/{pid}") and os.stat(path).st_uid == os.geteuid():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 def enter_namespace():
     if os.geteuid() != 0:
         skip_all("needs root, for a network namespace and a TAP")
     if not os.path.exists("/dev/net/tun"):
         skip_all("no /dev/net/tun")
+    sweep()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) != 0:
         skip_all(f"unshare: {os.strerror(ctypes.get_errno())}")
