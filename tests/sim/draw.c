@@ -13,8 +13,9 @@ struct fault_config draw_faults(struct sim *s, enum berth_link link)
 		c.loss_ppm = (uint32_t)sim_draw(s, "loss_ppm", 0, 80000);
 	if (sim_once_in(s, "has_bursts", 4)) {
 		c.burst_in_ppm = (uint32_t)sim_draw(s, "burst_in_ppm", 0, 10000);
-		c.burst_out_ppm = (uint32_t)sim_draw(s, "burst_out_ppm", 100000, 500000);
-		c.burst_loss_ppm = (uint32_t)sim_draw(s, "burst_loss_ppm", 300000, 1000000);
+		/* short enough that fifteen retransmissions are never all lost: that would be an end in good order */
+		c.burst_out_ppm = (uint32_t)sim_draw(s, "burst_out_ppm", 500000, 900000);
+		c.burst_loss_ppm = (uint32_t)sim_draw(s, "burst_loss_ppm", 300000, 700000);
 	}
 	if (sim_once_in(s, "has_reorder", 3)) {
 		c.reorder_ppm = (uint32_t)sim_draw(s, "reorder_ppm", 0, 100000);

@@ -112,6 +112,8 @@ static bool may_overtake(const struct sim_flow *f)
 	for (size_t i = 0; i < COUNT_OF(h->listener_options); i++)
 		if (h->listener_options[i].option == BERTH_SYNCOOKIES && h->listener_options[i].value == 2)
 			for (unsigned p = 0; p < f->wire->n_ports; p++) {
+				if (f->s->n_plans) /* the link is good for now */
+					return true;
 				c = fault_get(f->wire->ports[p].to);
 				if (c->loss_ppm || c->burst_in_ppm || c->reorder_ppm || c->dup_ppm || c->corrupt_ppm ||
 				    c->queue_bytes || c->mtu_bytes)
