@@ -129,14 +129,22 @@ size_t berth_stack_size(const struct berth_stack_config *config)
 }
 
 /* --- keys --- */
-/* Both halves of the secret go into each key. */
+/* Both halves of the secret go into each key: the second one is the key under which the first one's is hashed, so that halves that are
+ * equal make a good key, too. */
 static struct siphash_key key_for(const uint8_t secret[32], const char *purpose)
 {
 	struct siphash_key a = siphash_key_from(secret), b = siphash_key_from(secret + 16);
+	uint64_t words[3];
 
 	a = siphash_key_derive(&a, purpose);
 	b = siphash_key_derive(&b, purpose);
-	return (struct siphash_key){a.k0 ^ b.k0, a.k1 ^ b.k1};
+	words[0] = a.k0;
+	words[1] = a.k1;
+	words[2] = 0;
+	a.k0 = siphash24(&b, words, sizeof(words));
+	words[2] = 1;
+	a.k1 = siphash24(&b, words, sizeof(words));
+	return a;
 }
 
 static void keys_make(struct stack_keys *k, const uint8_t secret[32])
