@@ -6,7 +6,7 @@ KIB = 1 << 10
 FAULTS = (
     ("1 % of loss", "loss=10000 delay_us=1000", 512 * KIB, "lost"),
     ("5 % of loss", "loss=50000 delay_us=1000", 256 * KIB, "lost"),
-    ("20 % of loss", "loss=200000 delay_us=500", 20 * KIB, "lost"),
+    ("10 % of loss", "loss=100000 delay_us=500", 64 * KIB, "lost"),
     ("a delay of 30 ms with jitter", "delay_us=30000 jitter_us=5000", 512 * KIB, None),
     ("reordering", "delay_us=2000 reorder=50000 reorder_us=3000", 512 * KIB, "reordered"),
     ("duplication", "delay_us=500 dup=100000", 512 * KIB, "duplicated"),
