@@ -305,6 +305,7 @@ enum berth_option {
 	BERTH_WINDOW_SCALING,  /* the same (RFC 7323) [1] */
 	BERTH_SYNCNT,	       /* TCP_SYNCNT: how often a SYN is sent again [6] */
 	BERTH_MTU_PROBING, /* look for the path's MTU without routers (RFC 4821): 0 never, 1 after a black hole, 2 always [1] */
+	BERTH_TRAIN, /* segments of a super-frame: 0, as many as fit [0]; n: a millisecond's worth, at least n, as Linux */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };

@@ -13,6 +13,7 @@
  *	tcp_gaps.c	intervals received out of order		tcp_window.c	what is advertised; autotuning
  *	tcp_out.c	the next segment or super-frame		tcp_emit.c	headers and options of a segment
  *	tcp_persist.c	zero windows				tcp_mtu.c	segment size, path MTU probing
+ *	tcp_train.c	how long a super-frame is
  * What is in flight
  *	tcp_ack.c	an acknowledgment arrives		tcp_board.c	bursts: what was sent, sacked, lost
  *	tcp_rtt.c	RTT and RTO (RFC 6298)			tcp_rack.c	RACK-TLP (RFC 8985)
@@ -261,6 +262,7 @@ struct tcp_conn {
 	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
 	uint32_t challenge_ms;
 	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want: children inherit it */
+	uint8_t train;	/* BERTH_TRAIN; inherited */
 
 	/* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
 	uint16_t mtu_low, mtu_high, mtu_probe; /* 0: none is out */

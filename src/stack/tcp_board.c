@@ -324,7 +324,7 @@ static bool may_join(const struct berth_stack *st, const struct tcp_conn *c, con
 	uint32_t wait_us = c->srtt_us >> (s->n_used > s->n_max / 2 ? JOIN_SHIFT_SCARCE : JOIN_SHIFT);
 	uint32_t age_us = tcp_now_us(st) - b->sent_us;
 
-	return b->n < 64 && b->seq + b->len == seq && b->len == (uint32_t)b->n * b->mss &&
+	return !c->train && b->n < 64 && b->seq + b->len == seq && b->len == (uint32_t)b->n * b->mss &&
 	       !((b->flags | flags) & BURST_SYN) && !(b->flags & BURST_FIN) &&
 	       (b->flags & BURST_APP_LIMITED) == (flags & BURST_APP_LIMITED) && age_us <= wait_us &&
 	       age_us <= UINT16_MAX;

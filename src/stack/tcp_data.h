@@ -51,6 +51,10 @@ void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len);
 void tcp_mtu_probe_resent(struct berth_stack *st, struct tcp_conn *c);
 void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c);
 
+/* --- tcp_train.c --- */
+/* Of len octets that windows allow, of `left` that were written: how many go now as one train; 0: better wait for more room. */
+uint32_t tcp_train(struct berth_stack *st, const struct tcp_conn *c, uint32_t len, uint32_t left, uint32_t mss);
+
 /* --- tcp_io.c --- */
 /* Octets of the sending ring that the program may still fill. */
 uint32_t tcp_tx_room(const struct tcp_conn *c);

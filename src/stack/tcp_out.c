@@ -14,7 +14,7 @@
  * once, the next small one waits for its acknowledgment), or FIN goes with it; and when half of the largest window the peer ever
  * offered is filled. Corked: only full ones. What stays behind with nothing in flight is tcp_persist.c's to let go.
  *
- * PSH is on the segment that ends what the program wrote. Old and new octets never share a frame, so a super-frame is one burst.
+ * PSH is on the segment that ends what the program wrote, and with BERTH_TRAIN on the last one of each train (tcp_train.c). Old and new octets never share a frame, so a super-frame is one burst.
  */
 #include "stack/tcp_data.h"
 
@@ -138,6 +138,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 			f.len--;
 		}
 		f.flags |= push_flag(c, f.seq, f.seq + f.len) | urgent_flag(c, f.seq) | tcp_ecn_out_flags(c, false);
+		if (c->train && f.len > f.mss)
+			f.flags |= WIRE_TCP_PSH;
 		if (!f.len)
 			f.flags &= (uint16_t)~WIRE_TCP_PSH;
 		c->data_segs_out += (f.len + f.mss - 1) / f.mss;
@@ -214,6 +216,10 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 	if (len > quantum)
 		len = quantum;
 	len = fit(g, len, mss);
+	if (c->train && len)
+		len = tcp_train(st, c, len, left, mss);
+	if (!len && !fin)
+		return 0;
 	fin = fin && len == left;
 	if (len % mss && !small_may_go(c, len % mss, len == left, fin))
 		len -= len % mss;
@@ -236,6 +242,8 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	if (!f.len && !fin)
 		return false;
 	f.flags |= f.len ? push_flag(c, f.seq, f.seq + f.len) : 0;
+	if (c->train && f.len > f.mss)
+		f.flags |= WIRE_TCP_PSH; /* no more follows at once */
 	if (fin)
 		f.flags |= f.len ? WIRE_TCP_FIN | WIRE_TCP_PSH : WIRE_TCP_FIN;
 	f.flags |= tcp_ecn_out_flags(c, f.len != 0);

@@ -93,6 +93,7 @@ void tcp_inherit(struct tcp_conn *c, const struct tcp_conn *l)
 	c->f |= l->f & (TF_RCVBUF_SET | TF_SNDBUF_SET | TF_QUICKACK);
 	c->cc = l->cc;
 	c->refuse = l->refuse;
+	c->train = l->train;
 	c->rcvbuf = l->rcvbuf;
 	c->sndbuf = l->sndbuf;
 	c->rcvlowat = l->rcvlowat;
@@ -301,6 +302,8 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_SYNCNT:
 		r = set_u8(&c->syn_retries, value, 127);
 		return r == 0 && value == 0 ? -EINVAL : r;
+	case BERTH_TRAIN:
+		return set_u8(&c->train, value, 64);
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -336,6 +339,7 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_WINDOW_SCALING] = !(c->refuse & TF_WSCALE),
 		[BERTH_SYNCNT] = c->syn_retries ? c->syn_retries : TCP_SYN_RETRIES,
 		[BERTH_MTU_PROBING] = c->mtu_probing,
+		[BERTH_TRAIN] = c->train,
 	};
 	/* Asked for, not answered with 0: options of sock.c and of UDP are not TCP's. */
 	static const bool ours[BERTH_NOPTIONS] = {
@@ -352,6 +356,7 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_SYNCOOKIES] = true,    [BERTH_TIMESTAMPS] = true,
 		[BERTH_SACK] = true,	      [BERTH_WINDOW_SCALING] = true,
 		[BERTH_SYNCNT] = true,	      [BERTH_MTU_PROBING] = true,
+		[BERTH_TRAIN] = true,
 	};
 
 	if ((unsigned)o >= BERTH_NOPTIONS || !ours[o])

@@ -41,6 +41,7 @@ void sysctl_apply(struct world *w, berth_sock s)
 	char text[64];
 
 	(void)berth_sock_set(w->st, s, BERTH_MTU_PROBING, 0); /* Linux's default */
+	(void)berth_sock_set(w->st, s, BERTH_TRAIN, 2);	      /* Linux's default */
 	for (unsigned i = 0; i < w->n_presets; i++)
 		(void)berth_sock_set(w->st, s, w->presets[i].option, w->presets[i].value);
 	if (!w->sysctls)
@@ -50,14 +51,14 @@ void sysctl_apply(struct world *w, berth_sock s)
 	number(w, s, "tcp_mtu_probing", BERTH_MTU_PROBING);
 	number(w, s, "tcp_window_scaling", BERTH_WINDOW_SCALING);
 	number(w, s, "tcp_syn_retries", BERTH_SYNCNT);
+	number(w, s, "tcp_min_tso_segs", BERTH_TRAIN);
 	number(w, s, "tcp_keepalive_time", BERTH_KEEPIDLE_S);
 	number(w, s, "tcp_keepalive_intvl", BERTH_KEEPINTVL_S);
 	number(w, s, "tcp_keepalive_probes", BERTH_KEEPCNT);
 	number(w, s, "tcp_fin_timeout", BERTH_LINGER2_S);
 	if (read_setting("tcp_ecn", text)) {
-		uint64_t v =
-			strtoull(text, NULL,
-				 10); /* 0 no, 1 ask and answer, 2 answer only; 3 and more: AccECN, which we have not */
+		/* 0 no, 1 ask and answer, 2 answer only; 3 and more: AccECN, which we have not */
+		uint64_t v = strtoull(text, NULL, 10);
 
 		(void)berth_sock_set(w->st, s, BERTH_ECN, v <= 2 ? v : v == 3 ? 1 : 2);
 	}

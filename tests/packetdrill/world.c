@@ -37,9 +37,14 @@ static bool preset(struct world *w, const char *name, const char *value)
 	static const struct {
 		const char *name;
 		enum berth_option option;
-	} names[] = {{"ecn", BERTH_ECN},      {"cookies", BERTH_SYNCOOKIES},	{"timestamps", BERTH_TIMESTAMPS},
-		     {"sack", BERTH_SACK},    {"wscale", BERTH_WINDOW_SCALING}, {"pacing", BERTH_PACING},
-		     {"cc", BERTH_CONGESTION}};
+	} names[] = {{"ecn", BERTH_ECN},
+		     {"cookies", BERTH_SYNCOOKIES},
+		     {"timestamps", BERTH_TIMESTAMPS},
+		     {"sack", BERTH_SACK},
+		     {"wscale", BERTH_WINDOW_SCALING},
+		     {"pacing", BERTH_PACING},
+		     {"cc", BERTH_CONGESTION},
+		     {"train", BERTH_TRAIN}};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i].name) == 0 && w->n_presets < sizeof(w->presets) / sizeof(w->presets[0])) {
@@ -59,6 +64,8 @@ static int one_flag(struct world *w, char *flag)
 			w->verbose = true;
 		else if (strcmp(flag, "nosysctl") == 0)
 			w->sysctls = false;
+		else if (strcmp(flag, "gso") == 0)
+			w->super_frames = true;
 		else
 			return -1;
 		return 0;
@@ -122,7 +129,7 @@ static int make_stack(struct world *w)
 				       .n_packets = 2048};
 	struct berth_iface i = {.struct_size = sizeof(i),
 				.link = BERTH_LINK_IP,
-				.flags = BERTH_IF_NO_DAD,
+				.flags = BERTH_IF_NO_DAD | BERTH_IF_TSO4 | BERTH_IF_TSO6 | BERTH_IF_TSO_ECN,
 				.name = "tun0"};
 	struct berth_addr any4 = {.ip = {[10] = 0xff, [11] = 0xff}}, any6 = {.port = 0};
 	size_t len;
@@ -132,12 +139,16 @@ static int make_stack(struct world *w)
 	len = berth_stack_size(&c);
 	if (len == 0)
 		return -1;
-	/* Zeroed, aligned, and only what is touched is there: rings for 64 connections are 768 MiB. */
-	w->memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	/* Zeroed, aligned, and only what is touched is there: rings for 64 connections are 768 MiB. packetdrill has called
+	 * mlockall(MCL_FUTURE), which would have all of it at once: pages that nobody may touch are not, and then not locked. */
+	w->memory = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (w->memory == MAP_FAILED) {
 		w->memory = NULL;
 		return -1;
 	}
+	(void)munlock(w->memory, len);
+	if (mprotect(w->memory, len, PROT_READ | PROT_WRITE) != 0)
+		return -1;
 	w->memory_len = len;
 	i.mtu_bytes = w->mtu_bytes;
 	if (berth_stack_init(&w->st, w->memory, len, &c, w->now_us * 1000) != 0)
@@ -184,23 +195,21 @@ void world_fini(struct world *w)
 
 /* --- packets --- */
 
-static void keep_packet(struct world *w, const struct berth_tx *t)
+static void keep_packet(void *arg, const uint8_t *data, uint32_t len)
 {
+	struct world *w = arg;
 	struct packet_out *o = &w->out[(w->out_first + w->out_n) % WORLD_PACKETS];
-	uint32_t at = t->head_len;
 
 	if (w->out_n == WORLD_PACKETS) {
 		fprintf(stderr, "berth: more than %d packets that nobody takes\n", WORLD_PACKETS);
 		return;
 	}
-	o->data = malloc(t->len);
-	o->len = t->len;
+	o->data = malloc(len);
+	if (o->data == NULL)
+		return;
+	memcpy(o->data, data, len);
+	o->len = len;
 	o->at_us = w->now_us;
-	memcpy(o->data, t->head, t->head_len);
-	for (unsigned i = 0; i < t->n_parts; i++) {
-		memcpy(o->data + at, t->parts[i].data, t->parts[i].len);
-		at += t->parts[i].len;
-	}
 	w->out_n++;
 }
 
@@ -227,7 +236,7 @@ void world_settle(struct world *w)
 	do {
 		n = berth_stack_output(w->st, tx, 16, w->now_us * 1000);
 		for (unsigned i = 0; i < n; i++)
-			keep_packet(w, &tx[i]);
+			cut_frame(&tx[i], w->super_frames, keep_packet, w);
 	} while (n == 16);
 	if (!pthread_equal(pthread_self(), w->main_thread) || !waiter_ready(w))
 		return;

@@ -64,17 +64,18 @@ struct world {
 	uint16_t iface;
 	pthread_t main_thread;
 	struct waiter *waiter; /* the second thread's, while it waits */
-	bool verbose, sysctls;
+	bool verbose, sysctls, super_frames;
 	struct {
 		enum berth_option option;
 		uint64_t value;
-	} presets[16]; /* --so_flags=ecn=1: for every new socket */
+	} presets[32]; /* --so_flags=ecn=1: for every new socket */
 	unsigned n_presets;
 };
 
 /* Flags: "local=192.168.0.1/16,remote=192.0.2.1,local6=...,remote6=...,mtu=1500,verbose,nosysctl" and options for all
- * sockets: ecn=1, cookies=2, timestamps=0, sack=0, wscale=0, cc=0 (NewReno), pacing=1. Return: 0, or -1 with a message
- * printed. */
+ * sockets: ecn=1, cookies=2, timestamps=0, sack=0, wscale=0, cc=0 (NewReno), pacing=1, train=2. Trains leave as single segments,
+ * each with PSH (packetdrill puts them together, and looks at the last one's), or whole with "gso" (for --strict_segments).
+ * Return: 0, or -1 with a message printed. */
 int world_init(struct world *w, const char *flags);
 void world_fini(struct world *w);
 
@@ -103,6 +104,10 @@ void world_call_done(struct world *w);
 struct fd *world_fd(struct world *w, int number); /* NULL: not ours */
 struct fd *world_fd_new(struct world *w, enum fd_kind kind);
 void world_fd_free(struct fd *f);
+
+/* cut.c: a super-frame as the segments that a device would make of it. take() gets each, complete with checksums. */
+void cut_frame(const struct berth_tx *t, bool whole, void (*take)(void *arg, const uint8_t *data, uint32_t len),
+	       void *arg);
 
 /* sysctl.c: what /proc/sys/net says now, for a new socket. */
 void sysctl_apply(struct world *w, berth_sock s);
