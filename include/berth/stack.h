@@ -306,6 +306,8 @@ enum berth_option {
 	BERTH_SYNCNT,	       /* TCP_SYNCNT: how often a SYN is sent again [6] */
 	BERTH_MTU_PROBING, /* look for the path's MTU without routers (RFC 4821): 0 never, 1 after a black hole, 2 always [1] */
 	BERTH_TRAIN, /* segments of a super-frame: 0, as many as fit [0]; n: a millisecond's worth, at least n, as Linux */
+	BERTH_SYN_LINEAR,   /* so many timeouts of a SYN before they double [0] */
+	BERTH_IDLE_RESTART, /* a window that was not used for an RTO shrinks (RFC 2861, RFC 5681, 4.1) [1] */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };

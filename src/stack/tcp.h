@@ -53,8 +53,9 @@ enum tcp_state_name { /* Linux's numbers, as tcp_info shows them */
 #define TCP_RTO_MAX_NS (UINT64_C(120) * 1000000000)
 #define TCP_RTO_FIRST_NS (UINT64_C(1) * 1000000000)
 #define TCP_DELACK_NS (UINT64_C(40) * 1000000)
-#define TCP_MSS_FLOOR 216u /* effective; what a peer asks below it is clamped (S16) */
-#define TCP_INIT_CWND 10u  /* segments (RFC 6928) */
+#define TCP_MSS_FLOOR 216u   /* effective; what a peer asks below it is clamped (S16) */
+#define TCP_MSS_USER_MIN 88u /* of BERTH_MAXSEG, as Linux; the floor holds all the same */
+#define TCP_INIT_CWND 10u    /* segments (RFC 6928) */
 
 enum tcp_deadline {
 	TCP_AT_RTX,	/* retransmission, tail loss probe or reordering: conn->rtx_mode */
@@ -234,7 +235,7 @@ struct tcp_conn {
 	uint32_t rexmit_ts;  /* our timestamp of the first retransmission since (Eifel, RFC 3522) */
 	uint32_t reordering; /* segments */
 	uint16_t dupacks;    /* without SACK: segments that arrived beyond una, as far as duplicates tell */
-	uint8_t n_probes, n_keep, n_rtx;
+	uint8_t n_probes, n_keep, n_rtx, syn_linear;
 	uint64_t first_rtx_ns; /* when what is unacknowledged was first sent again: R2, user timeout; 0: not */
 
 	/* congestion: tcp_cc.c */
@@ -259,6 +260,7 @@ struct tcp_conn {
 	uint8_t mtu_fails;   /* probes of mtu_high that were lost, one after the other */
 	uint8_t n_dup_acks;  /* acknowledgments owed for early segments: one for each (tcp_rcv.c) */
 	int16_t soft_err;    /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
+	uint8_t idle_keep;   /* not BERTH_IDLE_RESTART; inherited */
 	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
 	uint32_t challenge_ms;
 	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want: children inherit it */

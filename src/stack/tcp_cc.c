@@ -86,7 +86,8 @@ void cc_ack(struct tcp_conn *c, const struct flight_ack *a)
 	/* Of the news, as much as una moved: what was sacked before is none, and pieces of a segment are. */
 	if (ack.octets == 0 || ack.octets > a->acked)
 		ack.octets = a->acked;
-	if (!(c->f & TF_CC_LIMITED))
+	/* After a timeout the window is what limits, whatever was sent before it. */
+	if (!(c->f & TF_CC_LIMITED) && c->ca_state != CA_LOSS)
 		return;
 	cc_of(c)->on_ack(c, &ack);
 }
@@ -110,8 +111,8 @@ void cc_idle(struct berth_stack *st, struct tcp_conn *c)
 	uint64_t idle_ns = st->now_ns - c->last_out_ns, rto_ns = (uint64_t)c->rto_us * 1000;
 	uint32_t least = initial(c);
 
-	if (c->recover_flags & RF_IDLE_SEEN || c->last_out_ns == 0 || st->now_ns < c->last_out_ns || rto_ns == 0 ||
-	    idle_ns <= rto_ns)
+	if (c->idle_keep || c->recover_flags & RF_IDLE_SEEN || c->last_out_ns == 0 || st->now_ns < c->last_out_ns ||
+	    rto_ns == 0 || idle_ns <= rto_ns)
 		return;
 	c->recover_flags |= RF_IDLE_SEEN; /* once for each silence */
 	if (c->cwnd > least) {

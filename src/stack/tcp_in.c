@@ -326,6 +326,8 @@ static void synchronized_in(struct berth_stack *st, struct tcp_conn *c, const st
 
 /* --- SYN-SENT (RFC 9293, 3.10.7.3) --- */
 
+#define SYN_SOON_NS UINT64_C(4000000)
+
 /* The peer's SYN: where its octets begin, and what it wants. */
 static void syn_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
 {
@@ -356,6 +358,9 @@ static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct
 
 	if (ack && (!seq_lt(c->iss, s->ack) || !seq_le(s->ack, c->max))) {
 		tcp_reset_for(st, s); /* never to an RST */
+		/* Whoever is there will have forgotten now what it took our SYN for: it is sent again soon (as Linux), once. */
+		if (c->n_rtx == 0 && c->nxt != c->iss)
+			tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + SYN_SOON_NS);
 		return;
 	}
 	if (s->flags & WIRE_TCP_RST) {
@@ -447,6 +452,7 @@ void tcp_conn_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	struct tcp_seg crossed;
 
 	c->segs_in += s->n_segs;
+	c->data_segs_in += s->len ? s->n_segs : 0;
 	if (is_expected(st, c, s)) {
 		expected_in(st, c, s);
 	} else if (c->state == TCP_SYN_SENT) {

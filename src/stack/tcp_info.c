@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "stack/tcp_control.h"
+#include "stack/tcp_flight.h"
 
 static uint32_t ms_since(const struct berth_stack *st, uint64_t then_ns)
 {
@@ -33,7 +34,8 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	i->min_rtt_us = c->min_rtt_us;
 	i->snd_mss = c->mss;
 	i->snd_cwnd = c->cwnd / mss;
-	i->snd_ssthresh = c->ssthresh / mss;
+	i->snd_ssthresh =
+		c->ssthresh == CC_SSTHRESH_NONE ? c->ssthresh : c->ssthresh / mss; /* none yet: as Linux says it */
 	i->snd_wnd = c->snd_wnd;
 	i->unacked = c->n_out;
 	i->sacked = c->n_sacked;

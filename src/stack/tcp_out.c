@@ -242,8 +242,10 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	if (!f.len && !fin)
 		return false;
 	f.flags |= f.len ? push_flag(c, f.seq, f.seq + f.len) : 0;
-	if (c->train && f.len > f.mss)
+	if (c->train && (f.len > f.mss || f.len > c->snd_wnd_max / 2))
 		f.flags |= WIRE_TCP_PSH; /* no more follows at once */
+	if (c->f & TF_PROBE && f.len)
+		f.flags |= WIRE_TCP_PSH;
 	if (fin)
 		f.flags |= f.len ? WIRE_TCP_FIN | WIRE_TCP_PSH : WIRE_TCP_FIN;
 	f.flags |= tcp_ecn_out_flags(c, f.len != 0);

@@ -12,8 +12,7 @@
 
 #include <errno.h>
 
-#define CORK_NS (UINT64_C(200) * 1000000) /* as Linux */
-#define ORPHAN_PROBES 9			  /* at doubling intervals from 200 ms: more than 100 s */
+#define ORPHAN_PROBES 9 /* at doubling intervals from 200 ms: more than 100 s */
 
 static bool waits(const struct tcp_conn *c)
 {
@@ -45,8 +44,6 @@ static uint64_t wait_ns(const struct tcp_conn *c, unsigned n)
 {
 	uint64_t ns = c->rto_us ? (uint64_t)c->rto_us * 1000 : TCP_RTO_FIRST_NS;
 
-	if (c->snd_wnd && ns > CORK_NS && !n)
-		return CORK_NS;
 	for (unsigned i = 0; i < n && ns < TCP_RTO_MAX_NS; i++)
 		ns *= 2;
 	return ns < TCP_RTO_MAX_NS ? ns : TCP_RTO_MAX_NS;

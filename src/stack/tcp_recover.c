@@ -415,7 +415,7 @@ void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
 		c->first_rtx_ns = st->now_ns;
 	if (c->n_rtx < UINT8_MAX)
 		c->n_rtx++;
-	if (c->backoff < 16)
+	if (c->backoff < 16 && (c->state != TCP_SYN_SENT || c->n_rtx > c->syn_linear))
 		c->backoff++;
 	rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));
 	sock_ready(st, tcp_index(st, c));

@@ -337,7 +337,7 @@ static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 	    (!(s->f & TF_WSCALE) && (s->snd_scale || s->rcv_scale)))
 		return false;
 	if (s->cc > BERTH_CUBIC || s->ecn_wish > 2 || s->pmtu_disc > 3 || s->bind_iface > st->cfg.n_ifaces ||
-	    s->mss_peer < TCP_MSS_FLOOR || (s->mss_user != 0 && s->mss_user < TCP_MSS_FLOOR))
+	    s->mss_peer < TCP_MSS_FLOOR || (s->mss_user != 0 && s->mss_user < TCP_MSS_USER_MIN))
 		return false;
 	if (s->rx_used > st->cfg.rx_ring_bytes || open > st->cfg.rx_ring_bytes - s->rx_used)
 		return false;

@@ -94,6 +94,7 @@ void tcp_inherit(struct tcp_conn *c, const struct tcp_conn *l)
 	c->cc = l->cc;
 	c->refuse = l->refuse;
 	c->train = l->train;
+	c->idle_keep = l->idle_keep;
 	c->rcvbuf = l->rcvbuf;
 	c->sndbuf = l->sndbuf;
 	c->rcvlowat = l->rcvlowat;
@@ -183,9 +184,10 @@ static int set_buffer(struct tcp_conn *c, uint32_t *field, uint32_t bit, uint64_
 	return set_flag(&c->f, bit, value);
 }
 
+/* As Linux: less than 88 or more than 32767 is no size. TCP_MSS_FLOOR still holds for what is sent. */
 static int set_maxseg(struct berth_stack *st, struct tcp_conn *c, uint64_t value)
 {
-	if (value != 0 && (value < TCP_MSS_FLOOR || value > UINT16_MAX))
+	if (value != 0 && (value < TCP_MSS_USER_MIN || value > INT16_MAX))
 		return -EINVAL;
 	c->mss_user = (uint16_t)value;
 	if (tcp_state_in(c, TCP_SYNCHRONIZED))
@@ -220,6 +222,10 @@ static int set_quickack(struct berth_stack *st, struct tcp_conn *c, uint64_t val
 	if (value && tcp_state_in(c, TCP_SYNCHRONIZED) && c->rcv_nxt != c->rcv_acked) {
 		c->f |= TF_ACK_NOW;
 		sock_ready(st, tcp_index(st, c));
+	}
+	if (!value) { /* a dialogue, until acknowledgments find no ride */
+		c->quickacks = 0;
+		c->ato_pingpong = 1;
 	}
 	return set_flag(&c->f, TF_QUICKACK, value);
 }
@@ -302,6 +308,11 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_SYNCNT:
 		r = set_u8(&c->syn_retries, value, 127);
 		return r == 0 && value == 0 ? -EINVAL : r;
+	case BERTH_IDLE_RESTART:
+		c->idle_keep = !value;
+		return 0;
+	case BERTH_SYN_LINEAR:
+		return set_u8(&c->syn_linear, value, 127);
 	case BERTH_TRAIN:
 		return set_u8(&c->train, value, 64);
 	default:
@@ -322,7 +333,9 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_KEEPCNT] = c->keep_cnt ? c->keep_cnt : TCP_KEEP_CNT,
 		[BERTH_USER_TIMEOUT_MS] = c->user_timeout_ms,
 		[BERTH_LINGER2_S] = c->linger2_s ? c->linger2_s : TCP_LINGER2_S,
-		[BERTH_MAXSEG] = tcp_state_in(c, TCP_SYNCHRONIZED) ? c->mss : c->mss_user,
+		[BERTH_MAXSEG] = tcp_state_in(c, TCP_SYNCHRONIZED) ? c->mss
+				 : c->mss_user			   ? c->mss_user
+								   : 536,
 		[BERTH_CONGESTION] = c->cc,
 		[BERTH_PACING] = c->pacing_max_bps,
 		[BERTH_ECN] = c->ecn_wish,
@@ -340,6 +353,8 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_SYNCNT] = c->syn_retries ? c->syn_retries : TCP_SYN_RETRIES,
 		[BERTH_MTU_PROBING] = c->mtu_probing,
 		[BERTH_TRAIN] = c->train,
+		[BERTH_IDLE_RESTART] = !c->idle_keep,
+		[BERTH_SYN_LINEAR] = c->syn_linear,
 	};
 	/* Asked for, not answered with 0: options of sock.c and of UDP are not TCP's. */
 	static const bool ours[BERTH_NOPTIONS] = {
@@ -356,7 +371,8 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_SYNCOOKIES] = true,    [BERTH_TIMESTAMPS] = true,
 		[BERTH_SACK] = true,	      [BERTH_WINDOW_SCALING] = true,
 		[BERTH_SYNCNT] = true,	      [BERTH_MTU_PROBING] = true,
-		[BERTH_TRAIN] = true,
+		[BERTH_TRAIN] = true,	      [BERTH_IDLE_RESTART] = true,
+		[BERTH_SYN_LINEAR] = true,
 	};
 
 	if ((unsigned)o >= BERTH_NOPTIONS || !ours[o])

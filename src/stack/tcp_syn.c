@@ -548,6 +548,7 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	c->snd_wnd_max = c->snd_wnd;
 	c->snd_wl1 = s->seq;
 	c->snd_wl2 = s->ack;
+	c->segs_in = 1; /* the SYN */
 	tcp_mss_update(st, c);
 	tcp_flight_init(st, c);
 	enqueue(st, l, c);

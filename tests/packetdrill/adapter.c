@@ -340,7 +340,8 @@ static int64_t receive(struct world *w, int fd, void *buf, size_t n, int flags, 
 	}
 	if (len != NULL)
 		*len = 0;
-	return receive_stream(w, f, buf, (uint32_t)n, flags);
+	r = receive_stream(w, f, buf, (uint32_t)n, flags);
+	return r == -ENOTCONN && f->connecting ? 0 : r; /* connect() failed: Linux says end of file */
 }
 
 static ssize_t pd_recvfrom(void *u, int fd, void *buf, size_t n, int flags, struct sockaddr *sa, socklen_t *len)
@@ -437,6 +438,7 @@ static int64_t transmit(struct world *w, int fd, const void *buf, size_t n, int 
 {
 	struct fd *f = socket_of(w, fd);
 	struct berth_addr to = {.port = 0};
+	int64_t sent;
 	int r;
 
 	if (f == NULL)
@@ -453,7 +455,8 @@ static int64_t transmit(struct world *w, int fd, const void *buf, size_t n, int 
 	}
 	if (flags & MSG_FASTOPEN)
 		return -EOPNOTSUPP;
-	return send_stream(w, f, buf, n, flags);
+	sent = send_stream(w, f, buf, n, flags);
+	return sent == -ENOTCONN ? -EPIPE : sent; /* what Linux says to who writes to a stream that is none */
 }
 
 static ssize_t pd_sendto(void *u, int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa,
@@ -737,8 +740,7 @@ struct epoll_wish {
 	int max, n;
 };
 
-/* Edge triggered watches say a bit again only after it was off in between, or (as the kernel) when more came: which is told apart
- * by the stack's events no further here. */
+/* Edge triggered watches say a bit again only after it was off in between, or when something came or went (world_settle()). */
 static bool epoll_true(struct world *w, void *arg)
 {
 	struct epoll_wish *p = arg;

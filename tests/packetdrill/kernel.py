@@ -20,9 +20,10 @@ TUNSETOFFLOAD, TUN_F_CSUM, TUN_F_TSO = 0x400454d0, 1, 2 | 4 | 8
 VNET_HDR = 10
 SETTINGS = {"net.ipv4.tcp_rmem": "4096 540000 15728640", "net.ipv4.tcp_wmem": "4096 262144 4194304", "net.ipv4.tcp_timestamps": "1",
             "net.ipv4.tcp_ecn": "0", "net.ipv4.tcp_no_metrics_save": "1",
-            "net.ipv4.tcp_slow_start_after_idle": "0", "net.ipv4.tcp_invalid_ratelimit": "0", "net.ipv4.tcp_syncookies": "1"}
+            "net.ipv4.tcp_slow_start_after_idle": "0", "net.ipv4.tcp_syn_linear_timeouts": "0", "net.ipv4.tcp_invalid_ratelimit": "0", "net.ipv4.tcp_syncookies": "1"}
 PRESETS = {"ecn": "net.ipv4.tcp_ecn", "cookies": "net.ipv4.tcp_syncookies", "timestamps": "net.ipv4.tcp_timestamps",
-           "sack": "net.ipv4.tcp_sack", "wscale": "net.ipv4.tcp_window_scaling"}
+           "sack": "net.ipv4.tcp_sack", "wscale": "net.ipv4.tcp_window_scaling", "synlinear": "net.ipv4.tcp_syn_linear_timeouts", "train": "net.ipv4.tcp_min_tso_segs",
+           "idle": "net.ipv4.tcp_slow_start_after_idle"}
 LIBC = C.CDLL(None, use_errno=True)
 
 

@@ -502,8 +502,6 @@ class Script:
                         self.ts_base = o[1] - wanted[1]
                     self.ts_seen[wanted[1]] = o[1]
                 got.options[i] = ("TS", o[1] - (self.ts_base or 0), o[2])
-        if self.verbose:
-            print("  %.6f > %s" % (at - self.start, got.text()))
         for k in ("flags", "seq", "length", "ack", "win", "urg", "ecn"):
             a, b = getattr(got, k), getattr(want, k)
             if b is None:
@@ -525,6 +523,8 @@ class Script:
                 self.fail("no packet came; expected " + want.text())
             got = self.from_wire(data)
             if got is not None:
+                if self.verbose:
+                    print("  %.6f > %s" % (at - self.start, got.text()))
                 return got, at
 
     def compare_options(self, want, got):
@@ -663,7 +663,7 @@ class Script:
         b = C.create_string_buffer(raw, max(len(raw), 64))
         p = C.cast(b, C.c_void_p)
         if name == "setsockopt":
-            return self.lib.call(name, self.fd(a[0]), level, opt, p, len(raw), result=C.c_int)
+            return self.lib.call(name, self.fd(a[0]), level, opt, p, a[4] if len(a) > 4 and isinstance(a[4], int) else len(raw), result=C.c_int)
         n = C.c_uint(64 if isinstance(v, bytes) else len(raw))
         r, e = self.lib.call(name, self.fd(a[0]), level, opt, p, C.cast(C.byref(n), C.c_void_p), result=C.c_int)
         if r == 0 and v is not ANY and b.raw[:len(raw)] != raw:
@@ -693,7 +693,13 @@ class Script:
         else:
             t = threading.Thread(target=work, daemon=True)
             t.start()
-            time.sleep(0.05)  # until it sleeps in the library
+            quiet = 0
+            for _ in range(100):  # until it sleeps in the library: a while, for it may wait for Python
+                time.sleep(0.002)
+                with open("/proc/self/task/%d/stat" % t.native_id) as f:
+                    quiet = quiet + 1 if f.read().rsplit(")", 1)[1].split()[0] == "S" else 0
+                if quiet == 3 or not t.is_alive():
+                    break
             self.threads.append(t)
         if self.errors:
             raise self.errors[0]

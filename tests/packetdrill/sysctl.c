@@ -40,8 +40,10 @@ void sysctl_apply(struct world *w, berth_sock s)
 {
 	char text[64];
 
-	(void)berth_sock_set(w->st, s, BERTH_MTU_PROBING, 0); /* Linux's default */
-	(void)berth_sock_set(w->st, s, BERTH_TRAIN, 2);	      /* Linux's default */
+	/* What no file says: Linux's defaults, and what scripts begin with. */
+	(void)berth_sock_set(w->st, s, BERTH_MTU_PROBING, 0);
+	(void)berth_sock_set(w->st, s, BERTH_TRAIN, 2);
+	(void)berth_sock_set(w->st, s, BERTH_IDLE_RESTART, 0);
 	for (unsigned i = 0; i < w->n_presets; i++)
 		(void)berth_sock_set(w->st, s, w->presets[i].option, w->presets[i].value);
 	if (!w->sysctls)
@@ -51,6 +53,8 @@ void sysctl_apply(struct world *w, berth_sock s)
 	number(w, s, "tcp_mtu_probing", BERTH_MTU_PROBING);
 	number(w, s, "tcp_window_scaling", BERTH_WINDOW_SCALING);
 	number(w, s, "tcp_syn_retries", BERTH_SYNCNT);
+	number(w, s, "tcp_syn_linear_timeouts", BERTH_SYN_LINEAR);
+	number(w, s, "tcp_slow_start_after_idle", BERTH_IDLE_RESTART);
 	number(w, s, "tcp_min_tso_segs", BERTH_TRAIN);
 	number(w, s, "tcp_keepalive_time", BERTH_KEEPIDLE_S);
 	number(w, s, "tcp_keepalive_intvl", BERTH_KEEPINTVL_S);

@@ -37,14 +37,10 @@ static bool preset(struct world *w, const char *name, const char *value)
 	static const struct {
 		const char *name;
 		enum berth_option option;
-	} names[] = {{"ecn", BERTH_ECN},
-		     {"cookies", BERTH_SYNCOOKIES},
-		     {"timestamps", BERTH_TIMESTAMPS},
-		     {"sack", BERTH_SACK},
-		     {"wscale", BERTH_WINDOW_SCALING},
-		     {"pacing", BERTH_PACING},
-		     {"cc", BERTH_CONGESTION},
-		     {"train", BERTH_TRAIN}};
+	} names[] = {{"ecn", BERTH_ECN},	  {"cookies", BERTH_SYNCOOKIES},    {"timestamps", BERTH_TIMESTAMPS},
+		     {"sack", BERTH_SACK},	  {"wscale", BERTH_WINDOW_SCALING}, {"pacing", BERTH_PACING},
+		     {"cc", BERTH_CONGESTION},	  {"train", BERTH_TRAIN},	    {"synlinear", BERTH_SYN_LINEAR},
+		     {"idle", BERTH_IDLE_RESTART}};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i].name) == 0 && w->n_presets < sizeof(w->presets) / sizeof(w->presets[0])) {
@@ -228,6 +224,24 @@ static bool waiter_ready(struct world *w)
 	return false;
 }
 
+/* What happened to a socket makes its edge triggered watches speak again, as a wakeup does in the kernel. */
+static void edges(struct world *w)
+{
+	struct berth_event ev[16];
+	unsigned n = 0;
+
+	while ((n = berth_stack_events(w->st, ev, 16)) > 0)
+		for (unsigned e = 0; e < WORLD_FDS; e++)
+			for (unsigned k = 0; w->fds[e].kind == FD_EPOLL && k < 16; k++) {
+				struct watch *t = &w->fds[e].watches[k];
+				const struct fd *f = t->used ? world_fd(w, t->fd) : NULL;
+
+				for (unsigned i = 0; i < n; i++)
+					if (f != NULL && f->kind == FD_SOCKET && f->sock == ev[i].sock)
+						t->said = 0;
+			}
+}
+
 void world_settle(struct world *w)
 {
 	static struct berth_tx tx[16];
@@ -238,11 +252,13 @@ void world_settle(struct world *w)
 		for (unsigned i = 0; i < n; i++)
 			cut_frame(&tx[i], w->super_frames, keep_packet, w);
 	} while (n == 16);
+	edges(w);
 	if (!pthread_equal(pthread_self(), w->main_thread) || !waiter_ready(w))
 		return;
 	w->waiter->woken = true;
 	pthread_cond_broadcast(&w->turn);
-	while (w->waiter != NULL && !w->waiter->done) /* its turn: time stands still meanwhile */
+	/* Its turn: time stands still until its call is over, or waits again. */
+	while (w->waiter != NULL && w->waiter->woken && !w->waiter->done)
 		pthread_cond_wait(&w->turn, &w->lock);
 }
 
@@ -312,6 +328,7 @@ bool world_wait(struct world *w, bool (*ready)(struct world *w, void *arg), void
 		return ready(w, arg);
 	}
 	w->waiter = &k;
+	pthread_cond_broadcast(&w->turn); /* it may be the second time in one call */
 	while (!k.woken)
 		pthread_cond_wait(&w->turn, &w->lock); /* in the kernel: packetdrill waits for state S */
 	own_time_us = w->now_us;
