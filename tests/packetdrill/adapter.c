@@ -157,7 +157,7 @@ static int pd_socket(void *u, int domain, int type, int protocol)
 	f->nonblocking = type & SOCK_NONBLOCK;
 	f->sndbuf = 212992;
 	f->rcvbuf = 212992;
-	sysctl_apply(w, f->sock);
+	sysctl_apply(w, f);
 	return (int)end(w, f->number);
 }
 
@@ -179,7 +179,7 @@ static int pd_listen(void *u, int fd, int backlog)
 
 	if (f == NULL)
 		return (int)end(w, -EBADF);
-	sysctl_apply(w, f->sock);
+	sysctl_apply(w, f);
 	r = berth_sock_listen(w->st, f->sock, backlog < 0 ? 0 : (unsigned)backlog);
 	f->listening = r == 0;
 	return (int)end(w, r);
@@ -235,7 +235,7 @@ static int pd_connect(void *u, int fd, const struct sockaddr *sa, socklen_t len)
 	if (r < 0)
 		return (int)end(w, r);
 	if (!f->connecting)
-		sysctl_apply(w, f->sock);
+		sysctl_apply(w, f);
 	if (!f->connecting || !(berth_sock_poll(w->st, f->sock) & (BERTH_EV_OUT | BERTH_EV_ERR | BERTH_EV_HUP)))
 		r = berth_sock_connect(w->st, f->sock, &a);
 	else

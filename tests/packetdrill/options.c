@@ -63,12 +63,21 @@ static uint64_t timeval_us(const void *value, uint32_t len)
 	return (uint64_t)tv.tv_sec * 1000000 + (uint64_t)tv.tv_usec;
 }
 
+_Static_assert(BERTH_NOPTIONS <= 64, "struct fd's chosen");
+
+/* The program's own choice: no sysctl undoes it. */
+static int choose(struct world *w, struct fd *f, enum berth_option o, uint64_t value)
+{
+	f->chosen |= UINT64_C(1) << o;
+	return berth_sock_set(w->st, f->sock, o, value);
+}
+
 static int set_congestion(struct world *w, struct fd *f, const char *name, uint32_t len)
 {
 	if (len >= 4 && strncmp(name, "reno", 4) == 0)
-		return berth_sock_set(w->st, f->sock, BERTH_CONGESTION, BERTH_NEWRENO);
+		return choose(w, f, BERTH_CONGESTION, BERTH_NEWRENO);
 	if (len >= 5 && strncmp(name, "cubic", 5) == 0)
-		return berth_sock_set(w->st, f->sock, BERTH_CONGESTION, BERTH_CUBIC);
+		return choose(w, f, BERTH_CONGESTION, BERTH_CUBIC);
 	return -ENOENT;
 }
 
@@ -112,7 +121,7 @@ int option_set(struct world *w, struct fd *f, int level, int option, const void 
 		return -ENOPROTOOPT;
 	if (len < sizeof(number))
 		return -EINVAL;
-	return berth_sock_set(w->st, f->sock, (enum berth_option)which, (uint64_t)(int64_t)number);
+	return choose(w, f, (enum berth_option)which, (uint64_t)(int64_t)number);
 }
 
 static void info_linux(const struct berth_tcp_info *i, struct tcp_info *t)

@@ -28,47 +28,56 @@ static bool read_setting(const char *name, char text[64])
 	return n > 0;
 }
 
-static void number(struct world *w, berth_sock s, const char *name, enum berth_option o)
+/* What the program has asked for itself stays. */
+static void set(struct world *w, struct fd *f, enum berth_option o, uint64_t value)
+{
+	if (!(f->chosen >> o & 1))
+		(void)berth_sock_set(w->st, f->sock, o, value);
+}
+
+static void number(struct world *w, struct fd *f, const char *name, enum berth_option o)
 {
 	char text[64];
 
 	if (read_setting(name, text))
-		(void)berth_sock_set(w->st, s, o, strtoull(text, NULL, 10));
+		set(w, f, o, strtoull(text, NULL, 10));
 }
 
-void sysctl_apply(struct world *w, berth_sock s)
+static void settings(struct world *w, struct fd *f)
 {
 	char text[64];
 
-	/* What no file says: Linux's defaults, and what scripts begin with. */
-	(void)berth_sock_set(w->st, s, BERTH_MTU_PROBING, 0);
-	(void)berth_sock_set(w->st, s, BERTH_TRAIN, 2);
-	(void)berth_sock_set(w->st, s, BERTH_IDLE_RESTART, 0);
-	for (unsigned i = 0; i < w->n_presets; i++)
-		(void)berth_sock_set(w->st, s, w->presets[i].option, w->presets[i].value);
-	if (!w->sysctls)
-		return;
-	number(w, s, "tcp_timestamps", BERTH_TIMESTAMPS);
-	number(w, s, "tcp_sack", BERTH_SACK);
-	number(w, s, "tcp_mtu_probing", BERTH_MTU_PROBING);
-	number(w, s, "tcp_window_scaling", BERTH_WINDOW_SCALING);
-	number(w, s, "tcp_syn_retries", BERTH_SYNCNT);
-	number(w, s, "tcp_syn_linear_timeouts", BERTH_SYN_LINEAR);
-	number(w, s, "tcp_slow_start_after_idle", BERTH_IDLE_RESTART);
-	number(w, s, "tcp_min_tso_segs", BERTH_TRAIN);
-	number(w, s, "tcp_keepalive_time", BERTH_KEEPIDLE_S);
-	number(w, s, "tcp_keepalive_intvl", BERTH_KEEPINTVL_S);
-	number(w, s, "tcp_keepalive_probes", BERTH_KEEPCNT);
-	number(w, s, "tcp_fin_timeout", BERTH_LINGER2_S);
+	number(w, f, "tcp_timestamps", BERTH_TIMESTAMPS);
+	number(w, f, "tcp_sack", BERTH_SACK);
+	number(w, f, "tcp_mtu_probing", BERTH_MTU_PROBING);
+	number(w, f, "tcp_window_scaling", BERTH_WINDOW_SCALING);
+	number(w, f, "tcp_syn_retries", BERTH_SYNCNT);
+	number(w, f, "tcp_syn_linear_timeouts", BERTH_SYN_LINEAR);
+	number(w, f, "tcp_slow_start_after_idle", BERTH_IDLE_RESTART);
+	number(w, f, "tcp_min_tso_segs", BERTH_TRAIN);
+	number(w, f, "tcp_keepalive_time", BERTH_KEEPIDLE_S);
+	number(w, f, "tcp_keepalive_intvl", BERTH_KEEPINTVL_S);
+	number(w, f, "tcp_keepalive_probes", BERTH_KEEPCNT);
+	number(w, f, "tcp_fin_timeout", BERTH_LINGER2_S);
+	number(w, f, "tcp_syncookies", BERTH_SYNCOOKIES);
 	if (read_setting("tcp_ecn", text)) {
 		/* 0 no, 1 ask and answer, 2 answer only; 3 and more: AccECN, which we have not */
 		uint64_t v = strtoull(text, NULL, 10);
 
-		(void)berth_sock_set(w->st, s, BERTH_ECN, v <= 2 ? v : v == 3 ? 1 : 2);
+		set(w, f, BERTH_ECN, v <= 2 ? v : v == 3 ? 1 : 2);
 	}
 	if (read_setting("tcp_congestion_control", text))
-		(void)berth_sock_set(w->st, s, BERTH_CONGESTION,
-				     strncmp(text, "reno", 4) == 0 ? BERTH_NEWRENO : BERTH_CUBIC);
-	if (read_setting("tcp_syncookies", text))
-		(void)berth_sock_set(w->st, s, BERTH_SYNCOOKIES, strtoull(text, NULL, 10));
+		set(w, f, BERTH_CONGESTION, strncmp(text, "reno", 4) == 0 ? BERTH_NEWRENO : BERTH_CUBIC);
+}
+
+void sysctl_apply(struct world *w, struct fd *f)
+{
+	/* What no file says: Linux's defaults, and what scripts begin with. */
+	set(w, f, BERTH_MTU_PROBING, 0);
+	set(w, f, BERTH_TRAIN, 2);
+	set(w, f, BERTH_IDLE_RESTART, 0);
+	if (w->sysctls)
+		settings(w, f);
+	for (unsigned i = 0; i < w->n_presets; i++)
+		set(w, f, w->presets[i].option, w->presets[i].value);
 }

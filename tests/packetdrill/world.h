@@ -41,6 +41,7 @@ struct fd {
 	uint64_t rcv_timeout_us, snd_timeout_us; /* 0: none */
 	struct watch watches[16];		 /* FD_EPOLL */
 	int sndbuf, rcvbuf;			 /* as they are read back */
+	uint64_t chosen;			 /* a bit for each enum berth_option that the program has set */
 };
 
 struct packet_out {
@@ -109,8 +110,8 @@ void world_fd_free(struct fd *f);
 void cut_frame(const struct berth_tx *t, bool whole, void (*take)(void *arg, const uint8_t *data, uint32_t len),
 	       void *arg);
 
-/* sysctl.c: what /proc/sys/net says now, for a new socket. */
-void sysctl_apply(struct world *w, berth_sock s);
+/* sysctl.c: what /proc/sys/net says now, and then --so_flags, for a socket that is made, listens or connects. */
+void sysctl_apply(struct world *w, struct fd *f);
 /* options.c */
 int option_set(struct world *w, struct fd *f, int level, int option, const void *value, uint32_t len);
 int option_get(struct world *w, struct fd *f, int level, int option, void *value, uint32_t *len);
