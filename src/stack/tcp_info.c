@@ -38,7 +38,7 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 		c->ssthresh == CC_SSTHRESH_NONE ? c->ssthresh : c->ssthresh / mss; /* none yet: as Linux says it */
 	i->snd_wnd = c->snd_wnd;
 	i->unacked = c->n_out;
-	i->sacked = c->n_sacked;
+	i->sacked = c->f & TF_SACK ? c->n_sacked : c->dupacks;
 	i->lost = c->n_lost;
 	i->retrans = c->n_rexmit;
 	i->reordering = c->reordering;

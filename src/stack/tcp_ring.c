@@ -115,13 +115,22 @@ static uint32_t pair_of(const struct berth_stack *st, const struct tcp_conn *c)
 	return (uint32_t)((size_t)(c->rx.data - st->tcp->ring_memory) / pair_bytes(st));
 }
 
+/* What of a ring is used before autotuning asks for more: 64 KiB, or a part of a ring that is much larger, for who gives such rings
+ * expects to fill them (Linux begins with a 16th of tcp_wmem's maximum, and a 30th of tcp_rmem's). */
+static uint32_t first(uint32_t size, uint32_t part)
+{
+	uint32_t most = size / part > TCP_BUF_FIRST ? size / part : TCP_BUF_FIRST;
+
+	return size < most ? size : most;
+}
+
 /* Autotuning begins small; what the program chose stays. */
 static void limits(struct tcp_conn *c)
 {
 	if (!(c->f & TF_RCVBUF_SET))
-		c->rcvbuf = c->rx.size < TCP_BUF_FIRST ? c->rx.size : TCP_BUF_FIRST;
+		c->rcvbuf = first(c->rx.size, 32);
 	if (!(c->f & TF_SNDBUF_SET))
-		c->sndbuf = c->tx.size < TCP_BUF_FIRST ? c->tx.size : TCP_BUF_FIRST;
+		c->sndbuf = first(c->tx.size, 16);
 }
 
 int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c)
