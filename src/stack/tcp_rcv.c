@@ -81,10 +81,12 @@ void tcp_rcv_refused(struct berth_stack *st, struct tcp_conn *c, const struct tc
 	if (s->flags & WIRE_TCP_RST)
 		return;
 	if (s->len && seq_lt(s->seq, c->rcv_nxt)) {
-		uint32_t end = s->seq + s->len;
+		uint32_t end = s->seq + s->len, from = s->seq;
 
-		/* Only what was received: a keepalive's octet before the first of all was not. */
-		dsack(st, c, seq_max(s->seq, c->irs + 1), seq_min(end, c->rcv_nxt));
+		/* Only what was received: a keepalive's octet before the first of all was not. (irs is comparable for 2 GiB only.) */
+		if (c->bytes_in < UINT32_C(1) << 30)
+			from = seq_max(from, c->irs + 1);
+		dsack(st, c, from, seq_min(end, c->rcv_nxt));
 		if (c->quickacks < TCP_QUICKACKS)
 			c->quickacks = TCP_QUICKACKS; /* the peer is in loss recovery */
 	}
@@ -259,7 +261,8 @@ static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_s
 	if (g->has_fin) { /* nothing comes after a FIN */
 		uint32_t room = seq_lt(seq, g->fin_seq) ? g->fin_seq - seq : 0;
 
-		fin = fin && len == room;
+		/* One FIN: another, further on, would make octets of the ring readable that nobody sent. */
+		fin = fin && seq + len == g->fin_seq;
 		len = len < room ? len : room;
 	} else if (fin && !early_fin_fits(g, seq + len)) {
 		fin = false;

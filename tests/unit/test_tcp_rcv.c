@@ -75,6 +75,8 @@ static const struct script_row rows[] = {
 	 "in 101+100; drop; in 101+50 F; drop; in 1+100; out 1+0 ack 201; read 200; read none"},
 	{"a FIN in order ends it, whatever came early",
 	 "in 201+100; drop; in 1+100 F; out 1+0 ack 102; read 100; read eof"},
+	{"a second FIN further on does not count: octets between them were never sent",
+	 "in 2+0 F; in 3+0 F; in 4+0 F; in 6+0 F; drop; in 1+1; out 1+0 ack 3; read 1; read eof"},
 	{"a FIN beyond the window is not kept",
 	 "in 1+4096 F; out 1+0 ack 4097 win 0; read 4096; read none; drop; in 4097+0 F; out 1+0 ack 4098; read eof",
 	 .ring = 4096},
