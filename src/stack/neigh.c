@@ -324,8 +324,11 @@ void neigh_answer(struct berth_stack *st, uint32_t index, const uint8_t *mac, bo
 
 int ip_route_ready(struct berth_stack *st, const struct ip_route *rt)
 {
+	const struct iface *f = iface_at(st, rt->iface);
 	struct neigh *n;
 
+	if (!f || !f->up)
+		return -EHOSTUNREACH; /* it went, and nothing leads there any more */
 	if (rt->neigh == NIL)
 		return 0;
 	n = &st->ip->neighs[rt->neigh];

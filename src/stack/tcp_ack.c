@@ -49,8 +49,9 @@ static void dsack(struct berth_stack *st, struct tcp_conn *c, const struct wire_
 {
 	uint32_t len = d->right - d->left, mss = c->mss ? c->mss : 1;
 
+	/* Below iss nothing was sent; "seq_lt(d->left, iss)" would be wrong after 2 GiB. */
 	if (seq_lt(c->max, d->right) || c->max - d->left > c->snd_wnd_max + (c->max - c->una) ||
-	    seq_lt(d->left, c->iss)) {
+	    (seq_lt(d->left, c->una) && c->una - d->left > c->bytes_acked + 1)) {
 		st->n.tcp_sack_ignored++;
 		return;
 	}
@@ -143,8 +144,9 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		ret |= advance(st, c, s, &a);
 		ip_route_confirm(st, &c->route); /* it reached the peer: that is news of the neighbour, too */
 	}
-	if (c->snd_wnd == 0 && c->n_out > 0 &&
-	    c->first_rtx_ns) { /* it lives, and has no room: no reason to give up (RFC 9293, 3.8.6.1) */
+	/* It lives, and has no room: no reason to give up (RFC 9293, 3.8.6.1). But nobody waits for ever for a peer that keeps its window
+	 * shut: not after close(), nor longer than the program said (S20). */
+	if (c->snd_wnd == 0 && c->n_out > 0 && c->first_rtx_ns && !(c->s.flags & SOCK_ORPHAN) && !c->user_timeout_ms) {
 		c->n_rtx = 0;
 		c->first_rtx_ns = st->now_ns;
 	}

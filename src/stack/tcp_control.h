@@ -101,7 +101,7 @@ struct tcp_child {
 	uint64_t rtt_ns;
 	uint32_t ts_recent;
 	uint16_t mss; /* the peer's option, or the default */
-	uint8_t snd_scale;
+	uint8_t snd_scale, rcv_scale;
 	uint32_t f;  /* TF_TS, TF_SACK, TF_WSCALE, TF_ECN */
 	bool early;  /* fast open: made by the SYN, the handshake goes on in SYN-RECEIVED */
 	bool cookie; /* fast open: the client wants one */
@@ -136,8 +136,9 @@ void tcp_wait_timer(struct berth_stack *st);
 struct port_ref tcp_wait_claim(struct berth_stack *st, uint32_t index);
 bool tcp_wait_check(const struct berth_stack *st);
 /* A segment for record index. True: the record is gone, and the segment (a SYN) is the listener's, with *ret_iss_min as the least
- * sequence number of the new connection. */
-bool tcp_wait_input(struct berth_stack *st, uint32_t index, const struct tcp_seg *s, uint32_t *ret_iss_min);
+ * sequence number of the new connection. That is never so unless there is a listener. */
+bool tcp_wait_input(struct berth_stack *st, uint32_t index, const struct tcp_seg *s, bool has_listener,
+		    uint32_t *ret_iss_min);
 /* connect() wants this four-tuple: may it have it (RFC 6191; RFC 9293, MAY-2)? Then the record is gone and *ret_iss says where its
  * sequence numbers may start. 0; -ENOENT, there was no record; -EADDRNOTAVAIL. */
 MUST_CHECK int tcp_wait_reuse(struct berth_stack *st, const struct port_tuple *t, uint32_t *ret_iss);

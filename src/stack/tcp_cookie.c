@@ -73,7 +73,7 @@ bool tcp_cookie_check(struct berth_stack *st, const struct tcp_conn *l, const st
 		st->n.tcp_cookies_bad++;
 		return false;
 	}
-	*ret = (struct tcp_child){.iss = cookie, .irs = irs, .mss = sizes[size]};
+	*ret = (struct tcp_child){.iss = cookie, .irs = irs, .mss = sizes[size], .rcv_scale = tcp_window_scale(st, l)};
 	if (s->opt.has & WIRE_TCP_HAS_TS && !(l->refuse & TF_TS)) {
 		uint32_t bits = s->opt.ts_ecr & ((1u << TS_BITS) - 1), scale = bits & 15;
 

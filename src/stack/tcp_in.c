@@ -166,10 +166,11 @@ static uint64_t handshake_rtt(struct berth_stack *st, const struct tcp_conn *c)
 	return b->lost | b->rexmit ? 0 : (uint64_t)(tcp_now_us(st) - b->sent_us) * 1000;
 }
 
-/* It leaves SYN-RECEIVED: one less of those that began with data. */
+/* It leaves SYN-RECEIVED: one less of those that began with data. A client that asked for it and was called at the same time is
+ * none of them. */
 void tcp_fastopen_done(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->state == TCP_SYN_RCVD && c->f & TF_FASTOPEN)
+	if (c->state == TCP_SYN_RCVD && c->f & TF_FASTOPEN && c->f & TF_PASSIVE)
 		st->tcp->n_fastopen--;
 }
 
@@ -497,6 +498,14 @@ static uint32_t flow_of(struct berth_stack *st, const struct packet *p, const st
 	return (uint32_t)claim.user;
 }
 
+/* Does somebody listen for new connections of this four-tuple? */
+static bool has_listener(struct berth_stack *st, const struct tcp_seg *s, const struct port_tuple *t)
+{
+	struct port_ref ref;
+
+	return port_demux_listener(&st->ports, t, (uint32_t)s->p->iface + 1, &ref) == 0;
+}
+
 static void to_listener(struct berth_stack *st, const struct tcp_seg *s, const struct port_tuple *t, uint32_t iss_min)
 {
 	struct port_claim claim;
@@ -534,7 +543,7 @@ void tcp_input(struct berth_stack *st, const struct packet *p)
 	t = tcp_seg_tuple(p, tcp_seg_local_port(&s), tcp_seg_peer_port(&s));
 	user = flow_of(st, p, &t);
 	if (user != NIL && user & SOCK_ID_TIME_WAIT) {
-		if (tcp_wait_input(st, user & ~SOCK_ID_TIME_WAIT, &s, &iss_min))
+		if (tcp_wait_input(st, user & ~SOCK_ID_TIME_WAIT, &s, has_listener(st, &s, &t), &iss_min))
 			to_listener(st, &s, &t, iss_min);
 	} else if (user != NIL && slab_used(&st->conns, user)) {
 		tcp_conn_input(st, tcp_at(st, user), &s);

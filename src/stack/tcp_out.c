@@ -94,10 +94,10 @@ static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
 	struct tcp_frame f = {.seq = c->iss, .flags = WIRE_TCP_SYN, .mss = c->mss};
 
-	if (c->nxt != c->iss)
+	if (c->nxt != c->iss || !tcp_flight_can_send(st, c))
 		return false;
 	f.flags |= tcp_ecn_out_flags(c, false);
-	f.len = tcp_fastopen_len(st, c);
+	f.len = st->tcp->bursts.n_max - st->tcp->bursts.n_used > 1 ? tcp_fastopen_len(st, c) : 0;
 	if (f.len > f.mss)
 		f.mss = (uint16_t)f.len; /* one segment */
 	put(st, c, g, &f);
@@ -311,7 +311,7 @@ static bool send_one(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	if (send_again(st, c, g))
 		return true;
 	if (syn)
-		return c->state == TCP_SYN_RCVD && send_ack(st, c, g);
+		return c->state == TCP_SYN_RCVD && c->nxt != c->iss && send_ack(st, c, g);
 	return send_new(st, c, g) || send_probe(st, c, g) || send_ack(st, c, g);
 }
 
@@ -391,8 +391,8 @@ unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 		}
 		if (g.v)
 			k++;
-		else
-			lost++;
+		else if (++lost == BURST_SEGMENTS)
+			sock_unready(st, index); /* what is in flight now has the RTO, and that goes on */
 	}
 	ASSERT_SLOW(tcp_rings_check(st, c));
 	return k;

@@ -356,6 +356,10 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		process_recovery(st, c, s, a, delivered, lost_more);
 	else
 		process_open(st, c, a, delivered, lost_more);
+	/* What was recovered from last is behind una, and stays there when numbers go round: else duplicates after 2 GiB without a loss
+	 * would count as its own (RFC 6582, 3.2, step 2). */
+	if (c->ca_state < CA_CWR && seq_lt(c->recover_seq, c->una))
+		c->recover_seq = c->una;
 	if (a->acked > 0 && may_grow(state) && may_grow(c->ca_state))
 		cc_ack(c, a);
 	if (c->f & TF_SACK && c->n_out > 0 && board_sacked(burst_at(st, c->burst_first)) & 1)

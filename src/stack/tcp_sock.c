@@ -425,7 +425,7 @@ bool tcp_check(const struct berth_stack *cst)
 		if (!slab_used(&st->conns, i))
 			continue;
 		c = tcp_at(st, i);
-		early += c->state == TCP_SYN_RCVD && c->f & TF_FASTOPEN ? 1 : 0;
+		early += c->state == TCP_SYN_RCVD && c->f & TF_FASTOPEN && c->f & TF_PASSIVE ? 1 : 0;
 		orphans += c->f & TF_OWE_CLOSED && c->state != TCP_CLOSED;
 		if (!conn_check(st, c) || (c->state == TCP_LISTEN && !listener_check(st, c)))
 			return false;

@@ -33,7 +33,8 @@ struct tcp_syn {
 	uint16_t mss;
 	uint16_t iface; /* the scope of link-local addresses */
 	uint8_t f;	/* SYN_ */
-	uint8_t snd_scale;
+	uint8_t snd_scale : 4,
+		rcv_scale : 4; /* ours as the SYN-ACK said it: the listener's buffer may change meanwhile */
 	uint8_t level;
 	uint8_t n_acked; /* acknowledged, but not taken: the accept queue was full, or data is awaited */
 };
@@ -274,7 +275,7 @@ static void syn_send(struct berth_stack *st, uint32_t i)
 	peer.scope = port_addr_is_linklocal6(&peer) ? scope : 0;
 	if (q->f & SYN_COOKIE)
 		tcp_fastopen_offer(st, &peer, &b.opt);
-	tcp_syn_answer(st, l, &b, syn_tf(q), q->f & SYN_WSCALE ? tcp_window_scale(st, l) : 0, q->ts_recent);
+	tcp_syn_answer(st, l, &b, syn_tf(q), q->rcv_scale, q->ts_recent);
 }
 
 /* Does the listener still want data with the handshake's last segment (TCP_DEFER_ACCEPT)? Level n begins after 2^n - 1 seconds. */
@@ -386,7 +387,8 @@ static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp
 		q->iface = (uint16_t)(s->p->dst.scope ? s->p->dst.scope : s->p->src.scope);
 		q->f |= SYN_SCOPED;
 	}
-	q->snd_scale = k->snd_scale;
+	q->snd_scale = k->snd_scale & 15;
+	q->rcv_scale = k->f & TF_WSCALE ? tcp_window_scale(st, l) & 15 : 0;
 	b = bucket_of(st, q->local, q->local_port, q->peer, q->peer_port);
 	y->links[i].chain = y->buckets[b];
 	y->buckets[b] = i;
@@ -447,6 +449,7 @@ static bool begin_early(struct berth_stack *st, struct tcp_conn *l, const struct
 	struct tcp_conn *c;
 
 	k->early = true;
+	k->rcv_scale = tcp_window_scale(st, l);
 	k->iss = first_seq(st, s, iss_min);
 	c = tcp_child_new(st, l, s, k);
 	k->early = false;
@@ -543,7 +546,7 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	tcp_rcv_init(st, c);
 	c->mss_peer = k->mss;
 	c->snd_scale = k->snd_scale;
-	c->rcv_scale = k->f & TF_WSCALE ? tcp_window_scale(st, l) : 0;
+	c->rcv_scale = k->f & TF_WSCALE ? k->rcv_scale : 0;
 	c->snd_wnd = k->early ? s->wnd : (uint32_t)s->wnd << c->snd_scale; /* a SYN's is not scaled */
 	c->snd_wnd_max = c->snd_wnd;
 	c->snd_wl1 = s->seq;
@@ -594,6 +597,7 @@ static void finish(struct berth_stack *st, uint32_t i, const struct tcp_seg *s)
 			      .ts_recent = q->ts_recent,
 			      .mss = q->mss,
 			      .snd_scale = q->snd_scale,
+			      .rcv_scale = q->rcv_scale,
 			      .f = syn_tf(q)};
 
 	if (!may_finish(st, q, s))

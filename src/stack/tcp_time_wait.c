@@ -200,7 +200,8 @@ static bool is_new(const struct tcp_time_wait *t, const struct tcp_seg *s)
 	return seq_lt(t->rcv_nxt, s->seq);
 }
 
-bool tcp_wait_input(struct berth_stack *st, uint32_t index, const struct tcp_seg *s, uint32_t *ret_iss_min)
+bool tcp_wait_input(struct berth_stack *st, uint32_t index, const struct tcp_seg *s, bool has_listener,
+		    uint32_t *ret_iss_min)
 {
 	struct tcp_time_wait *t = wait_at(st, index);
 	bool ts = t->f & WAIT_TS && s->opt.has & WIRE_TCP_HAS_TS;
@@ -209,7 +210,8 @@ bool tcp_wait_input(struct berth_stack *st, uint32_t index, const struct tcp_seg
 		st->n.tcp_rst_in++;
 		return false; /* RFC 1337: it does not end the wait */
 	}
-	if ((s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN && is_new(t, s)) {
+	/* Where nobody listens a SYN must not end the wait any more than a reset may. */
+	if (has_listener && (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK)) == WIRE_TCP_SYN && is_new(t, s)) {
 		*ret_iss_min = t->snd_nxt + 65537; /* beyond any window that was open */
 		*ret_iss_min += *ret_iss_min == 0;
 		st->n.tcp_time_wait_reused++;

@@ -3,6 +3,8 @@
 
 #include "stack_fixture.h"
 
+#include "stack/tcp.h"
+
 static const struct stack_row rows[] = {
 	{"we close first: FIN-WAIT-1, FIN-WAIT-2, TIME-WAIT",
 	 {"established", "shutdown wr", "> FA 1 ack 1", "state FIN-WAIT-1", "send EPIPE", "< A 1 ack 2",
@@ -82,9 +84,107 @@ static void test_orphans(void **state)
 	stack_fixture_free(&f);
 }
 
+/* S20: the peer has data in flight of a connection that the program closed, and keeps its window shut for ever. */
+static void test_shut_window_of_an_orphan(void **state)
+{
+	static struct stack_fixture f;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "established");
+	stack_line(&f, "send 100");
+	stack_line(&f, "> PA 1+100 ack 1");
+	stack_line(&f, "close");
+	stack_line(&f, "> FA 101 ack 1");
+	for (int i = 0; i < 12; i++) {
+		stack_line(&f, "< A 1 ack 1 win 0");
+		stack_line(&f, "lost 120000");
+	}
+	stack_line(&f, "events CLOSED");
+	stack_fixture_free(&f);
+}
+
+/* A connection with 160 segments of room, whose way goes away: more than one call's worth of frames is lost. */
+static void test_way_is_gone(void **state)
+{
+	static struct stack_fixture f;
+	struct tcp_conn *c;
+	char line[64];
+	uint32_t end = 1;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "established win 65535 mss 216");
+	stack_line(&f, "set sndbuf 65536");
+	for (uint32_t n = 2160; n <= 17280; n *= 2) {
+		snprintf(line, sizeof(line), "send %u", n);
+		stack_line(&f, line);
+		stack_line(&f, "lost 10");
+		end += n;
+		snprintf(line, sizeof(line), "< A 1 ack %u win 65535", end);
+		stack_line(&f, line);
+	}
+	c = tcp_at(f.st, (uint32_t)f.s);
+	c->route.neigh = 0; /* an entry that nobody has: as after its neighbour was removed */
+	stack_line(&f, "send 30000");
+	stack_line(&f, "quiet");
+	c->route.neigh = NIL;
+	stack_line(&f, "+500");
+	snprintf(line, sizeof(line), "> A %u+216 ack 1", end);
+	stack_line(&f, line);
+	stack_fixture_free(&f);
+}
+
+/* Fewer records of what is in flight than connections: the SYN that finds none waits for one. */
+static void test_no_record_for_a_syn(void **state)
+{
+	static struct stack_fixture f;
+	struct berth_stack_config c = stack_fixture_config();
+	berth_sock first;
+
+	(void)state;
+	c.n_bursts = 1;
+	stack_fixture_init(&f, false, &c);
+	stack_line(&f, "connect");
+	stack_line(&f, "> S 0");
+	first = f.s;
+	stack_line(&f, "open");
+	stack_line(&f, "connect");
+	stack_line(&f, "quiet");
+	assert_int_equal(berth_sock_abort(f.st, first), 0);
+	stack_line(&f, "+20");
+	stack_line(&f, "> S *");
+	stack_fixture_free(&f);
+}
+
+/* The interface goes, the connection stays: what it would send is lost, and the program hears of it in time. */
+static void test_interface_is_gone(void **state)
+{
+	static struct stack_fixture f;
+
+	for (int is6 = 0; is6 < 2; is6++) {
+		(void)state;
+		stack_fixture_init(&f, is6, NULL);
+		stack_line(&f, "established");
+		assert_int_equal(berth_iface_remove(f.st, f.iface), 0);
+		stack_line(&f, "send 100");
+		stack_line(&f, "quiet");
+		stack_line(&f, "+5000");
+		stack_line(&f, "quiet");
+		stack_line(&f, "set user-timeout 10000");
+		stack_line(&f, "+60000");
+		stack_line(&f, "error ETIMEDOUT");
+		stack_fixture_free(&f);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_orphans)};
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_orphans),
+					  cmocka_unit_test(test_shut_window_of_an_orphan),
+					  cmocka_unit_test(test_way_is_gone),
+					  cmocka_unit_test(test_no_record_for_a_syn),
+					  cmocka_unit_test(test_interface_is_gone)};
 
 	return stack_rows_run("tcp close", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }

@@ -7,6 +7,9 @@
 #include "stack/tcp.h"
 
 static const struct stack_row rows[] = {
+	{"the window's scale is the SYN-ACK's, whatever the listener's buffer becomes",
+	 {"listen", "< S 0 mss 1460 ws 7", "> SA 0 ack 1 ws 7", "lset rcvbuf 8192", "< A 1 ack 1 win 500", "accept",
+	  "< PA 1+1000 ack 1 win 500", "> A 1 ack 1001 win 57"}},
 	{"a passive handshake, data both ways, the peer closes first",
 	 {"listen",
 	  "< S 0 win 65535 mss 1460",

@@ -232,6 +232,7 @@ static void s5_block(void **state)
 
 	f->owd_ns = 1000000 * MS;
 	f->c->una = f->c->nxt = f->c->max = ISS + 5001; /* there was something before */
+	f->c->bytes_acked = 5000;
 	fl_write(f, 10000);
 	una = f->c->una;
 	s.ack = una + (uint32_t)t->ack;
@@ -450,7 +451,35 @@ static void any_path(void **state)
 	}
 }
 
-#define N_MORE 12
+/* 2 GiB without a loss, then one: "beyond what was recovered from last" must still be true. The numbers jump by 768 MiB between
+ * transfers, as if quiet ones had been there. */
+static void numbers_go_round_without_sack(void **state)
+{
+	static const unsigned drop[] = {35, 0};
+	const struct case_ t = {.no_sack = true, .drop = drop};
+	const uint32_t jump = UINT32_C(0x30000000);
+	struct fl *f = calloc(1, sizeof(*f));
+
+	(void)state;
+	setup(f, &t);
+	for (int i = 0; i < 3; i++) {
+		fl_write(f, 10000);
+		fl_run(f, 10000 * MS);
+		assert_int_equal(f->c->n_out, 0);
+		f->c->una = f->c->nxt = f->c->max = f->c->una + jump;
+		f->c->snd_wl2 += jump;
+		f->rcv_nxt += jump;
+	}
+	fl_write(f, 40000);
+	fl_run(f, 10000 * MS);
+	expect(f, "octets that arrived", f->received, 70000);
+	expect(f, "timeouts", f->st.n.tcp_rto, 0);
+	expect(f, "recoveries", f->st.n.tcp_fast_recovery, 1);
+	fl_free(f);
+	free(f);
+}
+
+#define N_MORE 13
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -463,6 +492,8 @@ int main(void)
 		{"ECE: one reduction in a round trip", one_reduction_in_a_round_trip, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
 		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
+		{"a loss after 2 GiB without one, no SACK: no timeout", numbers_go_round_without_sack, NULL, NULL,
+		 NULL},
 		{"any path: everything arrives", any_path, NULL, NULL, NULL},
 	};
 	struct CMUnitTest tests[COUNT_OF(cases) + COUNT_OF(late) + COUNT_OF(blocks) + N_MORE];

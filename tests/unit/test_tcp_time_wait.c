@@ -9,6 +9,9 @@
 		"> A 2 ack 2", "close", "events CLOSED"
 
 static const struct stack_row rows[] = {
+	{"a SYN does not end the wait where nobody listens",
+	 {"connected", "shutdown wr", "> FA 1 ack 1", "< FA 1 ack 2", "> A 2 ack 2", "count tcp_time_wait 1",
+	  "< S 70000 mss 1460", "> A 2 ack 2", "count tcp_time_wait_reused 0", "< FA 1 ack 2", "> A 2 ack 2"}},
 	{"the peer's FIN again is answered, and starts the wait anew",
 	 {ENDED, "+50000", "< FA 1 ack 2", "> A 2 ack 2", "+50000", "< FA 1 ack 2", "> A 2 ack 2", "+60100",
 	  "< FA 1 ack 2", "> R 2"}},
