@@ -302,6 +302,11 @@ void group_heard(struct berth_stack *st, uint16_t iface, const struct port_addr 
 
 	if (i == NIL || version(st, iface, is4(group)) == 3 || !timer_is_set(&st->ip->groups[i].timer))
 		return;
+	if (st->ip->groups[i]
+		    .leaving) { /* what it still wanted to say is said in a version that is not spoken any more */
+		forget(st, i);
+		return;
+	}
 	wheel_cancel(&st->wheel, TIMER_GROUP, i);
 	st->ip->groups[i].n_reports = 0;
 	st->ip->groups[i].last_reporter = false;
@@ -370,7 +375,7 @@ bool group_check(const struct berth_stack *st)
 
 		if (!m->used)
 			continue;
-		if (find(st, m->iface, &m->addr) != i || (!m->n_users && !m->leaving) ||
+		if (find(st, m->iface, &m->addr) != i || (!m->n_users && !(m->leaving && timer_is_set(&m->timer))) ||
 		    !port_addr_is_multicast(&m->addr))
 			return false;
 	}

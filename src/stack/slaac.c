@@ -28,6 +28,7 @@
 #define REACHABLE_MS_MAX 3600000
 #define RETRANS_MS_MAX 60000
 #define RETRANS_MS_MIN 100
+#define HOPS_MIN 32 /* fewer, and nothing of ours would leave the site: CVE-2015-2922 */
 
 static bool listens(const struct iface *f)
 {
@@ -244,7 +245,7 @@ static void say_prefix(struct berth_stack *st, uint16_t iface, const struct wire
 
 static void say_parameters(struct berth_stack *st, struct iface *f, const struct wire_nd_ra *ra)
 {
-	if (ra->hops)
+	if (ra->hops >= HOPS_MIN)
 		f->hops = ra->hops;
 	if (ra->reachable_ms && ra->reachable_ms <= REACHABLE_MS_MAX && ra->reachable_ms != f->reachable_base_ms) {
 		f->reachable_base_ms = ra->reachable_ms;

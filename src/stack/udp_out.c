@@ -366,7 +366,7 @@ static bool frame(struct berth_stack *st, struct udp_sock *u, uint32_t index, ui
 		if (!super && len > room)
 			return false;
 		frame_whole(st, u, at, len, super, v);
-	} else if (rec->len <= room) {
+	} else if (rec->len <= room && rec->at == 0) { /* the MTU may have grown since the first fragment */
 		frame_whole(st, u, at, rec->len, false, v);
 	} else if (u->pmtu_disc >= 2) {
 		return false;
@@ -484,6 +484,7 @@ unsigned udp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 	struct udp_sock *u = udp_at(st, index);
 	uint32_t at = u->n_wait > 0 ? 0 : u->tx_at, id = index | SOCK_ID_UDP;
 	unsigned made = 0;
+	bool more;
 
 	while (at < u->tx.used && made < n) {
 		const struct udp_record *rec = udp_ring_at(&u->tx, at);
@@ -495,11 +496,13 @@ unsigned udp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 		at += udp_record_bytes(rec->len);
 		u->tx_at = at > u->tx_at ? at : u->tx_at;
 	}
-	if (u->blocked && made > 0 && !(st->cfg.flags & BERTH_STACK_PIN)) {
+	more = at < u->tx.used;
+	udp_reclaim(st, u);
+	if (u->blocked && udp_writable(u)) { /* also when nothing left: what cannot go makes room, too */
 		u->blocked = false;
 		event_add(st, id, BERTH_EV_OUT);
 	}
-	if (at < u->tx.used)
+	if (more)
 		return made;
 	if (u->n_wait > 0)
 		sock_wait(st, id);

@@ -291,6 +291,30 @@ static void another_members_report_is_enough(void **state)
 	}
 }
 
+/* Who leaves in version 3 has one more report to say; then an older querier comes, and another member's report. */
+static void a_report_heard_while_leaving(void **state)
+{
+	struct world w;
+
+	(void)state;
+	for (unsigned f = 0; f < COUNT_OF(families); f++) {
+		struct port_addr group = A(families[f].group);
+
+		open_world(&w, &families[f]);
+		assert_int_equal(join(&w), 0);
+		lab_pass(&w.l, SEC(10));
+		assert_int_equal(leave(&w), 0);
+		query(&w, 2, NULL, 4000, w.f->querier, 1, true);
+		group_heard(w.l.st, w.l.iface, &group);
+		assert_true(group_check(w.l.st));
+		lab_pass(&w.l, SEC(10));
+		for (uint32_t i = 0; i < w.l.st->cfg.n_groups; i++)
+			assert_false(w.l.st->ip->groups[i].used &&
+				     port_addr_equal(&w.l.st->ip->groups[i].addr, &group));
+		lab_close(&w.l);
+	}
+}
+
 static void queries_that_are_not_believed(void **state)
 {
 	struct world w;
@@ -433,6 +457,7 @@ int main(void)
 		cmocka_unit_test(queries_are_answered_within_their_time),
 		cmocka_unit_test(an_older_querier_is_answered_in_its_version),
 		cmocka_unit_test(another_members_report_is_enough),
+		cmocka_unit_test(a_report_heard_while_leaving),
 		cmocka_unit_test(queries_that_are_not_believed),
 		cmocka_unit_test(of_all_hosts_nothing_is_said),
 		cmocka_unit_test(s11_a_flood_of_queries),

@@ -124,6 +124,9 @@ static void an_advertisement_gives_a_router_a_network_and_an_address(void **stat
 	assert_int_equal(ip_route_find(l.st, NULL, &near, BERTH_IFACE_ANY, &rt, &from), 0);
 	assert_true(port_addr_equal(&l.st->ip->neighs[rt.neigh].addr, &near)); /* on the link: he himself is asked */
 	assert_int_equal(l.st->ip->ifaces[l.iface].hops, 33);
+	ra.hops = 1; /* S19: what we send would not leave the link (CVE-2015-2922) */
+	say(&l, &ra);
+	assert_int_equal(l.st->ip->ifaces[l.iface].hops, 33);
 	/* No more solicitations. */
 	lab_clear(&l);
 	lab_pass(&l, SEC(100));

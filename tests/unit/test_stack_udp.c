@@ -335,6 +335,63 @@ static void a_sender_is_told_when_there_is_room_again(void **state)
 	two_end(&w);
 }
 
+/* Ring full, and the neighbour does not answer: what gives way makes room, and that is said. */
+static void a_sender_is_told_when_what_was_sent_cannot_go(void **state)
+{
+	struct berth_addr nobody = berth_addr4(10, 0, 0, 99, 53);
+	struct berth_event ev;
+	berth_sock a;
+	bool told = false;
+	int r;
+
+	(void)state;
+	fill_big();
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	do
+		r = send_to(0, a, nobody, big, 1000);
+	while (r == 1);
+	assert_int_equal(r, -EAGAIN);
+	for (int i = 0; i < 20 && !told; i++) {
+		two_settle(&w);
+		w.now_ns += SECOND;
+		berth_stack_tick(w.st[0], w.now_ns, 100);
+		while (berth_stack_events(w.st[0], &ev, 1) == 1)
+			told |= (ev.mask & BERTH_EV_OUT) != 0;
+	}
+	assert_true(told);
+	assert_int_equal(send_to(0, a, nobody, big, 1000), 1);
+	two_end(&w);
+}
+
+/* Between two fragments the link's MTU grows: the rest is still fragments, and not octets of the next datagram. */
+static void an_mtu_that_grows_between_fragments(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	uint64_t octets = 0;
+	struct berth_tx tx;
+	berth_sock a, b;
+
+	(void)state;
+	fill_big();
+	two_begin(&w, &ethernet);
+	a = udp(0, BERTH_IPV4);
+	b = udp_at_port(1, BERTH_IPV4, at);
+	assert_int_equal(send_to(0, a, at, "hello", 5), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, b, got, 9, NULL), 5);
+	assert_int_equal(send_to(0, a, at, big, 8000), 1);
+	assert_int_equal(send_to(0, a, at, big, 100), 1);
+	for (int i = 0; berth_stack_output(w.st[0], &tx, 1, w.now_ns) == 1; i++) {
+		for (unsigned k = 0; k < tx.n_parts; k++)
+			octets += tx.parts[k].len;
+		if (i == 1)
+			assert_int_equal(berth_iface_set_mtu(w.st[0], w.iface[0], 9000), 0);
+	}
+	assert_int_equal(octets, 8100);
+	two_end(&w);
+}
+
 static void a_short_room_truncates(void **state)
 {
 	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
@@ -935,6 +992,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_reaches_the_connected_and_nobody_else),
 		cmocka_unit_test(a_full_queue_drops_and_counts),
 		cmocka_unit_test(a_sender_is_told_when_there_is_room_again),
+		cmocka_unit_test(a_sender_is_told_when_what_was_sent_cannot_go),
+		cmocka_unit_test(an_mtu_that_grows_between_fragments),
 		cmocka_unit_test(a_short_room_truncates),
 		{"S19: an unknown neighbour lets others pass", an_unknown_neighbour_lets_others_pass, NULL, NULL, NULL},
 		cmocka_unit_test(what_waited_for_a_neighbour_arrives),
