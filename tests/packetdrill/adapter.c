@@ -808,17 +808,14 @@ static int pd_netdev_receive(void *u, void *buf, size_t *count, long long *time_
 
 	if (w->out_n == 0)
 		world_advance(w, until, true);
-	if (w->out_n == 0) {
+	/* One that does not fit is none: "not yet" would be asked again for ever. */
+	if (w->out_n == 0 || w->out[w->out_first].len > *count) {
 		*count = 0;
 		*time_usecs = (long long)w->now_us;
 		end(w, 0);
 		return 0;
 	}
 	o = &w->out[w->out_first];
-	if (o->len > *count) {
-		end(w, 0);
-		return -1;
-	}
 	memcpy(buf, o->data, o->len);
 	*count = o->len;
 	*time_usecs = (long long)o->at_us;

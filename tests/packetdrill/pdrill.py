@@ -339,7 +339,7 @@ class Args:
 
 class Script:
     def __init__(self, lib, path, args, v6):
-        self.lib, self.path, self.verbose, self.v6 = lib, path, args.verbose, v6
+        self.lib, self.path, self.verbose, self.v6, self.mapped = lib, path, args.verbose, v6, args.mapped and not v6
         self.tolerance = args.tolerance or (0.030 if args.kernel else TOLERANCE_S)
         self.fds = {}
         self.line = 0
@@ -558,6 +558,8 @@ class Script:
 
     def pack_address(self, t):
         family, addr, port = t
+        if self.mapped and family == socket.AF_INET:
+            family, addr = socket.AF_INET6, bytes(10) + b"\xff\xff" + addr
         if family == socket.AF_INET:
             return struct.pack("=H", family) + struct.pack("!H", port) + addr + bytes(8)
         return struct.pack("=H", family) + struct.pack("!HI", port, 0) + addr + bytes(4)
@@ -571,7 +573,7 @@ class Script:
             b = C.create_string_buffer(data, max(len(data) if n is None else n, 1))
             return b, C.cast(b, C.c_void_p)
         if name == "socket":
-            domain = a[0] if a[0] is not ANY else (socket.AF_INET6 if self.v6 else socket.AF_INET)
+            domain = a[0] if a[0] is not ANY else (socket.AF_INET6 if self.v6 or self.mapped else socket.AF_INET)
             return call("socket", domain, a[1], a[2] if a[2] is not ANY else 0, result=cint)
         if name in ("bind", "connect"):
             s = self.sockaddr(a[1])
@@ -883,6 +885,7 @@ def main():
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--tolerance", type=float, metavar="SECONDS", help="of times [0.004; the kernel: 0.03]")
     p.add_argument("--v6", action="store_true", help="the same script over IPv6")
+    p.add_argument("--mapped", action="store_true", help="IPv4 through IPv6 sockets (ipv4-mapped-ipv6)")
     p.add_argument("--jobs", type=int, default=1, metavar="N", help="scripts at once (with --kernel most of the time goes by in sleep)")
     p.add_argument("--tap", action="store_true", help="results in the form of the Test Anything Protocol")
     args = p.parse_args()
