@@ -214,13 +214,16 @@ static void forge_icmp(struct sim *s, void *ctx)
 	for (int i = 0; i < 20 && a->f->client_port; i++) {
 		struct wire_icmp4 icmp = {.type = WIRE_ICMP4_UNREACHABLE, .code = codes[a->kind], .mtu = 68};
 		uint8_t l4[128] = {0}, quoted[64], frame[256], tcp[8];
-		uint32_t len;
+		uint32_t len, guess;
 		int n = wire_icmp4_emit(&icmp, l4, sizeof(l4));
 
 		/* a segment of the victim's, with a guess for its number */
 		wire_put16(tcp, PORT);
 		wire_put16(tcp + 2, a->f->client_port);
-		wire_put32(tcp + 4, (uint32_t)rng_u64(&a->rng));
+		guess = (uint32_t)rng_u64(&a->rng);
+		if (guess - sim_look(&a->f->end[SIM_SERVER]).una < UINT32_C(1) << 24)
+			guess += UINT32_C(1) << 31; /* one in thousands would be right, and believed */
+		wire_put32(tcp + 4, guess);
 		len = put_ip4(quoted, &victim, &client, WIRE_PROTO_TCP, tcp, sizeof(tcp));
 		ASSERT(n == WIRE_ICMP_LEN);
 		memcpy(l4 + n, quoted, len);
