@@ -99,6 +99,7 @@ enum {
 	TF_RCVBUF_SET = 1 << 24, /* rcvbuf is the program's choice: not tuned */
 	TF_SNDBUF_SET = 1 << 25, /* the same of sndbuf */
 	TF_FASTOPEN = 1 << 27,	 /* client: asks for it (RFC 7413); server: began by it */
+	TF_TX_FULL = 1 << 28,	 /* the program saw no room worth writing to: it is told when there is (BERTH_EV_OUT) */
 	TF_PIN_EPOCH = 1 << 26,	 /* which of tx_pins counts the frames that are handed out now */
 };
 

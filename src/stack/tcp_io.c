@@ -4,7 +4,8 @@
  * tcp_output() sends them out of it, and tcp_tx_acked() takes them away. Reading gives ring back to the window.
  *
  * When the program hears of room (BERTH_EV_OUT): when at least a third of the buffer is free, as Linux has it, so that it does not
- * wake for every segment; or two segments when all it wrote is sent, because then it is what the connection waits for; and with BERTH_NOTSENT_LOWAT, when less than that is unsent. Of data (BERTH_EV_IN): from BERTH_RCVLOWAT
+ * wake for every segment; or two segments when all it wrote is sent, because then it is what the connection waits for; and with
+ * BERTH_NOTSENT_LOWAT, when less than that is unsent. TF_TX_FULL remembers that it saw less. Of data (BERTH_EV_IN): from BERTH_RCVLOWAT
  * octets on, at the end of the stream, and when the ring is full, because no more can come then.
  *
  * The sending buffer grows with the window of congestion, to twice of it: what is in flight, and as much again so that the
@@ -87,16 +88,23 @@ static void grow(struct tcp_conn *c)
 	c->sndbuf = want < c->tx.size ? (uint32_t)want : c->tx.size;
 }
 
+/* What the program has seen of its room, and not what was so a moment ago: what counts as room changes with the segments' size, too. */
+static void remember_full(struct tcp_conn *c)
+{
+	if (!tcp_tx_writable(c))
+		c->f |= TF_TX_FULL;
+}
+
 void tcp_tx_tell(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (may_send(c) && tcp_tx_writable(c))
-		event_add(st, tcp_index(st, c), BERTH_EV_OUT);
+	if (!(c->f & TF_TX_FULL) || !may_send(c) || !tcp_tx_writable(c))
+		return;
+	c->f &= ~(uint32_t)TF_TX_FULL;
+	event_add(st, tcp_index(st, c), BERTH_EV_OUT);
 }
 
 void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint32_t len)
 {
-	bool was = tcp_tx_writable(c);
-
 	c->una = ack;
 	if (seq_lt(c->nxt, ack))
 		c->nxt = ack;
@@ -107,8 +115,7 @@ void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint
 	tcp_ring_drop(&c->tx, len);
 	tcp_tx_hold(st, c, len);
 	grow(c);
-	if (!was)
-		tcp_tx_tell(st, c);
+	tcp_tx_tell(st, c);
 }
 
 /* What a call on a connection that has no stream says; 0: it has one. */
@@ -169,6 +176,7 @@ int64_t berth_sock_tx_space(struct berth_stack *st, berth_sock s, struct berth_p
 	if (r < 0)
 		return r == -EAGAIN ? 0 : r;
 	n = tcp_tx_room(c);
+	remember_full(c);
 	tcp_ring_parts(&c->tx, c->tx.used, n, v);
 	return n;
 }
@@ -190,6 +198,7 @@ static void commit(struct berth_stack *st, struct tcp_conn *c, uint32_t len, uin
 		c->f |= TF_URG_OUT;
 		c->snd_up = end;
 	}
+	remember_full(c);
 	sock_ready(st, tcp_index(st, c));
 }
 
@@ -290,8 +299,10 @@ int64_t berth_sock_send(struct berth_stack *st, berth_sock s, const void *data, 
 	room = tcp_tx_room(c);
 	if (!len)
 		return 0;
-	if (!room)
+	if (!room) {
+		c->f |= TF_TX_FULL;
 		return -EAGAIN;
+	}
 	/* An empty ring begins at its beginning: a dialogue of short messages stays in a few lines of the cache. Not where frames may
 	 * still be looked at; and only here, because what tx_space() showed must stay where it is. */
 	if (!c->tx.used && !(c->tx_pins[0] | c->tx_pins[1]))

@@ -81,12 +81,9 @@ static uint16_t urgent_flag(const struct tcp_conn *c, uint32_t seq)
 
 static void sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss, uint8_t burst)
 {
-	bool was = tcp_tx_writable(c);
-
 	c->nxt = seq + len;
 	c->max = seq_max(c->max, c->nxt);
-	if (!was)
-		tcp_tx_tell(st, c); /* less is unsent: that may be what was waited for */
+	tcp_tx_tell(st, c); /* less is unsent: that may be what was waited for */
 	tcp_flight_sent(st, c, seq, len, mss, burst);
 }
 

@@ -201,15 +201,12 @@ bool tcp_pin_room(const struct tcp_conn *c)
 
 static void turn_epoch(struct berth_stack *st, struct tcp_conn *c)
 {
-	bool was = tcp_tx_writable(c);
-
 	while (c->tx.held && !c->tx_pins[!(c->f & TF_PIN_EPOCH)]) {
 		c->tx.held = c->tx_held_late;
 		c->tx_held_late = 0;
 		c->f ^= TF_PIN_EPOCH;
 	}
-	if (!was)
-		tcp_tx_tell(st, c);
+	tcp_tx_tell(st, c);
 }
 
 void tcp_tx_hold(struct berth_stack *st, struct tcp_conn *c, uint32_t len)

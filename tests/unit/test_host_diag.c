@@ -251,7 +251,8 @@ static void a_row_has_what_the_kernel_told(void **state)
 	assert_int_equal(s.cgroup_id, 4711);
 	assert_int_equal(s.is, HOST_IS_V6ONLY | HOST_IS_SHUT_WR | HOST_IS_FREEBIND | HOST_IS_LATE_PORT | HOST_IS_MPTCP);
 	assert_int_equal(s.have, HOST_HAS_UID | HOST_HAS_COOKIE | HOST_HAS_CGROUP | HOST_HAS_MARK | HOST_HAS_V6ONLY |
-					 HOST_HAS_MEMORY | HOST_HAS_OPTIONS | HOST_HAS_INFO | HOST_HAS_QUEUES);
+					 HOST_HAS_MEMORY | HOST_HAS_OPTIONS | HOST_HAS_INFO | HOST_HAS_QUEUES |
+					 HOST_HAS_BACKLOG);
 	assert_int_equal(s.rmem, 10);
 	assert_int_equal(s.rcvbuf, 20);
 	assert_int_equal(s.sndbuf, 40);
