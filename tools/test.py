@@ -38,7 +38,7 @@ SKIP = 77
 LOG_LINES = 60
 # A fuzz target in `make test`: all of its corpus, then this many new inputs, and never longer than this.
 FUZZ_RUNS = int(os.environ.get("BERTH_FUZZ_RUNS", "100000"))
-FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "30"))
+FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "12"))
 # A line of a test that speaks TAP: one of its own tests.
 TAP_LINE = re.compile(r"^(not )?ok \d+\b[^#]*(#\s*[Ss][Kk][Ii][Pp])?")
 # Sanitizers and the preload library do not mix in one process, so only these suites run under them.

@@ -350,28 +350,28 @@ def memory_timers_and_congestion(w):
 def workers_with_many_descriptors(w):
     """Beside programs with thousands of descriptors processes are sought, not all read: and nobody is missed, and none is invented."""
     many = "import os\nkeep = [os.dup(0) for i in range(%d)]\n"
-    w.program(many % 1500 + listen4(47021))
-    master = w.program(listen4(47022) + "\nread, write = os.pipe()\nfor i in range(3):\n  if os.fork() == 0:\n"
+    w.program(many % 1500 + listen4(24741))
+    master = w.program(listen4(24742) + "\nread, write = os.pipe()\nfor i in range(3):\n  if os.fork() == 0:\n"
                        "    keep = [os.dup(0) for i in range(600)]\n    os.write(write, b'x')\n    sys.stdin.read(); os._exit(0)\n"
                        "for i in range(3): os.read(read, 1)\n" + many % 700)
-    late = w.program(many % 900 + listen4(47023))  # its listener has the highest number
-    out = w.run("who", "-m", "47022")[1]
+    late = w.program(many % 900 + listen4(24743))  # its listener has the highest number
+    out = w.run("who", "-m", "24742")[1]
     assert f"is held by python3 (pid {master.pid})" in out and out.count("(pid ") == 4, out
-    rows = json.loads(w.run("who", "-m", "47022", "--json")[1])
-    whole = w.rows("-m", "47022")
+    rows = json.loads(w.run("who", "-m", "24742", "--json")[1])
+    whole = w.rows("-m", "24742")
     assert len(rows) == 1 and len(rows[0]["pids"]) == 4 and rows[0]["pids"] == whole[0]["pids"], (rows, whole)
-    for port, pid in (47022, master.pid), (47023, late.pid):
+    for port, pid in (24742, master.pid), (24743, late.pid):
         code, out, _ = w.run("why", "-m", str(port), "--json")
         assert code == 1 and json.loads(out)["holder"]["pid"] == pid, (port, out)
         assert re.search(rf"^ *{port} .* {pid} ", w.run("ls", "-m")[1], re.M), port
-    s = w.socket(LOOP4, 47024, listen=True, SO_REUSEADDR=1)
-    c = [w.socket(LOOP4, peer=(LOOP4, 47024)) for _ in range(3)]
+    s = w.socket(LOOP4, 24744, listen=True, SO_REUSEADDR=1)
+    c = [w.socket(LOOP4, peer=(LOOP4, 24744)) for _ in range(3)]
     for x in c:
         s.accept()[0].close()
         x.close()
-    assert f"(pid {os.getpid()})" in w.run("why", "-m", "47024")[1]
+    assert f"(pid {os.getpid()})" in w.run("why", "-m", "24744")[1]
     # Connections: a child that has one is told of; those of the listener's own process, which has many, are not looked for.
-    for port, extra, more in (47025, "", True), (47026, many % 400, False):
+    for port, extra, more in (24745, "", True), (24746, many % 400, False):
         p = w.program(extra + listen4(port) + f"\nc = socket.create_connection(('127.0.0.1', {port})); a = s.accept()[0]\n"
                       + ("pid = os.fork()\nif pid == 0:\n    s.close(); c.close(); sys.stdin.read(); os._exit(0)\na.close()" if more else ""))
         answer = json.loads(w.run("why", "-m", str(port), "--json")[1])
