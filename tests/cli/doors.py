@@ -552,7 +552,7 @@ def container_of_a_program_that_is_not_seen(w):
         return f"no cgroup can be made here: {e}"
     programs = []
     try:
-        ports = [47001, 47002]
+        ports = [24751, 24752]
         programs += [w.program("open(sys.argv[1] + '/cgroup.procs', 'w').write('0')\n"
                               "s = socket.socket()\ns.setsockopt(1, 2, 1)\ns.bind(('127.0.0.1', int(sys.argv[2])))\ns.listen()",
                               args=(g, str(port))) for g, port in zip(groups, ports)]
