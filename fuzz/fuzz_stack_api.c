@@ -10,6 +10,7 @@
 
 #include <berth/stack.h>
 
+#include "base/cursor.h"
 #include "base/base.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
@@ -18,40 +19,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
 #define N_PINS 16
 #define ERRNO_MAX 4095
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t take8(struct input *in)
-{
-	if (in->left == 0)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint32_t take32(struct input *in)
-{
-	uint32_t v = 0;
-
-	for (int i = 0; i < 4; i++)
-		v = v << 8 | take8(in);
-	return v;
-}
-
 /* Small, at a boundary, or anything. */
-static uint32_t take_number(struct input *in)
+static uint32_t take_number(struct cursor_reader *in)
 {
 	static const uint32_t odd[] = {0,     1,     255,      256,	 4095,	   4096,
 				       65535, 65536, 1u << 20, 1u << 30, 1u << 31, UINT32_MAX};
-	uint8_t how = take8(in);
+	uint8_t how = cursor_get_u8(in);
 
 	if (how < 128)
 		return how;
 	if (how < 200)
 		return odd[how % COUNT_OF(odd)];
-	return take32(in);
+	return cursor_get_be32(in);
 }
 
 static void *memory;
@@ -109,11 +88,11 @@ static void begin(struct world *w, bool pins)
 		w->closed[i] = true; /* handle 0 is none */
 }
 
-static struct berth_addr take_addr(struct input *in)
+static struct berth_addr take_addr(struct cursor_reader *in)
 {
 	static const uint8_t net[4] = {10, 1, 1, 0};
 	struct berth_addr a = berth_addr4(127, 0, 0, 1, 0);
-	uint8_t how = take8(in);
+	uint8_t how = cursor_get_u8(in);
 
 	switch (how & 7) {
 	case 0:
@@ -129,8 +108,8 @@ static struct berth_addr take_addr(struct input *in)
 		break;
 	case 3:
 		for (size_t i = 0; i < sizeof(a.ip); i++)
-			a.ip[i] = take8(in);
-		a.scope = take8(in);
+			a.ip[i] = cursor_get_u8(in);
+		a.scope = cursor_get_u8(in);
 		break;
 	case 4:
 		memset(a.ip + 12, 0, 4);
@@ -170,9 +149,9 @@ static void settle(struct world *w)
 	}
 }
 
-static void opened(struct world *w, struct input *in, int64_t r, berth_sock s)
+static void opened(struct world *w, struct cursor_reader *in, int64_t r, berth_sock s)
 {
-	unsigned at = take8(in) % N_HANDLES;
+	unsigned at = cursor_get_u8(in) % N_HANDLES;
 
 	if (r != 0)
 		return;
@@ -199,24 +178,24 @@ static void touch(const struct berth_part v[2], int64_t n, bool write)
 	ASSERT(sum == n);
 }
 
-static int64_t many(struct world *w, struct input *in, berth_sock s, bool send)
+static int64_t many(struct world *w, struct cursor_reader *in, berth_sock s, bool send)
 {
 	struct berth_dgram d[3];
-	unsigned n = take8(in) % 4;
+	unsigned n = cursor_get_u8(in) % 4;
 
 	for (unsigned i = 0; i < n; i++)
 		d[i] = (struct berth_dgram){.peer = take_addr(in),
-					    .local = take8(in) & 1 ? take_addr(in) : (struct berth_addr){0},
-					    .data = take8(in) < 250 ? scratch : NULL,
+					    .local = cursor_get_u8(in) & 1 ? take_addr(in) : (struct berth_addr){0},
+					    .data = cursor_get_u8(in) < 250 ? scratch : NULL,
 					    .len = take_number(in) % sizeof(scratch),
 					    .gso_size = (uint16_t)take_number(in),
-					    .ttl = take8(in),
-					    .iface = take8(in) < 200 ? BERTH_IFACE_ANY : take8(in)};
+					    .ttl = cursor_get_u8(in),
+					    .iface = cursor_get_u8(in) < 200 ? BERTH_IFACE_ANY : cursor_get_u8(in)};
 	return send ? berth_sock_udp_send(w->st, s, d, n) : berth_sock_udp_recv(w->st, s, d, n);
 }
 
 /* Calls that are told a handle. */
-static int64_t sock_call(struct world *w, struct input *in, uint8_t what, berth_sock s, bool *ret_closes)
+static int64_t sock_call(struct world *w, struct cursor_reader *in, uint8_t what, berth_sock s, bool *ret_closes)
 {
 	struct berth_addr a = take_addr(in), b;
 	struct berth_part v[2] = {{NULL, 0}, {NULL, 0}};
@@ -235,9 +214,9 @@ static int64_t sock_call(struct world *w, struct input *in, uint8_t what, berth_
 		opened(w, in, r, child);
 		return r;
 	case 3:
-		return berth_sock_connect(w->st, s, take8(in) < 240 ? &a : NULL);
+		return berth_sock_connect(w->st, s, cursor_get_u8(in) < 240 ? &a : NULL);
 	case 4:
-		return berth_sock_send(w->st, s, scratch, n % sizeof(scratch), take8(in));
+		return berth_sock_send(w->st, s, scratch, n % sizeof(scratch), cursor_get_u8(in));
 	case 5:
 		return berth_sock_recv(w->st, s, scratch, n % sizeof(scratch));
 	case 6:
@@ -249,10 +228,10 @@ static int64_t sock_call(struct world *w, struct input *in, uint8_t what, berth_
 	case 8:
 		return berth_sock_shutdown(w->st, s, (int)n);
 	case 9:
-		return berth_sock_set(w->st, s, (enum berth_option)(take8(in) % (BERTH_NOPTIONS + 3)),
-				      take8(in) & 1 ? n : (uint64_t)n << 32 | take32(in));
+		return berth_sock_set(w->st, s, (enum berth_option)(cursor_get_u8(in) % (BERTH_NOPTIONS + 3)),
+				      cursor_get_u8(in) & 1 ? n : (uint64_t)n << 32 | cursor_get_be32(in));
 	case 10:
-		return berth_sock_get(w->st, s, (enum berth_option)(take8(in) % (BERTH_NOPTIONS + 3)), &value);
+		return berth_sock_get(w->st, s, (enum berth_option)(cursor_get_u8(in) % (BERTH_NOPTIONS + 3)), &value);
 	case 11:
 		return berth_sock_poll(w->st, s);
 	case 12:
@@ -262,7 +241,7 @@ static int64_t sock_call(struct world *w, struct input *in, uint8_t what, berth_
 		touch(v, r, true);
 		return r;
 	case 14:
-		return berth_sock_tx_commit(w->st, s, n, take8(in));
+		return berth_sock_tx_commit(w->st, s, n, cursor_get_u8(in));
 	case 15:
 		r = berth_sock_rx_peek(w->st, s, v);
 		touch(v, r, false);
@@ -274,22 +253,22 @@ static int64_t sock_call(struct world *w, struct input *in, uint8_t what, berth_
 	case 18:
 		return many(w, in, s, false);
 	case 19:
-		return berth_sock_join(w->st, s, &a, take8(in) & 1 ? BERTH_IFACE_ANY : (uint16_t)(n & 3));
+		return berth_sock_join(w->st, s, &a, cursor_get_u8(in) & 1 ? BERTH_IFACE_ANY : (uint16_t)(n & 3));
 	case 20:
-		return berth_sock_leave(w->st, s, &a, take8(in) & 1 ? BERTH_IFACE_ANY : (uint16_t)(n & 3));
+		return berth_sock_leave(w->st, s, &a, cursor_get_u8(in) & 1 ? BERTH_IFACE_ANY : (uint16_t)(n & 3));
 	default:
 		/* One pair of rings for all: what two sockets write over each other is the program's own affair. */
 		return berth_sock_attach(w->st, s, rings[0], UINT32_C(1) << (n % 18), rings[1],
-					 UINT32_C(1) << (take8(in) % 18));
+					 UINT32_C(1) << (cursor_get_u8(in) % 18));
 	}
 }
 
-static void on_handle(struct world *w, struct input *in, uint8_t what)
+static void on_handle(struct world *w, struct cursor_reader *in, uint8_t what)
 {
-	uint8_t which = take8(in);
+	uint8_t which = cursor_get_u8(in);
 	unsigned at = which % N_HANDLES;
 	bool made_up = which >= 250, stale = w->closed[at], closes = false;
-	berth_sock s = made_up ? (uint64_t)take32(in) << 32 | take32(in) : w->s[at];
+	berth_sock s = made_up ? (uint64_t)cursor_get_be32(in) << 32 | cursor_get_be32(in) : w->s[at];
 	int64_t r = sock_call(w, in, what, s, &closes);
 
 	ASSERT(r >= -ERRNO_MAX);
@@ -304,23 +283,23 @@ static void on_handle(struct world *w, struct input *in, uint8_t what)
 }
 
 /* Interfaces, addresses, routes, settings: numbers of things that may not be there. */
-static void on_stack(struct world *w, struct input *in)
+static void on_stack(struct world *w, struct cursor_reader *in)
 {
 	struct berth_addr a = take_addr(in), b = take_addr(in);
 	struct berth_iface f = {.struct_size = sizeof(f),
-				.link = take8(in) & 1,
+				.link = cursor_get_u8(in) & 1,
 				.mac = {2},
 				.flags = take_number(in),
 				.mtu_bytes = take_number(in)};
 	struct berth_port_settings p = {(uint16_t)take_number(in), (uint16_t)take_number(in),
-					(uint16_t)(take8(in) & 3)};
+					(uint16_t)(cursor_get_u8(in) & 3)};
 	struct berth_addr_info info;
 	uint32_t cursor = take_number(in);
-	uint16_t iface = take8(in) & 3;
+	uint16_t iface = cursor_get_u8(in) & 3;
 	berth_sock s;
 	int r = 0;
 
-	switch (take8(in) % 13) {
+	switch (cursor_get_u8(in) % 13) {
 	case 0:
 		r = berth_iface_add(w->st, &f, &iface);
 		break;
@@ -366,9 +345,9 @@ static void on_stack(struct world *w, struct input *in)
 	ASSERT(r >= -ERRNO_MAX && r <= 1);
 }
 
-static void step(struct world *w, struct input *in)
+static void step(struct world *w, struct cursor_reader *in)
 {
-	uint8_t what = take8(in) % 32;
+	uint8_t what = cursor_get_u8(in) % 32;
 	struct berth_event ev[4];
 	berth_sock s = 0;
 	int r;
@@ -376,22 +355,22 @@ static void step(struct world *w, struct input *in)
 	if (what < 22) {
 		on_handle(w, in, what);
 	} else if (what < 25) {
-		r = berth_sock_open(w->st, take8(in) & 1 ? BERTH_TCP : BERTH_UDP,
-				    take8(in) & 1 ? BERTH_IPV4 : BERTH_IPV6, 7, &s);
+		r = berth_sock_open(w->st, cursor_get_u8(in) & 1 ? BERTH_TCP : BERTH_UDP,
+				    cursor_get_u8(in) & 1 ? BERTH_IPV4 : BERTH_IPV6, 7, &s);
 		ASSERT(r == 0 || r == -ENOBUFS);
 		opened(w, in, r, s);
 	} else if (what < 27) {
-		w->now_ns += UINT64_C(1) << (take8(in) % 45);
+		w->now_ns += UINT64_C(1) << (cursor_get_u8(in) % 45);
 		ASSERT(berth_stack_tick(w->st, w->now_ns, 64) <= 64);
 	} else if (what < 29) {
 		settle(w);
 	} else if (what == 29) {
 		ASSERT(berth_stack_events(w->st, ev, 4) <= 4);
 	} else if (what == 30) {
-		if (w->n_pins > 0 && take8(in) < 200)
+		if (w->n_pins > 0 && cursor_get_u8(in) < 200)
 			berth_stack_unpin(w->st, w->pins[--w->n_pins]);
 		else
-			berth_stack_unpin(w->st, (uint64_t)take32(in) << 32 | take32(in));
+			berth_stack_unpin(w->st, (uint64_t)cursor_get_be32(in) << 32 | cursor_get_be32(in));
 	} else {
 		on_stack(w, in);
 	}
@@ -399,12 +378,12 @@ static void step(struct world *w, struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
-	struct input in = {data, len_bytes};
+	struct cursor_reader in = cursor_reader(data, len_bytes);
 	struct world w;
 
-	begin(&w, take8(&in) & 1);
+	begin(&w, cursor_get_u8(&in) & 1);
 	ASSERT(berth_stack_check(w.st));
-	while (in.left > 0) {
+	while (cursor_reader_left(&in) > 0) {
 		step(&w, &in);
 		ASSERT(berth_stack_check(w.st));
 	}

@@ -12,6 +12,7 @@
 
 #include <berth/stack.h>
 
+#include "base/cursor.h"
 #include "base/base.h"
 #include "stack/tcp.h"
 #include "wire/checksum.h"
@@ -21,35 +22,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
-static uint8_t take8(struct input *in)
+static size_t take_bytes(struct cursor_reader *in, uint8_t *to, size_t max)
 {
-	if (in->left == 0)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
+	size_t n = cursor_get_be16(in) % (max + 1);
 
-static uint16_t take16(struct input *in)
-{
-	uint16_t hi = take8(in);
-
-	return (uint16_t)(hi << 8 | take8(in));
-}
-
-static size_t take_bytes(struct input *in, uint8_t *to, size_t max)
-{
-	size_t n = take16(in) % (max + 1);
-
-	n = n < in->left ? n : in->left;
-	memcpy(to, in->p, n);
-	in->p += n;
-	in->left -= n;
-	return n;
+	n = n < cursor_reader_left(in) ? n : cursor_reader_left(in);
+	return cursor_get_bytes(in, to, n) ? n : 0;
 }
 
 static void *memory;
@@ -161,7 +139,7 @@ static void mend(uint8_t proto, uint8_t *l4, size_t len, bool is4)
 	wire_put16(l4 + 2, wire_checksum(wire_sum(sum, l4, len)));
 }
 
-static void packet4(struct input *in, uint8_t proto)
+static void packet4(struct cursor_reader *in, uint8_t proto)
 {
 	uint8_t body[1480];
 	size_t len = take_bytes(in, body, sizeof(body)), at = head4(proto, len, 0);
@@ -171,7 +149,7 @@ static void packet4(struct input *in, uint8_t proto)
 	give(frame, at + len, NULL, described(0, 0));
 }
 
-static void packet6(struct input *in, uint8_t proto)
+static void packet6(struct cursor_reader *in, uint8_t proto)
 {
 	uint8_t body[1460];
 	size_t len = take_bytes(in, body, sizeof(body)), at = head6(proto, len);
@@ -182,13 +160,13 @@ static void packet6(struct input *in, uint8_t proto)
 }
 
 /* Any descriptor (S28): a kind of super-frame that the headers are not, sizes of segments, places of checksums. */
-static struct berth_rx take_descriptor(struct input *in)
+static struct berth_rx take_descriptor(struct cursor_reader *in)
 {
-	struct berth_rx rx = described(take8(in) % 8, take16(in));
+	struct berth_rx rx = described(cursor_get_u8(in) % 8, cursor_get_be16(in));
 
-	rx.flags = take8(in) < 128 ? BERTH_F_DATA_VALID : take8(in);
-	rx.csum_start = take16(in);
-	rx.csum_offset = take16(in);
+	rx.flags = cursor_get_u8(in) < 128 ? BERTH_F_DATA_VALID : cursor_get_u8(in);
+	rx.csum_start = cursor_get_be16(in);
+	rx.csum_offset = cursor_get_be16(in);
 	return rx;
 }
 
@@ -215,22 +193,22 @@ static void segment(uint16_t src_port, uint32_t seq, uint32_t ack, uint16_t flag
 	give(frame, at + head, payload_len > 0 ? &part : NULL, how);
 }
 
-static void near_segment(struct input *in, bool odd_one)
+static void near_segment(struct cursor_reader *in, bool odd_one)
 {
 	uint8_t options[40] = {0};
 	const struct tcp_conn *c = NULL;
-	uint32_t index, seq = take16(in), ack = 0, payload;
-	uint16_t flags = take16(in), wnd = take16(in);
-	uint8_t how = take8(in);
+	uint32_t index, seq = cursor_get_be16(in), ack = 0, payload;
+	uint16_t flags = cursor_get_be16(in), wnd = cursor_get_be16(in);
+	uint8_t how = cursor_get_u8(in);
 	size_t n;
 
 	if (sock_find_tcp(st, live, &index) == 0)
 		c = tcp_at(st, index);
 	if (c != NULL) {
 		seq = c->rcv_nxt + (uint32_t)(int32_t)(int16_t)seq;
-		ack = how & 1 ? c->nxt : how & 2 ? c->una : c->una + take16(in) - 100;
+		ack = how & 1 ? c->nxt : how & 2 ? c->una : c->una + cursor_get_be16(in) - 100;
 	}
-	payload = how & 4 ? 0 : how & 8 ? take16(in) : take8(in);
+	payload = how & 4 ? 0 : how & 8 ? cursor_get_be16(in) : cursor_get_u8(in);
 	n = take_bytes(in, options, sizeof(options)) / 4 * 4;
 	if (how & 16 && n >= 12) { /* a SACK block of our own octets */
 		options[0] = options[1] = 1;
@@ -244,25 +222,25 @@ static void near_segment(struct input *in, bool odd_one)
 }
 
 /* --- the program --- */
-static void act(struct input *in)
+static void act(struct cursor_reader *in)
 {
 	static uint8_t buffer[8192];
 	struct berth_dgram d = {.data = buffer, .len = sizeof(buffer)};
 	struct berth_event ev[8];
 	berth_sock s;
 
-	switch (take8(in) % 9) {
+	switch (cursor_get_u8(in) % 9) {
 	case 0:
-		berth_sock_send(st, live, buffer, take16(in) % sizeof(buffer), 0);
+		berth_sock_send(st, live, buffer, cursor_get_be16(in) % sizeof(buffer), 0);
 		break;
 	case 1:
-		berth_sock_recv(st, live, buffer, take16(in) % sizeof(buffer));
+		berth_sock_recv(st, live, buffer, cursor_get_be16(in) % sizeof(buffer));
 		break;
 	case 2:
 		berth_sock_close(st, live);
 		break;
 	case 3:
-		berth_sock_shutdown(st, live, take8(in) & 3);
+		berth_sock_shutdown(st, live, cursor_get_u8(in) & 3);
 		break;
 	case 4:
 		if (berth_sock_accept(st, listener, 0, &s, NULL) == 0) {
@@ -271,13 +249,13 @@ static void act(struct input *in)
 		}
 		break;
 	case 5:
-		berth_sock_udp_recv(st, take8(in) & 1 ? udp4 : udp6, &d, 1);
+		berth_sock_udp_recv(st, cursor_get_u8(in) & 1 ? udp4 : udp6, &d, 1);
 		break;
 	case 6:
 		berth_sock_abort(st, live);
 		break;
 	case 7:
-		berth_sock_set(st, live, (enum berth_option)(take8(in) % BERTH_NOPTIONS), take16(in));
+		berth_sock_set(st, live, (enum berth_option)(cursor_get_u8(in) % BERTH_NOPTIONS), cursor_get_be16(in));
 		break;
 	default:
 		berth_stack_events(st, ev, 8);
@@ -285,9 +263,9 @@ static void act(struct input *in)
 	}
 }
 
-static void step(struct input *in)
+static void step(struct cursor_reader *in)
 {
-	uint8_t what = take8(in) % 16;
+	uint8_t what = cursor_get_u8(in) % 16;
 	size_t n;
 
 	switch (what) {
@@ -297,13 +275,13 @@ static void step(struct input *in)
 		give(frame, n, NULL, take_descriptor(in));
 		break;
 	case 2:
-		packet4(in, take8(in));
+		packet4(in, cursor_get_u8(in));
 		break;
 	case 3:
 		packet4(in, WIRE_PROTO_ICMP4);
 		break;
 	case 4:
-		packet6(in, take8(in));
+		packet6(in, cursor_get_u8(in));
 		break;
 	case 5:
 	case 6:
@@ -320,7 +298,7 @@ static void step(struct input *in)
 		near_segment(in, what == 12);
 		break;
 	case 13:
-		now_ns += UINT64_C(1) << (take8(in) % 40);
+		now_ns += UINT64_C(1) << (cursor_get_u8(in) % 40);
 		berth_stack_tick(st, now_ns, 64);
 		break;
 	default:
@@ -405,11 +383,11 @@ static void begin(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
-	struct input in = {data, len_bytes};
+	struct cursor_reader in = cursor_reader(data, len_bytes);
 
 	begin();
 	ASSERT(berth_stack_check(st));
-	while (in.left > 0) {
+	while (cursor_reader_left(&in) > 0) {
 		step(&in);
 		ASSERT(berth_stack_check(st));
 	}

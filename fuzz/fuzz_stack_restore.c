@@ -9,6 +9,7 @@
 
 #include <berth/stack.h>
 
+#include "base/cursor.h"
 #include "wire/ip4.h"
 #include "wire/tcp.h"
 
@@ -16,32 +17,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
 
 #define MEMORY_MAX (4u << 20)
 
-struct input {
-	const uint8_t *p;
-	size_t left;
-};
-
 struct world {
 	struct berth_stack *st;
 	uint64_t now_ns;
 	uint16_t iface;
 	struct wire_tcp last; /* that left */
 };
-
-static uint8_t take8(struct input *in)
-{
-	if (in->left == 0)
-		return 0;
-	in->left--;
-	return *in->p++;
-}
-
-static uint16_t take16(struct input *in)
-{
-	uint16_t high = take8(in);
-
-	return (uint16_t)(high << 8 | take8(in));
-}
 
 static uint8_t good[4096];
 static uint32_t good_len;
@@ -129,26 +110,27 @@ static void make_good(uint8_t *memory)
 	good_len = (uint32_t)n;
 }
 
-static void step(struct world *w, berth_sock s, struct input *in)
+static void step(struct world *w, berth_sock s, struct cursor_reader *in)
 {
 	static uint8_t text[4096];
 	int16_t seq, ack;
 
-	switch (take8(in) % 6) {
+	switch (cursor_get_u8(in) % 6) {
 	case 0:
 	case 1:
-		seq = (int16_t)take16(in);
-		ack = (int16_t)take16(in);
-		segment(w, take8(in), w->last.ack + (uint32_t)seq, w->last.seq + (uint32_t)ack, take16(in), take8(in));
+		seq = (int16_t)cursor_get_be16(in);
+		ack = (int16_t)cursor_get_be16(in);
+		segment(w, cursor_get_u8(in), w->last.ack + (uint32_t)seq, w->last.seq + (uint32_t)ack,
+			cursor_get_be16(in), cursor_get_u8(in));
 		break;
 	case 2:
-		berth_sock_send(w->st, s, text, take16(in) % sizeof(text), 0);
+		berth_sock_send(w->st, s, text, cursor_get_be16(in) % sizeof(text), 0);
 		break;
 	case 3:
-		berth_sock_recv(w->st, s, text, take16(in) % sizeof(text));
+		berth_sock_recv(w->st, s, text, cursor_get_be16(in) % sizeof(text));
 		break;
 	case 4:
-		w->now_ns += (uint64_t)take16(in) << (take8(in) % 32);
+		w->now_ns += (uint64_t)cursor_get_be16(in) << (cursor_get_u8(in) % 32);
 		berth_stack_tick(w->st, w->now_ns, 16);
 		break;
 	case 5:
@@ -163,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
 	static uint8_t *memory;
 	static uint8_t record[sizeof(good)];
-	struct input in = {data, len_bytes};
+	struct cursor_reader in = cursor_reader(data, len_bytes);
 	uint32_t len = good_len;
 	struct world w;
 	berth_sock s;
@@ -177,20 +159,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 	}
 	begin(&w, memory);
 	memcpy(record, good, good_len);
-	for (uint8_t n = take8(&in) % 16; n > 0; n--) {
-		uint32_t at = take16(&in) % (good_len < 320 ? good_len : 320);
+	for (uint8_t n = cursor_get_u8(&in) % 16; n > 0; n--) {
+		uint32_t at = cursor_get_be16(&in) % (good_len < 320 ? good_len : 320);
 
-		record[at] = take8(&in);
+		record[at] = cursor_get_u8(&in);
 	}
 	r = berth_sock_restore(w.st, record, len, 0, &s);
 	ASSERT(berth_stack_check(w.st));
 	if (r != 0) {
-		(void)!berth_sock_restore(w.st, in.p, (uint32_t)in.left, 0, &s); /* the input as it is */
+		(void)!berth_sock_restore(w.st, data + in.at, (uint32_t)cursor_reader_left(&in), 0,
+					  &s); /* the input as it is */
 		ASSERT(berth_stack_check(w.st));
 		return 0;
 	}
 	output(&w);
-	for (int i = 0; i < 40 && in.left > 0; i++)
+	for (int i = 0; i < 40 && cursor_reader_left(&in) > 0; i++)
 		step(&w, s, &in);
 	return 0;
 }

@@ -271,7 +271,7 @@ static void answer_within(struct berth_stack *st, uint32_t index, uint32_t max_m
 	wheel_set(&st->wheel, TIMER_GROUP, index, at);
 }
 
-void group_query(struct berth_stack *st, uint16_t iface, const struct wire_group *g, bool v4)
+static void query(struct berth_stack *st, uint16_t iface, const struct wire_group *g, bool v4)
 {
 	struct iface *f = iface_at(st, iface);
 	struct group_querier *q = v4 ? &f->igmp : &f->mld;
@@ -310,6 +310,24 @@ void group_heard(struct berth_stack *st, uint16_t iface, const struct port_addr 
 	wheel_cancel(&st->wheel, TIMER_GROUP, i);
 	st->ip->groups[i].n_reports = 0;
 	st->ip->groups[i].last_reporter = false;
+}
+
+void group_message(struct berth_stack *st, const struct packet *p, const struct wire_group *g, bool v4)
+{
+	switch (g->kind) {
+	case WIRE_GROUP_QUERY:
+		st->n.mcast_queries_in++;
+		query(st, p->iface, g, v4);
+		return;
+	case WIRE_GROUP_REPORT1:
+	case WIRE_GROUP_REPORT2:
+		if (same_addr(&p->dst, &g->address))
+			group_heard(st, p->iface, &g->address);
+		return;
+	case WIRE_GROUP_LEAVE:
+	case WIRE_GROUP_REPORT3:
+		return; /* for routers */
+	}
 }
 
 static void general_answer(struct berth_stack *st, uint16_t iface, bool v4)

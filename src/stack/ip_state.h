@@ -257,8 +257,6 @@ void arp_ask(struct berth_stack *st, uint16_t iface, const struct port_addr *src
 void arp_input(struct berth_stack *st, uint16_t iface, const uint8_t *data, size_t len);
 void nd_ask(struct berth_stack *st, uint16_t iface, const struct port_addr *src, const struct port_addr *target,
 	    const uint8_t *to, const uint8_t *nonce);
-/* An advertisement of our own address, to everybody: it is new (RFC 4861, 7.2.6). */
-void nd_announce(struct berth_stack *st, uint16_t iface, const struct port_addr *a);
 void nd_input(struct berth_stack *st, const struct packet *p);
 void nd_send(struct berth_stack *st, uint16_t iface, const struct port_addr *src, const struct port_addr *dst,
 	     const uint8_t *to, const uint8_t *msg, size_t len);
@@ -303,8 +301,9 @@ void icmp_send(struct berth_stack *st, const struct port_addr *src, const struct
 void group_timer(struct berth_stack *st, uint32_t index);
 void group_iface_up(struct berth_stack *st, uint16_t iface);
 void group_forget_iface(struct berth_stack *st, uint16_t iface);
-void group_query(struct berth_stack *st, uint16_t iface, const struct wire_group *q, bool is4);
-void group_heard(struct berth_stack *st, uint16_t iface, const struct port_addr *group);
+void group_heard(struct berth_stack *st, uint16_t iface, const struct port_addr *group); /* another member's report */
+/* A message of IGMP or MLD that may be believed: igmp.c and mld.c have looked at where it came from. */
+void group_message(struct berth_stack *st, const struct packet *p, const struct wire_group *g, bool v4);
 void group_general(struct berth_stack *st, uint16_t iface);
 bool group_check(const struct berth_stack *st);
 void igmp_input(struct berth_stack *st, const struct packet *p);

@@ -55,22 +55,9 @@ void mld_input(struct berth_stack *st, const struct packet *p)
 		st->n.dropped_policy++;
 		return;
 	}
-	switch (g.kind) {
-	case WIRE_GROUP_QUERY:
-		if (!port_addr_is_linklocal6(&p->src)) {
-			st->n.dropped_policy++;
-			return;
-		}
-		st->n.mcast_queries_in++;
-		group_query(st, p->iface, &g, false);
+	if (g.kind == WIRE_GROUP_QUERY && !port_addr_is_linklocal6(&p->src)) {
+		st->n.dropped_policy++;
 		return;
-	case WIRE_GROUP_REPORT1:
-	case WIRE_GROUP_REPORT2:
-		if (same_addr(&p->dst, &g.address))
-			group_heard(st, p->iface, &g.address);
-		return;
-	case WIRE_GROUP_LEAVE:
-	case WIRE_GROUP_REPORT3:
-		return; /* for routers */
 	}
+	group_message(st, p, &g, false);
 }

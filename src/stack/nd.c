@@ -68,13 +68,6 @@ static void advertise(struct berth_stack *st, uint16_t iface, const struct port_
 	nd_send(st, iface, target, dst, to, msg, (size_t)r);
 }
 
-void nd_announce(struct berth_stack *st, uint16_t iface, const struct port_addr *a)
-{
-	struct port_addr all = {.b = {0xff, 2, [15] = 1}};
-
-	advertise(st, iface, a, &all, NULL, false);
-}
-
 static void solicited(struct berth_stack *st, const struct packet *p)
 {
 	struct wire_nd_ns ns;

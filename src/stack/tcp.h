@@ -356,7 +356,7 @@ MUST_CHECK int tcp_setup(struct berth_stack *st, struct tcp_conn *c);
 /* Who sends a SYN: tcp_output(), in SYN-SENT and SYN-RECEIVED, whenever nxt == iss: flags SYN and tcp_ecn_out_flags() (ACK too in
  * SYN-RECEIVED), then tcp_flight_sent(iss, 1, BURST_SYN). The board sends it again. connect() only sets iss == una == nxt == max
  * and calls sock_ready(); so does a simultaneous open. A listener's SYN-ACK is tcp_syn.c's: its child starts at nxt == iss + 1. */
-/* The options of c's SYN (SYN-SENT: what we offer) or SYN-ACK (SYN-RECEIVED: what both want): tcp_emit() asks. */
+/* The options of c's SYN (SYN-SENT: what we offer) or SYN-ACK (SYN-RECEIVED: what both want): tcp_emit_frame() asks. */
 void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_options *ret);
 /* The peer's SYN or SYN-ACK: sets TF_WSCALE, TF_TS, TF_SACK, mss_peer, snd_scale, ts_recent; calls tcp_mss_update(). */
 void tcp_options_agree(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
@@ -410,7 +410,6 @@ void tcp_rings_layout(struct berth_stack *st, struct arena *a);
 void tcp_rings_init(struct berth_stack *st);
 bool tcp_rings_check(const struct berth_stack *st, const struct tcp_conn *c); /* C2, C3, gaps */
 void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size);
-uint32_t tcp_ring_free(const struct tcp_ring *r);
 /* Octets [at, at + len) from head on, as at most two pieces; returns how many pieces. */
 unsigned tcp_ring_parts(const struct tcp_ring *r, uint32_t at, uint32_t len, struct berth_part v[2]);
 /* The first len octets are not needed any more. */
@@ -462,13 +461,6 @@ void tcp_window_read(struct berth_stack *st, struct tcp_conn *c, uint32_t len);
 uint8_t tcp_window_scale(const struct berth_stack *st, const struct tcp_conn *c);
 /* What a SYN or SYN-ACK says: at most 65535, not scaled (RFC 7323, 2.2). c may be the listener. */
 uint16_t tcp_window_syn(const struct berth_stack *st, const struct tcp_conn *c);
-
-/* --- tcp_emit.c --- */
-/* One segment (or super-frame) of c at seq with len octets of the ring; fills v. flags: WIRE_TCP_ besides ACK. */
-void tcp_emit(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t flags,
-	      struct berth_tx *v);
-/* Octets of options on a data segment as things are: 0, 12, ... */
-unsigned tcp_option_len(const struct tcp_conn *c);
 
 /* --- tcp_mtu.c --- */
 /* c->mss anew, from the route, the peer's MSS and the options. */
@@ -532,10 +524,6 @@ uint8_t tcp_ecn_out_tos(const struct tcp_conn *c, bool new_data, bool rexmit);
 /* --- tcp_persist.c: TCP_AT_PERSIST --- */
 void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c);
 void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c); /* start or stop it, by window and ring */
-
-/* --- tcp_syn.c --- */
-/* A segment for listener c. */
-void tcp_listen_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
 
 /* --- tcp_fastopen.c --- */
 /* Octets of the sending ring that go with c's SYN: 0 unless it has a cookie for its peer. */

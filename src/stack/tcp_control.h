@@ -42,7 +42,6 @@ static inline uint32_t tcp_seg_len(const struct tcp_seg *s)
 {
 	return s->len + ((s->flags & WIRE_TCP_SYN) != 0) + ((s->flags & WIRE_TCP_FIN) != 0);
 }
-struct port_tuple tcp_seg_tuple(const struct packet *p, uint16_t local_port, uint16_t peer_port);
 /* The ports stand in the header. */
 static inline uint16_t tcp_seg_peer_port(const struct tcp_seg *s)
 {
@@ -90,7 +89,6 @@ void tcp_listen_from(struct berth_stack *st, struct tcp_conn *l, const struct tc
 void tcp_accept_queue_drop(struct berth_stack *st, struct tcp_conn *c);
 /* It listens no more: handshakes are forgotten, connections nobody accepted are reset. Back in CLOSED. */
 void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l);
-bool tcp_accept_is_full(const struct tcp_conn *l);
 /* A SYN-ACK of listener l: b has addresses, ports and numbers, f and the rest say what it answers. */
 void tcp_syn_answer(struct berth_stack *st, const struct tcp_conn *l, const struct tcp_bare *b, uint32_t f,
 		    uint8_t rcv_scale, uint32_t ts_ecr);

@@ -40,13 +40,6 @@ static unsigned n_sacks(const struct tcp_conn *c)
 	return c->dsack_from != c->dsack_to;
 }
 
-unsigned tcp_option_len(const struct tcp_conn *c)
-{
-	unsigned n = n_sacks(c);
-
-	return ts_len(c) + (n ? SACK_LEN(n) : 0);
-}
-
 uint16_t tcp_emit_mss(const struct tcp_conn *c)
 {
 	unsigned n = n_sacks(c), take = n ? SACK_LEN(n) : 0;
@@ -211,12 +204,4 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	c->segs_out += f->len > f->mss ? (f->len + f->mss - 1) / f->mss : 1;
 	if (c->state != TCP_SYN_SENT)
 		tcp_rcv_acked(st, c);
-}
-
-void tcp_emit(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t flags,
-	      struct berth_tx *v)
-{
-	struct tcp_frame f = {.seq = seq, .len = len, .flags = flags, .mss = c->mss};
-
-	tcp_emit_frame(st, c, &f, v);
 }

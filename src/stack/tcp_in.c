@@ -69,7 +69,7 @@ int tcp_seg_parse(struct berth_stack *st, const struct packet *p, struct tcp_seg
 	return 0;
 }
 
-struct port_tuple tcp_seg_tuple(const struct packet *p, uint16_t local_port, uint16_t peer_port)
+static struct port_tuple tuple_of(const struct packet *p, uint16_t local_port, uint16_t peer_port)
 {
 	return (struct port_tuple){PORT_TCP, p->dst, p->src, local_port, peer_port};
 }
@@ -540,7 +540,7 @@ void tcp_input(struct berth_stack *st, const struct packet *p)
 		st->n.dropped_policy++;
 		return;
 	}
-	t = tcp_seg_tuple(p, tcp_seg_local_port(&s), tcp_seg_peer_port(&s));
+	t = tuple_of(p, tcp_seg_local_port(&s), tcp_seg_peer_port(&s));
 	user = flow_of(st, p, &t);
 	if (user != NIL && user & SOCK_ID_TIME_WAIT) {
 		if (tcp_wait_input(st, user & ~SOCK_ID_TIME_WAIT, &s, has_listener(st, &s, &t), &iss_min))

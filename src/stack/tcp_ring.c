@@ -69,11 +69,6 @@ void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size)
 	*r = (struct tcp_ring){.data = data, .size = size};
 }
 
-uint32_t tcp_ring_free(const struct tcp_ring *r)
-{
-	return r->size - r->used - r->held;
-}
-
 unsigned tcp_ring_parts(const struct tcp_ring *r, uint32_t at, uint32_t len, struct berth_part v[2])
 {
 	uint32_t from, first;

@@ -437,7 +437,7 @@ static void syn_again(struct berth_stack *st, uint32_t i, const struct tcp_seg *
 		syn_send(st, i);
 }
 
-bool tcp_accept_is_full(const struct tcp_conn *l)
+static bool accept_is_full(const struct tcp_conn *l)
 {
 	return l->n_accept > l->backlog; /* as Linux: one more than the backlog */
 }
@@ -473,7 +473,7 @@ static void syn_arrives(struct berth_stack *st, struct tcp_conn *l, const struct
 		syn_again(st, i, s);
 		return;
 	}
-	if (tcp_accept_is_full(l)) {
+	if (accept_is_full(l)) {
 		st->n.tcp_syn_dropped++;
 		st->n.tcp_accept_overflow++;
 		return;
@@ -605,7 +605,7 @@ static void finish(struct berth_stack *st, uint32_t i, const struct tcp_seg *s)
 	q->n_acked = 1;
 	if (s->len == 0 && !(s->flags & WIRE_TCP_FIN) && is_deferred(l, q))
 		return;
-	if (tcp_accept_is_full(l)) {
+	if (accept_is_full(l)) {
 		st->n.tcp_accept_overflow++;
 		return; /* the SYN-ACK goes out again */
 	}
@@ -632,7 +632,7 @@ static void ack_arrives(struct berth_stack *st, struct tcp_conn *l, const struct
 		return;
 	}
 	st->n.tcp_cookies_ok++;
-	if (tcp_accept_is_full(l)) {
+	if (accept_is_full(l)) {
 		st->n.tcp_accept_overflow++;
 		return;
 	}
@@ -669,11 +669,6 @@ void tcp_listen_from(struct berth_stack *st, struct tcp_conn *l, const struct tc
 	}
 	if (s->flags & WIRE_TCP_ACK)
 		ack_arrives(st, l, s, i);
-}
-
-void tcp_listen_input(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s)
-{
-	tcp_listen_from(st, l, s, 0);
 }
 
 /* --- what the program asks --- */

@@ -13,31 +13,10 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 
-BERTH, HOLDER = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-failed = 0
+from alone import BERTH, HOLDER, check, env, failed, scratch
 
-
-def check(what, ok, more=""):
-    global failed
-    print(f"{'ok' if ok else 'FAIL'}: {what}{'' if ok else f': {more}'}", flush=True)
-    failed += not ok
-
-
-if len(sys.argv) == 3:
-    how = ["unshare", "-n"] if os.getuid() == 0 else ["unshare", "-rn"]
-    if not shutil.which("unshare") or subprocess.run([*how, "true"], capture_output=True, check=False).returncode != 0:
-        print("no network namespace can be made here")
-        sys.exit(77)
-    os.execvp("unshare", [*how, sys.executable, os.path.abspath(__file__), *sys.argv[1:], "inside"])
-
-subprocess.run(["ip", "link", "set", "lo", "up"], check=False, capture_output=True)
-scratch = tempfile.mkdtemp(prefix="berth-name-")
-env = {**{k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}, "BERTH_DIR": os.path.join(scratch, "berth"),
-       "XDG_DATA_HOME": scratch, "LC_ALL": "C"}
-os.mkdir(env["BERTH_DIR"], 0o700)
 holders = []
 
 
@@ -128,4 +107,4 @@ finally:
         p.stdin.close()
         p.wait(20)
     shutil.rmtree(scratch)
-sys.exit(failed != 0)
+sys.exit(failed() != 0)

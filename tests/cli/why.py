@@ -10,31 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 
-BERTH, HOLDER = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-failed = 0
+from alone import BERTH, HOLDER, check, env, failed, scratch
+
 A, P = socket.SO_REUSEADDR, socket.SO_REUSEPORT
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
-
-
-def check(what, ok, more=""):
-    global failed
-    print(f"{'ok' if ok else 'FAIL'}: {what}{'' if ok else f': {more}'}", flush=True)
-    failed += not ok
-
-
-if len(sys.argv) == 3:
-    how = ["unshare", "-n"] if os.getuid() == 0 else ["unshare", "-rn"]
-    if not shutil.which("unshare") or subprocess.run([*how, "true"], capture_output=True, check=False).returncode != 0:
-        print("no network namespace can be made here")
-        sys.exit(77)
-    os.execvp("unshare", [*how, sys.executable, os.path.abspath(__file__), *sys.argv[1:], "inside"])
-
-subprocess.run(["ip", "link", "set", "lo", "up"], check=False, capture_output=True)
-scratch = tempfile.mkdtemp(prefix="berth-why-")
-env = {**{k: v for k, v in os.environ.items() if not k.startswith("BERTH_")}, "BERTH_DIR": os.path.join(scratch, "berth"), "LC_ALL": "C"}
-os.mkdir(env["BERTH_DIR"], 0o700)
 
 
 def berth(*argv):
@@ -236,5 +216,5 @@ check("a port and a command", berth("why", "80", "--", "true").returncode == 2)
 check("options and a command", berth("why", "--udp", "--", "true").returncode == 2)
 check("no command", berth("why", "--").returncode == 2)
 shutil.rmtree(scratch)
-print(f"{failed} failed")
-sys.exit(failed != 0)
+print(f"{failed()} failed")
+sys.exit(failed() != 0)

@@ -327,6 +327,16 @@ static bool has_sent_all(const struct sim_end *e)
 	return e->sent == e->manners.bytes;
 }
 
+/* shutdown() of a connection that was reset meanwhile says ENOTCONN, as on Linux; the error itself is in SO_ERROR. */
+static int why_not_connected(struct sim_end *e)
+{
+	uint64_t err = 0;
+
+	if (berth_sock_get(e->host->st, e->sock, BERTH_SO_ERROR, &err) < 0 || err == 0)
+		return -ENOTCONN;
+	return -(int)err;
+}
+
 /* One write if it is time. Return: 1, did something; 0; an error. */
 static int write_step(struct sim_end *e)
 {
@@ -351,7 +361,7 @@ static int write_step(struct sim_end *e)
 		return 0;
 	n = berth_sock_shutdown(e->host->st, e->sock, BERTH_SHUT_WR);
 	if (n < 0)
-		return (int)n;
+		return n == -ENOTCONN ? why_not_connected(e) : (int)n;
 	e->is_shut = true;
 	return 1;
 }

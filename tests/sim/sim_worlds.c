@@ -89,6 +89,9 @@ static struct sim_flow *drawn_flow(struct sim *s, struct sim_host *a, struct sim
 	switch (sim_draw(s, "kind", 0, 3)) {
 	case 1:
 		f->end[SIM_SERVER].manners.echo = true;
+		/* It writes what the client wrote at its own pace: a megabyte by two octets, ten times a second, is half a day. */
+		if (f->end[SIM_SERVER].manners.write_max || f->end[SIM_SERVER].manners.write_pause_ns)
+			f->end[SIM_CLIENT].manners.bytes %= 20000;
 		break;
 	case 2:
 		f->end[SIM_CLIENT].manners.waits_for_peer = true;

@@ -451,3 +451,12 @@ class Servers:
     def is_quiet(self):
         problems, self.problems = self.problems, []
         expect("problems of the kernel's servers", problems, [])
+
+
+def four_ways(name, w, family, n):
+    """n octets in both directions, whichever side opens."""
+    f = f"{name}: {FAMILY[family]}"
+    row(f"{f}, the kernel connects and sends", k_send, family, n)
+    row(f"{f}, the kernel connects and reads", k_fetch, family, n)
+    row(f"{f}, the stack connects and sends", w.client, "send", family, SINK, n)
+    row(f"{f}, the stack connects and reads", w.client, "fetch", family, SOURCE, n)

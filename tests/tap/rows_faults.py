@@ -1,5 +1,5 @@
 """Transfers over a bad link: link/fault between the device and the stack, in both directions."""
-from peer import ECHO, FAMILY, SINK, SOURCE, V4, V6, Failed, Servers, World, expect, k_echo, k_fetch, k_send, row, sysctl
+from peer import FAMILY, V4, V6, Failed, Servers, World, expect, four_ways, k_echo, row, sysctl
 
 KIB = 1 << 10
 # name, faults, octets, which counter must have moved
@@ -32,10 +32,7 @@ def run(exe):
         before = w.counters().get(counter, 0)
         for family in (V4, V6):
             f = FAMILY[family]
-            row(f"{name}: {f}, the kernel connects and sends", k_send, family, n)
-            row(f"{name}: {f}, the kernel connects and reads", k_fetch, family, n)
-            row(f"{name}: {f}, the stack connects and sends", w.client, "send", family, SINK, n)
-            row(f"{name}: {f}, the stack connects and reads", w.client, "fetch", family, SOURCE, n)
+            four_ways(name, w, family, n)
             row(f"{name}: {f}, both ways at once", k_echo, family, n // 4)
         row(f"{name}: it happened, and the stack is sound", happened, w, counter, before)
     row("the kernel's servers saw nothing wrong", servers.is_quiet)

@@ -1,5 +1,5 @@
 """Bulk transfers of checked octets: both directions, both sides opening, both families, each kind of device."""
-from peer import FAMILY, SINK, SOURCE, ECHO, V4, V6, Servers, World, expect, k_echo, k_fetch, k_send, row
+from peer import FAMILY, ECHO, V4, V6, Servers, World, expect, four_ways, k_echo, row
 
 MIB = 1 << 20
 # name, flags of the driver, MTU, octets
@@ -31,10 +31,7 @@ def run(exe):
         w = World(exe, *flags, mtu=mtu)
         for family in (V4, V6):
             f = FAMILY[family]
-            row(f"{name}: {f}, the kernel connects and sends", k_send, family, n)
-            row(f"{name}: {f}, the kernel connects and reads", k_fetch, family, n)
-            row(f"{name}: {f}, the stack connects and sends", w.client, "send", family, SINK, n)
-            row(f"{name}: {f}, the stack connects and reads", w.client, "fetch", family, SOURCE, n)
+            four_ways(name, w, family, n)
             row(f"{name}: {f}, an echo in the stack, both ways at once", k_echo, family, n // 2)
             row(f"{name}: {f}, an echo in the kernel, both ways at once", w.client, "echo", family, ECHO, n // 2)
         row(f"{name}: the kernel's servers saw nothing wrong", servers.is_quiet)

@@ -53,7 +53,7 @@ static void ring_beside_an_array(void **state)
 
 		tcp_ring_init(&ring, memory, sizeof(memory));
 		for (int i = 0; i < 200; i++) {
-			uint32_t len = (uint32_t)rng_range(&r, 0, tcp_ring_free(&ring)), at, sum = 0;
+			uint32_t len = (uint32_t)rng_range(&r, 0, ring.size - ring.used - ring.held), at, sum = 0;
 			struct berth_part v[2];
 			unsigned n_parts;
 
