@@ -26,8 +26,12 @@ static int beside_us(char *ret, size_t size_bytes)
 		return -ENOENT;
 	*slash = '\0';
 	snprintf(file, sizeof(file), "%s/../shim/libberth.so", exe);
-	if (!realpath(file, exe))
-		return -errno;
+	if (!realpath(file, exe)) {
+		int err = -errno;
+
+		snprintf(ret, size_bytes, "%s", file); /* for whoever says what is wrong with it */
+		return err;
+	}
 	return snprintf(ret, size_bytes, "%s", exe) < (int)size_bytes ? 0 : -ENAMETOOLONG;
 }
 

@@ -43,6 +43,7 @@ class World:
         self.env = {k: v for k, v in os.environ.items() if k not in SCRUB}
         self.env.update(BERTH_DIR=self.top + "/berth", HOME=self.top, LC_ALL="C", TERM="dumb")
         self.sockets = []
+        self.berth = BERTH
 
     def __enter__(self):
         setting(RANGE, "32768 60999")
@@ -57,7 +58,7 @@ class World:
         shutil.rmtree(self.top, ignore_errors=True)
 
     def run(self, *args, user=None):
-        p = subprocess.run([BERTH, "doctor", *args], capture_output=True, text=True, errors="replace", timeout=LIMIT_S, cwd=self.top,
+        p = subprocess.run([self.berth, "doctor", *args], capture_output=True, text=True, errors="replace", timeout=LIMIT_S, cwd=self.top,
                            stdin=subprocess.DEVNULL, env=self.env, **({"user": user, "extra_groups": []} if user else {}))
         return p.returncode, p.stdout, p.stderr
 
@@ -299,11 +300,12 @@ def it_leaves_nothing_behind(w):
 
 
 def as_another_user(w):
+    w.berth = w.top + "/berth-copy"  # the tree may be in a folder that is its owner's alone
+    shutil.copy(BERTH, w.berth)
     try:
-        if subprocess.run([BERTH, "version"], user=65534, extra_groups=[], capture_output=True, check=False).returncode != 0:
-            return "another user may not execute berth here"
+        subprocess.run([w.berth, "version"], user=65534, extra_groups=[], capture_output=True, check=True)
     except PermissionError:
-        return "another user cannot be had, or may not execute berth here"
+        return "another user cannot be had"
     w.bound(45679, listen=8)
     f = w.findings("ports", user=65534)["range-listener"]
     assert f["state"] == "note" and "another user's program on 45679/tcp" in f["value"] and f["root_helps"], f

@@ -226,6 +226,9 @@ expect 'doctor finds no trouble where these tests pass' '"$berth" doctor berth >
 expect 'doctor has its codes, and in their order' '[ "$(json_states)" = "kernel library preload folder second-net pidfd-getfd memory ptrace setuid liveness inet-diag proc apparmor user-namespaces net-namespaces tap io-uring wmem-max rmem-max dgram-queue descriptors memlock range range-used range-half time-wait range-service range-listener backlog somaxconn tw-reuse listen-overflow orphans tcp-memory privileged-ports conntrack machine-files " ]'
 expect 'doctor is written about: each code' 'for c in $(json_states); do grep -q "^| \`$c\` |" "$(dirname "$docs")/doctor.md" || { echo "$c"; false; }; done'
 expect 'doctor fits 80 columns, but for the lines that mend' '! BERTH_MACHINE_ROOT="$work/sick" "$berth" doctor ports | grep -v "^  now\|^  keep" | grep ".\{81\}"'
+mkdir -p "$work/loop/src/cli" "$work/loop/src/shim"
+cp "$berth" "$work/loop/src/cli/" && ln -s libberth.so "$work/loop/src/shim/libberth.so"
+expect 'run names a library that cannot be read' '"$work/loop/src/cli/berth" run -- true 2>&1 | grep -q "library $work/loop/src/cli/../shim/libberth.so cannot be read: Too many"'
 if [ "$(id -u)" = 0 ]; then
 	mkdir -p "$work/hidden/src/cli" "$work/hidden/src/shim"
 	cp "$berth" "$work/hidden/src/cli/" && cp "$(dirname "$berth")/../shim/libberth.so" "$work/hidden/src/shim/"

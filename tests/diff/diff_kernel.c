@@ -457,7 +457,7 @@ static void connect_to(int i, int l)
 	struct sockaddr_storage ss;
 	struct port_refusal why = {0};
 	struct port_claim lc;
-	uint16_t port, my_port;
+	uint16_t port, my_port = 0;
 
 	if (i < 0 || l < 0 || child < 0 || s->dev != 0 || srv->dev != 0)
 		return;

@@ -132,7 +132,7 @@ def held_run(*args, kind=socket.SOCK_STREAM):
     """A command that runs until we end it; the port it was given."""
     p = b.popen("free", *args, "--", PY, "-c",
                 "import os, signal, sys, time\n"
-                "signal.signal(signal.SIGUSR1, lambda *a: print('usr1', flush=True))\n"
+                "signal.signal(signal.SIGUSR1, lambda *a: os.write(1, b'usr1\\n'))\n"
                 "signal.signal(signal.SIGHUP, lambda *a: sys.exit(3))\n"
                 "print(os.environ['PORT'], os.getpid(), flush=True)\n"
                 "while True: time.sleep(100)\n", stdout=subprocess.PIPE, text=True)
@@ -192,7 +192,7 @@ for i in range(n):
         listening = 0
         c = socket.socket(s.family, socket.SOCK_DGRAM); c.sendto(b"x", ("127.0.0.1" if s.family == 2 else "::1", a[1]))
         s.settimeout(5); ok = s.recv(1) == b"x"
-    print(names[i], a[0], a[1], "tcp" if s.type == 1 else "udp", listening, ok)
+    print(names[i], a[0], a[1], "tcp" if s.type == 1 else "udp", listening, ok, flush=True)
 '''
 ANY = "::" if HAS6 else "0.0.0.0"
 r = free("--listen-fds", "--", PY, "-c", TAKES)
@@ -335,8 +335,7 @@ check("a name that is no lease is waited for in vain, and said", "does not answe
 fake.close()
 if ROOT:
     port = ports_of(free("--lease", "1h"))[0]
-    other = {"user": 65534, "group": 65534, "extra_groups": []}
-    os.chmod(b.dir, 0o755)
+    other = {"user": 65534, "group": 65534, "extra_groups": [], "executable": b.for_others()}
     seen = b.call("free", "--list", "--json", **other)
     check("another user sees nothing of it", seen.returncode == 0 and json.loads(seen.stdout) == [], seen.stdout + seen.stderr)
     check("and cannot drop it", b.call("free", "--drop", str(port), **other).returncode == 1 and flagless(port) == HELD)

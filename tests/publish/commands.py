@@ -225,12 +225,11 @@ def wrong(b):
     r = b.call("unpublish", "80")
     check("unpublish without anything", r.returncode == 1, r)
     if os.geteuid() == 0 and ALONE:
-        os.chmod(b.dir, 0o711)
+        exe = b.for_others()
         d = b.dir + "/nobody"
         os.mkdir(d, 0o700)
         os.chown(d, 65534, 65534)
-        exe = b.dir + "/berth-exe"
-        r = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", b.exe, "run", "-p", "80",
+        r = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", exe, "run", "-p", "80",
                             "--", "true"], env={**b.env, "BERTH_DIR": d}, capture_output=True, text=True, cwd="/")
         check("a privileged port", r.returncode == 125 and "ip_unprivileged_port_start is 1024" in r.stderr and
               "8080:80" in r.stderr and "sysctl" in r.stderr, r)
@@ -261,7 +260,7 @@ def held_by(b):
         r = b.call("run", "-p", "20000-20100:1000-1100", "-p", "20050:99/udp", "-p", "127.0.0.2:20050:1", "--", "true")
         check("beside it", r.returncode == 0, r)
     if os.geteuid() == 0 and ALONE and shutil.which("setpriv"):
-        os.chmod(b.dir, 0o711)
+        exe = b.for_others()
         d = b.dir + "/nobody"
         os.mkdir(d, 0o700)
         os.chown(d, 65534, 65534)
@@ -270,7 +269,7 @@ def held_by(b):
             h.bind(("127.0.0.1", port))
             if proto == "tcp":
                 h.listen()
-            r = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", b.exe, "run", "-p",
+            r = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", exe, "run", "-p",
                                 f"{port}:80/{proto}", "--", "true"], env={**b.env, "BERTH_DIR": d}, capture_output=True,
                                text=True, cwd="/")
             check(f"held by another user, {proto}", r.returncode == 125 and "a process of user root that cannot be seen" in
