@@ -8,7 +8,7 @@
  *
  * Lists are doubly linked by socket ids, so that a socket leaves in constant time wherever it stands.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_control.h"
 #include "stack/udp.h"
 
 /* --- lists --- */
@@ -100,14 +100,6 @@ void event_forget(struct berth_stack *st, uint32_t id)
 	sock_list_remove(st, &st->events, id, true);
 }
 
-/* The last thing a socket says was said. */
-static void free_block(struct berth_stack *st, uint32_t id)
-{
-	ASSERT(!(id & SOCK_ID_UDP));
-	sock_unready(st, id);
-	slab_give(&st->conns, id);
-}
-
 unsigned berth_stack_events(struct berth_stack *st, struct berth_event *v, unsigned n)
 {
 	unsigned i;
@@ -119,7 +111,7 @@ unsigned berth_stack_events(struct berth_stack *st, struct berth_event *v, unsig
 		v[i] = (struct berth_event){sock_handle(st, id), s->user, s->ev_mask, s->err};
 		event_forget(st, id);
 		if (v[i].mask & BERTH_EV_CLOSED)
-			free_block(st, id);
+			tcp_block_free(st, tcp_at(st, id)); /* the last thing it says was said */
 	}
 	return i;
 }

@@ -277,7 +277,7 @@ int berth_sock_accept(struct berth_stack *st, berth_sock h, uint64_t user, berth
 	c->s.user = user;
 	*ret = sock_handle(st, child);
 	if (ret_peer != NULL)
-		*ret_peer = addr_public(&c->peer, c->peer_port);
+		*ret_peer = addr_public(&c->w->peer, c->w->peer_port);
 	return 0;
 }
 

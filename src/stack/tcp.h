@@ -161,57 +161,38 @@ struct tcp_gaps {
 /* A congestion control's own memory. */
 #define TCP_CC_PRIVATE 56
 
-struct tcp_conn {
-	struct sock s;
-
-	/* identity: tcp_open.c, tcp_syn.c */
+/* What matters while a connection works: octets are in flight, or arrive, or wait to be read. From a slab of its own (tcp_work.c). */
+struct tcp_work {
+	/* identity, as the claim has it, and the way to the peer: tcp_open.c, tcp_syn.c */
 	struct port_addr local, peer;
 	uint16_t local_port, peer_port;
-	uint8_t state; /* tcp_state.c: tcp_set_state() only */
-	uint8_t cc;    /* enum berth_congestion */
-	uint8_t rtx_mode;
-	uint8_t backoff; /* of the RTO: doublings */
-	uint32_t f;	 /* TF_ */
-	struct timer timer;
-	uint64_t at[TCP_NDEADLINES]; /* NEVER_NS; tcp_deadline_set() only */
 	struct ip_route route;
+	uint64_t at[TCP_NDEADLINES]; /* NEVER_NS; tcp_deadline_set() only */
+	uint8_t rtx_mode;
+	uint8_t backoff;  /* of the RTO: doublings */
+	uint8_t ca_state; /* 0 open 1 disorder 2 CWR 3 recovery 4 loss, as Linux */
+	uint8_t n_probes, n_rtx;
+	uint8_t mtu_rtx;    /* n_rtx when tcp_mtu.c last looked */
+	uint8_t n_dup_acks; /* acknowledgments owed for early segments: one for each (tcp_rcv.c) */
 
-	/* sending: tcp_out.c writes nxt, max, push; tcp_ack.c writes una, wnd, wl1, wl2, wnd_max */
-	struct tcp_ring tx;
-	uint32_t iss, una, nxt, max;
-	uint32_t snd_wnd, snd_wl1, snd_wl2, snd_wnd_max; /* octets, scaled */
+	/* sending: tcp_out.c writes nxt, max, push */
+	uint32_t nxt, max;
 	uint32_t snd_up, snd_push;
 	uint16_t tx_pins[2];   /* frames handed out and not unpinned (tcp_ring.c has the theory) */
 	uint32_t tx_held_late; /* what of tx.held was acknowledged since the epoch turned */
 	uint32_t snd_small;    /* end of the last segment sent that was not full (Nagle as Minshall has it) */
-	uint16_t mss;	       /* payload of a full segment as things are: options and path MTU taken off */
-	uint16_t mss_peer;     /* what the peer's MSS option allows, or the default */
-	uint16_t mss_user;     /* BERTH_MAXSEG; 0 none */
-	uint8_t snd_scale, rcv_scale;
-	uint32_t sndbuf, rcvbuf; /* octets of the rings in use; tuned, or as BERTH_SNDBUF and BERTH_RCVBUF say */
-	uint32_t notsent_lowat, rcvlowat;
 
 	/* receiving: tcp_rcv.c, tcp_window.c */
-	struct tcp_ring rx;
-	uint32_t irs, rcv_nxt;
-	uint32_t rcv_adv;   /* right edge that was advertised: never goes back (RFC 9293, 3.8.6) */
 	uint32_t rcv_acked; /* rcv_nxt as last acknowledged */
 	uint32_t rcv_up;
 	uint32_t gaps;		       /* index in tcp->gaps, NIL */
 	uint32_t dsack_from, dsack_to; /* to report next (RFC 2883); equal: none */
-	uint32_t ts_recent;	       /* RFC 7323, 4.3 */
-	uint64_t ts_recent_ns;
-	uint32_t ts_offset; /* our clock plus this (RFC 7323, 5.4) */
-	uint16_t rcv_mss;   /* the largest segment of late */
-	uint8_t ato_pingpong, quickacks;
 	uint32_t rcv_rtt_us;
 	uint32_t rcv_space;	/* autotuning: octets the program read in the last receive RTT */
 	uint32_t rcv_copied;	/* ... so far in this one */
 	uint64_t rcv_epoch_ns;	/* when it began */
 	uint32_t rcv_epoch_seq; /* a window further than it began: it lasted a round trip at least */
 	uint32_t rcv_last_us;	/* when data came last, in microseconds that go round */
-	uint64_t last_in_ns;	/* anything came: keepalive, PAWS's age, idle restart */
-	uint64_t last_out_ns;	/* data was sent */
 
 	/* in flight: tcp_board.c, tcp_rtt.c, tcp_rack.c, tcp_recover.c. _us: tcp_now_us(), which goes round */
 	uint32_t burst_first, burst_last;	    /* in tcp->bursts; NIL */
@@ -220,46 +201,83 @@ struct tcp_conn {
 	uint32_t rexmit_from;
 	uint32_t
 		rexmit_at; /* the next octet of a segment that goes out in pieces, because the path's segments became smaller */
-	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
-	uint32_t mdev_us, mdev_max_us, rtt_seq; /* deviation, its maximum in this round trip, where that ends */
-	uint32_t min_rtt_at_us;			/* when min_rtt_us was measured */
-	uint32_t rack_sent_us;			/* RACK.xmit_ts, end_seq, rtt of the latest delivered (RFC 8985, 5.2) */
+	uint32_t rtt_seq;      /* where the round trip ends of which mdev_max_us is the maximum */
+	uint32_t rack_sent_us; /* RACK.xmit_ts, end_seq, rtt of the latest delivered (RFC 8985, 5.2) */
 	uint32_t rack_end_seq, rack_rtt_us, rack_fack;
-	uint32_t rack_dsack_seq; /* the round in which D-SACKs were counted ends there */
-	uint32_t tlp_end_seq;	 /* with RF_TLP */
-	uint8_t rack_reo_mult, rack_reo_persist;
-	uint8_t ca_state;				 /* 0 open 1 disorder 2 CWR 3 recovery 4 loss, as Linux */
-	uint16_t recover_flags;				 /* RF_ */
+	uint32_t rack_dsack_seq;			 /* the round in which D-SACKs were counted ends there */
+	uint32_t tlp_end_seq;				 /* with RF_TLP */
 	uint32_t recover_seq;				 /* recovery ends when this is acknowledged */
 	uint32_t prr_delivered, prr_out, prr_recover_fs; /* octets (RFC 6937) */
 	uint32_t undo_cwnd, undo_ssthresh, undo_una, undo_retrans;
-	uint32_t rexmit_ts;  /* our timestamp of the first retransmission since (Eifel, RFC 3522) */
-	uint32_t reordering; /* segments */
-	uint16_t dupacks;    /* without SACK: segments that arrived beyond una, as far as duplicates tell */
-	uint8_t n_probes, n_keep, n_rtx, syn_linear;
+	uint32_t rexmit_ts; /* our timestamp of the first retransmission since (Eifel, RFC 3522) */
+	uint16_t dupacks;   /* without SACK: segments that arrived beyond una, as far as duplicates tell */
+	uint16_t mtu_probe; /* path MTU probing: 0: none is out */
+	uint32_t mtu_probe_seq;
 	uint64_t first_rtx_ns; /* when what is unacknowledged was first sent again: R2, user timeout; 0: not */
 
 	/* congestion: tcp_cc.c */
-	uint32_t cwnd, ssthresh; /* octets */
-	uint32_t cwnd_acked;	 /* octets acknowledged towards the next growth */
-	uint32_t cwnd_seq;	 /* TF_CC_LIMITED holds until this is acknowledged */
+	uint32_t cwnd_acked; /* octets acknowledged towards the next growth */
+	uint32_t cwnd_seq;   /* TF_CC_LIMITED holds until this is acknowledged */
 	uint64_t cc_private[TCP_CC_PRIVATE / 8];
 
 	/* rates: tcp_pace.c */
 	uint32_t delivered, delivered_us,
-		first_sent_us; /* octets that arrived there, by what we know; when it was last so */
-	uint32_t app_limited;  /* `delivered` at which the limit ends; 0 */
-	uint64_t rate_bps, pacing_bps, pacing_max_bps; /* octets a second; pacing_max_bps 0: off, 1: no limit */
-	uint64_t pace_at_ns;			       /* earliest next departure */
+		first_sent_us;	       /* octets that arrived there, by what we know; when it was last so */
+	uint32_t app_limited;	       /* `delivered` at which the limit ends; 0 */
+	uint64_t rate_bps, pacing_bps; /* octets a second */
+	uint64_t pace_at_ns;	       /* earliest next departure */
+};
+
+struct tcp_conn {
+	struct sock s;
+
+	struct tcp_work *w;
+	uint8_t state; /* tcp_state.c: tcp_set_state() only */
+	uint8_t cc;    /* enum berth_congestion */
+	uint8_t n_keep;
+	uint8_t syn_linear;
+	uint32_t f; /* TF_ */
+	struct timer timer;
+
+	/* sending: tcp_ack.c writes una, wnd, wl1, wl2, wnd_max */
+	struct tcp_ring tx;
+	uint32_t iss, una;
+	uint32_t snd_wnd, snd_wl1, snd_wl2, snd_wnd_max; /* octets, scaled */
+	uint16_t mss;	   /* payload of a full segment as things are: options and path MTU taken off */
+	uint16_t mss_peer; /* what the peer's MSS option allows, or the default */
+	uint16_t mss_user; /* BERTH_MAXSEG; 0 none */
+	uint8_t snd_scale, rcv_scale;
+	uint32_t sndbuf, rcvbuf; /* octets of the rings in use; tuned, or as BERTH_SNDBUF and BERTH_RCVBUF say */
+	uint32_t notsent_lowat, rcvlowat;
+
+	/* receiving: tcp_rcv.c, tcp_window.c */
+	struct tcp_ring rx;
+	uint32_t irs, rcv_nxt;
+	uint32_t rcv_adv;   /* right edge that was advertised: never goes back (RFC 9293, 3.8.6) */
+	uint32_t ts_recent; /* RFC 7323, 4.3 */
+	uint64_t ts_recent_ns;
+	uint32_t ts_offset; /* our clock plus this (RFC 7323, 5.4) */
+	uint16_t rcv_mss;   /* the largest segment of late */
+	uint8_t ato_pingpong, quickacks;
+	uint64_t last_in_ns;  /* anything came: keepalive, PAWS's age, idle restart */
+	uint64_t last_out_ns; /* data was sent */
+
+	/* the path, as far as it is known: tcp_rtt.c, tcp_rack.c, tcp_recover.c, tcp_cc.c */
+	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
+	uint32_t mdev_us, mdev_max_us;			 /* deviation, its maximum in this round trip */
+	uint32_t min_rtt_at_us;				 /* when min_rtt_us was measured */
+	uint8_t rack_reo_mult, rack_reo_persist;
+	uint16_t recover_flags;	 /* RF_ */
+	uint32_t reordering;	 /* segments */
+	uint32_t cwnd, ssthresh; /* octets */
+	uint64_t pacing_max_bps; /* octets a second; 0: off, 1: no limit */
 
 	/* timeouts as the program wishes: tcp_timers.c; 0: the default */
 	uint32_t user_timeout_ms, peer_timeout_ms;
 	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
 	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
-	uint8_t mtu_rtx;     /* n_rtx when tcp_mtu.c last looked */
 	uint8_t mtu_probing; /* BERTH_MTU_PROBING */
 	uint8_t mtu_fails;   /* probes of mtu_high that were lost, one after the other */
-	uint8_t n_dup_acks;  /* acknowledgments owed for early segments: one for each (tcp_rcv.c) */
 	int16_t soft_err;    /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
 	uint8_t idle_keep;   /* not BERTH_IDLE_RESTART; inherited */
 	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
@@ -268,8 +286,7 @@ struct tcp_conn {
 	uint8_t train;	/* BERTH_TRAIN; inherited */
 
 	/* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
-	uint16_t mtu_low, mtu_high, mtu_probe; /* 0: none is out */
-	uint32_t mtu_probe_seq;
+	uint16_t mtu_low, mtu_high;
 	uint64_t mtu_next_ns;
 
 	/* a listener, and who waits for accept(): tcp_syn.c */
@@ -295,7 +312,7 @@ static inline uint32_t tcp_now_us(const struct berth_stack *st)
 }
 
 struct tcp_state {
-	struct slab bursts, gaps;
+	struct slab work, bursts, gaps;
 	struct slab rings; /* a small item for each pair; their octets are in ring_memory (tcp_ring.c) */
 	uint8_t *ring_memory;
 	struct slab syns, time_waits;
@@ -398,7 +415,7 @@ void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b);
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns);
 static inline void tcp_deadline_clear(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which)
 {
-	if (c->at[which] != NEVER_NS)
+	if (c->w->at[which] != NEVER_NS)
 		tcp_deadline_set(st, c, which, NEVER_NS);
 }
 /* May it go on trying? Looks at R2, the user timeout and the retry counts. false: it was ended with -ETIMEDOUT. */

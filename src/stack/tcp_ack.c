@@ -50,7 +50,7 @@ static void dsack(struct berth_stack *st, struct tcp_conn *c, const struct wire_
 	uint32_t len = d->right - d->left, mss = c->mss ? c->mss : 1;
 
 	/* Below iss nothing was sent; "seq_lt(d->left, iss)" would be wrong after 2 GiB. */
-	if (seq_lt(c->max, d->right) || c->max - d->left > c->snd_wnd_max + (c->max - c->una) ||
+	if (seq_lt(c->w->max, d->right) || c->w->max - d->left > c->snd_wnd_max + (c->w->max - c->una) ||
 	    (seq_lt(d->left, c->una) && c->una - d->left > c->bytes_acked + 1)) {
 		st->n.tcp_sack_ignored++;
 		return;
@@ -58,10 +58,10 @@ static void dsack(struct berth_stack *st, struct tcp_conn *c, const struct wire_
 	st->n.tcp_dsack_in++;
 	c->dsacks++;
 	a->dsack_segs = len <= mss ? 1 : len / mss;
-	if (c->recover_flags & RF_TLP_REXMIT && d->right == c->tlp_end_seq)
+	if (c->recover_flags & RF_TLP_REXMIT && d->right == c->w->tlp_end_seq)
 		c->recover_flags |= RF_TLP_DSACK;
-	if (c->recover_flags & RF_UNDO && !seq_lt(d->right, c->undo_una))
-		c->undo_retrans -= c->undo_retrans < a->dsack_segs ? c->undo_retrans : a->dsack_segs;
+	if (c->recover_flags & RF_UNDO && !seq_lt(d->right, c->w->undo_una))
+		c->w->undo_retrans -= c->w->undo_retrans < a->dsack_segs ? c->w->undo_retrans : a->dsack_segs;
 }
 
 static void sack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
@@ -79,7 +79,7 @@ static void sack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		const struct wire_tcp_sack *b = &s->opt.sacks[i];
 		unsigned at = n;
 
-		if (!seq_lt(b->left, b->right) || !seq_in(b->left, c->una, c->max) || seq_lt(c->max, b->right)) {
+		if (!seq_lt(b->left, b->right) || !seq_in(b->left, c->una, c->w->max) || seq_lt(c->w->max, b->right)) {
 			st->n.tcp_sack_ignored++;
 			continue;
 		}
@@ -97,7 +97,7 @@ static void sack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 /* RFC 5681, 2: nothing new in it but that something arrived beyond una. */
 static bool is_duplicate(const struct tcp_conn *c, const struct tcp_seg *s, bool wnd_changed)
 {
-	return s->ack == c->una && c->n_out > 0 && s->len == 0 && !wnd_changed &&
+	return s->ack == c->una && c->w->n_out > 0 && s->len == 0 && !wnd_changed &&
 	       !(s->flags & (WIRE_TCP_SYN | WIRE_TCP_FIN));
 }
 
@@ -111,10 +111,10 @@ static unsigned advance(struct berth_stack *st, struct tcp_conn *c, const struct
 	octets -= (a->syn ? 1u : 0u) + (a->fin ? 1u : 0u);
 	tcp_tx_acked(st, c, s->ack, octets);
 	c->bytes_acked += octets;
-	if (seq_lt(c->snd_up, c->una))
+	if (seq_lt(c->w->snd_up, c->una))
 		c->f &= ~(uint32_t)TF_URG_OUT;
-	c->n_rtx = 0;
-	c->first_rtx_ns = 0;
+	c->w->n_rtx = 0;
+	c->w->first_rtx_ns = 0;
 	if (a->syn)
 		ret |= ACK_SYN;
 	if (a->fin)
@@ -131,8 +131,8 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	a.now_us = tcp_now_us(st);
 	a.acked = s->ack - c->una;
 	a.pipe_before = tcp_flight_pipe(c);
-	a.lost_before = c->n_lost;
-	a.fack = c->rack_fack;
+	a.lost_before = c->w->n_lost;
+	a.fack = c->w->rack_fack;
 	if (window(c, s))
 		ret |= ACK_WINDOW;
 	a.dup = is_duplicate(c, s, (ret & ACK_WINDOW) != 0);
@@ -142,20 +142,21 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	if (a.acked > 0) {
 		board_cum_ack(st, c, s->ack, &a);
 		ret |= advance(st, c, s, &a);
-		ip_route_confirm(st, &c->route); /* it reached the peer: that is news of the neighbour, too */
+		ip_route_confirm(st, &c->w->route); /* it reached the peer: that is news of the neighbour, too */
 	}
 	/* It lives, and has no room: no reason to give up (RFC 9293, 3.8.6.1). But nobody waits for ever for a peer that keeps its window
 	 * shut: not after close(), nor longer than the program said (S20). */
-	if (c->snd_wnd == 0 && c->n_out > 0 && c->first_rtx_ns && !(c->s.flags & SOCK_ORPHAN) && !c->user_timeout_ms) {
-		c->n_rtx = 0;
-		c->first_rtx_ns = st->now_ns;
+	if (c->snd_wnd == 0 && c->w->n_out > 0 && c->w->first_rtx_ns && !(c->s.flags & SOCK_ORPHAN) &&
+	    !c->user_timeout_ms) {
+		c->w->n_rtx = 0;
+		c->w->first_rtx_ns = st->now_ns;
 	}
 	rtt_from_ack(st, c, s, &a);
 	rate_ack(c, &a);
 	recover_ack(st, c, s, &a);
 	rate_look(c);
 	tcp_persist_check(st, c);
-	if (a.acked > 0 || a.sacked || a.dup || ret & ACK_WINDOW || c->n_lost)
+	if (a.acked > 0 || a.sacked || a.dup || ret & ACK_WINDOW || c->w->n_lost)
 		sock_ready(st, tcp_index(st, c));
 	ASSERT_SLOW(tcp_flight_check(st, c));
 	return ret;

@@ -1,6 +1,6 @@
 /* src/stack/tcp_board.c: the board of what is in flight: bursts, and a mark for each of their segments.
  *
- *	c->burst_first --> burst --> burst --> burst (c->burst_last) --> NIL	in order of sequence, and of first sending
+ *	c->w->burst_first --> burst --> burst --> burst (c->w->burst_last) --> NIL	in order of sequence, and of first sending
  *
  *	segment	 sacked lost rexmit
  *		   .	  .    .    in flight
@@ -112,8 +112,8 @@ static uint64_t sent_once(const struct tcp_burst *b)
 static void unmark_lost(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 {
 	m &= b->lost;
-	c->n_lost -= count(m);
-	c->pipe += board_octets(b, m);
+	c->w->n_lost -= count(m);
+	c->w->pipe += board_octets(b, m);
 	b->lost &= ~m;
 	b->sacked &= ~m;
 }
@@ -121,8 +121,8 @@ static void unmark_lost(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 static void unmark_rexmit(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 {
 	m &= b->rexmit;
-	c->n_rexmit -= count(m);
-	c->pipe -= board_octets(b, m);
+	c->w->n_rexmit -= count(m);
+	c->w->pipe -= board_octets(b, m);
 	b->rexmit &= ~m;
 }
 
@@ -134,15 +134,15 @@ void board_lose(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 	again = m & b->rexmit;
 	unmark_rexmit(c, b, again);
 	m &= ~b->lost;
-	c->n_lost += count(m);
-	c->pipe -= board_octets(b, m);
+	c->w->n_lost += count(m);
+	c->w->pipe -= board_octets(b, m);
 	b->lost |= m;
 	b->sacked |= again;
 }
 
 void board_lose_all(struct berth_stack *st, struct tcp_conn *c)
 {
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next)
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next)
 		board_lose(c, burst_at(st, i), UINT64_MAX);
 	c->recover_flags &=
 		(uint16_t)~RF_PIECES; /* a piece that was out is lost, too: it is not in the pipe any more */
@@ -150,26 +150,26 @@ void board_lose_all(struct berth_stack *st, struct tcp_conn *c)
 
 void board_lose_first(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->burst_first != NIL)
-		board_lose(c, burst_at(st, c->burst_first), 1);
+	if (c->w->burst_first != NIL)
+		board_lose(c, burst_at(st, c->w->burst_first), 1);
 }
 
 void board_unlose(struct berth_stack *st, struct tcp_conn *c)
 {
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next)
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next)
 		unmark_lost(c, burst_at(st, i), UINT64_MAX);
 	c->recover_flags &= (uint16_t)~RF_PIECES;
 }
 
 void board_renege(struct berth_stack *st, struct tcp_conn *c)
 {
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		struct tcp_burst *b = burst_at(st, i);
 
-		c->pipe += board_octets(b, board_sacked(b));
+		c->w->pipe += board_octets(b, board_sacked(b));
 		b->sacked &= b->lost;
 	}
-	c->n_sacked = 0;
+	c->w->n_sacked = 0;
 }
 
 /* --- what arrived --- */
@@ -186,7 +186,7 @@ static void note_once(const struct tcp_conn *c, const struct tcp_burst *b, uint6
 		a->newest_us = last_us;
 	a->rtt = true;
 	a->orig = true;
-	if (seq_le(board_to(b, first), c->recover_seq))
+	if (seq_le(board_to(b, first), c->w->recover_seq))
 		a->orig_low = true;
 	if (seq_lt(board_to(b, first), a->fack))
 		a->reorder = true; /* RFC 8985, 6.2, step 3 */
@@ -223,14 +223,14 @@ static void arrived(struct tcp_conn *c, struct tcp_burst *b, uint64_t m, struct 
 		note_latest(b->rexmit_us, board_rexmit_last_us(b), board_to(b, highest(again)), true, a);
 		rate_delivered(c, b, b->rexmit_us, a);
 	}
-	if (seq_lt(c->rack_fack, board_to(b, highest(m))))
-		c->rack_fack = board_to(b, highest(m));
+	if (seq_lt(c->w->rack_fack, board_to(b, highest(m))))
+		c->w->rack_fack = board_to(b, highest(m));
 	a->delivered += octets;
 	a->segs += count(m);
 	unmark_lost(c, b, m);
 	unmark_rexmit(c, b, m);
-	c->pipe -= octets;
-	c->n_sacked += count(m);
+	c->w->pipe -= octets;
+	c->w->n_sacked += count(m);
 	b->sacked |= m;
 }
 
@@ -252,8 +252,8 @@ static void burst_trim(struct tcp_burst *b, unsigned k)
 
 void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, struct flight_ack *a)
 {
-	while (c->burst_first != NIL) {
-		uint32_t i = c->burst_first;
+	while (c->w->burst_first != NIL) {
+		uint32_t i = c->w->burst_first;
 		struct tcp_burst *b = burst_at(st, i);
 		unsigned k = seq_le(b->seq + b->len, ack) ? b->n : (ack - b->seq) / b->mss;
 		uint64_t gone = bits(0, k > b->n - 1u && seq_lt(ack, b->seq + b->len) ? b->n - 1u : k);
@@ -265,20 +265,20 @@ void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, str
 			a->rexmit_acked = true;
 		arrived(c, b, gone & ~board_sacked(b), a);
 		a->cum_segs += k;
-		c->n_sacked -= k;
-		c->n_out -= k;
+		c->w->n_sacked -= k;
+		c->w->n_out -= k;
 		if (k < b->n) {
 			burst_trim(b, k);
 			break;
 		}
 		a->syn |= (b->flags & BURST_SYN) != 0;
 		a->fin |= (b->flags & BURST_FIN) != 0;
-		c->burst_first = b->next;
-		if (c->burst_first == NIL)
-			c->burst_last = NIL;
+		c->w->burst_first = b->next;
+		if (c->w->burst_first == NIL)
+			c->w->burst_last = NIL;
 		slab_give(&st->tcp->bursts, i);
 	}
-	if (c->recover_flags & RF_PIECES && seq_lt(c->rexmit_at, ack))
+	if (c->recover_flags & RF_PIECES && seq_lt(c->w->rexmit_at, ack))
 		c->recover_flags &= (uint16_t)~RF_PIECES;
 }
 
@@ -303,7 +303,7 @@ void board_sack(struct berth_stack *st, struct tcp_conn *c, const struct wire_tc
 	unsigned first = 0;
 	uint32_t before = a->segs;
 
-	for (uint32_t i = c->burst_first; i != NIL && first < n; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL && first < n; i = burst_at(st, i)->next) {
 		struct tcp_burst *b = burst_at(st, i);
 
 		while (first < n && seq_le(v[first].right, b->seq))
@@ -348,8 +348,8 @@ static uint32_t append(struct tcp_conn *c, struct tcp_burst *b, uint32_t len, ui
 	b->len += take;
 	b->n = (uint8_t)(b->n + n);
 	b->sent_span = (uint16_t)(now_us - b->sent_us);
-	c->n_out += n;
-	c->pipe += take;
+	c->w->n_out += n;
+	c->w->pipe += take;
 	return take;
 }
 
@@ -362,14 +362,14 @@ static struct tcp_burst *burst_new(struct berth_stack *st, struct tcp_conn *c, u
 	ASSERT(i != NIL); /* tcp_flight_can_send() was asked */
 	b = burst_at(st, i);
 	*b = (struct tcp_burst){.next = NIL, .seq = seq, .mss = mss, .sent_us = now_us};
-	b->delivered = c->delivered;
-	b->delivered_us = c->delivered_us;
-	b->first_sent_us = c->first_sent_us;
-	if (c->burst_last == NIL)
-		c->burst_first = i;
+	b->delivered = c->w->delivered;
+	b->delivered_us = c->w->delivered_us;
+	b->first_sent_us = c->w->first_sent_us;
+	if (c->w->burst_last == NIL)
+		c->w->burst_first = i;
 	else
-		burst_at(st, c->burst_last)->next = i;
-	c->burst_last = i;
+		burst_at(st, c->w->burst_last)->next = i;
+	c->w->burst_last = i;
 	return b;
 }
 
@@ -381,9 +381,9 @@ bool tcp_flight_can_send(struct berth_stack *st, struct tcp_conn *c)
 
 	if (kept > s->n_max / 2)
 		kept = s->n_max / 2;
-	if (n_free > kept || (n_free > 0 && c->burst_first == NIL))
+	if (n_free > kept || (n_free > 0 && c->w->burst_first == NIL))
 		return true;
-	if (c->burst_first == NIL && c->at[TCP_AT_PACE] == NEVER_NS) /* no acknowledgment will wake it */
+	if (c->w->burst_first == NIL && c->w->at[TCP_AT_PACE] == NEVER_NS) /* no acknowledgment will wake it */
 		tcp_deadline_set(st, c, TCP_AT_PACE, st->now_ns + UINT64_C(10000000));
 	return false;
 }
@@ -391,19 +391,19 @@ bool tcp_flight_can_send(struct berth_stack *st, struct tcp_conn *c)
 void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss,
 		     uint8_t burst_flags)
 {
-	uint32_t now_us = tcp_now_us(st), all = len, before = c->n_out;
+	uint32_t now_us = tcp_now_us(st), all = len, before = c->w->n_out;
 	uint32_t fin = burst_flags & BURST_FIN ? 1 : 0;
 
 	ASSERT(len > 0 && mss > 0);
 	rate_sent(c, now_us);
-	if (c->app_limited)
+	if (c->w->app_limited)
 		burst_flags |= BURST_APP_LIMITED;
 	if (len - fin < mss && !fin)
 		mss = (uint16_t)len; /* small segments of one size share a burst, too */
 	if (burst_flags & BURST_SYN)
 		mss = (uint16_t)(len > UINT16_MAX ? UINT16_MAX : len);
 	while (len > 0) {
-		struct tcp_burst *b = c->burst_last == NIL ? NULL : burst_at(st, c->burst_last);
+		struct tcp_burst *b = c->w->burst_last == NIL ? NULL : burst_at(st, c->w->burst_last);
 		uint32_t took;
 
 		if (b == NULL || !may_join(st, c, b, seq, burst_flags) || !same_cut(b, len - fin, mss))
@@ -414,7 +414,7 @@ void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, u
 		b->flags |= (uint8_t)(burst_flags & ~(len > 0 ? BURST_FIN : 0));
 		burst_flags &= (uint8_t)~BURST_SYN;
 	}
-	recover_sent(st, c, all, false, c->n_out - before);
+	recover_sent(st, c, all, false, c->w->n_out - before);
 	cc_sent(c, seq);
 	ASSERT_SLOW(tcp_flight_check(st, c));
 }
@@ -428,7 +428,7 @@ static uint32_t payload_end(const struct tcp_burst *b, unsigned i)
 /* The next run of lost segments that has no copy in flight. */
 static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
 {
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		const struct tcp_burst *b = burst_at(st, i);
 		uint64_t m = b->lost & ~b->rexmit;
 		unsigned from, to;
@@ -438,8 +438,8 @@ static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_m
 			continue;
 		from = lowest(m);
 		seq = seq_max(board_from(b, from), c->una);
-		if (c->recover_flags & RF_PIECES && seq_in(c->rexmit_at, seq, board_to(b, from)))
-			seq = c->rexmit_at;
+		if (c->recover_flags & RF_PIECES && seq_in(c->w->rexmit_at, seq, board_to(b, from)))
+			seq = c->w->rexmit_at;
 		for (to = from + 1; to < b->n && m & bit(to) && payload_end(b, to) - seq <= len_max; to++)
 			continue;
 		*ret = (struct tcp_send){.seq = seq, .len = board_to(b, to - 1) - seq, .burst = i};
@@ -458,7 +458,7 @@ bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_
 
 	if (c->recover_flags & RF_TLP_DUE && tlp_rexmit(st, c, len_max, ret))
 		return true;
-	if (c->n_lost == 0 || c->recover_flags & RF_FRTO_NEW)
+	if (c->w->n_lost == 0 || c->recover_flags & RF_FRTO_NEW)
 		return false;
 	pipe = tcp_flight_pipe(c);
 	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
@@ -487,9 +487,9 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 	uint32_t now_us = tcp_now_us(st), span;
 
 	if (s->segs == 0) {
-		if (!(c->recover_flags & RF_PIECES) || c->rexmit_at != s->seq)
-			c->rexmit_from = s->seq;
-		c->rexmit_at = s->seq + s->len;
+		if (!(c->recover_flags & RF_PIECES) || c->w->rexmit_at != s->seq)
+			c->w->rexmit_from = s->seq;
+		c->w->rexmit_at = s->seq + s->len;
 		c->recover_flags |= RF_PIECES;
 	} else {
 		c->recover_flags &= (uint16_t)~RF_PIECES;
@@ -504,8 +504,8 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 	if (m != 0)
 		b->rexmit_span = (uint16_t)span;
 	b->rexmit |= m;
-	c->n_rexmit += count(m);
-	c->pipe += board_octets(b, m);
+	c->w->n_rexmit += count(m);
+	c->w->pipe += board_octets(b, m);
 	c->rexmits += m ? count(m) : 1;
 	st->n.tcp_retrans += m ? count(m) : 1;
 	recover_sent(st, c, s->len, true, m ? count(m) : 1);
@@ -514,13 +514,13 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 
 void tcp_flight_too_big(struct berth_stack *st, struct tcp_conn *c, uint16_t mss)
 {
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		struct tcp_burst *b = burst_at(st, i);
 
 		if (b->mss > mss)
 			board_lose(c, b, UINT64_MAX);
 	}
-	if (c->n_lost)
+	if (c->w->n_lost)
 		sock_ready(st, tcp_index(st, c));
 }
 
@@ -528,24 +528,24 @@ void tcp_flight_too_big(struct berth_stack *st, struct tcp_conn *c, uint16_t mss
 
 void tcp_flight_free(struct berth_stack *st, struct tcp_conn *c)
 {
-	while (c->burst_first != NIL) {
-		uint32_t i = c->burst_first;
+	while (c->w->burst_first != NIL) {
+		uint32_t i = c->w->burst_first;
 
-		c->burst_first = burst_at(st, i)->next;
+		c->w->burst_first = burst_at(st, i)->next;
 		slab_give(&st->tcp->bursts, i);
 	}
-	c->burst_last = NIL;
-	c->n_out = c->n_sacked = c->n_lost = c->n_rexmit = c->pipe = 0;
+	c->w->burst_last = NIL;
+	c->w->n_out = c->w->n_sacked = c->w->n_lost = c->w->n_rexmit = c->w->pipe = 0;
 }
 
 uint32_t tcp_flight_pipe(const struct tcp_conn *c)
 {
-	uint32_t arrived_octets = c->f & TF_SACK ? 0 : (uint32_t)c->dupacks * c->mss, pipe = c->pipe, from;
+	uint32_t arrived_octets = c->f & TF_SACK ? 0 : (uint32_t)c->w->dupacks * c->mss, pipe = c->w->pipe, from;
 
 	if (c->recover_flags & RF_PIECES) { /* of a segment that is not all sent again yet: no mark counts them */
-		from = seq_max(c->rexmit_from, c->una);
-		if (seq_lt(from, c->rexmit_at))
-			pipe += c->rexmit_at - from;
+		from = seq_max(c->w->rexmit_from, c->una);
+		if (seq_lt(from, c->w->rexmit_at))
+			pipe += c->w->rexmit_at - from;
 	}
 	return pipe > arrived_octets ? pipe - arrived_octets : 0;
 }
@@ -556,10 +556,10 @@ bool tcp_flight_check(const struct berth_stack *st, const struct tcp_conn *c)
 	uint32_t n_out = 0, n_sacked = 0, n_lost = 0, n_rexmit = 0, pipe = 0, at = 0, last = NIL;
 	bool good = true;
 
-	for (uint32_t i = c->burst_first; i != NIL && good; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL && good; i = burst_at(st, i)->next) {
 		const struct tcp_burst *b = burst_at(st, i);
 
-		if (i == c->burst_first)
+		if (i == c->w->burst_first)
 			good = b->n > 0 && seq_in(c->una, b->seq, board_to(b, 0));
 		else
 			good = b->n > 0 && b->seq == at;
@@ -580,6 +580,6 @@ bool tcp_flight_check(const struct berth_stack *st, const struct tcp_conn *c)
 		at = b->seq + b->len;
 		last = i;
 	}
-	return good && last == c->burst_last && n_out == c->n_out && n_sacked == c->n_sacked && n_lost == c->n_lost &&
-	       n_rexmit == c->n_rexmit && pipe == c->pipe && recover_check(c);
+	return good && last == c->w->burst_last && n_out == c->w->n_out && n_sacked == c->w->n_sacked &&
+	       n_lost == c->w->n_lost && n_rexmit == c->w->n_rexmit && pipe == c->w->pipe && recover_check(c);
 }

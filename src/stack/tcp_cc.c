@@ -36,20 +36,20 @@ void cc_start(struct berth_stack *st, struct tcp_conn *c)
 	(void)st;
 	c->cwnd = initial(c);
 	c->ssthresh = CC_SSTHRESH_NONE;
-	c->cwnd_acked = 0;
-	c->cwnd_seq = c->una;
+	c->w->cwnd_acked = 0;
+	c->w->cwnd_seq = c->una;
 	c->f &= ~(uint32_t)TF_CC_LIMITED;
-	for (unsigned i = 0; i < COUNT_OF(c->cc_private); i++)
-		c->cc_private[i] = 0;
+	for (unsigned i = 0; i < COUNT_OF(c->w->cc_private); i++)
+		c->w->cc_private[i] = 0;
 	cc_of(c)->init(c);
 }
 
 void tcp_flight_congestion(struct tcp_conn *c, uint8_t cc)
 {
 	c->cc = cc;
-	c->cwnd_acked = 0;
-	for (unsigned i = 0; i < COUNT_OF(c->cc_private); i++)
-		c->cc_private[i] = 0;
+	c->w->cwnd_acked = 0;
+	for (unsigned i = 0; i < COUNT_OF(c->w->cc_private); i++)
+		c->w->cc_private[i] = 0;
 	cc_of(c)->init(c);
 }
 
@@ -65,7 +65,7 @@ uint32_t cc_slow_start(struct tcp_conn *c, uint32_t octets)
 
 void cc_grow(struct tcp_conn *c, uint32_t octets)
 {
-	uint64_t sum = (uint64_t)c->cwnd_acked + octets;
+	uint64_t sum = (uint64_t)c->w->cwnd_acked + octets;
 
 	while (c->cwnd < CC_CWND_MAX) { /* octets are at most what was in flight: twice or so */
 		uint32_t gain = c->mss - c->cwnd % c->mss;
@@ -76,7 +76,7 @@ void cc_grow(struct tcp_conn *c, uint32_t octets)
 		sum -= need;
 		c->cwnd += gain;
 	}
-	c->cwnd_acked = sum < c->cwnd ? (uint32_t)sum : 0;
+	c->w->cwnd_acked = sum < c->cwnd ? (uint32_t)sum : 0;
 }
 
 void cc_ack(struct tcp_conn *c, const struct flight_ack *a)
@@ -87,7 +87,7 @@ void cc_ack(struct tcp_conn *c, const struct flight_ack *a)
 	if (ack.octets == 0 || ack.octets > a->acked)
 		ack.octets = a->acked;
 	/* After a timeout the window is what limits, whatever was sent before it. */
-	if (!(c->f & TF_CC_LIMITED) && c->ca_state != CA_LOSS)
+	if (!(c->f & TF_CC_LIMITED) && c->w->ca_state != CA_LOSS)
 		return;
 	cc_of(c)->on_ack(c, &ack);
 }
@@ -99,8 +99,8 @@ void cc_sent(struct tcp_conn *c, uint32_t end_seq)
 	c->recover_flags &= (uint16_t)~RF_IDLE_SEEN;
 	if (pipe + segment(c) > c->cwnd || (cc_in_slow_start(c) && (uint64_t)pipe * 2 >= c->cwnd)) {
 		c->f |= TF_CC_LIMITED;
-		c->cwnd_seq = end_seq;
-	} else if (seq_le(c->cwnd_seq, c->una)) {
+		c->w->cwnd_seq = end_seq;
+	} else if (seq_le(c->w->cwnd_seq, c->una)) {
 		c->f &= ~(uint32_t)TF_CC_LIMITED;
 	}
 }
@@ -125,7 +125,7 @@ void cc_idle(struct berth_stack *st, struct tcp_conn *c)
 		if (c->cwnd < least)
 			c->cwnd = least;
 	}
-	c->cwnd_acked = 0;
+	c->w->cwnd_acked = 0;
 	if (cc_of(c)->on_idle)
 		cc_of(c)->on_idle(c, idle_ns / 1000 > UINT32_MAX / 2 ? UINT32_MAX / 2 : (uint32_t)(idle_ns / 1000));
 }

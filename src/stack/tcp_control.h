@@ -22,6 +22,11 @@ struct tcp_conn *tcp_block_new(struct berth_stack *st, uint8_t family, uint32_t 
 void tcp_inherit(struct tcp_conn *c, const struct tcp_conn *l);
 /* No timer, queue, claim, ring or burst refers to it any more. */
 void tcp_block_free(struct berth_stack *st, struct tcp_conn *c);
+/* --- tcp_work.c --- */
+void tcp_work_layout(struct berth_stack *st, struct arena *a, struct tcp_state *t);
+/* c->w; false: none is left. */
+MUST_CHECK bool tcp_work_take(struct berth_stack *st, struct tcp_conn *c);
+void tcp_work_give(struct berth_stack *st, struct tcp_conn *c);
 /* --- tcp_state.c --- */
 static inline bool tcp_state_in(const struct tcp_conn *c, uint32_t states)
 {

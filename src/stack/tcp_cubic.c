@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct cubic) <= TCP_CC_PRIVATE, "a congestion control's m
 
 static struct cubic *of(struct tcp_conn *c)
 {
-	return (struct cubic *)(void *)c->cc_private;
+	return (struct cubic *)(void *)c->w->cc_private;
 }
 
 /* The largest r with r^3 <= n. */
@@ -91,7 +91,7 @@ static void epoch_begin(struct tcp_conn *c, struct cubic *q, uint32_t now_us)
 		q->epoch_us = 1;
 	q->w = q->w_est = c->cwnd;
 	q->w_est_rest = 0;
-	c->cwnd_acked = 0;
+	c->w->cwnd_acked = 0;
 }
 
 /* W_cubic at t_ms of the epoch. */
@@ -137,8 +137,8 @@ static void avoid(struct tcp_conn *c, struct cubic *q, const struct cc_ack *a, u
 			target = q->w;
 		if (target > q->w + q->w / 2)
 			target = q->w + q->w / 2;
-		sum = c->cwnd_acked + (uint64_t)(target - q->w) * octets;
-		c->cwnd_acked = (uint32_t)(sum % q->w);
+		sum = c->w->cwnd_acked + (uint64_t)(target - q->w) * octets;
+		c->w->cwnd_acked = (uint32_t)(sum % q->w);
 		q->w += (uint32_t)(sum / q->w);
 	}
 	if (q->w > CC_CWND_MAX)
@@ -172,7 +172,7 @@ static uint32_t on_loss(struct tcp_conn *c)
 	/* 4.7, fast convergence: who lost before it came back to where it was leaves room for others. */
 	q->w_max = c->cwnd < q->w_max ? c->cwnd / 20 * 17 : c->cwnd;
 	q->epoch_us = 0;
-	c->cwnd_acked = 0;
+	c->w->cwnd_acked = 0;
 	return less > least ? less : least; /* 4.6 */
 }
 

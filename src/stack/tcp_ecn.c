@@ -28,10 +28,10 @@ uint16_t tcp_ecn_out_flags(struct tcp_conn *c, bool new_data)
 	uint16_t flags = 0;
 
 	if (c->state == TCP_SYN_SENT) /* ECN-setup SYN (6.1.1), while it was not sent too often */
-		return c->ecn_wish == 1 && c->n_rtx < 2 ? WIRE_TCP_ECE | WIRE_TCP_CWR : 0;
+		return c->ecn_wish == 1 && c->w->n_rtx < 2 ? WIRE_TCP_ECE | WIRE_TCP_CWR : 0;
 	if (!(c->f & TF_ECN))
 		return 0;
-	if (c->state == TCP_SYN_RCVD && c->nxt == c->iss)
+	if (c->state == TCP_SYN_RCVD && c->w->nxt == c->iss)
 		return WIRE_TCP_ECE; /* ECN-setup SYN-ACK */
 	if (c->f & TF_ECN_CE)
 		flags |= WIRE_TCP_ECE;
@@ -49,7 +49,7 @@ uint8_t tcp_ecn_out_tos(const struct tcp_conn *c, bool new_data, bool rexmit)
 
 void ecn_ack(struct berth_stack *st, struct tcp_conn *c, const struct flight_ack *a)
 {
-	if (!a->ece || c->ca_state >= CA_CWR || seq_lt(c->una, c->recover_seq))
+	if (!a->ece || c->w->ca_state >= CA_CWR || seq_lt(c->una, c->w->recover_seq))
 		return; /* once in a round trip, and a loss has done it already */
 	recover_enter_cwr(st, c);
 	c->f |= TF_ECN_CWR;

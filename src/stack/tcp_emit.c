@@ -20,7 +20,7 @@
 
 static bool is4(const struct tcp_conn *c)
 {
-	return port_addr_is4(&c->peer);
+	return port_addr_is4(&c->w->peer);
 }
 
 static unsigned ts_len(const struct tcp_conn *c)
@@ -35,9 +35,9 @@ static unsigned n_sacks(const struct tcp_conn *c)
 
 	if (!(c->f & TF_SACK))
 		return 0;
-	if (c->gaps != NIL)
+	if (c->w->gaps != NIL)
 		return max;
-	return c->dsack_from != c->dsack_to;
+	return c->w->dsack_from != c->w->dsack_to;
 }
 
 uint16_t tcp_emit_mss(const struct tcp_conn *c)
@@ -91,10 +91,10 @@ static uint32_t flow_label(struct berth_stack *st, const struct tcp_conn *c)
 {
 	uint8_t t[36];
 
-	memcpy(t, c->local.b, 16);
-	memcpy(t + 16, c->peer.b, 16);
-	wire_put16(t + 32, c->local_port);
-	wire_put16(t + 34, c->peer_port);
+	memcpy(t, c->w->local.b, 16);
+	memcpy(t + 16, c->w->peer.b, 16);
+	wire_put16(t + 32, c->w->local_port);
+	wire_put16(t + 34, c->w->peer_port);
 	return (uint32_t)siphash13(&st->keys.flow_label, t, sizeof(t)) & 0xfffff;
 }
 
@@ -131,10 +131,10 @@ static unsigned put_tcp(struct berth_stack *st, struct tcp_conn *c, const struct
 		len = put_options(st, c, option_room(c, f), t + WIRE_TCP_LEN);
 	}
 	if (flags & WIRE_TCP_URG)
-		up = (uint16_t)(c->snd_up - f->seq < UINT16_MAX ? c->snd_up - f->seq : UINT16_MAX);
+		up = (uint16_t)(c->w->snd_up - f->seq < UINT16_MAX ? c->w->snd_up - f->seq : UINT16_MAX);
 	len += WIRE_TCP_LEN;
-	wire_put16(t, c->local_port);
-	wire_put16(t + 2, c->peer_port);
+	wire_put16(t, c->w->local_port);
+	wire_put16(t + 2, c->w->peer_port);
 	wire_put32(t + WIRE_TCP_AT_SEQ, f->seq);
 	wire_put32(t + WIRE_TCP_AT_ACK, ack);
 	wire_put16(t + WIRE_TCP_AT_FLAGS, (uint16_t)(len / 4 << 12 | flags));
@@ -150,8 +150,8 @@ static void put_checksum(struct berth_stack *st, const struct tcp_conn *c, struc
 	uint8_t *t = v->head + at;
 	uint32_t sum = 0;
 
-	if (v->gso || ip_iface_can(st, c->route.iface, BERTH_IF_TX_CSUM)) {
-		wire_checksum_defer(&c->local, &c->peer, WIRE_PROTO_TCP, t, len, payload);
+	if (v->gso || ip_iface_can(st, c->w->route.iface, BERTH_IF_TX_CSUM)) {
+		wire_checksum_defer(&c->w->local, &c->w->peer, WIRE_PROTO_TCP, t, len, payload);
 		v->flags |= BERTH_F_NEEDS_CSUM;
 		v->csum_start = (uint16_t)at;
 		v->csum_offset = WIRE_TCP_AT_CHECKSUM;
@@ -159,7 +159,7 @@ static void put_checksum(struct berth_stack *st, const struct tcp_conn *c, struc
 	}
 	for (unsigned i = 0, n = 0; i < v->n_parts; n += v->parts[i].len, i++)
 		sum = wire_sum_at(sum, n, v->parts[i].data, v->parts[i].len);
-	wire_checksum_fill(&c->local, &c->peer, WIRE_PROTO_TCP, t, len, sum, payload);
+	wire_checksum_fill(&c->w->local, &c->w->peer, WIRE_PROTO_TCP, t, len, sum, payload);
 }
 
 void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp_frame *f, struct berth_tx *v)
@@ -170,8 +170,8 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	bool new_data = f->len && !f->rexmit;
 	uint32_t syn = f->flags & WIRE_TCP_SYN ? 1 : 0; /* data may follow it: RFC 7413 */
 	struct ip_head h = {
-		.src = &c->local,
-		.dst = &c->peer,
+		.src = &c->w->local,
+		.dst = &c->w->peer,
 		.proto = WIRE_PROTO_TCP,
 		.ttl = c->s.ttl,
 		.tos = (uint8_t)((c->s.tos & ~WIRE_ECN_MASK) | tcp_ecn_out_tos(c, new_data, f->rexmit)),
@@ -179,12 +179,12 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 		.flow_label = is4(c) ? 0 : flow_label(st, c),
 		.l4_len = tcp_len + f->len,
 	};
-	size_t at = ip_head_put(st, &c->route, &h, v->head);
+	size_t at = ip_head_put(st, &c->w->route, &h, v->head);
 
 	memcpy(v->head + at, tcp, tcp_len);
 	v->head_len = (uint16_t)(at + tcp_len);
 	v->len = v->head_len + f->len;
-	v->iface = c->route.iface;
+	v->iface = c->w->route.iface;
 	v->gso = BERTH_GSO_NONE;
 	v->flags = 0;
 	v->gso_size = v->hdr_len = v->csum_start = v->csum_offset = 0;

@@ -93,7 +93,7 @@ static struct tcp_fastopen_cookie *find(struct berth_stack *st, const struct tcp
 	struct tcp_fastopen_cookie *v = st->tcp->fastopen->cookies;
 
 	for (unsigned i = 0; i < CLIENT_COOKIES; i++)
-		if (v[i].n != 0 && memcmp(v[i].peer, c->peer.b, 16) == 0)
+		if (v[i].n != 0 && memcmp(v[i].peer, c->w->peer.b, 16) == 0)
 			return &v[i];
 	return NULL;
 }
@@ -102,7 +102,7 @@ void tcp_fastopen_ask(struct berth_stack *st, const struct tcp_conn *c, struct w
 {
 	const struct tcp_fastopen_cookie *k = find(st, c);
 
-	if (!(c->f & TF_FASTOPEN) || c->n_rtx != 0)
+	if (!(c->f & TF_FASTOPEN) || c->w->n_rtx != 0)
 		return;
 	o->has |= WIRE_TCP_HAS_COOKIE;
 	o->cookie_bytes = k != NULL ? k->n : 0;
@@ -116,11 +116,11 @@ uint32_t tcp_fastopen_len(struct berth_stack *st, const struct tcp_conn *c)
 	struct wire_tcp_options o;
 	uint32_t room, options;
 
-	if (c->state != TCP_SYN_SENT || !(c->f & TF_FASTOPEN) || c->n_rtx != 0 || k == NULL)
+	if (c->state != TCP_SYN_SENT || !(c->f & TF_FASTOPEN) || c->w->n_rtx != 0 || k == NULL)
 		return 0;
 	tcp_options_syn(st, c, &o);
 	options = wire_tcp_options_len(&o);
-	room = tcp_mss_offer(c->route.mtu_bytes, port_addr_is4(&c->local), c->mss_user);
+	room = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
 	if (k->mss < room)
 		room = k->mss;
 	room = room > options ? room - options : 0;
@@ -133,7 +133,7 @@ void tcp_fastopen_answered(struct berth_stack *st, struct tcp_conn *c, const str
 
 	if (!(c->f & TF_FASTOPEN))
 		return;
-	if (c->n_rtx != 0) {
+	if (c->w->n_rtx != 0) {
 		if (k != NULL)
 			k->n = 0;
 		return;
@@ -144,7 +144,7 @@ void tcp_fastopen_answered(struct berth_stack *st, struct tcp_conn *c, const str
 		k = &st->tcp->fastopen->cookies[st->tcp->fastopen->next];
 		st->tcp->fastopen->next = (st->tcp->fastopen->next + 1) % CLIENT_COOKIES;
 	}
-	memcpy(k->peer, c->peer.b, 16);
+	memcpy(k->peer, c->w->peer.b, 16);
 	memcpy(k->cookie, s->opt.cookie, s->opt.cookie_bytes);
 	k->n = s->opt.cookie_bytes;
 	k->mss = c->mss_peer;

@@ -22,7 +22,7 @@ enum { SLOW, CSS };
 
 static void round_begin(const struct tcp_conn *c, struct hystart *h)
 {
-	h->round_end = c->nxt;
+	h->round_end = c->w->nxt;
 	h->last_us = h->current_us;
 	h->current_us = NONE_US;
 	h->n_samples = 0;

@@ -31,10 +31,10 @@ static void too_big(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_byt
 {
 	uint32_t mtu;
 
-	if (mtu_bytes >= c->route.mtu_bytes || !pmtu_lower(st, &c->peer, mtu_bytes))
+	if (mtu_bytes >= c->w->route.mtu_bytes || !pmtu_lower(st, &c->w->peer, mtu_bytes))
 		return;
-	mtu = pmtu_get(st, &c->peer, c->route.mtu_bytes);
-	if (mtu < c->route.mtu_bytes)
+	mtu = pmtu_get(st, &c->w->peer, c->w->route.mtu_bytes);
+	if (mtu < c->w->route.mtu_bytes)
 		tcp_mtu_lowered(st, c, mtu);
 }
 
@@ -50,7 +50,7 @@ void tcp_icmp_error(struct berth_stack *st, const struct icmp_note *e)
 	}
 	c = conn_of(st, e);
 	seq = wire_get32(e->l4 + 4);
-	if (c == NULL || c->una == c->max || !seq_in(seq, c->una, c->max)) {
+	if (c == NULL || c->una == c->w->max || !seq_in(seq, c->una, c->w->max)) {
 		st->n.icmp_rejected++;
 		return;
 	}
@@ -58,7 +58,7 @@ void tcp_icmp_error(struct berth_stack *st, const struct icmp_note *e)
 		too_big(st, c, e->mtu_bytes);
 		return;
 	}
-	err = icmp_errno(e->error, port_addr_is4(&c->peer));
+	err = icmp_errno(e->error, port_addr_is4(&c->w->peer));
 	if (c->state == TCP_SYN_SENT && is_hard(e->error)) {
 		tcp_end(st, c, err);
 		return;

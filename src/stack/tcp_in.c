@@ -86,7 +86,7 @@ static bool paws_old(const struct berth_stack *st, const struct tcp_conn *c, con
 /* RFC 7323, 4.3, (3): kept when the segment covers what was acknowledged last. */
 static void keep_timestamp(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
 {
-	if (!(c->f & TF_TS) || !(s->opt.has & WIRE_TCP_HAS_TS) || seq_lt(c->rcv_acked, s->seq))
+	if (!(c->f & TF_TS) || !(s->opt.has & WIRE_TCP_HAS_TS) || seq_lt(c->w->rcv_acked, s->seq))
 		return;
 	/* Either it is newer, or 24 days of silence made what is kept worthless. */
 	if (c->f & TF_TS_RECENT && seq_lt(s->opt.ts_val, c->ts_recent) && st->now_ns - c->ts_recent_ns < PAWS_IDLE_NS)
@@ -160,9 +160,9 @@ static uint64_t handshake_rtt(struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_burst *b;
 
-	if (c->burst_first == NIL || c->n_rtx != 0)
+	if (c->w->burst_first == NIL || c->w->n_rtx != 0)
 		return 0;
-	b = slab_at(&st->tcp->bursts, c->burst_first);
+	b = slab_at(&st->tcp->bursts, c->w->burst_first);
 	return b->lost | b->rexmit ? 0 : (uint64_t)(tcp_now_us(st) - b->sent_us) * 1000;
 }
 
@@ -181,7 +181,7 @@ static enum verdict ack_in_syn_rcvd(struct berth_stack *st, struct tcp_conn *c, 
 {
 	uint64_t rtt;
 
-	if (!seq_lt(c->una, s->ack) || !seq_le(s->ack, c->max)) {
+	if (!seq_lt(c->una, s->ack) || !seq_le(s->ack, c->w->max)) {
 		tcp_reset_for(st, s);
 		return STOP;
 	}
@@ -204,7 +204,7 @@ static enum verdict ack_in(struct berth_stack *st, struct tcp_conn *c, const str
 {
 	unsigned bits;
 
-	if (seq_lt(c->max, s->ack)) {
+	if (seq_lt(c->w->max, s->ack)) {
 		tcp_challenge_ack(st, c); /* what was never sent: RFC 5961, 5.2 */
 		return STOP;
 	}
@@ -248,9 +248,9 @@ static void urgent_in(struct berth_stack *st, struct tcp_conn *c, const struct t
 
 	if (s->urg == 0 || s->len == 0 ||
 	    !tcp_state_in(c, TCP_IN(ESTABLISHED) | TCP_IN(FIN_WAIT_1) | TCP_IN(FIN_WAIT_2)) ||
-	    !seq_lt(c->rcv_nxt, up) || (c->f & TF_URG_IN && !seq_lt(c->rcv_up, up)))
+	    !seq_lt(c->rcv_nxt, up) || (c->f & TF_URG_IN && !seq_lt(c->w->rcv_up, up)))
 		return;
-	c->rcv_up = up;
+	c->w->rcv_up = up;
 	c->f |= TF_URG_IN;
 	event_add(st, tcp_index(st, c), BERTH_EV_PRI);
 }
@@ -271,7 +271,7 @@ static void fin_in(struct berth_stack *st, struct tcp_conn *c)
 		tcp_set_state(st, c, TCP_CLOSING);
 		break;
 	case TCP_FIN_WAIT_2:
-		tcp_ack_bare(st, c, c->max); /* the record that takes over knows only what to repeat */
+		tcp_ack_bare(st, c, c->w->max); /* the record that takes over knows only what to repeat */
 		tcp_set_state(st, c, TCP_TIME_WAIT);
 		tcp_time_wait_enter(st, c);
 		return;
@@ -345,9 +345,9 @@ static void simultaneous(struct berth_stack *st, struct tcp_conn *c, const struc
 	c->snd_wl1 = s->seq;
 	tcp_set_state(st, c, TCP_SYN_RCVD);
 	tcp_flight_free(st, c);
-	c->nxt = c->max = c->una;
+	c->w->nxt = c->w->max = c->una;
 	tcp_flight_init(st, c);
-	c->n_rtx = 1; /* its time is not to be measured: Karn's rule */
+	c->w->n_rtx = 1; /* its time is not to be measured: Karn's rule */
 	sock_ready(st, tcp_index(st, c));
 }
 
@@ -357,10 +357,10 @@ static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct
 	struct tcp_seg rest;
 	uint64_t rtt;
 
-	if (ack && (!seq_lt(c->iss, s->ack) || !seq_le(s->ack, c->max))) {
+	if (ack && (!seq_lt(c->iss, s->ack) || !seq_le(s->ack, c->w->max))) {
 		tcp_reset_for(st, s); /* never to an RST */
 		/* Whoever is there will have forgotten now what it took our SYN for: it is sent again soon (as Linux), once. */
-		if (c->n_rtx == 0 && c->nxt != c->iss)
+		if (c->w->n_rtx == 0 && c->w->nxt != c->iss)
 			tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + SYN_SOON_NS);
 		return;
 	}
@@ -385,11 +385,11 @@ static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct
 	c->snd_wl2 = c->una;
 	if (tcp_ack(st, c, s) & ACK_ENDED)
 		return;
-	if (c->una != c->max) { /* the data with our SYN was not taken: it is new again */
+	if (c->una != c->w->max) { /* the data with our SYN was not taken: it is new again */
 		tcp_flight_free(st, c);
-		c->nxt = c->max = c->una;
+		c->w->nxt = c->w->max = c->una;
 		tcp_flight_init(st, c);
-	} else if (c->max != c->iss + 1) {
+	} else if (c->w->max != c->iss + 1) {
 		st->n.tcp_fast_open++;
 	}
 	tcp_established(st, c, rtt);
@@ -406,13 +406,13 @@ static bool is_crossed_syn_ack(const struct tcp_conn *c, const struct tcp_seg *s
 {
 	return c->state == TCP_SYN_RCVD &&
 	       (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST)) == (WIRE_TCP_SYN | WIRE_TCP_ACK) &&
-	       s->seq == c->irs && s->len == 0 && s->ack == c->max;
+	       s->seq == c->irs && s->len == 0 && s->ack == c->w->max;
 }
 
 /* The SYN that made this connection, again. */
 static bool is_repeated_syn(const struct tcp_conn *c, const struct tcp_seg *s)
 {
-	return c->state == TCP_SYN_RCVD && c->una == c->iss && c->nxt != c->iss && s->seq == c->irs &&
+	return c->state == TCP_SYN_RCVD && c->una == c->iss && c->w->nxt != c->iss && s->seq == c->irs &&
 	       (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST | WIRE_TCP_FIN)) == WIRE_TCP_SYN;
 }
 
@@ -424,7 +424,7 @@ static bool is_expected(const struct berth_stack *st, const struct tcp_conn *c, 
 {
 	return c->state == TCP_ESTABLISHED &&
 	       (s->flags & ~(WIRE_TCP_PSH | WIRE_TCP_ECE | WIRE_TCP_CWR)) == WIRE_TCP_ACK && s->seq == c->rcv_nxt &&
-	       s->len <= c->rcv_adv - c->rcv_nxt && seq_le(c->una, s->ack) && seq_le(s->ack, c->max) &&
+	       s->len <= c->rcv_adv - c->rcv_nxt && seq_le(c->una, s->ack) && seq_le(s->ack, c->w->max) &&
 	       !paws_old(st, c, s);
 }
 

@@ -21,12 +21,12 @@ static uint8_t options(const struct tcp_conn *c)
 
 static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 {
-	uint32_t mss = c->mss ? c->mss : 1, out = c->max - c->una;
+	uint32_t mss = c->mss ? c->mss : 1, out = c->w->max - c->una;
 
-	i->ca_state = c->ca_state;
-	i->retransmits = c->n_rtx;
-	i->probes = c->n_probes;
-	i->backoff = c->backoff;
+	i->ca_state = c->w->ca_state;
+	i->retransmits = c->w->n_rtx;
+	i->probes = c->w->n_probes;
+	i->backoff = c->w->backoff;
 	i->snd_wscale = c->snd_scale;
 	i->rto_us = c->rto_us;
 	i->rtt_us = c->srtt_us;
@@ -37,18 +37,18 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	i->snd_ssthresh =
 		c->ssthresh == CC_SSTHRESH_NONE ? c->ssthresh : c->ssthresh / mss; /* none yet: as Linux says it */
 	i->snd_wnd = c->snd_wnd;
-	i->unacked = c->n_out;
-	i->sacked = c->f & TF_SACK ? c->n_sacked : c->dupacks;
-	i->lost = c->n_lost;
-	i->retrans = c->n_rexmit;
+	i->unacked = c->w->n_out;
+	i->sacked = c->f & TF_SACK ? c->w->n_sacked : c->w->dupacks;
+	i->lost = c->w->n_lost;
+	i->retrans = c->w->n_rexmit;
 	i->reordering = c->reordering;
 	i->reord_seen = c->reord_seen;
 	i->total_retrans = c->rexmits;
 	i->notsent_bytes = c->tx.used > out ? c->tx.used - out : 0;
-	i->delivery_rate_bps = c->rate_bps;
-	i->pacing_rate_bps = c->pacing_max_bps ? c->pacing_bps : 0;
+	i->delivery_rate_bps = c->w->rate_bps;
+	i->pacing_rate_bps = c->pacing_max_bps ? c->w->pacing_bps : 0;
 	i->snd_una = c->una;
-	i->snd_nxt = c->nxt;
+	i->snd_nxt = c->w->nxt;
 	i->dsack_dups = c->dsacks;
 	i->bytes_acked = c->bytes_acked;
 	i->bytes_sent = c->bytes_out;
@@ -61,20 +61,20 @@ static void receiving(const struct berth_stack *st, const struct tcp_conn *c, st
 {
 	i->rcv_wscale = c->rcv_scale;
 	i->ato_us = (uint32_t)(TCP_DELACK_NS / 1000);
-	i->rcv_rtt_us = c->rcv_rtt_us;
+	i->rcv_rtt_us = c->w->rcv_rtt_us;
 	i->rcv_mss = c->rcv_mss;
-	i->advmss = tcp_mss_offer(c->route.mtu_bytes, port_addr_is4(&c->local), c->mss_user);
+	i->advmss = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
 	i->rcv_wnd = seq_lt(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
-	i->rcv_space = c->rcv_space;
+	i->rcv_space = c->w->rcv_space;
 	i->rcv_nxt = c->rcv_nxt;
 	i->bytes_received = c->bytes_in;
 	i->segs_in = c->segs_in;
 	i->data_segs_in = c->data_segs_in;
-	if (c->gaps != NIL)
-		i->rcv_ooopack = ((const struct tcp_gaps *)slab_at(&st->tcp->gaps, c->gaps))->n;
+	if (c->w->gaps != NIL)
+		i->rcv_ooopack = ((const struct tcp_gaps *)slab_at(&st->tcp->gaps, c->w->gaps))->n;
 	i->last_data_sent_ms = ms_since(st, c->last_out_ns);
 	i->last_ack_recv_ms = ms_since(st, c->last_in_ns);
-	i->last_data_recv_ms = c->rcv_mss ? (tcp_now_us(st) - c->rcv_last_us) / 1000 : 0;
+	i->last_data_recv_ms = c->rcv_mss ? (tcp_now_us(st) - c->w->rcv_last_us) / 1000 : 0;
 }
 
 int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_info *ret)
@@ -94,7 +94,7 @@ int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_i
 	i.struct_size = size;
 	i.state = c->state;
 	i.options = options(c);
-	i.pmtu = c->route.mtu_bytes;
+	i.pmtu = c->w->route.mtu_bytes;
 	sending(c, &i);
 	if (c->state == TCP_LISTEN) { /* as Linux: how many wait for accept(), how many may */
 		i.unacked = c->n_accept;

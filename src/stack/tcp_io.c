@@ -33,7 +33,7 @@ static uint32_t unsent(const struct tcp_conn *c)
 {
 	uint32_t end = tcp_tx_end(c);
 
-	return seq_lt(c->nxt, end) ? end - c->nxt : 0;
+	return seq_lt(c->w->nxt, end) ? end - c->w->nxt : 0;
 }
 
 bool tcp_tx_writable(const struct tcp_conn *c)
@@ -57,7 +57,7 @@ bool tcp_rx_readable(const struct tcp_conn *c)
 /* Fast open: what is written before the SYN leaves may go with it (RFC 7413). */
 static bool goes_with_syn(const struct tcp_conn *c)
 {
-	return c->state == TCP_SYN_SENT && c->f & TF_FASTOPEN && c->nxt == c->iss;
+	return c->state == TCP_SYN_SENT && c->f & TF_FASTOPEN && c->w->nxt == c->iss;
 }
 
 static bool may_send(const struct tcp_conn *c)
@@ -106,9 +106,9 @@ void tcp_tx_tell(struct berth_stack *st, struct tcp_conn *c)
 void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint32_t len)
 {
 	c->una = ack;
-	if (seq_lt(c->nxt, ack))
-		c->nxt = ack;
-	if (c->mtu_probe)
+	if (seq_lt(c->w->nxt, ack))
+		c->w->nxt = ack;
+	if (c->w->mtu_probe)
 		tcp_mtu_acked(st, c);
 	if (!len)
 		return;
@@ -192,11 +192,11 @@ static void commit(struct berth_stack *st, struct tcp_conn *c, uint32_t len, uin
 	} else {
 		c->f &= ~(uint32_t)TF_MORE;
 		c->f |= TF_PUSH;
-		c->snd_push = end;
+		c->w->snd_push = end;
 	}
 	if (flags & BERTH_URGENT) {
 		c->f |= TF_URG_OUT;
-		c->snd_up = end;
+		c->w->snd_up = end;
 	}
 	remember_full(c);
 	sock_ready(st, tcp_index(st, c));
@@ -249,9 +249,9 @@ int64_t berth_sock_rx_peek(struct berth_stack *st, berth_sock s, struct berth_pa
 static void consume(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
 	tcp_ring_drop(&c->rx, len);
-	if (!c->rx.used && c->gaps == NIL)
+	if (!c->rx.used && c->w->gaps == NIL)
 		c->rx.head = 0; /* as berth_sock_send() does */
-	if (c->f & TF_URG_IN && !seq_lt(c->rcv_nxt - c->rx.used, c->rcv_up))
+	if (c->f & TF_URG_IN && !seq_lt(c->rcv_nxt - c->rx.used, c->w->rcv_up))
 		c->f &= ~(uint32_t)TF_URG_IN; /* read past it */
 	if (c->state != TCP_CLOSED)
 		tcp_window_read(st, c, len);
@@ -305,7 +305,7 @@ int64_t berth_sock_send(struct berth_stack *st, berth_sock s, const void *data, 
 	}
 	/* An empty ring begins at its beginning: a dialogue of short messages stays in a few lines of the cache. Not where frames may
 	 * still be looked at; and only here, because what tx_space() showed must stay where it is. */
-	if (!c->tx.used && !(c->tx_pins[0] | c->tx_pins[1]))
+	if (!c->tx.used && !(c->w->tx_pins[0] | c->w->tx_pins[1]))
 		c->tx.head = 0;
 	if (len > room) { /* the rest will be written soon, and its flags with it */
 		len = room;

@@ -36,7 +36,7 @@
 
 static uint32_t headers(const struct tcp_conn *c)
 {
-	return (port_addr_is4(&c->peer) ? 20u : 40u) + WIRE_TCP_LEN;
+	return (port_addr_is4(&c->w->peer) ? 20u : 40u) + WIRE_TCP_LEN;
 }
 
 static uint32_t floored(uint32_t n)
@@ -76,14 +76,14 @@ static uint32_t allowed(const struct tcp_conn *c)
 
 void tcp_mss_update(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t mtu = c->route.mtu_bytes;
+	uint32_t mtu = c->w->route.mtu_bytes;
 
 	(void)st;
 	if (!mtu)
-		mtu = port_addr_is4(&c->peer) ? MTU_UNKNOWN4 : MTU_UNKNOWN6;
-	if (c->mtu_probing == 2 && !c->mtu_high && c->route.mtu_bytes) {
-		c->mtu_high = c->route.mtu_bytes;
-		c->mtu_low = (uint16_t)smaller(port_addr_is4(&c->peer) ? MTU_BASE4 : MTU_BASE6, c->mtu_high);
+		mtu = port_addr_is4(&c->w->peer) ? MTU_UNKNOWN4 : MTU_UNKNOWN6;
+	if (c->mtu_probing == 2 && !c->mtu_high && c->w->route.mtu_bytes) {
+		c->mtu_high = c->w->route.mtu_bytes;
+		c->mtu_low = (uint16_t)smaller(port_addr_is4(&c->w->peer) ? MTU_BASE4 : MTU_BASE6, c->mtu_high);
 	}
 	if (c->mtu_low)
 		mtu = smaller(mtu, c->mtu_low);
@@ -98,15 +98,15 @@ static void shrink(struct berth_stack *st, struct tcp_conn *c)
 	tcp_mss_update(st, c);
 	if (c->mss >= before)
 		return;
-	c->mtu_probe = 0;
+	c->w->mtu_probe = 0;
 	tcp_flight_too_big(st, c, c->mss);
 	sock_ready(st, tcp_index(st, c));
 }
 
 void tcp_mtu_lowered(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_bytes)
 {
-	if (mtu_bytes < c->route.mtu_bytes)
-		c->route.mtu_bytes = (uint16_t)mtu_bytes;
+	if (mtu_bytes < c->w->route.mtu_bytes)
+		c->w->route.mtu_bytes = (uint16_t)mtu_bytes;
 	if (c->mtu_low > mtu_bytes)
 		c->mtu_low = (uint16_t)mtu_bytes;
 	c->mtu_next_ns = st->now_ns + SEARCH_NS;
@@ -118,7 +118,7 @@ void tcp_mtu_lowered(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_by
 /* The MTU to try next; 0: none is worth it. */
 static uint32_t candidate(const struct tcp_conn *c)
 {
-	uint32_t mtu = smaller(c->mtu_high, c->route.mtu_bytes);
+	uint32_t mtu = smaller(c->mtu_high, c->w->route.mtu_bytes);
 
 	mtu = smaller(mtu, allowed(c) + options(c) + headers(c));
 	return mtu >= c->mtu_low + SEARCH_STEP ? mtu : 0;
@@ -130,9 +130,9 @@ void tcp_mtu_tick(struct berth_stack *st, struct tcp_conn *c)
 		return;
 	c->mtu_next_ns = 0;
 	if (c->mtu_low) /* what failed may pass by now */
-		c->mtu_high = c->route.mtu_bytes;
+		c->mtu_high = c->w->route.mtu_bytes;
 	else /* what a router said has been forgotten (pmtu.c), or is said again */
-		c->route.epoch = st->route_epoch - 1;
+		c->w->route.epoch = st->route_epoch - 1;
 }
 
 uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, uint32_t may)
@@ -140,7 +140,7 @@ uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, ui
 	uint32_t mtu, len;
 
 	(void)st;
-	if (!c->mtu_low || c->mtu_probe || c->ca_state != 0 || c->n_rtx)
+	if (!c->mtu_low || c->w->mtu_probe || c->w->ca_state != 0 || c->w->n_rtx)
 		return 0;
 	mtu = candidate(c);
 	len = mtu ? payload(c, mtu) : 0;
@@ -149,14 +149,14 @@ uint16_t tcp_mtu_probe_size(struct berth_stack *st, const struct tcp_conn *c, ui
 
 void tcp_mtu_probe_sent(struct tcp_conn *c, uint32_t seq, uint16_t len)
 {
-	c->mtu_probe = (uint16_t)(len + options(c) + headers(c));
-	c->mtu_probe_seq = seq;
+	c->w->mtu_probe = (uint16_t)(len + options(c) + headers(c));
+	c->w->mtu_probe_seq = seq;
 }
 
 static void found(struct berth_stack *st, struct tcp_conn *c)
 {
 	c->mtu_fails = 0;
-	if (c->mtu_low >= c->route.mtu_bytes || !c->route.mtu_bytes)
+	if (c->mtu_low >= c->w->route.mtu_bytes || !c->w->route.mtu_bytes)
 		c->mtu_low = 0, c->mtu_next_ns = 0;
 	else if (!candidate(c))
 		c->mtu_next_ns = st->now_ns + SEARCH_NS;
@@ -164,11 +164,11 @@ static void found(struct berth_stack *st, struct tcp_conn *c)
 
 void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (!c->mtu_probe || !seq_lt(c->mtu_probe_seq, c->una))
+	if (!c->w->mtu_probe || !seq_lt(c->w->mtu_probe_seq, c->una))
 		return;
-	c->mtu_low = c->mtu_probe;
-	c->mtu_probe = 0;
-	pmtu_raise(st, &c->peer, c->mtu_low);
+	c->mtu_low = c->w->mtu_probe;
+	c->w->mtu_probe = 0;
+	pmtu_raise(st, &c->w->peer, c->mtu_low);
 	found(st, c);
 	tcp_mss_update(st, c);
 }
@@ -176,9 +176,9 @@ void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c)
 /* One that is lost may have met with what all segments meet with. */
 static void failed(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint16_t mtu = c->mtu_probe;
+	uint16_t mtu = c->w->mtu_probe;
 
-	c->mtu_probe = 0;
+	c->w->mtu_probe = 0;
 	if (++c->mtu_fails < MAX_PROBES)
 		return;
 	c->mtu_high = (uint16_t)(c->mtu_low + (mtu - c->mtu_low) / 2);
@@ -194,16 +194,16 @@ bool tcp_mtu_probe_lost(struct berth_stack *st, struct tcp_conn *c)
 {
 	const struct tcp_burst *b;
 
-	if (!c->mtu_probe)
+	if (!c->w->mtu_probe)
 		return false;
-	for (uint32_t i = c->burst_first; i != NIL; i = b->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = b->next) {
 		b = slab_at(&st->tcp->bursts, i);
-		if (b->seq != c->mtu_probe_seq)
+		if (b->seq != c->w->mtu_probe_seq)
 			continue;
 		if (!(b->lost & 1))
 			return false;
 		failed(st, c);
-		return c->n_lost == 1;
+		return c->w->n_lost == 1;
 	}
 	return false;
 }
@@ -214,7 +214,7 @@ bool tcp_mtu_probe_lost(struct berth_stack *st, struct tcp_conn *c)
 static uint32_t base_below(const struct tcp_conn *c, uint32_t mtu)
 {
 	static const uint16_t bases[] = {1280, 576};
-	uint32_t least = port_addr_is4(&c->peer) ? 576u : 1280u;
+	uint32_t least = port_addr_is4(&c->w->peer) ? 576u : 1280u;
 
 	for (size_t i = 0; i < COUNT_OF(bases); i++)
 		if (bases[i] < mtu && bases[i] >= least)
@@ -227,9 +227,9 @@ static uint32_t first_size(const struct berth_stack *st, const struct tcp_conn *
 {
 	const struct tcp_burst *b;
 
-	if (c->burst_first == NIL)
+	if (c->w->burst_first == NIL)
 		return 0;
-	b = slab_at(&st->tcp->bursts, c->burst_first);
+	b = slab_at(&st->tcp->bursts, c->w->burst_first);
 	return smaller(smaller(b->len, b->mss), c->mss) + options(c) + headers(c);
 }
 
@@ -240,9 +240,9 @@ static bool large_arrived(const struct berth_stack *st, const struct tcp_conn *c
 	const struct tcp_burst *b;
 	uint32_t size = first_size(st, c);
 
-	if (c->n_rtx >= 2 * BLACK_HOLE)
+	if (c->w->n_rtx >= 2 * BLACK_HOLE)
 		return false;
-	for (uint32_t i = c->burst_first; i != NIL; i = b->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = b->next) {
 		uint64_t full;
 
 		b = slab_at(&st->tcp->bursts, i);
@@ -257,16 +257,16 @@ static bool large_arrived(const struct berth_stack *st, const struct tcp_conn *c
 
 void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t mtu = smaller(c->mtu_low ? c->mtu_low : c->route.mtu_bytes, c->mss + options(c) + headers(c)), next;
+	uint32_t mtu = smaller(c->mtu_low ? c->mtu_low : c->w->route.mtu_bytes, c->mss + options(c) + headers(c)), next;
 
-	if (c->pmtu_disc == 0 || c->ca_state != 4 || c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+	if (c->pmtu_disc == 0 || c->w->ca_state != 4 || c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
 		return;
-	if (c->mtu_probe)
+	if (c->w->mtu_probe)
 		failed(st, c);
-	if (c->n_rtx == c->mtu_rtx) /* this timeout was seen */
+	if (c->w->n_rtx == c->w->mtu_rtx) /* this timeout was seen */
 		return;
-	c->mtu_rtx = c->n_rtx;
-	if (c->n_rtx < BLACK_HOLE || c->mtu_probing == 0 || large_arrived(st, c))
+	c->w->mtu_rtx = c->w->n_rtx;
+	if (c->w->n_rtx < BLACK_HOLE || c->mtu_probing == 0 || large_arrived(st, c))
 		return;
 	next = base_below(c, smaller(mtu, first_size(st, c)));
 	if (!next)

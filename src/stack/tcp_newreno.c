@@ -21,7 +21,7 @@ static uint32_t half(struct tcp_conn *c)
 {
 	uint32_t least = 2u * c->mss;
 
-	c->cwnd_acked = 0;
+	c->w->cwnd_acked = 0;
 	return c->cwnd / 2 > least ? c->cwnd / 2 : least;
 }
 

@@ -36,8 +36,8 @@ uint32_t tcp_ts_offset(struct berth_stack *st, const struct port_addr *local, co
 
 int tcp_setup(struct berth_stack *st, struct tcp_conn *c)
 {
-	int r = ip_route_find(st, &c->local, &c->peer,
-			      c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY, &c->route, NULL);
+	int r = ip_route_find(st, &c->w->local, &c->w->peer,
+			      c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY, &c->w->route, NULL);
 
 	if (r < 0)
 		return r;
@@ -48,8 +48,8 @@ int tcp_setup(struct berth_stack *st, struct tcp_conn *c)
 			return -ENOBUFS;
 		}
 	}
-	c->mss_peer = tcp_mss_of_peer(&(struct wire_tcp_options){0}, port_addr_is4(&c->local));
-	c->ts_offset = tcp_ts_offset(st, &c->local, &c->peer);
+	c->mss_peer = tcp_mss_of_peer(&(struct wire_tcp_options){0}, port_addr_is4(&c->w->local));
+	c->ts_offset = tcp_ts_offset(st, &c->w->local, &c->w->peer);
 	c->last_in_ns = st->now_ns;
 	tcp_mss_update(st, c);
 	return 0;
@@ -110,20 +110,21 @@ static int take_flow(struct berth_stack *st, struct tcp_conn *c, uint16_t peer_p
 	want.port = 0;
 	*ret_reused = false;
 	if (c->s.claim.generation != 0 && port_table_get(&st->ports, c->s.claim, &claim) == 0) {
-		struct port_tuple t = {PORT_TCP, c->local, c->peer, claim.port, peer_port};
+		struct port_tuple t = {PORT_TCP, c->w->local, c->w->peer, claim.port, peer_port};
 
 		r = tcp_wait_reuse(st, &t, ret_iss);
 		if (r == -EADDRNOTAVAIL)
 			return r;
 		*ret_reused = r == 0;
 	}
-	r = port_table_connect(&st->ports, &c->s.claim, &want, &c->local, &c->peer, peer_port, st->now_ns / 1000, NULL);
+	r = port_table_connect(&st->ports, &c->s.claim, &want, &c->w->local, &c->w->peer, peer_port, st->now_ns / 1000,
+			       NULL);
 	if (r < 0)
 		return r == -EUCLEAN ? -ENOBUFS : r;
 	r = port_table_get(&st->ports, c->s.claim, &claim);
 	ASSERT(r == 0); /* it was made a line ago, and nobody else changes the table */
-	c->local_port = claim.port;
-	c->peer_port = peer_port;
+	c->w->local_port = claim.port;
+	c->w->peer_port = peer_port;
 	return 0;
 }
 
@@ -134,9 +135,9 @@ void tcp_connect_undo(struct berth_stack *st, struct tcp_conn *c)
 
 	if (c->s.claim.generation && port_table_undo(&st->ports, c->s.claim, false, &nobody, tcp_index(st, c)) != 0)
 		c->s.claim = PORT_REF_NONE; /* Linux gives a port back that nobody named */
-	memset(&c->local, 0, sizeof(c->local));
-	memset(&c->peer, 0, sizeof(c->peer));
-	c->peer_port = 0;
+	memset(&c->w->local, 0, sizeof(c->w->local));
+	memset(&c->w->peer, 0, sizeof(c->w->peer));
+	c->w->peer_port = 0;
 }
 
 int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr *peer)
@@ -148,16 +149,16 @@ int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 	int r = may_connect(c);
 
 	if (r == 0)
-		r = peer_of(c, peer, &c->peer);
+		r = peer_of(c, peer, &c->w->peer);
 	if (r == 0)
-		r = source_of(st, c, &c->peer, &claim, &src);
+		r = source_of(st, c, &c->w->peer, &claim, &src);
 	if (r == 0)
-		r = ip_route_find(st, src, &c->peer,
-				  c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY, &c->route,
-				  &c->local);
+		r = ip_route_find(st, src, &c->w->peer,
+				  c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY, &c->w->route,
+				  &c->w->local);
 	if (r < 0)
 		return r;
-	if (c->route.not_unicast)
+	if (c->w->route.not_unicast)
 		return -ENETUNREACH;
 	r = take_flow(st, c, peer->port, &c->iss, &reused);
 	if (r < 0)
@@ -168,11 +169,11 @@ int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 		return r;
 	}
 	if (!reused)
-		c->iss = tcp_isn(st, &c->local, c->local_port, &c->peer, c->peer_port);
-	c->una = c->nxt = c->max = c->snd_up = c->snd_push = c->iss;
+		c->iss = tcp_isn(st, &c->w->local, c->w->local_port, &c->w->peer, c->w->peer_port);
+	c->una = c->w->nxt = c->w->max = c->w->snd_up = c->w->snd_push = c->iss;
 	c->snd_wnd = c->snd_wnd_max = 0;
 	c->rcv_scale = c->refuse & TF_WSCALE ? 0 : tcp_window_scale(st, c);
-	c->rcv_nxt = c->rcv_adv = c->rcv_acked = c->ts_recent = 0;
+	c->rcv_nxt = c->rcv_adv = c->w->rcv_acked = c->ts_recent = 0;
 	c->s.err = 0;
 	c->soft_err = 0;
 	c->f = c->fastopen_max ? c->f | TF_FASTOPEN : c->f & ~(uint32_t)TF_FASTOPEN;

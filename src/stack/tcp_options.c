@@ -31,7 +31,7 @@ void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wi
 	uint32_t f = c->state == TCP_SYN_SENT ? ~(uint32_t)c->refuse : c->f;
 
 	*ret = (struct wire_tcp_options){.has = WIRE_TCP_HAS_MSS};
-	ret->mss = tcp_mss_offer(c->route.mtu_bytes, port_addr_is4(&c->local), c->mss_user);
+	ret->mss = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
 	if (f & TF_WSCALE) {
 		ret->has |= WIRE_TCP_HAS_WSCALE;
 		ret->wscale = c->rcv_scale;
@@ -82,7 +82,7 @@ void tcp_options_agree(struct berth_stack *st, struct tcp_conn *c, const struct 
 		c->f |= TF_SACK;
 	if (o->has & WIRE_TCP_HAS_USER_TIMEOUT)
 		c->peer_timeout_ms = o->user_timeout_s > UINT32_MAX / 1000 ? UINT32_MAX : o->user_timeout_s * 1000;
-	c->mss_peer = tcp_mss_of_peer(o, port_addr_is4(&c->local));
+	c->mss_peer = tcp_mss_of_peer(o, port_addr_is4(&c->w->local));
 	agree_ecn(c, s);
 	tcp_mss_update(st, c);
 }

@@ -31,7 +31,7 @@ struct go {
 
 static bool is4(const struct tcp_conn *c)
 {
-	return port_addr_is4(&c->peer);
+	return port_addr_is4(&c->w->peer);
 }
 
 static void put(struct berth_stack *st, struct tcp_conn *c, struct go *g, const struct tcp_frame *f)
@@ -47,11 +47,11 @@ static void measure_frame(struct berth_stack *st, const struct tcp_conn *c, stru
 {
 	uint32_t max, headers = (is4(c) ? 20u : 40u) + WIRE_TCP_LEN_MAX;
 
-	g->may_gso = ip_iface_can(st, c->route.iface, is4(c) ? BERTH_IF_TSO4 : BERTH_IF_TSO6);
+	g->may_gso = ip_iface_can(st, c->w->route.iface, is4(c) ? BERTH_IF_TSO4 : BERTH_IF_TSO6);
 	g->frame_max = 0;
 	if (!g->may_gso)
 		return;
-	max = ip_iface_gso_max(st, c->route.iface);
+	max = ip_iface_gso_max(st, c->w->route.iface);
 	g->frame_max = max > headers ? max - headers : 0;
 }
 
@@ -69,20 +69,20 @@ static uint32_t fit(const struct go *g, uint32_t len, uint32_t mss)
 
 static uint16_t push_flag(const struct tcp_conn *c, uint32_t seq, uint32_t end)
 {
-	if (c->f & TF_PUSH && seq_lt(seq, c->snd_push) && seq_le(c->snd_push, end))
+	if (c->f & TF_PUSH && seq_lt(seq, c->w->snd_push) && seq_le(c->w->snd_push, end))
 		return WIRE_TCP_PSH;
 	return end == tcp_tx_end(c) && !(c->f & TF_MORE) ? WIRE_TCP_PSH : 0;
 }
 
 static uint16_t urgent_flag(const struct tcp_conn *c, uint32_t seq)
 {
-	return c->f & TF_URG_OUT && seq_lt(seq, c->snd_up) ? WIRE_TCP_URG : 0;
+	return c->f & TF_URG_OUT && seq_lt(seq, c->w->snd_up) ? WIRE_TCP_URG : 0;
 }
 
 static void sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint32_t len, uint16_t mss, uint8_t burst)
 {
-	c->nxt = seq + len;
-	c->max = seq_max(c->max, c->nxt);
+	c->w->nxt = seq + len;
+	c->w->max = seq_max(c->w->max, c->w->nxt);
 	tcp_tx_tell(st, c); /* less is unsent: that may be what was waited for */
 	tcp_flight_sent(st, c, seq, len, mss, burst);
 }
@@ -91,7 +91,7 @@ static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
 	struct tcp_frame f = {.seq = c->iss, .flags = WIRE_TCP_SYN, .mss = c->mss};
 
-	if (c->nxt != c->iss || !tcp_flight_can_send(st, c))
+	if (c->w->nxt != c->iss || !tcp_flight_can_send(st, c))
 		return false;
 	f.flags |= tcp_ecn_out_flags(c, false);
 	f.len = st->tcp->bursts.n_max - st->tcp->bursts.n_used > 1 ? tcp_fastopen_len(st, c) : 0;
@@ -113,13 +113,13 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	uint32_t fin_seq = tcp_tx_end(c);
 	struct tcp_send s;
 
-	if (c->n_rtx)
+	if (c->w->n_rtx)
 		tcp_mtu_timeouts(st, c);
 	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &s))
 		return false;
 	if (c->state == TCP_SYN_SENT && s.seq != c->iss)
 		return false; /* data that went with the SYN waits for its answer */
-	if (c->mtu_probe && seq_in(c->mtu_probe_seq, s.seq, s.seq + s.len))
+	if (c->w->mtu_probe && seq_in(c->w->mtu_probe_seq, s.seq, s.seq + s.len))
 		tcp_mtu_probe_resent(st, c);
 	f.seq = s.seq;
 	f.len = s.len;
@@ -151,7 +151,7 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
  * that is there go. */
 static bool small_may_go(const struct tcp_conn *c, uint32_t len, bool all, bool fin)
 {
-	bool small_in_flight = seq_lt(c->una, c->snd_small) && seq_le(c->snd_small, c->nxt);
+	bool small_in_flight = seq_lt(c->una, c->w->snd_small) && seq_le(c->w->snd_small, c->w->nxt);
 
 	if (c->f & TF_PROBE)
 		return true; /* it waited long enough: tcp_persist.c */
@@ -160,8 +160,8 @@ static bool small_may_go(const struct tcp_conn *c, uint32_t len, bool all, bool 
 	if (c->s.flags & SOCK_CORK || (all && c->f & TF_MORE))
 		return false;
 	if (all)
-		return c->s.flags & SOCK_NODELAY || !small_in_flight || c->una == c->nxt;
-	return len >= c->snd_wnd_max / 2 && (c->s.flags & SOCK_NODELAY || c->una == c->nxt);
+		return c->s.flags & SOCK_NODELAY || !small_in_flight || c->una == c->w->nxt;
+	return len >= c->snd_wnd_max / 2 && (c->s.flags & SOCK_NODELAY || c->una == c->w->nxt);
 }
 
 /* What of the peer's window is unused. */
@@ -169,7 +169,7 @@ static uint32_t usable(const struct tcp_conn *c)
 {
 	uint32_t edge = c->una + c->snd_wnd;
 
-	return seq_lt(c->nxt, edge) ? edge - c->nxt : 0;
+	return seq_lt(c->w->nxt, edge) ? edge - c->w->nxt : 0;
 }
 
 /* How much new data may go in a frame of f's segments, or as a probe of a larger one; 0: none now. *ret_fin: FIN goes with it. */
@@ -177,7 +177,7 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 		       bool *ret_fin)
 {
 	uint32_t mss = f->mss;
-	uint32_t data_end = tcp_tx_end(c), left = seq_lt(c->nxt, data_end) ? data_end - c->nxt : 0;
+	uint32_t data_end = tcp_tx_end(c), left = seq_lt(c->w->nxt, data_end) ? data_end - c->w->nxt : 0;
 	uint32_t window = usable(c), len = left < window ? left : window, room, quantum;
 	bool fin = c->f & TF_FIN_QUEUED && !(c->f & TF_FIN_SENT);
 	uint64_t at_ns;
@@ -189,7 +189,7 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 	if (len > room) {
 		len = room;
 		c->f |= TF_CC_LIMITED;
-		if (len < mss && len < left && c->una != c->nxt)
+		if (len < mss && len < left && c->una != c->w->nxt)
 			return 0; /* acknowledgments will make it a full one */
 	}
 	fin = fin && len == left && window > len;
@@ -227,7 +227,7 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 
 static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
-	struct tcp_frame f = {.seq = c->nxt, .mss = tcp_emit_mss(c)};
+	struct tcp_frame f = {.seq = c->w->nxt, .mss = tcp_emit_mss(c)};
 	struct go one = {.frame_max = 0};
 	bool fin;
 
@@ -246,15 +246,15 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	if (fin)
 		f.flags |= f.len ? WIRE_TCP_FIN | WIRE_TCP_PSH : WIRE_TCP_FIN;
 	f.flags |= tcp_ecn_out_flags(c, f.len != 0);
-	if (f.flags & WIRE_TCP_CWR && f.len > f.mss && !ip_iface_can(st, c->route.iface, BERTH_IF_TSO_ECN)) {
+	if (f.flags & WIRE_TCP_CWR && f.len > f.mss && !ip_iface_can(st, c->w->route.iface, BERTH_IF_TSO_ECN)) {
 		f.len = f.mss;
 		f.flags &= (uint16_t) ~(WIRE_TCP_PSH | WIRE_TCP_FIN);
 		fin = false;
 	}
-	if (c->una == c->nxt)
-		c->snd_small = c->una;
+	if (c->una == c->w->nxt)
+		c->w->snd_small = c->una;
 	if (f.len % f.mss)
-		c->snd_small = f.seq + f.len;
+		c->w->snd_small = f.seq + f.len;
 	put(st, c, g, &f);
 	if (fin)
 		c->f |= TF_FIN_SENT;
@@ -284,9 +284,9 @@ static bool send_probe(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 
 static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
-	struct tcp_frame f = {.seq = c->nxt, .mss = c->mss};
+	struct tcp_frame f = {.seq = c->w->nxt, .mss = c->mss};
 
-	if (!(c->f & TF_ACK_NOW) && !c->n_dup_acks)
+	if (!(c->f & TF_ACK_NOW) && !c->w->n_dup_acks)
 		return false;
 	if (c->state == TCP_SYN_RCVD && c->una == c->iss) { /* a simultaneous open: RFC 9293, 3.10.7.3 */
 		f.seq = c->iss;
@@ -294,8 +294,8 @@ static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	}
 	f.flags |= tcp_ecn_out_flags(c, false);
 	put(st, c, g, &f);
-	if (c->n_dup_acks)
-		c->n_dup_acks--;
+	if (c->w->n_dup_acks)
+		c->w->n_dup_acks--;
 	return true;
 }
 
@@ -308,7 +308,7 @@ static bool send_one(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	if (send_again(st, c, g))
 		return true;
 	if (syn)
-		return c->state == TCP_SYN_RCVD && c->nxt != c->iss && send_ack(st, c, g);
+		return c->state == TCP_SYN_RCVD && c->w->nxt != c->iss && send_ack(st, c, g);
 	return send_new(st, c, g) || send_probe(st, c, g) || send_ack(st, c, g);
 }
 
@@ -319,15 +319,15 @@ static void refresh_route(struct berth_stack *st, struct tcp_conn *c)
 	struct ip_route rt;
 	uint16_t before = c->mss;
 
-	if (c->route.epoch == st->route_epoch)
+	if (c->w->route.epoch == st->route_epoch)
 		return;
-	if (ip_route_find(st, &c->local, &c->peer, iface, &rt, NULL) < 0) {
-		c->route.epoch = st->route_epoch; /* the old one, until something changes */
+	if (ip_route_find(st, &c->w->local, &c->w->peer, iface, &rt, NULL) < 0) {
+		c->w->route.epoch = st->route_epoch; /* the old one, until something changes */
 		return;
 	}
-	c->route = rt;
+	c->w->route = rt;
 	tcp_mss_update(st, c);
-	if (c->mss < before && c->una != c->max)
+	if (c->mss < before && c->una != c->w->max)
 		tcp_flight_too_big(st, c, c->mss);
 }
 
@@ -335,10 +335,10 @@ static void refresh_route(struct berth_stack *st, struct tcp_conn *c)
 static void rest(struct berth_stack *st, struct tcp_conn *c)
 {
 	tcp_persist_check(st, c);
-	if (c->nxt == tcp_tx_end(c) && tcp_flight_pipe(c) + c->mss <= c->cwnd) {
-		c->app_limited = c->delivered + tcp_flight_pipe(c);
-		if (!c->app_limited)
-			c->app_limited = 1;
+	if (c->w->nxt == tcp_tx_end(c) && tcp_flight_pipe(c) + c->mss <= c->cwnd) {
+		c->w->app_limited = c->w->delivered + tcp_flight_pipe(c);
+		if (!c->w->app_limited)
+			c->w->app_limited = 1;
 	}
 }
 
@@ -360,7 +360,7 @@ unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 	}
 	tcp_mtu_tick(st, c);
 	refresh_route(st, c);
-	r = ip_route_ready(st, &c->route);
+	r = ip_route_ready(st, &c->w->route);
 	if (r == -EINPROGRESS) {
 		sock_wait(st, index);
 		return 0;

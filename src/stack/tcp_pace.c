@@ -12,8 +12,8 @@
 
 void rate_sent(struct tcp_conn *c, uint32_t now_us)
 {
-	if (c->n_out == 0) /* the clock starts when something is in flight */
-		c->first_sent_us = c->delivered_us = now_us;
+	if (c->w->n_out == 0) /* the clock starts when something is in flight */
+		c->w->first_sent_us = c->w->delivered_us = now_us;
 }
 
 void rate_delivered(const struct tcp_conn *c, const struct tcp_burst *b, uint32_t sent_us, struct flight_ack *a)
@@ -34,22 +34,22 @@ void rate_ack(struct tcp_conn *c, const struct flight_ack *a)
 	uint32_t sent_us, acked_us, us;
 	uint64_t bps;
 
-	c->delivered += a->delivered;
+	c->w->delivered += a->delivered;
 	if (a->delivered)
-		c->delivered_us = a->now_us;
-	if (c->app_limited && seq_lt(c->app_limited, c->delivered))
-		c->app_limited = 0;
+		c->w->delivered_us = a->now_us;
+	if (c->w->app_limited && seq_lt(c->w->app_limited, c->w->delivered))
+		c->w->app_limited = 0;
 	if (!a->rate)
 		return;
 	sent_us = a->r.sent_us - a->r.first_sent_us;
 	acked_us = a->now_us - a->r.delivered_us;
 	us = seq_lt(sent_us, acked_us) ? acked_us : sent_us;
-	c->first_sent_us = a->r.sent_us;
+	c->w->first_sent_us = a->r.sent_us;
 	if ((int32_t)us <= 0 || us < c->min_rtt_us) /* less than a round trip: nonsense (4.1.5) */
 		return;
-	bps = (uint64_t)(c->delivered - a->r.delivered) * 1000000 / us;
-	if (!a->r.app_limited || bps >= c->rate_bps)
-		c->rate_bps = bps;
+	bps = (uint64_t)(c->w->delivered - a->r.delivered) * 1000000 / us;
+	if (!a->r.app_limited || bps >= c->w->rate_bps)
+		c->w->rate_bps = bps;
 }
 
 /* What is sent from here on is sent because the program had no more before: its samples are no measure of the path. */
@@ -57,11 +57,11 @@ void rate_look(struct tcp_conn *c)
 {
 	uint32_t pipe = tcp_flight_pipe(c);
 
-	if (tcp_tx_end(c) != c->nxt || pipe >= c->cwnd || c->n_lost > c->n_rexmit)
+	if (tcp_tx_end(c) != c->w->nxt || pipe >= c->cwnd || c->w->n_lost > c->w->n_rexmit)
 		return;
-	c->app_limited = c->delivered + pipe;
-	if (c->app_limited == 0)
-		c->app_limited = 1;
+	c->w->app_limited = c->w->delivered + pipe;
+	if (c->w->app_limited == 0)
+		c->w->app_limited = 1;
 }
 
 void pace_update(struct tcp_conn *c)
@@ -74,7 +74,7 @@ void pace_update(struct tcp_conn *c)
 	bps = c->cwnd < c->ssthresh / 2 ? bps * 2 : bps * 6 / 5;
 	if (c->pacing_max_bps > 1 && bps > c->pacing_max_bps)
 		bps = c->pacing_max_bps;
-	c->pacing_bps = bps;
+	c->w->pacing_bps = bps;
 }
 
 uint32_t tcp_pace_quantum(struct berth_stack *st, struct tcp_conn *c, uint64_t *ret_at_ns)
@@ -83,12 +83,12 @@ uint32_t tcp_pace_quantum(struct berth_stack *st, struct tcp_conn *c, uint64_t *
 
 	if (c->pacing_max_bps == 0)
 		return UINT32_MAX;
-	if (st->now_ns < c->pace_at_ns) {
-		*ret_at_ns = c->pace_at_ns;
+	if (st->now_ns < c->w->pace_at_ns) {
+		*ret_at_ns = c->w->pace_at_ns;
 		return 0;
 	}
 	pace_update(c);
-	quantum = c->pacing_bps / 1000;
+	quantum = c->w->pacing_bps / 1000;
 	if (quantum < 2u * c->mss)
 		quantum = 2u * c->mss;
 	return quantum < UINT32_MAX ? (uint32_t)quantum : UINT32_MAX;
@@ -96,12 +96,12 @@ uint32_t tcp_pace_quantum(struct berth_stack *st, struct tcp_conn *c, uint64_t *
 
 void tcp_pace_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
-	uint64_t from = c->pace_at_ns, credit_ns = WHEEL_TICK_NS * 2;
+	uint64_t from = c->w->pace_at_ns, credit_ns = WHEEL_TICK_NS * 2;
 
-	if (c->pacing_max_bps == 0 || c->pacing_bps == 0)
+	if (c->pacing_max_bps == 0 || c->w->pacing_bps == 0)
 		return;
 	/* Time that was lost because a timer came late is made up for, no more than a little. */
 	if (from + credit_ns < st->now_ns)
 		from = st->now_ns - credit_ns;
-	c->pace_at_ns = from + (uint64_t)len * 1000000000 / c->pacing_bps;
+	c->w->pace_at_ns = from + (uint64_t)len * 1000000000 / c->w->pacing_bps;
 }

@@ -18,7 +18,7 @@ static bool waits(const struct tcp_conn *c)
 {
 	uint32_t end;
 
-	if (!c->tx.data || c->una != c->max)
+	if (!c->tx.data || c->una != c->w->max)
 		return false;
 	switch ((enum tcp_state_name)c->state) {
 	case TCP_ESTABLISHED:
@@ -36,7 +36,7 @@ static bool waits(const struct tcp_conn *c)
 		return false;
 	}
 	end = tcp_tx_end(c) + ((c->f & TF_FIN_QUEUED) != 0);
-	return seq_lt(c->nxt, end);
+	return seq_lt(c->w->nxt, end);
 }
 
 /* The wait after n probes. */
@@ -51,7 +51,7 @@ static uint64_t wait_ns(const struct tcp_conn *c, unsigned n)
 
 static uint64_t interval_ns(const struct tcp_conn *c)
 {
-	return wait_ns(c, c->n_probes);
+	return wait_ns(c, c->w->n_probes);
 }
 
 /* How long it has been tried when the timer is due: the intervals so far. */
@@ -59,7 +59,7 @@ static uint64_t tried_ns(const struct tcp_conn *c)
 {
 	uint64_t sum = 0;
 
-	for (unsigned n = 0; n <= c->n_probes; n++)
+	for (unsigned n = 0; n <= c->w->n_probes; n++)
 		sum += wait_ns(c, n);
 	return sum;
 }
@@ -67,11 +67,11 @@ static uint64_t tried_ns(const struct tcp_conn *c)
 static void stop(struct berth_stack *st, struct tcp_conn *c)
 {
 	tcp_deadline_clear(st, c, TCP_AT_PERSIST);
-	if (!c->n_probes)
+	if (!c->w->n_probes)
 		return;
-	c->n_probes = 0;
-	if (c->una == c->max) /* else it is the retransmission timer's again */
-		c->n_rtx = 0;
+	c->w->n_probes = 0;
+	if (c->una == c->w->max) /* else it is the retransmission timer's again */
+		c->w->n_rtx = 0;
 }
 
 void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
@@ -80,13 +80,13 @@ void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
 		stop(st, c);
 		return;
 	}
-	if (c->at[TCP_AT_PERSIST] == NEVER_NS)
+	if (c->w->at[TCP_AT_PERSIST] == NEVER_NS)
 		tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));
 }
 
 static bool is_over(const struct tcp_conn *c)
 {
-	if (c->s.flags & SOCK_ORPHAN && c->n_probes >= ORPHAN_PROBES)
+	if (c->s.flags & SOCK_ORPHAN && c->w->n_probes >= ORPHAN_PROBES)
 		return true;
 	/* What the program gave to the peer is too old for it, though the peer answers (as Linux). */
 	return c->user_timeout_ms && tried_ns(c) >= c->user_timeout_ms * UINT64_C(1000000);
@@ -105,14 +105,14 @@ void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c)
 		tcp_end(st, c, -ETIMEDOUT);
 		return;
 	}
-	if (!c->n_probes || st->now_ns - c->last_in_ns < interval_ns(c))
-		c->n_rtx = 0; /* the last one was answered */
-	else if (c->n_rtx < UINT8_MAX)
-		c->n_rtx++;
-	if (c->n_probes && !tcp_may_retry(st, c))
+	if (!c->w->n_probes || st->now_ns - c->last_in_ns < interval_ns(c))
+		c->w->n_rtx = 0; /* the last one was answered */
+	else if (c->w->n_rtx < UINT8_MAX)
+		c->w->n_rtx++;
+	if (c->w->n_probes && !tcp_may_retry(st, c))
 		return;
-	if (c->n_probes < UINT8_MAX)
-		c->n_probes++;
+	if (c->w->n_probes < UINT8_MAX)
+		c->w->n_probes++;
 	c->f |= TF_PROBE;
 	sock_ready(st, tcp_index(st, c));
 	tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));

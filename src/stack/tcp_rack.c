@@ -27,7 +27,7 @@ static uint32_t reo_wnd(const struct tcp_conn *c)
 {
 	uint64_t wnd;
 
-	if (!(c->recover_flags & RF_REORDER) && (c->ca_state >= CA_RECOVERY || c->n_sacked >= TCP_REORDERING))
+	if (!(c->recover_flags & RF_REORDER) && (c->w->ca_state >= CA_RECOVERY || c->w->n_sacked >= TCP_REORDERING))
 		return 0;
 	wnd = (uint64_t)c->min_rtt_us / 4 * c->rack_reo_mult;
 	return wnd < c->srtt_us ? (uint32_t)wnd : c->srtt_us;
@@ -38,11 +38,11 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 {
 	uint32_t rtt_us = a->now_us - a->rack_us;
 
-	if (a->dsack_segs && (!(c->recover_flags & RF_DSACK_ROUND) || seq_lt(c->rack_dsack_seq, c->una))) {
+	if (a->dsack_segs && (!(c->recover_flags & RF_DSACK_ROUND) || seq_lt(c->w->rack_dsack_seq, c->una))) {
 		if (c->rack_reo_mult < REO_MULT_MAX)
 			c->rack_reo_mult++;
 		c->rack_reo_persist = REO_PERSIST;
-		c->rack_dsack_seq = c->max;
+		c->w->rack_dsack_seq = c->w->max;
 		c->recover_flags |= RF_DSACK_ROUND;
 	}
 	if (a->reorder) {
@@ -57,24 +57,26 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 		if (a->now_us - a->rack_last_us < c->min_rtt_us)
 			return;
 		if (a->acked > 0 && c->f & TF_TS && s->opt.has & WIRE_TCP_HAS_TS && c->recover_flags & RF_REXMITTED &&
-		    seq_lt(s->opt.ts_ecr, c->rexmit_ts))
+		    seq_lt(s->opt.ts_ecr, c->w->rexmit_ts))
 			return;
 	}
 	(void)st;
-	c->rack_rtt_us = rtt_us ? rtt_us : 1;
-	if (c->recover_flags & RF_RACK && (us_after(c->rack_sent_us, a->rack_us) ||
-					   (c->rack_sent_us == a->rack_us && !seq_lt(c->rack_end_seq, a->rack_end))))
+	c->w->rack_rtt_us = rtt_us ? rtt_us : 1;
+	if (c->recover_flags & RF_RACK &&
+	    (us_after(c->w->rack_sent_us, a->rack_us) ||
+	     (c->w->rack_sent_us == a->rack_us && !seq_lt(c->w->rack_end_seq, a->rack_end))))
 		return;
 	c->recover_flags |= RF_RACK;
-	c->rack_sent_us = a->rack_us;
-	c->rack_end_seq = a->rack_end;
+	c->w->rack_sent_us = a->rack_us;
+	c->w->rack_end_seq = a->rack_end;
 }
 
 /* Was a segment that was sent at us and ends at end sent before the latest that arrived? In the same microsecond sequence tells,
  * but not of a copy: new segments may have left before it. */
 static bool before_latest(const struct tcp_conn *c, uint32_t us, uint32_t end, bool copy)
 {
-	return us_after(c->rack_sent_us, us) || (us == c->rack_sent_us && !copy && seq_lt(end, c->rack_end_seq));
+	return us_after(c->w->rack_sent_us, us) ||
+	       (us == c->w->rack_sent_us && !copy && seq_lt(end, c->w->rack_end_seq));
 }
 
 /* Step 5, of one burst: returns in how many us the youngest candidate is due. */
@@ -83,14 +85,14 @@ static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us,
 	uint64_t open = board_all(b) & ~board_sacked(b) & ~(b->lost & ~b->rexmit), lost = 0;
 	/* Times within a burst are estimates: good enough to order its own segments, not to say which side of a retransmission
 	 * that was sent meanwhile they are on. Then the last one's time, which is exact, is the one that makes us wait. */
-	bool own = seq_lt(b->seq, c->rack_end_seq) && seq_le(c->rack_end_seq, b->seq + b->len);
+	bool own = seq_lt(b->seq, c->w->rack_end_seq) && seq_le(c->w->rack_end_seq, b->seq + b->len);
 	uint32_t again_us = 0;
 
 	while (open) {
 		unsigned i = (unsigned)__builtin_ctzll(open);
 		bool copy = b->rexmit >> i & 1;
 		uint32_t us = copy ? board_rexmit_last_us(b) : board_sent_us(b, own ? i : b->n - 1u);
-		int32_t left_us = (int32_t)(us + c->rack_rtt_us + wnd_us - now_us);
+		int32_t left_us = (int32_t)(us + c->w->rack_rtt_us + wnd_us - now_us);
 
 		open &= open - 1;
 		if (!before_latest(c, us, board_to(b, i), copy))
@@ -109,13 +111,13 @@ uint32_t rack_detect(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t now_us = tcp_now_us(st), wnd_us = reo_wnd(c), again_us = 0;
 
-	if (!(c->recover_flags & RF_RACK) || c->n_out == 0)
+	if (!(c->recover_flags & RF_RACK) || c->w->n_out == 0)
 		return 0;
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		struct tcp_burst *b = burst_at(st, i);
 		uint32_t us;
 
-		if (us_after(b->sent_us, c->rack_sent_us))
+		if (us_after(b->sent_us, c->w->rack_sent_us))
 			break;
 		us = detect(c, b, now_us, wnd_us);
 		if (us > again_us)
@@ -126,12 +128,12 @@ uint32_t rack_detect(struct berth_stack *st, struct tcp_conn *c)
 
 void rack_timer_due(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t before = c->n_lost, again_us = rack_detect(st, c);
+	uint32_t before = c->w->n_lost, again_us = rack_detect(st, c);
 
-	if (c->n_lost > before)
+	if (c->w->n_lost > before)
 		recover_lost(st, c);
 	if (again_us > 0) {
-		c->rtx_mode = RTX_REORDER;
+		c->w->rtx_mode = RTX_REORDER;
 		tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + (uint64_t)again_us * 1000);
 	} else {
 		recover_arm(st, c, true);
@@ -145,14 +147,14 @@ bool tlp_arm(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint64_t pto_us, rto_us = rtt_timeout_ns(c) / 1000;
 
-	if (!(c->f & TF_SACK) || c->ca_state > CA_CWR || c->n_sacked || c->n_lost || c->srtt_us == 0 ||
+	if (!(c->f & TF_SACK) || c->w->ca_state > CA_CWR || c->w->n_sacked || c->w->n_lost || c->srtt_us == 0 ||
 	    c->recover_flags & (RF_TLP | RF_TLP_DUE) || c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD ||
 	    c->snd_wnd == 0)
 		return false;
-	pto_us = 2 * (uint64_t)c->srtt_us + (c->n_out == 1 ? TLP_ALONE_US : TLP_SLACK_US);
+	pto_us = 2 * (uint64_t)c->srtt_us + (c->w->n_out == 1 ? TLP_ALONE_US : TLP_SLACK_US);
 	if (pto_us > rto_us)
 		pto_us = rto_us;
-	c->rtx_mode = RTX_TLP;
+	c->w->rtx_mode = RTX_TLP;
 	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + pto_us * 1000);
 	return true;
 }
@@ -161,18 +163,18 @@ void tlp_due(struct berth_stack *st, struct tcp_conn *c)
 {
 	c->recover_flags |= RF_TLP_DUE;
 	st->n.tcp_tlp++;
-	c->rtx_mode = RTX_RTO; /* whether the probe can go or not */
+	c->w->rtx_mode = RTX_RTO; /* whether the probe can go or not */
 	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + rtt_timeout_ns(c));
 	sock_ready(st, tcp_index(st, c));
 }
 
 bool flight_has_new(const struct tcp_conn *c)
 {
-	uint32_t end = tcp_tx_end(c), unsent = seq_lt(c->nxt, end) ? end - c->nxt : 0;
+	uint32_t end = tcp_tx_end(c), unsent = seq_lt(c->w->nxt, end) ? end - c->w->nxt : 0;
 	uint32_t len = unsent < c->mss ? unsent : c->mss;
 
 	return unsent > 0 && (len == c->mss || c->s.flags & SOCK_NODELAY) && !(c->s.flags & SOCK_CORK) &&
-	       c->snd_wnd >= c->nxt - c->una + len;
+	       c->snd_wnd >= c->w->nxt - c->una + len;
 }
 
 bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
@@ -182,15 +184,15 @@ bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, st
 
 	if (flight_has_new(c) && tcp_flight_can_send(st, c))
 		return false;
-	if (c->burst_last == NIL)
+	if (c->w->burst_last == NIL)
 		return false;
-	b = burst_at(st, c->burst_last);
+	b = burst_at(st, c->w->burst_last);
 	i = b->n - 1u;
 	if (board_sacked(b) >> i & 1 || b->rexmit >> i & 1) {
 		c->recover_flags &= (uint16_t)~RF_TLP_DUE;
 		return false;
 	}
-	*ret = (struct tcp_send){.seq = seq_max(board_from(b, i), c->una), .burst = c->burst_last, .probe = true};
+	*ret = (struct tcp_send){.seq = seq_max(board_from(b, i), c->una), .burst = c->w->burst_last, .probe = true};
 	ret->len = b->seq + b->len - ret->seq;
 	ret->segs = UINT64_C(1) << i;
 	if (ret->len > len_max + (b->flags & BURST_FIN ? 1 : 0)) { /* the path got smaller: not a probe's business */
@@ -202,27 +204,27 @@ bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, st
 
 void tlp_sent(struct berth_stack *st, struct tcp_conn *c, bool rexmit)
 {
-	const struct tcp_burst *b = burst_at(st, c->burst_last);
+	const struct tcp_burst *b = burst_at(st, c->w->burst_last);
 
 	c->recover_flags &= (uint16_t) ~(RF_TLP_DUE | RF_TLP_REXMIT | RF_TLP_DSACK);
 	c->recover_flags |= RF_TLP | (rexmit ? RF_TLP_REXMIT : 0);
-	c->tlp_end_seq = b->seq + b->len;
-	c->rtx_mode = RTX_RTO;
+	c->w->tlp_end_seq = b->seq + b->len;
+	c->w->rtx_mode = RTX_RTO;
 	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + rtt_timeout_ns(c));
 }
 
 /* RFC 8985, 7.4: how the episode ends. */
 void tlp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, const struct flight_ack *a)
 {
-	if (!(c->recover_flags & RF_TLP) || seq_lt(s->ack, c->tlp_end_seq))
+	if (!(c->recover_flags & RF_TLP) || seq_lt(s->ack, c->w->tlp_end_seq))
 		return;
 	if (!(c->recover_flags & RF_TLP_REXMIT)) {
 		c->recover_flags &= (uint16_t)~RF_TLP;
 	} else if (c->recover_flags & RF_TLP_DSACK || (a->dup && !a->sacked)) {
 		c->recover_flags &= (uint16_t)~RF_TLP; /* original and copy have arrived */
-	} else if (seq_lt(c->tlp_end_seq, s->ack)) {
+	} else if (seq_lt(c->w->tlp_end_seq, s->ack)) {
 		c->recover_flags &= (uint16_t)~RF_TLP; /* the copy repaired a loss that nobody saw */
-		if (c->ca_state < CA_CWR) {
+		if (c->w->ca_state < CA_CWR) {
 			c->ssthresh = cc_of(c)->on_loss(c);
 			c->cwnd = c->ssthresh;
 		}

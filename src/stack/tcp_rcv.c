@@ -48,17 +48,17 @@ bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s)
 
 void tcp_rcv_init(struct berth_stack *st, struct tcp_conn *c)
 {
-	c->rcv_nxt = c->rcv_acked = c->irs + 1;
-	c->rcv_up = c->irs;
+	c->rcv_nxt = c->w->rcv_acked = c->irs + 1;
+	c->w->rcv_up = c->irs;
 	c->rcv_adv = c->rcv_nxt + tcp_window_syn(st, c);
 	c->rcv_mss = 0;
 	c->quickacks = 0;
 	c->ato_pingpong = 0;
-	c->dsack_from = c->dsack_to = c->rcv_nxt;
-	c->rcv_rtt_us = c->rcv_space = c->rcv_copied = 0;
-	c->rcv_epoch_ns = st->now_ns;
-	c->rcv_epoch_seq = c->rcv_adv;
-	c->rcv_last_us = tcp_now_us(st);
+	c->w->dsack_from = c->w->dsack_to = c->rcv_nxt;
+	c->w->rcv_rtt_us = c->w->rcv_space = c->w->rcv_copied = 0;
+	c->w->rcv_epoch_ns = st->now_ns;
+	c->w->rcv_epoch_seq = c->rcv_adv;
+	c->w->rcv_last_us = tcp_now_us(st);
 }
 
 static void ack_now(struct berth_stack *st, struct tcp_conn *c)
@@ -71,8 +71,8 @@ static void dsack(struct berth_stack *st, struct tcp_conn *c, uint32_t from, uin
 {
 	if (!(c->f & TF_SACK) || !seq_lt(from, to))
 		return;
-	c->dsack_from = from;
-	c->dsack_to = to;
+	c->w->dsack_from = from;
+	c->w->dsack_to = to;
 	st->n.tcp_dsack_out++;
 }
 
@@ -125,11 +125,11 @@ static void measure(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	uint32_t seg = s->n_segs > 1 && s->p->gso_size ? s->p->gso_size : s->len;
 	uint32_t now_us = tcp_now_us(st), rto_us = c->rto_us ? c->rto_us : (uint32_t)(TCP_RTO_FIRST_NS / 1000);
 
-	if (!c->rcv_mss || now_us - c->rcv_last_us > rto_us)
+	if (!c->rcv_mss || now_us - c->w->rcv_last_us > rto_us)
 		c->quickacks = TCP_QUICKACKS;
 	if (seg > c->rcv_mss)
 		c->rcv_mss = (uint16_t)(seg > UINT16_MAX ? UINT16_MAX : seg);
-	c->rcv_last_us = now_us;
+	c->w->rcv_last_us = now_us;
 	tcp_window_rtt(st, c, s);
 }
 
@@ -140,25 +140,25 @@ bool tcp_rcv_pingpong(const struct tcp_conn *c)
 
 void tcp_rcv_data_sent(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->rcv_mss && tcp_now_us(st) - c->rcv_last_us < TCP_DELACK_NS / 1000)
+	if (c->rcv_mss && tcp_now_us(st) - c->w->rcv_last_us < TCP_DELACK_NS / 1000)
 		c->ato_pingpong = 1;
 }
 
 /* Something in order came that is owed an acknowledgment. */
 static void owe(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t owed = c->rcv_nxt - c->rcv_acked;
+	uint32_t owed = c->rcv_nxt - c->w->rcv_acked;
 	bool quick = (c->quickacks || c->f & TF_QUICKACK) && !tcp_rcv_pingpong(c);
 
 	if (quick || owed > c->rcv_mss)
 		ack_now(st, c);
-	else if (c->at[TCP_AT_DELACK] == NEVER_NS)
+	else if (c->w->at[TCP_AT_DELACK] == NEVER_NS)
 		tcp_deadline_set(st, c, TCP_AT_DELACK, st->now_ns + TCP_DELACK_NS);
 }
 
 void tcp_rcv_delack_timer(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->rcv_nxt == c->rcv_acked)
+	if (c->rcv_nxt == c->w->rcv_acked)
 		return;
 	c->ato_pingpong = 0; /* no ride came: a stream, not a dialogue */
 	ack_now(st, c);
@@ -166,29 +166,29 @@ void tcp_rcv_delack_timer(struct berth_stack *st, struct tcp_conn *c)
 
 void tcp_rcv_acked(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t owed = c->rcv_nxt - c->rcv_acked, n;
+	uint32_t owed = c->rcv_nxt - c->w->rcv_acked, n;
 
 	if (owed && c->quickacks) {
 		n = c->rcv_mss ? (owed + c->rcv_mss - 1) / c->rcv_mss : 1;
 		c->quickacks = (uint8_t)(n < c->quickacks ? c->quickacks - n : 0);
 	}
 	c->f &= ~(uint32_t)TF_ACK_NOW;
-	c->rcv_acked = c->rcv_nxt;
-	c->dsack_from = c->dsack_to;
+	c->w->rcv_acked = c->rcv_nxt;
+	c->w->dsack_from = c->w->dsack_to;
 	tcp_deadline_clear(st, c, TCP_AT_DELACK);
 }
 
 void tcp_gaps_free(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->gaps == NIL)
+	if (c->w->gaps == NIL)
 		return;
-	slab_give(&st->tcp->gaps, c->gaps);
-	c->gaps = NIL;
+	slab_give(&st->tcp->gaps, c->w->gaps);
+	c->w->gaps = NIL;
 }
 
 static struct tcp_gaps *gaps_of(const struct berth_stack *st, const struct tcp_conn *c)
 {
-	return c->gaps == NIL ? NULL : slab_at(&st->tcp->gaps, c->gaps);
+	return c->w->gaps == NIL ? NULL : slab_at(&st->tcp->gaps, c->w->gaps);
 }
 
 /* The FIN is the next in order. */
@@ -217,7 +217,7 @@ static bool in_order(struct berth_stack *st, struct tcp_conn *c, uint32_t len, b
 		if (!g->n || fin)
 			tcp_gaps_free(st, c);
 	}
-	c->n_dup_acks = 0; /* what was early is not the news any more */
+	c->w->n_dup_acks = 0; /* what was early is not the news any more */
 	c->bytes_in += nxt - c->rcv_nxt;
 	c->rx.used += nxt - c->rcv_nxt;
 	c->rcv_nxt = nxt;
@@ -235,9 +235,9 @@ static bool early_fin_fits(const struct tcp_gaps *g, uint32_t fin_seq)
  * with SACK learns of more holes than one acknowledgment has room for. */
 static void owe_duplicate(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
 {
-	uint32_t n = c->n_dup_acks + (c->f & TF_SACK ? 1u : s->n_segs);
+	uint32_t n = c->w->n_dup_acks + (c->f & TF_SACK ? 1u : s->n_segs);
 
-	c->n_dup_acks = (uint8_t)(n < DUP_ACKS_MAX ? n : DUP_ACKS_MAX);
+	c->w->n_dup_acks = (uint8_t)(n < DUP_ACKS_MAX ? n : DUP_ACKS_MAX);
 	ack_now(st, c);
 }
 
@@ -249,9 +249,9 @@ static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_s
 	struct wire_tcp_sack dup;
 
 	owe_duplicate(st, c, s);
-	if (c->gaps == NIL) {
-		c->gaps = slab_take(&st->tcp->gaps);
-		if (c->gaps == NIL) {
+	if (c->w->gaps == NIL) {
+		c->w->gaps = slab_take(&st->tcp->gaps);
+		if (c->w->gaps == NIL) {
 			st->n.tcp_ooo_dropped++;
 			st->n.tcp_no_memory++;
 			return;
@@ -365,16 +365,16 @@ unsigned tcp_rcv_sack_blocks(struct berth_stack *st, const struct tcp_conn *c, s
 	ASSERT(max <= 4);
 	if (!(c->f & TF_SACK) || !max)
 		return 0;
-	if (c->dsack_from != c->dsack_to)
-		v[n++] = (struct wire_tcp_sack){c->dsack_from, c->dsack_to};
+	if (c->w->dsack_from != c->w->dsack_to)
+		v[n++] = (struct wire_tcp_sack){c->w->dsack_from, c->w->dsack_to};
 	first = n;
 	if (!g)
 		return n;
 	/* RFC 2883, 4.2: a duplicate of what waits beyond a hole is followed by the interval it lies in. */
-	if (n && n < max && seq_lt(c->rcv_nxt, c->dsack_from))
-		n = add_block(v, n, first, tcp_gaps_find(g, c->dsack_from));
+	if (n && n < max && seq_lt(c->rcv_nxt, c->w->dsack_from))
+		n = add_block(v, n, first, tcp_gaps_find(g, c->w->dsack_from));
 	/* With more duplicates to come, this one is as of an earlier segment of the batch, so that together they name all that changed. */
-	skip = c->n_dup_acks > 1 ? c->n_dup_acks - 1u : 0;
+	skip = c->w->n_dup_acks > 1 ? c->w->n_dup_acks - 1u : 0;
 	for (unsigned i = skip < g->n_recent ? skip : g->n_recent - 1u; i < g->n_recent && n < max; i++)
 		n = add_block(v, n, first, tcp_gaps_find(g, g->recent[i]));
 	for (uint32_t i = 0; i < g->n && n < max; i++)

@@ -29,18 +29,18 @@ static bool in_handshake(const struct tcp_conn *c)
 
 static void rtx_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_rtx_mode mode, uint64_t in_ns)
 {
-	c->rtx_mode = (uint8_t)mode;
+	c->w->rtx_mode = (uint8_t)mode;
 	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + in_ns);
 }
 
 void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart)
 {
-	if (c->n_out == 0) {
-		c->rtx_mode = RTX_NONE;
+	if (c->w->n_out == 0) {
+		c->w->rtx_mode = RTX_NONE;
 		tcp_deadline_clear(st, c, TCP_AT_RTX);
 		return;
 	}
-	if (!restart && (c->rtx_mode == RTX_RTO || c->rtx_mode == RTX_REORDER))
+	if (!restart && (c->w->rtx_mode == RTX_RTO || c->w->rtx_mode == RTX_REORDER))
 		return;
 	if (!tlp_arm(st, c))
 		rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));
@@ -51,37 +51,37 @@ void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart)
 static void undo_forget(struct tcp_conn *c)
 {
 	c->recover_flags &= (uint16_t) ~(RF_UNDO | RF_REXMITTED);
-	c->undo_retrans = 0;
+	c->w->undo_retrans = 0;
 }
 
 static void undo_begin(struct tcp_conn *c)
 {
 	undo_forget(c);
 	c->recover_flags |= RF_UNDO;
-	c->undo_cwnd = c->cwnd;
-	c->undo_ssthresh = c->ssthresh;
-	c->undo_una = c->una;
+	c->w->undo_cwnd = c->cwnd;
+	c->w->undo_ssthresh = c->ssthresh;
+	c->w->undo_una = c->una;
 }
 
 static void prr_begin(struct tcp_conn *c, uint32_t delivered)
 {
-	uint32_t fs = c->pipe + delivered;
+	uint32_t fs = c->w->pipe + delivered;
 
-	c->prr_delivered = c->prr_out = 0;
-	c->prr_recover_fs = fs > c->mss ? fs : c->mss;
+	c->w->prr_delivered = c->w->prr_out = 0;
+	c->w->prr_recover_fs = fs > c->mss ? fs : c->mss;
 }
 
 static void enter_recovery(struct berth_stack *st, struct tcp_conn *c, uint32_t pipe_before)
 {
-	if (c->ca_state < CA_CWR) {
+	if (c->w->ca_state < CA_CWR) {
 		undo_begin(c);
 		c->ssthresh = cc_of(c)->on_loss(c);
 		prr_begin(c, 0);
-		if (c->prr_recover_fs < pipe_before)
-			c->prr_recover_fs = pipe_before;
+		if (c->w->prr_recover_fs < pipe_before)
+			c->w->prr_recover_fs = pipe_before;
 	}
-	c->recover_seq = c->max;
-	c->ca_state = CA_RECOVERY;
+	c->w->recover_seq = c->w->max;
+	c->w->ca_state = CA_RECOVERY;
 	c->recover_flags &= (uint16_t) ~(RF_TLP | RF_TLP_DUE);
 	st->n.tcp_fast_recovery++;
 }
@@ -92,21 +92,21 @@ void recover_enter_cwr(struct berth_stack *st, struct tcp_conn *c)
 	undo_forget(c); /* the network said so itself: there is nothing to be undone */
 	c->ssthresh = cc_of(c)->on_loss(c);
 	prr_begin(c, 0);
-	c->recover_seq = c->max;
-	c->ca_state = CA_CWR;
+	c->w->recover_seq = c->w->max;
+	c->w->ca_state = CA_CWR;
 }
 
 /* Segments are lost, said RACK's timer: not on an acknowledgment. */
 void recover_lost(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->mtu_probe && tcp_mtu_probe_lost(st, c)) {
+	if (c->w->mtu_probe && tcp_mtu_probe_lost(st, c)) {
 		sock_ready(st, tcp_index(st, c));
 		return;
 	}
-	if (c->ca_state < CA_RECOVERY) {
-		enter_recovery(st, c, c->pipe);
+	if (c->w->ca_state < CA_RECOVERY) {
+		enter_recovery(st, c, c->w->pipe);
 		c->cwnd = tcp_flight_pipe(c) + c->mss; /* the first one goes at once (RFC 6937: a fast retransmit) */
-	} else if (c->ca_state == CA_RECOVERY && c->cwnd < tcp_flight_pipe(c) + c->mss) {
+	} else if (c->w->ca_state == CA_RECOVERY && c->cwnd < tcp_flight_pipe(c) + c->mss) {
 		c->cwnd = tcp_flight_pipe(c) + c->mss;
 	}
 	sock_ready(st, tcp_index(st, c));
@@ -114,8 +114,8 @@ void recover_lost(struct berth_stack *st, struct tcp_conn *c)
 
 static void to_open(struct tcp_conn *c)
 {
-	c->ca_state = c->n_sacked ? CA_DISORDER : CA_OPEN;
-	c->dupacks = 0;
+	c->w->ca_state = c->w->n_sacked ? CA_DISORDER : CA_OPEN;
+	c->w->dupacks = 0;
 }
 
 /* --- undoing --- */
@@ -123,12 +123,12 @@ static void to_open(struct tcp_conn *c)
 static void undo(struct berth_stack *st, struct tcp_conn *c)
 {
 	board_unlose(st, c);
-	if (c->ca_state == CA_RECOVERY)
+	if (c->w->ca_state == CA_RECOVERY)
 		c->recover_flags |= RF_REORDER; /* that was reordering, then (RFC 8985, 6.2, step 3) */
-	if (c->cwnd < c->undo_cwnd)
-		c->cwnd = c->undo_cwnd;
-	if (c->ssthresh < c->undo_ssthresh)
-		c->ssthresh = c->undo_ssthresh;
+	if (c->cwnd < c->w->undo_cwnd)
+		c->cwnd = c->w->undo_cwnd;
+	if (c->ssthresh < c->w->undo_ssthresh)
+		c->ssthresh = c->w->undo_ssthresh;
 	if (cc_of(c)->undo)
 		cc_of(c)->undo(c);
 	undo_forget(c);
@@ -141,12 +141,12 @@ static bool answers_original(const struct tcp_conn *c, const struct tcp_seg *s)
 	if (!(c->recover_flags & RF_REXMITTED))
 		return true;
 	return c->f & TF_TS && s->opt.has & WIRE_TCP_HAS_TS && s->opt.ts_ecr != 0 &&
-	       seq_lt(s->opt.ts_ecr, c->rexmit_ts);
+	       seq_lt(s->opt.ts_ecr, c->w->rexmit_ts);
 }
 
 static bool all_copies_duplicate(const struct tcp_conn *c, const struct flight_ack *a)
 {
-	return a->dsack_segs > 0 && c->recover_flags & RF_REXMITTED && c->undo_retrans == 0;
+	return a->dsack_segs > 0 && c->recover_flags & RF_REXMITTED && c->w->undo_retrans == 0;
 }
 
 static bool may_undo(const struct tcp_conn *c, const struct tcp_seg *s, const struct flight_ack *a)
@@ -163,19 +163,20 @@ static void prr(struct tcp_conn *c, const struct flight_ack *a, uint32_t deliver
 
 	if (delivered == 0)
 		return;
-	c->prr_delivered += delivered;
+	c->w->prr_delivered += delivered;
 	if (pipe > c->ssthresh) {
-		uint64_t want = ((uint64_t)c->prr_delivered * c->ssthresh + c->prr_recover_fs - 1) / c->prr_recover_fs;
+		uint64_t want =
+			((uint64_t)c->w->prr_delivered * c->ssthresh + c->w->prr_recover_fs - 1) / c->w->prr_recover_fs;
 
-		send = want > c->prr_out ? want - c->prr_out : 0;
+		send = want > c->w->prr_out ? want - c->w->prr_out : 0;
 	} else {
-		uint32_t limit = c->prr_delivered > c->prr_out ? c->prr_delivered - c->prr_out : 0;
+		uint32_t limit = c->w->prr_delivered > c->w->prr_out ? c->w->prr_delivered - c->w->prr_out : 0;
 
 		if (a->acked > 0 && !lost_more)
 			limit = (limit > delivered ? limit : delivered) + c->mss;
 		send = c->ssthresh - pipe < limit ? c->ssthresh - pipe : limit;
 	}
-	if (c->prr_out == 0 && send < c->mss)
+	if (c->w->prr_out == 0 && send < c->mss)
 		send = c->mss; /* the fast retransmit itself */
 	c->cwnd = pipe + (uint32_t)send;
 }
@@ -188,7 +189,7 @@ static uint32_t could_have_arrived(const struct berth_stack *st, const struct tc
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = c->burst_first; i != NIL; i = burst_at(st, i)->next) {
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		const struct tcp_burst *b = burst_at(st, i);
 
 		if (now_us - b->sent_us < c->min_rtt_us / 2)
@@ -203,31 +204,31 @@ static uint32_t count_duplicates(const struct berth_stack *st, struct tcp_conn *
 {
 	uint32_t gone;
 
-	if (c->ca_state == CA_LOSS) {
-		c->dupacks = 0;
+	if (c->w->ca_state == CA_LOSS) {
+		c->w->dupacks = 0;
 		return a->delivered;
 	}
 	if (a->acked > 0) {
 		gone = a->cum_segs > 0 ? a->cum_segs - 1 : 0; /* all but the hole itself were counted before */
-		if (gone > c->dupacks || c->ca_state < CA_RECOVERY)
-			gone = c->dupacks;
-		c->dupacks = (uint16_t)(c->dupacks - gone);
+		if (gone > c->w->dupacks || c->w->ca_state < CA_RECOVERY)
+			gone = c->w->dupacks;
+		c->w->dupacks = (uint16_t)(c->w->dupacks - gone);
 		return a->delivered > gone * c->mss ? a->delivered - gone * c->mss : 0;
 	}
-	if (!a->dup || c->dupacks == UINT16_MAX || c->dupacks + 1u >= could_have_arrived(st, c, a->now_us))
+	if (!a->dup || c->w->dupacks == UINT16_MAX || c->w->dupacks + 1u >= could_have_arrived(st, c, a->now_us))
 		return 0;
-	c->dupacks++;
+	c->w->dupacks++;
 	return c->mss;
 }
 
 static bool duplicates_mean_loss(struct berth_stack *st, struct tcp_conn *c, const struct flight_ack *a)
 {
-	if (c->ca_state == CA_RECOVERY ? a->acked > 0 && seq_lt(c->una, c->recover_seq)
-				       : c->dupacks >= TCP_REORDERING && !seq_lt(c->una, c->recover_seq)) {
-		uint32_t before = c->n_lost;
+	if (c->w->ca_state == CA_RECOVERY ? a->acked > 0 && seq_lt(c->una, c->w->recover_seq)
+					  : c->w->dupacks >= TCP_REORDERING && !seq_lt(c->una, c->w->recover_seq)) {
+		uint32_t before = c->w->n_lost;
 
 		board_lose_first(st, c);
-		return c->n_lost > before;
+		return c->w->n_lost > before;
 	}
 	return false;
 }
@@ -236,7 +237,7 @@ static bool duplicates_mean_loss(struct berth_stack *st, struct tcp_conn *c, con
 
 static void process_loss(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
-	bool recovered = !seq_lt(c->una, c->recover_seq);
+	bool recovered = !seq_lt(c->una, c->w->recover_seq);
 
 	c->recover_flags &= (uint16_t)~RF_FRTO_NEW;
 	if (c->recover_flags & RF_FRTO && a->orig_low && c->recover_flags & RF_UNDO) {
@@ -253,7 +254,7 @@ static void process_loss(struct berth_stack *st, struct tcp_conn *c, const struc
 		return;
 	}
 	if (c->recover_flags & RF_FRTO) {
-		if (seq_lt(c->recover_seq, c->max)) {
+		if (seq_lt(c->w->recover_seq, c->w->max)) {
 			if (a->sacked || a->dup) /* 3a: the new ones arrived, the old ones did not */
 				c->recover_flags &= (uint16_t)~RF_FRTO;
 		} else if (a->acked > 0 && !recovered) {
@@ -272,12 +273,12 @@ static void process_loss(struct berth_stack *st, struct tcp_conn *c, const struc
 static void process_recovery(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a,
 			     uint32_t delivered, bool lost_more)
 {
-	if (may_undo(c, s, a) && (a->dsack_segs || c->n_rexmit == 0)) {
+	if (may_undo(c, s, a) && (a->dsack_segs || c->w->n_rexmit == 0)) {
 		undo(st, c);
 		to_open(c);
 		return;
 	}
-	if (!seq_lt(c->una, c->recover_seq)) {
+	if (!seq_lt(c->una, c->w->recover_seq)) {
 		c->cwnd = c->ssthresh; /* RFC 6937, 3: at the end of recovery */
 		to_open(c);
 		if (c->rack_reo_persist > 0 && --c->rack_reo_persist == 0)
@@ -296,8 +297,8 @@ static void process_open(struct berth_stack *st, struct tcp_conn *c, struct flig
 		prr(c, a, delivered, true);
 		return;
 	}
-	if (c->ca_state == CA_CWR) {
-		if (seq_lt(c->recover_seq,
+	if (c->w->ca_state == CA_CWR) {
+		if (seq_lt(c->w->recover_seq,
 			   c->una)) { /* beyond it: the echo may have come with nothing left in flight */
 			c->cwnd = c->ssthresh;
 			to_open(c);
@@ -308,7 +309,7 @@ static void process_open(struct berth_stack *st, struct tcp_conn *c, struct flig
 	}
 	if (c->recover_flags & RF_UNDO && all_copies_duplicate(c, a))
 		undo(st, c); /* the recovery was over when the last duplicate was reported */
-	c->ca_state = c->n_sacked || c->dupacks ? CA_DISORDER : CA_OPEN;
+	c->w->ca_state = c->w->n_sacked || c->w->dupacks ? CA_DISORDER : CA_OPEN;
 }
 
 static bool may_grow(uint8_t state)
@@ -325,11 +326,11 @@ static uint64_t renege_ns(const struct tcp_conn *c)
 
 void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
-	uint8_t state = c->ca_state;
+	uint8_t state = c->w->ca_state;
 	uint32_t delivered = a->delivered, lost_before, again_us = 0;
 	bool lost_more;
 
-	if (in_handshake(c) || (a->acked == 0 && c->n_out == 0 && !a->ece)) {
+	if (in_handshake(c) || (a->acked == 0 && c->w->n_out == 0 && !a->ece)) {
 		recover_arm(st, c, a->acked > 0);
 		return;
 	}
@@ -341,51 +342,52 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	ecn_ack(st, c, a);
 	if (c->f & TF_SACK) {
 		rack_ack(st, c, s, a);
-		lost_before = c->n_lost;
+		lost_before = c->w->n_lost;
 		again_us = rack_detect(st, c);
-		lost_more = c->n_lost > lost_before;
+		lost_more = c->w->n_lost > lost_before;
 	} else {
 		delivered = count_duplicates(st, c, a);
 		lost_more = duplicates_mean_loss(st, c, a);
 	}
-	if (lost_more && c->mtu_probe && tcp_mtu_probe_lost(st, c))
+	if (lost_more && c->w->mtu_probe && tcp_mtu_probe_lost(st, c))
 		lost_more = false; /* RFC 4821, 7.7 */
-	if (c->ca_state == CA_LOSS)
+	if (c->w->ca_state == CA_LOSS)
 		process_loss(st, c, s, a);
-	else if (c->ca_state == CA_RECOVERY)
+	else if (c->w->ca_state == CA_RECOVERY)
 		process_recovery(st, c, s, a, delivered, lost_more);
 	else
 		process_open(st, c, a, delivered, lost_more);
 	/* What was recovered from last is behind una, and stays there when numbers go round: else duplicates after 2 GiB without a loss
 	 * would count as its own (RFC 6582, 3.2, step 2). */
-	if (c->ca_state < CA_CWR && seq_lt(c->recover_seq, c->una))
-		c->recover_seq = c->una;
-	if (a->acked > 0 && may_grow(state) && may_grow(c->ca_state))
+	if (c->w->ca_state < CA_CWR && seq_lt(c->w->recover_seq, c->una))
+		c->w->recover_seq = c->una;
+	if (a->acked > 0 && may_grow(state) && may_grow(c->w->ca_state))
 		cc_ack(c, a);
-	if (c->f & TF_SACK && c->n_out > 0 && board_sacked(burst_at(st, c->burst_first)) & 1)
+	if (c->f & TF_SACK && c->w->n_out > 0 && board_sacked(burst_at(st, c->w->burst_first)) & 1)
 		/* What una points at was said to have arrived: the receiver dropped it again (RFC 2018, 8), or more is on its way. */
 		rtx_set(st, c, RTX_RTO, renege_ns(c));
 	else if (again_us > 0)
 		rtx_set(st, c, RTX_REORDER, (uint64_t)again_us * 1000);
 	else
-		recover_arm(st, c, a->acked > 0 || (c->rtx_mode == RTX_TLP && a->sacked) || c->rtx_mode == RTX_REORDER);
+		recover_arm(st, c,
+			    a->acked > 0 || (c->w->rtx_mode == RTX_TLP && a->sacked) || c->w->rtx_mode == RTX_REORDER);
 }
 
 void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool rexmit, uint32_t segs)
 {
-	if (c->ca_state == CA_RECOVERY || c->ca_state == CA_CWR)
-		c->prr_out += len;
+	if (c->w->ca_state == CA_RECOVERY || c->w->ca_state == CA_CWR)
+		c->w->prr_out += len;
 	if (rexmit) {
 		if (!(c->recover_flags & RF_REXMITTED))
-			c->rexmit_ts = tcp_ts_now(st, c->ts_offset);
+			c->w->rexmit_ts = tcp_ts_now(st, c->ts_offset);
 		c->recover_flags |= RF_REXMITTED;
-		c->undo_retrans += segs;
+		c->w->undo_retrans += segs;
 	}
 	if (c->recover_flags & RF_TLP_DUE) {
 		tlp_sent(st, c, rexmit);
 		return;
 	}
-	recover_arm(st, c, !rexmit && c->rtx_mode == RTX_TLP);
+	recover_arm(st, c, !rexmit && c->w->rtx_mode == RTX_TLP);
 }
 
 /* --- timeouts --- */
@@ -393,11 +395,11 @@ void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool
 /* RFC 6298, 5.4 to 5.6; RFC 5681, 3.1. */
 void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
 {
-	bool first = c->ca_state < CA_RECOVERY || !seq_lt(c->una, c->recover_seq) ||
-		     (c->ca_state == CA_LOSS && c->n_rtx == 0);
+	bool first = c->w->ca_state < CA_RECOVERY || !seq_lt(c->una, c->w->recover_seq) ||
+		     (c->w->ca_state == CA_LOSS && c->w->n_rtx == 0);
 
 	st->n.tcp_rto++;
-	if (c->burst_first != NIL && board_sacked(burst_at(st, c->burst_first)) & 1)
+	if (c->w->burst_first != NIL && board_sacked(burst_at(st, c->w->burst_first)) & 1)
 		board_renege(st, c); /* what una points at was once said to have arrived (RFC 2018, 8) */
 	c->recover_flags &= (uint16_t) ~(RF_TLP | RF_TLP_DUE | RF_FRTO_NEW);
 	if (!in_handshake(c)) {
@@ -406,32 +408,32 @@ void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
 			c->ssthresh = cc_of(c)->on_rto(c);
 		}
 		c->recover_flags &= (uint16_t)~RF_FRTO;
-		if (first || c->n_rtx > 0)
+		if (first || c->w->n_rtx > 0)
 			c->recover_flags |= RF_FRTO;
 		c->cwnd = c->mss; /* the loss window */
-		c->cwnd_acked = 0;
-		c->ca_state = CA_LOSS;
-		c->recover_seq = c->max;
+		c->w->cwnd_acked = 0;
+		c->w->ca_state = CA_LOSS;
+		c->w->recover_seq = c->w->max;
 	}
-	c->dupacks = 0;
+	c->w->dupacks = 0;
 	board_lose_all(st, c);
-	if (c->first_rtx_ns == 0)
-		c->first_rtx_ns = st->now_ns;
-	if (c->n_rtx < UINT8_MAX)
-		c->n_rtx++;
-	if (c->backoff < 16 && (c->state != TCP_SYN_SENT || c->n_rtx > c->syn_linear))
-		c->backoff++;
+	if (c->w->first_rtx_ns == 0)
+		c->w->first_rtx_ns = st->now_ns;
+	if (c->w->n_rtx < UINT8_MAX)
+		c->w->n_rtx++;
+	if (c->w->backoff < 16 && (c->state != TCP_SYN_SENT || c->w->n_rtx > c->syn_linear))
+		c->w->backoff++;
 	rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));
 	sock_ready(st, tcp_index(st, c));
 }
 
 void tcp_flight_timer(struct berth_stack *st, struct tcp_conn *c)
 {
-	enum tcp_rtx_mode mode = (enum tcp_rtx_mode)c->rtx_mode;
+	enum tcp_rtx_mode mode = (enum tcp_rtx_mode)c->w->rtx_mode;
 
-	c->rtx_mode = RTX_NONE;
+	c->w->rtx_mode = RTX_NONE;
 	tcp_deadline_clear(st, c, TCP_AT_RTX);
-	if (c->n_out == 0)
+	if (c->w->n_out == 0)
 		return;
 	switch (mode) {
 	case RTX_NONE:
@@ -453,7 +455,7 @@ uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t pipe, room;
 
-	if (c->n_out == 0)
+	if (c->w->n_out == 0)
 		cc_idle(st, c);
 	pipe = tcp_flight_pipe(c);
 	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
@@ -465,6 +467,6 @@ uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c)
 /* What is recovered from is not all acknowledged; a state ends when that is. */
 bool recover_check(const struct tcp_conn *c)
 {
-	return c->ca_state <= CA_LOSS &&
-	       (c->ca_state < CA_CWR || c->n_out == 0 || seq_lt(c->una, c->recover_seq + (c->ca_state == CA_CWR)));
+	return c->w->ca_state <= CA_LOSS && (c->w->ca_state < CA_CWR || c->w->n_out == 0 ||
+					     seq_lt(c->una, c->w->recover_seq + (c->w->ca_state == CA_CWR)));
 }

@@ -104,10 +104,10 @@ void tcp_reset_for(struct berth_stack *st, const struct tcp_seg *s)
 
 static struct tcp_bare bare_of(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint16_t flags)
 {
-	struct tcp_bare b = {.local = &c->local,
-			     .peer = &c->peer,
-			     .local_port = c->local_port,
-			     .peer_port = c->peer_port,
+	struct tcp_bare b = {.local = &c->w->local,
+			     .peer = &c->w->peer,
+			     .local_port = c->w->local_port,
+			     .peer_port = c->w->peer_port,
 			     .seq = seq,
 			     .ack = c->rcv_nxt,
 			     .flags = flags,
@@ -128,7 +128,7 @@ void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c)
 {
 	/* The peer takes a reset only at the sequence number it expects (RFC 5961, 3.2): if it got all, that is the furthest sent,
 	 * but never beyond its window. */
-	uint32_t seq = seq_min(c->max, c->una + c->snd_wnd);
+	uint32_t seq = seq_min(c->w->max, c->una + c->snd_wnd);
 	struct tcp_bare b = bare_of(st, c, seq_max(seq, c->una), WIRE_TCP_RST | WIRE_TCP_ACK);
 
 	st->n.tcp_rst_out++;
@@ -169,5 +169,5 @@ void tcp_challenge_ack(struct berth_stack *st, struct tcp_conn *c)
 	if (!tcp_may_answer(st, c))
 		return;
 	st->n.tcp_challenge_acks++;
-	tcp_ack_bare(st, c, c->max);
+	tcp_ack_bare(st, c, c->w->max);
 }

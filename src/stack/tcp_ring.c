@@ -156,19 +156,19 @@ void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c)
 	if (!c->rx.data)
 		return;
 	if (c->f & TF_RING_OWN) {
-		st->n_pinned -= c->tx_pins[0] + c->tx_pins[1]; /* tcp_unpin() will not know them */
+		st->n_pinned -= c->w->tx_pins[0] + c->w->tx_pins[1]; /* tcp_unpin() will not know them */
 	} else {
 		uint32_t i = pair_of(st, c);
 		struct pair *p = slab_at(&st->tcp->rings, i);
 
 		p->conn = NIL;
-		p->n_pins = c->tx_pins[0] + c->tx_pins[1];
+		p->n_pins = c->w->tx_pins[0] + c->w->tx_pins[1];
 		if (!p->n_pins)
 			slab_give(&st->tcp->rings, i);
 	}
 	c->rx = c->tx = (struct tcp_ring){0};
-	c->tx_pins[0] = c->tx_pins[1] = 0;
-	c->tx_held_late = 0;
+	c->w->tx_pins[0] = c->w->tx_pins[1] = 0;
+	c->w->tx_held_late = 0;
 	c->f &= ~(uint32_t)TF_RING_OWN;
 }
 
@@ -178,8 +178,8 @@ uint64_t tcp_pin_take(struct berth_stack *st, struct tcp_conn *c)
 	uint64_t pin = epoch ? PIN_EPOCH : 0;
 	uint32_t i;
 
-	ASSERT(c->tx_pins[epoch] < UINT16_MAX); /* tcp_pin_room() was asked */
-	c->tx_pins[epoch]++;
+	ASSERT(c->w->tx_pins[epoch] < UINT16_MAX); /* tcp_pin_room() was asked */
+	c->w->tx_pins[epoch]++;
 	st->n_pinned++;
 	if (c->f & TF_RING_OWN) {
 		i = tcp_index(st, c);
@@ -191,14 +191,14 @@ uint64_t tcp_pin_take(struct berth_stack *st, struct tcp_conn *c)
 
 bool tcp_pin_room(const struct tcp_conn *c)
 {
-	return c->tx_pins[(c->f & TF_PIN_EPOCH) != 0] < UINT16_MAX;
+	return c->w->tx_pins[(c->f & TF_PIN_EPOCH) != 0] < UINT16_MAX;
 }
 
 static void turn_epoch(struct berth_stack *st, struct tcp_conn *c)
 {
-	while (c->tx.held && !c->tx_pins[!(c->f & TF_PIN_EPOCH)]) {
-		c->tx.held = c->tx_held_late;
-		c->tx_held_late = 0;
+	while (c->tx.held && !c->w->tx_pins[!(c->f & TF_PIN_EPOCH)]) {
+		c->tx.held = c->w->tx_held_late;
+		c->w->tx_held_late = 0;
 		c->f ^= TF_PIN_EPOCH;
 	}
 	tcp_tx_tell(st, c);
@@ -206,10 +206,10 @@ static void turn_epoch(struct berth_stack *st, struct tcp_conn *c)
 
 void tcp_tx_hold(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
-	if (!(c->tx_pins[0] | c->tx_pins[1]))
+	if (!(c->w->tx_pins[0] | c->w->tx_pins[1]))
 		return;
 	c->tx.held += len;
-	c->tx_held_late += len;
+	c->w->tx_held_late += len;
 	turn_epoch(st, c);
 }
 
@@ -241,11 +241,11 @@ void tcp_unpin(struct berth_stack *st, uint64_t pin)
 		}
 		c = tcp_at(st, p->conn);
 	}
-	if (!c->tx_pins[epoch])
+	if (!c->w->tx_pins[epoch])
 		return; /* twice */
 	if (!tcp_pin_room(c))
 		sock_ready(st, tcp_index(st, c)); /* it waits for that */
-	c->tx_pins[epoch]--;
+	c->w->tx_pins[epoch]--;
 	st->n_pinned--;
 	turn_epoch(st, c);
 }
@@ -260,9 +260,9 @@ static uint32_t span(struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_gaps *g;
 
-	if (c->gaps == NIL)
+	if (c->w->gaps == NIL)
 		return c->rx.used;
-	g = slab_at(&st->tcp->gaps, c->gaps);
+	g = slab_at(&st->tcp->gaps, c->w->gaps);
 	return c->rx.used + (g->v[g->n - 1].right - c->rcv_nxt);
 }
 
@@ -293,7 +293,7 @@ int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_
 	c = tcp_at(st, index);
 	if (c->state == TCP_LISTEN)
 		return -EINVAL;
-	if (c->state == TCP_SYN_SENT || c->max != c->iss + (c->state != TCP_CLOSED) || c->tx.used)
+	if (c->state == TCP_SYN_SENT || c->w->max != c->iss + (c->state != TCP_CLOSED) || c->tx.used)
 		return -EISCONN;
 	tcp_ring_init(&new_rx, rx, rx_bytes);
 	tcp_ring_init(&new_tx, tx, tx_bytes);
@@ -327,10 +327,10 @@ bool tcp_rings_check(const struct berth_stack *st, const struct tcp_conn *c)
 		return false; /* R1 */
 	if (c->state == TCP_CLOSED || c->state == TCP_LISTEN || c->state == TCP_SYN_SENT)
 		return true;
-	sent = seq_lt(tcp_tx_seq(c), c->max) ? c->max - tcp_tx_seq(c) : 0;
+	sent = seq_lt(tcp_tx_seq(c), c->w->max) ? c->w->max - tcp_tx_seq(c) : 0;
 	if (sent > c->tx.used + fin)
 		return false; /* R2 */
 	if (tcp_window_open(c) > c->rx.size - c->rx.used)
 		return false; /* R3 */
-	return c->gaps == NIL || tcp_gaps_check(slab_at(&st->tcp->gaps, c->gaps), c->rcv_nxt);
+	return c->w->gaps == NIL || tcp_gaps_check(slab_at(&st->tcp->gaps, c->w->gaps), c->rcv_nxt);
 }

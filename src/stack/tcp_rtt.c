@@ -38,10 +38,10 @@ static void deviation(struct tcp_conn *c, int32_t err)
 		if (c->mdev_max_us > c->rttvar_us)
 			c->rttvar_us = c->mdev_max_us;
 	}
-	if (seq_lt(c->rtt_seq, c->una)) { /* a round trip is over */
+	if (seq_lt(c->w->rtt_seq, c->una)) { /* a round trip is over */
 		if (c->mdev_max_us < c->rttvar_us)
 			c->rttvar_us -= (c->rttvar_us - c->mdev_max_us) / 4;
-		c->rtt_seq = c->nxt;
+		c->w->rtt_seq = c->w->nxt;
 		c->mdev_max_us = RTO_FLOOR_US;
 	}
 }
@@ -53,13 +53,13 @@ void rtt_sample(struct tcp_conn *c, uint32_t rtt_us, uint32_t now_us)
 	if (rtt_us == 0)
 		rtt_us = 1;
 	min_rtt(c, rtt_us, now_us);
-	c->backoff = 0;	       /* Karn: a doubled timeout stays until a round trip was measured (RFC 6298, 5.7) */
+	c->w->backoff = 0;     /* Karn: a doubled timeout stays until a round trip was measured (RFC 6298, 5.7) */
 	if (c->srtt_us == 0) { /* 2.2 */
 		c->srtt_us = rtt_us;
 		c->mdev_us = 2 * rtt_us;
 		c->rttvar_us = c->mdev_us > RTO_FLOOR_US ? c->mdev_us : RTO_FLOOR_US;
 		c->mdev_max_us = c->rttvar_us;
-		c->rtt_seq = c->nxt;
+		c->w->rtt_seq = c->w->nxt;
 	} else {
 		int32_t err = (int32_t)(rtt_us - c->srtt_us);
 
@@ -94,13 +94,13 @@ void rtt_from_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_s
 	if (ticks > 0)
 		rtt_sample(c, ticks * 1000, a->now_us);
 	else
-		c->backoff = 0;
+		c->w->backoff = 0;
 }
 
 uint64_t rtt_timeout_ns(const struct tcp_conn *c)
 {
 	uint64_t rto = c->rto_us ? (uint64_t)c->rto_us * 1000 : TCP_RTO_FIRST_NS;
-	unsigned doublings = c->backoff < 16 ? c->backoff : 16;
+	unsigned doublings = c->w->backoff < 16 ? c->w->backoff : 16;
 
 	rto <<= doublings;
 	return rto < TCP_RTO_MAX_NS ? rto : TCP_RTO_MAX_NS;
@@ -108,26 +108,26 @@ uint64_t rtt_timeout_ns(const struct tcp_conn *c)
 
 void tcp_flight_init(struct berth_stack *st, struct tcp_conn *c)
 {
-	c->burst_first = c->burst_last = NIL;
-	c->n_out = c->n_sacked = c->n_lost = c->n_rexmit = c->pipe = 0;
+	c->w->burst_first = c->w->burst_last = NIL;
+	c->w->n_out = c->w->n_sacked = c->w->n_lost = c->w->n_rexmit = c->w->pipe = 0;
 	c->srtt_us = c->rttvar_us = c->mdev_us = c->mdev_max_us = c->min_rtt_us = 0;
 	c->rto_us = (uint32_t)(TCP_RTO_FIRST_NS / 1000);
-	c->rtt_seq = c->iss;
-	c->rack_fack = c->rack_end_seq = c->iss;
-	c->rack_rtt_us = 0;
+	c->w->rtt_seq = c->iss;
+	c->w->rack_fack = c->w->rack_end_seq = c->iss;
+	c->w->rack_rtt_us = 0;
 	c->rack_reo_mult = 1;
 	c->rack_reo_persist = 0;
-	c->ca_state = CA_OPEN;
+	c->w->ca_state = CA_OPEN;
 	c->recover_flags = 0;
-	c->recover_seq = c->iss;
+	c->w->recover_seq = c->iss;
 	c->reordering = TCP_REORDERING;
-	c->dupacks = 0;
-	c->n_rtx = c->backoff = 0;
-	c->first_rtx_ns = 0;
-	c->rtx_mode = RTX_NONE;
-	c->delivered = 0;
-	c->delivered_us = c->first_sent_us = tcp_now_us(st);
-	c->app_limited = 0;
+	c->w->dupacks = 0;
+	c->w->n_rtx = c->w->backoff = 0;
+	c->w->first_rtx_ns = 0;
+	c->w->rtx_mode = RTX_NONE;
+	c->w->delivered = 0;
+	c->w->delivered_us = c->w->first_sent_us = tcp_now_us(st);
+	c->w->app_limited = 0;
 	cc_start(st, c);
 }
 

@@ -170,10 +170,10 @@ static void head(struct tape *t, uint32_t *len)
 static void fill(struct berth_stack *st, const struct tcp_conn *c, struct saved *s)
 {
 	*s = (struct saved){
-		.local = c->local,
-		.peer = c->peer,
-		.local_port = c->local_port,
-		.peer_port = c->peer_port,
+		.local = c->w->local,
+		.peer = c->w->peer,
+		.local_port = c->w->local_port,
+		.peer_port = c->w->peer_port,
 		.state = c->state,
 		.family = c->s.family,
 		.ttl = c->s.ttl,
@@ -190,16 +190,16 @@ static void fill(struct berth_stack *st, const struct tcp_conn *c, struct saved 
 		.f = c->f & KEEP_F,
 		.iss = c->iss,
 		.una = c->una,
-		.max = c->max,
+		.max = c->w->max,
 		.snd_wnd = c->snd_wnd,
 		.snd_wl1 = c->snd_wl1,
 		.snd_wl2 = c->snd_wl2,
 		.snd_wnd_max = c->snd_wnd_max,
-		.snd_up = c->snd_up,
+		.snd_up = c->w->snd_up,
 		.irs = c->irs,
 		.rcv_nxt = c->rcv_nxt,
 		.rcv_adv = c->rcv_adv,
-		.rcv_up = c->rcv_up,
+		.rcv_up = c->w->rcv_up,
 		.mss_peer = c->mss_peer,
 		.mss_user = c->mss_user,
 		.rcv_mss = c->rcv_mss,
@@ -381,11 +381,11 @@ static int parse(const struct berth_stack *st, const void *data, uint32_t len, s
 
 static int claim(struct berth_stack *st, struct tcp_conn *c)
 {
-	struct port_tuple t = {PORT_TCP, c->local, c->peer, c->local_port, c->peer_port};
-	struct port_claim k = {.addr = c->local,
-			       .peer = c->peer,
-			       .port = c->local_port,
-			       .peer_port = c->peer_port,
+	struct port_tuple t = {PORT_TCP, c->w->local, c->w->peer, c->w->local_port, c->w->peer_port};
+	struct port_claim k = {.addr = c->w->local,
+			       .peer = c->w->peer,
+			       .port = c->w->local_port,
+			       .peer_port = c->w->peer_port,
 			       .proto = PORT_TCP,
 			       .family = c->s.family,
 			       .state = c->f & TF_PASSIVE ? CLAIM_ACCEPTED : CLAIM_CONNECTED,
@@ -404,10 +404,10 @@ static int claim(struct berth_stack *st, struct tcp_conn *c)
 
 static void unfill(struct berth_stack *st, struct tcp_conn *c, const struct saved *s)
 {
-	c->local = s->local;
-	c->peer = s->peer;
-	c->local_port = s->local_port;
-	c->peer_port = s->peer_port;
+	c->w->local = s->local;
+	c->w->peer = s->peer;
+	c->w->local_port = s->local_port;
+	c->w->peer_port = s->peer_port;
 	c->s.ttl = s->ttl;
 	c->s.tos = s->tos & 0xfc;
 	c->s.flags |= s->sock_flags;
@@ -439,23 +439,23 @@ static void unfill(struct berth_stack *st, struct tcp_conn *c, const struct save
 static void unfill_sequence(struct berth_stack *st, struct tcp_conn *c, const struct saved *s)
 {
 	c->iss = s->iss;
-	c->una = c->nxt = s->una;
-	c->max = s->una;
+	c->una = c->w->nxt = s->una;
+	c->w->max = s->una;
 	c->snd_wnd = s->snd_wnd;
 	c->snd_wl1 = s->snd_wl1;
 	c->snd_wl2 = s->snd_wl2;
 	c->snd_wnd_max = s->snd_wnd_max;
-	c->snd_up = s->snd_up;
-	c->snd_push = c->una;
+	c->w->snd_up = s->snd_up;
+	c->w->snd_push = c->una;
 	c->snd_scale = s->snd_scale;
 	c->rcv_scale = s->rcv_scale;
 	c->mss_peer = s->mss_peer;
 	c->irs = s->irs;
 	tcp_rcv_init(st, c);
-	c->rcv_nxt = c->rcv_acked = s->rcv_nxt;
-	c->rcv_adv = c->rcv_epoch_seq = s->rcv_adv;
-	c->dsack_from = c->dsack_to = s->rcv_nxt;
-	c->rcv_up = s->rcv_up;
+	c->rcv_nxt = c->w->rcv_acked = s->rcv_nxt;
+	c->rcv_adv = c->w->rcv_epoch_seq = s->rcv_adv;
+	c->w->dsack_from = c->w->dsack_to = s->rcv_nxt;
+	c->w->rcv_up = s->rcv_up;
 	c->rcv_mss = s->rcv_mss;
 	c->ts_offset = s->ts_now - tcp_ts_now(st, 0);
 	c->ts_recent = s->ts_recent;
@@ -478,16 +478,16 @@ static bool refly(struct berth_stack *st, struct tcp_conn *c, const struct saved
 		c->cwnd = s->cwnd;
 	if (s->ssthresh >= 2 * mss)
 		c->ssthresh = s->ssthresh;
-	while (c->max != s->max) {
-		uint32_t left = s->max - c->max, fin = s->f & TF_FIN_SENT ? 1 : 0, len = left;
+	while (c->w->max != s->max) {
+		uint32_t left = s->max - c->w->max, fin = s->f & TF_FIN_SENT ? 1 : 0, len = left;
 
 		if (len > 32 * mss)
 			len = 32 * mss;
 		fin = fin && len == left ? 1 : 0;
 		if (!tcp_flight_can_send(st, c))
 			return false;
-		c->max = c->nxt = c->max + len;
-		tcp_flight_sent(st, c, c->max - len, len, c->mss, fin ? BURST_FIN : 0);
+		c->w->max = c->w->nxt = c->w->max + len;
+		tcp_flight_sent(st, c, c->w->max - len, len, c->mss, fin ? BURST_FIN : 0);
 	}
 	return true;
 }

@@ -521,12 +521,12 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	if (c == NULL)
 		return NULL;
 	tcp_inherit(c, l);
-	c->local = s->p->dst;
-	c->peer = s->p->src;
-	c->local_port = tcp_seg_local_port(s);
-	c->peer_port = tcp_seg_peer_port(s);
-	if (port_table_accept(&st->ports, l->s.claim, &c->local, &c->peer, c->peer_port, &nobody, st->now_ns / 1000,
-			      &c->s.claim) < 0 ||
+	c->w->local = s->p->dst;
+	c->w->peer = s->p->src;
+	c->w->local_port = tcp_seg_local_port(s);
+	c->w->peer_port = tcp_seg_peer_port(s);
+	if (port_table_accept(&st->ports, l->s.claim, &c->w->local, &c->w->peer, c->w->peer_port, &nobody,
+			      st->now_ns / 1000, &c->s.claim) < 0 ||
 	    port_table_set_user(&st->ports, c->s.claim, index) < 0 || tcp_setup(st, c) < 0) {
 		if (c->s.claim.generation && port_table_release(&st->ports, c->s.claim) < 0)
 			st->n.dropped_policy++;
@@ -541,7 +541,7 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 		c->ts_recent_ns = st->now_ns;
 	}
 	c->iss = k->iss;
-	c->una = c->nxt = c->max = c->snd_up = c->snd_push = k->early ? k->iss : k->iss + 1;
+	c->una = c->w->nxt = c->w->max = c->w->snd_up = c->w->snd_push = k->early ? k->iss : k->iss + 1;
 	c->irs = k->irs;
 	tcp_rcv_init(st, c);
 	c->mss_peer = k->mss;

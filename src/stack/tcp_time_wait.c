@@ -135,7 +135,7 @@ void tcp_time_wait_enter(struct berth_stack *st, struct tcp_conn *c)
 	}
 	i = slab_take(&st->tcp->time_waits);
 	t = wait_at(st, i);
-	t->snd_nxt = c->max;
+	t->snd_nxt = c->w->max;
 	t->rcv_nxt = c->rcv_nxt;
 	t->rcv_wnd = c->rcv_adv - c->rcv_nxt;
 	t->wnd = (uint16_t)(wnd > UINT16_MAX ? UINT16_MAX : wnd);

@@ -21,13 +21,13 @@ void tcp_timers_init(struct tcp_conn *c)
 {
 	timer_init(&c->timer);
 	for (int i = 0; i < TCP_NDEADLINES; i++)
-		c->at[i] = NEVER_NS;
+		c->w->at[i] = NEVER_NS;
 }
 
 void tcp_timers_stop(struct berth_stack *st, struct tcp_conn *c)
 {
 	for (int i = 0; i < TCP_NDEADLINES; i++)
-		c->at[i] = NEVER_NS;
+		c->w->at[i] = NEVER_NS;
 	if (timer_is_set(&c->timer))
 		wheel_cancel(&st->wheel, TIMER_TCP, tcp_index(st, c));
 }
@@ -40,10 +40,10 @@ static uint64_t user_timeout_ns(const struct tcp_conn *c)
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns)
 {
 	/* RFC 5482: the user timeout does not wait for the retransmission after it. */
-	if (which == TCP_AT_RTX && c->user_timeout_ms && c->first_rtx_ns && at_ns != NEVER_NS &&
-	    at_ns > c->first_rtx_ns + user_timeout_ns(c))
-		at_ns = c->first_rtx_ns + user_timeout_ns(c);
-	c->at[which] = at_ns;
+	if (which == TCP_AT_RTX && c->user_timeout_ms && c->w->first_rtx_ns && at_ns != NEVER_NS &&
+	    at_ns > c->w->first_rtx_ns + user_timeout_ns(c))
+		at_ns = c->w->first_rtx_ns + user_timeout_ns(c);
+	c->w->at[which] = at_ns;
 	if (at_ns < c->timer.at_ns)
 		wheel_set(&st->wheel, TIMER_TCP, tcp_index(st, c), at_ns);
 }
@@ -82,7 +82,7 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint64_t silent_ns = st->now_ns - c->last_in_ns;
 
-	c->at[TCP_AT_KEEP] = NEVER_NS;
+	c->w->at[TCP_AT_KEEP] = NEVER_NS;
 	if (c->state == TCP_FIN_WAIT_2 && c->s.flags & SOCK_ORPHAN) {
 		tcp_end(st, c, 0); /* RFC 9293, 3.6: nobody waits for the peer's FIN for ever */
 		return;
@@ -94,7 +94,7 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 		tcp_deadline_set(st, c, TCP_AT_KEEP, c->last_in_ns + keep_idle_ns(c));
 		return;
 	}
-	if (c->una != c->max || c->tx.used != 0) { /* what is unacknowledged asks the peer by itself (MUST-26) */
+	if (c->una != c->w->max || c->tx.used != 0) { /* what is unacknowledged asks the peer by itself (MUST-26) */
 		tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
 		return;
 	}
@@ -106,13 +106,13 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 	}
 	c->n_keep++;
 	st->n.tcp_keepalive_probes++;
-	tcp_ack_bare(st, c, c->max - 1); /* an old octet: the peer must answer (RFC 9293, 3.8.4) */
+	tcp_ack_bare(st, c, c->w->max - 1); /* an old octet: the peer must answer (RFC 9293, 3.8.4) */
 	tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
 }
 
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint64_t waited_ns = c->first_rtx_ns ? st->now_ns - c->first_rtx_ns : 0;
+	uint64_t waited_ns = c->w->first_rtx_ns ? st->now_ns - c->w->first_rtx_ns : 0;
 	uint32_t most = R2;
 	bool over;
 
@@ -121,13 +121,13 @@ bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 	else if (c->s.flags & SOCK_ORPHAN)
 		most = R2_ORPHAN;
 	/* RFC 5482: the user timeout takes R2's place. */
-	if (c->user_timeout_ms && c->first_rtx_ns)
+	if (c->user_timeout_ms && c->w->first_rtx_ns)
 		over = waited_ns >= user_timeout_ns(c);
 	else
-		over = c->n_rtx >= most;
+		over = c->w->n_rtx >= most;
 	if (!over) {
-		if (c->n_rtx == R1)
-			c->route.epoch = st->route_epoch - 1; /* look for another way (RFC 9293, MUST-20, SHLD-9) */
+		if (c->w->n_rtx == R1)
+			c->w->route.epoch = st->route_epoch - 1; /* look for another way (RFC 9293, MUST-20, SHLD-9) */
 		return true;
 	}
 	st->n.tcp_timeouts++;
@@ -167,16 +167,16 @@ static void conn_timer(struct berth_stack *st, uint32_t index)
 	uint64_t next = NEVER_NS;
 
 	for (int i = 0; i < TCP_NDEADLINES; i++) {
-		if (c->at[i] > st->now_ns)
+		if (c->w->at[i] > st->now_ns)
 			continue;
-		c->at[i] = NEVER_NS;
+		c->w->at[i] = NEVER_NS;
 		run(st, c, (enum tcp_deadline)i);
 		if (!slab_is(&st->conns, index, generation))
 			return;
 	}
 	for (int i = 0; i < TCP_NDEADLINES; i++)
-		if (c->at[i] < next)
-			next = c->at[i];
+		if (c->w->at[i] < next)
+			next = c->w->at[i];
 	if (next < c->timer.at_ns)
 		wheel_set(&st->wheel, TIMER_TCP, index, next);
 }

@@ -40,11 +40,11 @@ static bool wait_for_more(struct berth_stack *st, const struct tcp_conn *c, uint
 	const struct tcp_burst *oldest;
 	uint32_t window = c->cwnd < c->snd_wnd ? c->cwnd : c->snd_wnd, sent_us;
 
-	if (len >= whole || c->ca_state >= 3 || len >= window / WIN_DIVISOR || c->burst_first == NIL)
+	if (len >= whole || c->w->ca_state >= 3 || len >= window / WIN_DIVISOR || c->w->burst_first == NIL)
 		return false;
 	if (st->now_ns > c->last_out_ns + RECENT_NS)
 		return false;
-	oldest = slab_at(&st->tcp->bursts, c->burst_first);
+	oldest = slab_at(&st->tcp->bursts, c->w->burst_first);
 	sent_us = oldest->rexmit ? oldest->rexmit_us : oldest->sent_us;
 	return tcp_now_us(st) - sent_us >= c->srtt_us / 2;
 }

@@ -84,12 +84,12 @@ static void rtt_sample(struct tcp_conn *c, uint32_t us, bool exact)
 {
 	if (!us)
 		us = 1;
-	if (!c->rcv_rtt_us)
-		c->rcv_rtt_us = us;
+	if (!c->w->rcv_rtt_us)
+		c->w->rcv_rtt_us = us;
 	else if (exact)
-		c->rcv_rtt_us += us / 8 - c->rcv_rtt_us / 8;
-	else if (us < c->rcv_rtt_us) /* a window's time is an upper bound */
-		c->rcv_rtt_us = us;
+		c->w->rcv_rtt_us += us / 8 - c->w->rcv_rtt_us / 8;
+	else if (us < c->w->rcv_rtt_us) /* a window's time is an upper bound */
+		c->w->rcv_rtt_us = us;
 }
 
 void tcp_window_rtt(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
@@ -106,11 +106,11 @@ void tcp_window_rtt(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 /* Is the measuring round trip over? */
 static bool epoch_over(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint64_t us = (st->now_ns - c->rcv_epoch_ns) / 1000;
+	uint64_t us = (st->now_ns - c->w->rcv_epoch_ns) / 1000;
 
-	if (c->rcv_rtt_us && c->f & TF_TS)
-		return us >= c->rcv_rtt_us;
-	if (seq_lt(c->rcv_nxt, c->rcv_epoch_seq))
+	if (c->w->rcv_rtt_us && c->f & TF_TS)
+		return us >= c->w->rcv_rtt_us;
+	if (seq_lt(c->rcv_nxt, c->w->rcv_epoch_seq))
 		return false;
 	rtt_sample(c, us < UINT32_MAX ? (uint32_t)us : UINT32_MAX, false);
 	return true;
@@ -120,25 +120,25 @@ static void tune(struct berth_stack *st, struct tcp_conn *c)
 {
 	if (!epoch_over(st, c))
 		return;
-	if (c->rcv_copied > c->rcv_space) {
-		c->rcv_space = c->rcv_copied;
+	if (c->w->rcv_copied > c->w->rcv_space) {
+		c->w->rcv_space = c->w->rcv_copied;
 		if (!(c->f & TF_RCVBUF_SET)) {
-			uint64_t want = 2 * (uint64_t)c->rcv_copied + 16 * (uint64_t)c->rcv_mss;
+			uint64_t want = 2 * (uint64_t)c->w->rcv_copied + 16 * (uint64_t)c->rcv_mss;
 
 			if (want > c->rcvbuf)
 				c->rcvbuf = want < c->rx.size ? (uint32_t)want : c->rx.size;
 		}
 	}
-	c->rcv_copied = 0;
-	c->rcv_epoch_ns = st->now_ns;
-	c->rcv_epoch_seq = c->rcv_adv;
+	c->w->rcv_copied = 0;
+	c->w->rcv_epoch_ns = st->now_ns;
+	c->w->rcv_epoch_seq = c->rcv_adv;
 }
 
 void tcp_window_read(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
 	uint32_t open, want;
 
-	c->rcv_copied = len < UINT32_MAX - c->rcv_copied ? c->rcv_copied + len : UINT32_MAX;
+	c->w->rcv_copied = len < UINT32_MAX - c->w->rcv_copied ? c->w->rcv_copied + len : UINT32_MAX;
 	tune(st, c);
 	if (c->f & TF_FIN_RCVD)
 		return; /* no more comes */
@@ -146,7 +146,7 @@ void tcp_window_read(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 	want = room(c);
 	/* A step that the peer can use, and that it needs: less than half of the buffer was open to it. */
 	if ((want > open && want - open >= step(c) && open < limit(c) / 2) ||
-	    (c->rcv_nxt != c->rcv_acked && !c->rx.used && !tcp_rcv_pingpong(c))) {
+	    (c->rcv_nxt != c->w->rcv_acked && !c->rx.used && !tcp_rcv_pingpong(c))) {
 		c->f |= TF_ACK_NOW;
 		sock_ready(st, tcp_index(st, c));
 	}

@@ -110,9 +110,9 @@ struct sim_look sim_look(const struct sim_end *e)
 	r.mss = c->mss;
 	r.cwnd = c->cwnd;
 	r.pipe = tcp_flight_pipe(c);
-	r.ca_state = c->ca_state;
+	r.ca_state = c->w->ca_state;
 	r.una = c->una;
-	r.nxt = c->nxt;
+	r.nxt = c->w->nxt;
 	r.rcv_nxt = c->rcv_nxt;
 	return r;
 }

@@ -55,6 +55,7 @@ struct fl {
 	struct berth_stack st;
 	struct tcp_state tcp;
 	struct tcp_conn *c;
+	struct tcp_work work;
 	void *memory;
 	unsigned n_ready;
 	bool give_up; /* tcp_may_retry() says no */
@@ -107,7 +108,7 @@ uint32_t tcp_index(const struct berth_stack *st, const struct tcp_conn *c)
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns)
 {
 	(void)st;
-	c->at[which] = at_ns;
+	c->w->at[which] = at_ns;
 }
 
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
@@ -148,7 +149,7 @@ void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint
 	(void)st;
 	assert_true(len <= c->tx.used);
 	c->una = ack;
-	c->nxt = seq_max(c->nxt, ack);
+	c->w->nxt = seq_max(c->w->nxt, ack);
 	c->tx.used -= len;
 }
 
@@ -168,11 +169,12 @@ static inline void fl_init(struct fl *f, uint8_t cc)
 	slab_init(&f->tcp.bursts, p, 4096, sizeof(struct tcp_burst));
 	slab_init(&f->st.conns, p + n, 4, sizeof(struct tcp_conn));
 	f->c = slab_at(&f->st.conns, slab_take(&f->st.conns));
+	f->c->w = &f->work;
 	f->st.now_ns = 5000000 * MS; /* 32 bits of microseconds go round in it */
 	for (int i = 0; i < TCP_NDEADLINES; i++)
-		f->c->at[i] = NEVER_NS;
+		f->c->w->at[i] = NEVER_NS;
 	f->c->iss = ISS;
-	f->c->una = f->c->nxt = f->c->max = ISS + 1;
+	f->c->una = f->c->w->nxt = f->c->w->max = ISS + 1;
 	f->c->state = TCP_ESTABLISHED;
 	f->c->cc = cc;
 	f->c->mss = MSS;
@@ -275,14 +277,14 @@ static inline void fl_pump(struct fl *f)
 		end = tcp_tx_end(c);
 		if (tcp_flight_rexmit(&f->st, c, f->frame * MSS, &s)) {
 			assert_true(s.len > 0 && s.len <= f->frame * MSS);
-			assert_true(seq_le(c->una, s.seq) && seq_le(s.seq + s.len, c->max));
+			assert_true(seq_le(c->una, s.seq) && seq_le(s.seq + s.len, c->w->max));
 			fl_emit(f, s.seq, s.len, true, s.probe);
 			tcp_flight_rexmitted(&f->st, c, &s);
 			assert_true(tcp_flight_check(&f->st, c));
 			continue;
 		}
-		left = end - c->nxt;
-		window = seq_lt(c->nxt, c->una + c->snd_wnd) ? c->una + c->snd_wnd - c->nxt : 0;
+		left = end - c->w->nxt;
+		window = seq_lt(c->w->nxt, c->una + c->snd_wnd) ? c->una + c->snd_wnd - c->w->nxt : 0;
 		if (!left || !window || !tcp_flight_can_send(&f->st, c))
 			return;
 		room = tcp_flight_room(&f->st, c);
@@ -300,11 +302,11 @@ static inline void fl_pump(struct fl *f)
 				return;
 			}
 		}
-		fl_emit(f, c->nxt, left, false, false);
-		c->nxt += left;
-		c->max = c->nxt;
+		fl_emit(f, c->w->nxt, left, false, false);
+		c->w->nxt += left;
+		c->w->max = c->w->nxt;
 		c->last_out_ns = f->st.now_ns;
-		tcp_flight_sent(&f->st, c, c->nxt - left, left, MSS, 0);
+		tcp_flight_sent(&f->st, c, c->w->nxt - left, left, MSS, 0);
 		tcp_pace_sent(&f->st, c, left);
 		assert_true(tcp_flight_check(&f->st, c));
 	}
@@ -422,7 +424,7 @@ static inline void fl_arrives(struct fl *f, const struct fl_event *e)
 
 static inline void fl_ack_in(struct fl *f, const struct tcp_seg *s)
 {
-	if (seq_lt(s->ack, f->c->una) || seq_lt(f->c->max, s->ack))
+	if (seq_lt(s->ack, f->c->una) || seq_lt(f->c->w->max, s->ack))
 		return;
 	if (f->c->f & TF_ECN_CWR && s->flags & WIRE_TCP_ECE) {
 		f->ece = false; /* as if CWR had come with the next segment */
@@ -439,12 +441,12 @@ static inline bool fl_step(struct fl *f, uint64_t until_ns)
 	uint64_t at = f->n_pending ? f->pending[f->n_pending - 1].at_ns : NEVER_NS;
 	enum tcp_deadline which = TCP_NDEADLINES;
 
-	if (c->at[TCP_AT_RTX] < at) {
-		at = c->at[TCP_AT_RTX];
+	if (c->w->at[TCP_AT_RTX] < at) {
+		at = c->w->at[TCP_AT_RTX];
 		which = TCP_AT_RTX;
 	}
-	if (c->at[TCP_AT_PACE] < at) {
-		at = c->at[TCP_AT_PACE];
+	if (c->w->at[TCP_AT_PACE] < at) {
+		at = c->w->at[TCP_AT_PACE];
 		which = TCP_AT_PACE;
 	}
 	if (at > until_ns || at == NEVER_NS)
@@ -481,7 +483,7 @@ static inline void fl_run(struct fl *f, uint64_t for_ns)
 
 	while (fl_step(f, until))
 		continue;
-	if (f->st.now_ns < until && (f->c->una != f->c->max || f->written))
+	if (f->st.now_ns < until && (f->c->una != f->c->w->max || f->written))
 		f->st.now_ns = until;
 }
 

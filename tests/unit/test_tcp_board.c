@@ -131,13 +131,13 @@ static void compare(struct fl *f, struct model *m)
 	uint32_t s = m->una;
 
 	each(m, count_one, &k);
-	assert_int_equal(f->c->n_out, k.n_out);
-	assert_int_equal(f->c->n_sacked, k.n_sacked);
-	assert_int_equal(f->c->n_lost, k.n_lost);
-	assert_int_equal(f->c->n_rexmit, k.n_rexmit);
-	assert_int_equal(f->c->pipe, k.pipe);
+	assert_int_equal(f->c->w->n_out, k.n_out);
+	assert_int_equal(f->c->w->n_sacked, k.n_sacked);
+	assert_int_equal(f->c->w->n_lost, k.n_lost);
+	assert_int_equal(f->c->w->n_rexmit, k.n_rexmit);
+	assert_int_equal(f->c->w->pipe, k.pipe);
 	assert_true(tcp_flight_check(&f->st, f->c));
-	for (uint32_t i = f->c->burst_first; i != NIL; i = burst_at(&f->st, i)->next) {
+	for (uint32_t i = f->c->w->burst_first; i != NIL; i = burst_at(&f->st, i)->next) {
 		const struct tcp_burst *b = burst_at(&f->st, i);
 
 		for (unsigned n = 0; n < b->n; n++) {
@@ -178,11 +178,11 @@ static void do_send(struct fl *f, struct model *m)
 	len = kind == 0	  ? 1 + below(f, mss)
 	      : kind == 1 ? mss
 			  : mss * (1 + below(f, 70)) - (below(f, 2) ? below(f, mss) : 0);
-	if (c->max - c->una + len > SPAN / 2 || !tcp_flight_can_send(&f->st, c))
+	if (c->w->max - c->una + len > SPAN / 2 || !tcp_flight_can_send(&f->st, c))
 		return;
-	model_send(m, c->max, len, mss, false);
-	c->nxt = c->max = c->max + len;
-	tcp_flight_sent(&f->st, c, c->max - len, len, (uint16_t)mss, 0);
+	model_send(m, c->w->max, len, mss, false);
+	c->w->nxt = c->w->max = c->w->max + len;
+	tcp_flight_sent(&f->st, c, c->w->max - len, len, (uint16_t)mss, 0);
 }
 
 static void do_sack(struct fl *f, struct model *m)
@@ -190,7 +190,7 @@ static void do_sack(struct fl *f, struct model *m)
 	struct wire_tcp_sack v[4];
 	struct flight_ack a = {.now_us = tcp_now_us(&f->st)};
 	unsigned n = 0;
-	uint32_t from = m->una, segs = f->c->n_sacked;
+	uint32_t from = m->una, segs = f->c->w->n_sacked;
 
 	for (unsigned i = 0; i < 4 && seq_lt(from, m->max); i++) {
 		uint32_t left = from + below(f, m->max - from), right;
@@ -211,7 +211,7 @@ static void do_sack(struct fl *f, struct model *m)
 		each(m, sack_one, &r);
 	}
 	board_sack(&f->st, f->c, v, n, &a);
-	assert_int_equal(a.segs, f->c->n_sacked - segs);
+	assert_int_equal(a.segs, f->c->w->n_sacked - segs);
 }
 
 static void do_cum(struct fl *f, struct model *m)
@@ -233,7 +233,7 @@ static void do_lose(struct fl *f, struct model *m)
 	struct range r = {seq_min(left, right), seq_max(left, right)};
 
 	each(m, lose_one, &r);
-	for (uint32_t i = f->c->burst_first; i != NIL; i = burst_at(&f->st, i)->next) {
+	for (uint32_t i = f->c->w->burst_first; i != NIL; i = burst_at(&f->st, i)->next) {
 		struct tcp_burst *b = burst_at(&f->st, i);
 
 		for (unsigned n = 0; n < b->n; n++)
@@ -320,11 +320,11 @@ static void fin_rides_along(void **state)
 			m->una = m->max = f->c->una;
 			if (pre) {
 				model_send(m, m->max, 3000, MSS, false);
-				f->c->max += 3000;
+				f->c->w->max += 3000;
 				tcp_flight_sent(&f->st, f->c, m->una, 3000, MSS, 0);
 			}
 			model_send(m, m->max, data[i] + 1, MSS, true);
-			f->c->nxt = f->c->max = m->max;
+			f->c->w->nxt = f->c->w->max = m->max;
 			tcp_flight_sent(&f->st, f->c, m->max - data[i] - 1, data[i] + 1, MSS, BURST_FIN);
 			compare(f, m);
 			/* all but the FIN */
@@ -335,7 +335,7 @@ static void fin_rides_along(void **state)
 			compare(f, m);
 			board_cum_ack(&f->st, f->c, m->max, &a);
 			assert_true(a.fin);
-			assert_int_equal(f->c->n_out, 0);
+			assert_int_equal(f->c->w->n_out, 0);
 			fl_free(f);
 		}
 	}
@@ -356,7 +356,7 @@ static void s16_the_peer_makes_no_records(void **state)
 	f->owd_ns = 1000000 * MS; /* the path answers nothing */
 	fl_write(f, 640 * MSS);
 	used = f->tcp.bursts.n_used;
-	assert_int_equal(f->c->n_out, 640);
+	assert_int_equal(f->c->w->n_out, 640);
 	assert_true(used <= 11);
 	for (uint32_t i = 0; i < 640 * MSS; i += 7) {
 		struct tcp_seg s = {.seq = 1, .ack = f->c->una, .wnd = 65535, .flags = WIRE_TCP_ACK};
@@ -386,12 +386,12 @@ static void times_of_a_burst(void **state)
 	f->c->srtt_us = 100000;
 	t0 = tcp_now_us(&f->st);
 	for (unsigned i = 0; i < 5; i++) {
-		f->c->nxt = f->c->max = f->c->max + MSS;
-		tcp_flight_sent(&f->st, f->c, f->c->max - MSS, MSS, MSS, 0);
+		f->c->w->nxt = f->c->w->max = f->c->w->max + MSS;
+		tcp_flight_sent(&f->st, f->c, f->c->w->max - MSS, MSS, MSS, 0);
 		f->st.now_ns += MS;
 	}
 	assert_int_equal(f->tcp.bursts.n_used, 2); /* a 32nd of 100 ms is 3.1 ms: the fifth came at 4 */
-	b = burst_at(&f->st, f->c->burst_first);
+	b = burst_at(&f->st, f->c->w->burst_first);
 	for (unsigned i = 0; i < b->n; i++)
 		assert_int_equal(board_sent_us(b, i) - t0, i * 1000);
 	fl_free(f);
@@ -403,6 +403,7 @@ static void nobody_is_starved_of_records(void **state)
 {
 	struct fl *f = calloc(1, sizeof(*f));
 	struct tcp_conn *greedy, *late;
+	struct tcp_work work[3];
 
 	(void)state;
 	fl_init(f, BERTH_NEWRENO);
@@ -410,18 +411,20 @@ static void nobody_is_starved_of_records(void **state)
 	greedy->cwnd = CC_CWND_MAX;
 	while (tcp_flight_can_send(&f->st, greedy)) {
 		f->st.now_ns += 10 * MS;
-		greedy->nxt = greedy->max = greedy->max + 10;
-		tcp_flight_sent(&f->st, greedy, greedy->max - 10, 10, MSS, 0);
+		greedy->w->nxt = greedy->w->max = greedy->w->max + 10;
+		tcp_flight_sent(&f->st, greedy, greedy->w->max - 10, 10, MSS, 0);
 	}
 	assert_true(f->tcp.bursts.n_used >= f->tcp.bursts.n_max - 4);
 	for (unsigned i = 0; i < 3; i++) {
 		late = slab_at(&f->st.conns, slab_take(&f->st.conns));
 		*late = *greedy;
-		late->una = late->nxt = late->max;
+		work[i] = *greedy->w;
+		late->w = &work[i];
+		late->una = late->w->nxt = late->w->max;
 		tcp_flight_init(&f->st, late);
 		assert_true(tcp_flight_can_send(&f->st, late));
-		late->nxt = late->max = late->max + 10;
-		tcp_flight_sent(&f->st, late, late->max - 10, 10, MSS, 0);
+		late->w->nxt = late->w->max = late->w->max + 10;
+		tcp_flight_sent(&f->st, late, late->w->max - 10, 10, MSS, 0);
 		assert_true(tcp_flight_check(&f->st, late));
 	}
 	assert_false(tcp_flight_can_send(&f->st, greedy));
@@ -443,8 +446,8 @@ static void too_big_goes_in_pieces(void **state)
 	cwnd = f->c->cwnd;
 	f->c->mss = 400;
 	tcp_flight_too_big(&f->st, f->c, 400);
-	assert_int_equal(f->c->n_lost, 3);
-	assert_int_equal(f->c->pipe, 0);
+	assert_int_equal(f->c->w->n_lost, 3);
+	assert_int_equal(f->c->w->pipe, 0);
 	for (unsigned i = 0; i < 3; i++) {
 		static const uint32_t from[] = {0, 400, 800}, len[] = {400, 400, 200};
 
@@ -453,7 +456,7 @@ static void too_big_goes_in_pieces(void **state)
 			assert_int_equal(s.seq - f->c->una, i * MSS + from[k]);
 			assert_int_equal(s.len, len[k]);
 			tcp_flight_rexmitted(&f->st, f->c, &s);
-			assert_int_equal(f->c->n_rexmit, i + (k == 2));
+			assert_int_equal(f->c->w->n_rexmit, i + (k == 2));
 			assert_true(tcp_flight_check(&f->st, f->c));
 		}
 	}

@@ -69,7 +69,7 @@ static void newreno(void **state)
 	assert_int_equal(cc_of(c)->on_loss(c), 2 * MSS); /* never less */
 	c->cwnd = 9 * MSS; /* slow start ends at ssthresh, and the rest counts for avoidance */
 	c->ssthresh = 10 * MSS;
-	c->cwnd_acked = 0;
+	c->w->cwnd_acked = 0;
 	acked(f, 11 * MSS, 0);
 	assert_int_equal(c->cwnd, 11 * MSS);
 	done(f);
@@ -193,7 +193,7 @@ static void cubic_fast_convergence(void **state)
 
 	(void)state;
 	for (unsigned before = 0; before < 2; before++) {
-		memset(c->cc_private, 0, sizeof(c->cc_private));
+		memset(c->w->cc_private, 0, sizeof(c->w->cc_private));
 		cc_of(c)->init(c);
 		c->srtt_us = 1000000;
 		if (before) {
@@ -255,7 +255,7 @@ static void hystart_rounds(struct fl *f, unsigned n, uint32_t rtt_us)
 	for (unsigned round = 0; round < n; round++) {
 		uint32_t segs = c->cwnd / MSS;
 
-		c->nxt = c->max = c->una + segs * MSS;
+		c->w->nxt = c->w->max = c->una + segs * MSS;
 		for (unsigned i = 0; i < segs; i++) {
 			c->una += MSS;
 			acked(f, MSS, rtt_us);
@@ -362,12 +362,12 @@ static void rates(void **state)
 	f->rwnd = 200000;
 	fl_write(f, 3000000);
 	fl_run(f, 10000 * MS);
-	assert_in_range(f->c->rate_bps, 950000, 1050000);
+	assert_in_range(f->c->w->rate_bps, 950000, 1050000);
 	for (unsigned i = 0; i < 10; i++) {
 		fl_write(f, 1000);
 		fl_run(f, 1000 * MS);
 	}
-	assert_in_range(f->c->rate_bps, 950000, 1050000);
+	assert_in_range(f->c->w->rate_bps, 950000, 1050000);
 	done(f);
 }
 

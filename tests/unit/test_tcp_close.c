@@ -125,10 +125,10 @@ static void test_way_is_gone(void **state)
 		stack_line(&f, line);
 	}
 	c = tcp_at(f.st, (uint32_t)f.s);
-	c->route.neigh = 0; /* an entry that nobody has: as after its neighbour was removed */
+	c->w->route.neigh = 0; /* an entry that nobody has: as after its neighbour was removed */
 	stack_line(&f, "send 30000");
 	stack_line(&f, "quiet");
-	c->route.neigh = NIL;
+	c->w->route.neigh = NIL;
 	stack_line(&f, "+500");
 	snprintf(line, sizeof(line), "> A %u+216 ack 1", end);
 	stack_line(&f, line);

@@ -93,7 +93,7 @@ static void run_case(void **state)
 	if (getenv("SHOW"))
 		show(f);
 	expect(f, "octets that arrived", f->received, (int)t->octets);
-	expect(f, "octets in flight at the end", f->c->n_out, 0);
+	expect(f, "octets in flight at the end", f->c->w->n_out, 0);
 	expect(f, "retransmissions", fl_rexmits(f), t->rexmits);
 	expect(f, "timeouts", f->st.n.tcp_rto, t->rto);
 	expect(f, "probes", f->st.n.tcp_tlp, t->tlp);
@@ -194,11 +194,11 @@ static void reneging(void **state)
 	f->drop = first;
 	fl_write(f, 10000);
 	fl_run(f, 140 * MS);
-	assert_int_equal(f->c->n_sacked, 9);
+	assert_int_equal(f->c->w->n_sacked, 9);
 	f->n_held = 0; /* it forgets */
 	fl_run(f, 60000 * MS);
 	expect(f, "octets", f->received, 10000);
-	expect(f, "in flight", f->c->n_out, 0);
+	expect(f, "in flight", f->c->w->n_out, 0);
 	done(f);
 }
 
@@ -231,7 +231,7 @@ static void s5_block(void **state)
 	uint32_t una;
 
 	f->owd_ns = 1000000 * MS;
-	f->c->una = f->c->nxt = f->c->max = ISS + 5001; /* there was something before */
+	f->c->una = f->c->w->nxt = f->c->w->max = ISS + 5001; /* there was something before */
 	f->c->bytes_acked = 5000;
 	fl_write(f, 10000);
 	una = f->c->una;
@@ -242,7 +242,7 @@ static void s5_block(void **state)
 	if (t->right == INT32_MIN)
 		s.opt.sacks[0].right = una + 0x80000000u;
 	tcp_ack(&f->st, f->c, &s);
-	assert_int_equal(f->c->n_sacked, t->sacked);
+	assert_int_equal(f->c->w->n_sacked, t->sacked);
 	assert_int_equal(f->st.n.tcp_sack_ignored, t->ignored);
 	assert_int_equal(f->c->dsacks, t->dsacks);
 	assert_int_equal(f->c->una, una + (uint32_t)t->ack);
@@ -335,7 +335,7 @@ static void ends_of_a_probe(void **state)
 		f->ack_loss_ppm = 0;
 		fl_run(f, 300 * MS);
 		expect(f, "probes", f->st.n.tcp_tlp, 1);
-		expect(f, "in flight", f->c->n_out, 0);
+		expect(f, "in flight", f->c->w->n_out, 0);
 		fl_write(f, 5000);
 		fl_run(f, 1000 * MS);
 		expect(f, "octets", f->received, 15000);
@@ -380,7 +380,7 @@ static void a_timeout_sends_one_segment(void **state)
 	f->c->recover_flags |= RF_TLP; /* no probe: a timeout */
 	recover_arm(&f->st, f->c, true);
 	n = f->n_log;
-	f->st.now_ns = f->c->at[TCP_AT_RTX];
+	f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 	tcp_flight_timer(&f->st, f->c);
 	fl_pump(f);
 	assert_int_equal(f->n_log, n + 1);
@@ -438,10 +438,10 @@ static void any_path(void **state)
 			f->written = octets;
 			fl_pump(f);
 			fl_run(f, 3600000 * MS);
-			if (f->received != octets || f->c->n_out) {
+			if (f->received != octets || f->c->w->n_out) {
 				show(f);
 				fail_msg("seed %d: %d of %u octets, %u in flight", (int)seed, (int)f->received, octets,
-					 f->c->n_out);
+					 f->c->w->n_out);
 			}
 			sent[again] = f->n_sent;
 			fl_free(f);
@@ -465,8 +465,8 @@ static void numbers_go_round_without_sack(void **state)
 	for (int i = 0; i < 3; i++) {
 		fl_write(f, 10000);
 		fl_run(f, 10000 * MS);
-		assert_int_equal(f->c->n_out, 0);
-		f->c->una = f->c->nxt = f->c->max = f->c->una + jump;
+		assert_int_equal(f->c->w->n_out, 0);
+		f->c->una = f->c->w->nxt = f->c->w->max = f->c->una + jump;
 		f->c->snd_wl2 += jump;
 		f->rcv_nxt += jump;
 	}

@@ -33,8 +33,8 @@ static void run_row(void **state)
 	fl_init(f, BERTH_NEWRENO);
 	c = f->c;
 	for (size_t i = 0; i < COUNT_OF(r->samples_ms) && r->samples_ms[i]; i++) {
-		c->una = c->nxt; /* a round trip is over */
-		c->nxt += MSS;
+		c->una = c->w->nxt; /* a round trip is over */
+		c->w->nxt += MSS;
 		rtt_sample(c, r->samples_ms[i] * 1000, tcp_now_us(&f->st));
 	}
 	assert_in_range(c->srtt_us / 1000, r->srtt_ms[0], r->srtt_ms[1]);
@@ -56,7 +56,7 @@ static struct fl *one_out(bool ts)
 
 static void answer(struct fl *f, uint32_t ts_ecr)
 {
-	struct tcp_seg s = {.seq = 1, .ack = f->c->max, .wnd = 512, .flags = WIRE_TCP_ACK, .n_segs = 1};
+	struct tcp_seg s = {.seq = 1, .ack = f->c->w->max, .wnd = 512, .flags = WIRE_TCP_ACK, .n_segs = 1};
 
 	s.opt.has = ts_ecr ? WIRE_TCP_HAS_TS : 0;
 	s.opt.ts_ecr = ts_ecr;
@@ -88,7 +88,7 @@ static void karn(void **state)
 	uint64_t rto;
 
 	(void)state;
-	f->st.now_ns = f->c->at[TCP_AT_RTX];
+	f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 	tcp_flight_timer(&f->st, f->c);
 	fl_pump(f);
 	assert_int_equal(fl_rexmits(f), 1);
@@ -96,7 +96,7 @@ static void karn(void **state)
 	assert_int_equal(rto, 2000 * MS);
 	f->st.now_ns += 50 * MS;
 	answer(f, 0);
-	assert_int_equal(f->c->n_out, 0);
+	assert_int_equal(f->c->w->n_out, 0);
 	assert_int_equal(f->c->srtt_us, 0);
 	assert_int_equal(rtt_timeout_ns(f->c), rto);
 	fl_write(f, MSS); /* the next one, sent once, is measured: the doubling is over (5.7) */
@@ -112,7 +112,7 @@ static void timestamps_tell(void **state)
 	struct fl *f = one_out(true);
 
 	(void)state;
-	f->st.now_ns = f->c->at[TCP_AT_RTX];
+	f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 	tcp_flight_timer(&f->st, f->c);
 	fl_pump(f);
 	assert_int_equal(fl_rexmits(f), 1);
@@ -132,7 +132,7 @@ static void forged_echo(void **state)
 	for (size_t i = 0; i < COUNT_OF(offsets); i++) {
 		struct fl *f = one_out(true);
 
-		f->st.now_ns = f->c->at[TCP_AT_RTX];
+		f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 		tcp_flight_timer(&f->st, f->c);
 		fl_pump(f);
 		answer(f, tcp_ts_now(&f->st, f->c->ts_offset) + offsets[i]);
@@ -151,14 +151,14 @@ static void doubling(void **state)
 	for (size_t i = 0; i < COUNT_OF(waits_ms); i++) {
 		uint64_t from = f->st.now_ns;
 
-		assert_int_equal(f->c->at[TCP_AT_RTX] - from, waits_ms[i] * MS);
-		f->st.now_ns = f->c->at[TCP_AT_RTX];
+		assert_int_equal(f->c->w->at[TCP_AT_RTX] - from, waits_ms[i] * MS);
+		f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 		tcp_flight_timer(&f->st, f->c);
 		fl_pump(f);
 		assert_int_equal(fl_rexmits(f), i + 1);
 		assert_int_equal(f->c->cwnd, MSS);
 	}
-	assert_true(f->c->first_rtx_ns != 0);
+	assert_true(f->c->w->first_rtx_ns != 0);
 	done(f);
 }
 
@@ -168,9 +168,9 @@ static void gives_up(void **state)
 
 	(void)state;
 	f->give_up = true;
-	f->st.now_ns = f->c->at[TCP_AT_RTX];
+	f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 	tcp_flight_timer(&f->st, f->c);
-	assert_int_equal(f->c->n_lost, 0); /* it was ended: nothing may be touched any more */
+	assert_int_equal(f->c->w->n_lost, 0); /* it was ended: nothing may be touched any more */
 	done(f);
 }
 
