@@ -62,8 +62,18 @@ static void error_in(struct berth_stack *st, const struct packet *p, enum icmp_e
 		st->n.icmp_rejected++;
 		return;
 	}
+	/* RFC 8201, 4: below the least MTU of IPv6 it must be discarded. */
+	if (error == ICMP_ERR_TOO_BIG && !v4 && mtu_bytes < IP6_MTU_MIN) {
+		st->n.icmp_rejected++;
+		return;
+	}
 	if (error == ICMP_ERR_TOO_BIG && mtu_bytes == 0)
 		n.mtu_bytes = plateau(e.total_bytes);
+	n.head_bytes = (uint32_t)e.header_bytes;
+	n.total_bytes = (uint32_t)e.total_bytes;
+	n.id = e.id;
+	n.fragment = e.fragment;
+	n.iface = p->iface;
 	n.l4 = e.transport.data;
 	n.l4_len = (uint32_t)e.transport.len_bytes;
 	n.proto = e.proto;

@@ -58,6 +58,7 @@ struct ip_head {
 	const struct port_addr *src, *dst;
 	uint8_t proto, ttl, tos; /* ttl 0: the interface's default, 64 or what routers say */
 	bool dont_fragment;	 /* IPv4's DF */
+	uint16_t id;		 /* IPv4 with DF: the identification [0] */
 	uint32_t flow_label;	 /* IPv6; 0: none */
 	uint32_t l4_len;	 /* what follows; a super-frame's length may be more than 16 bits say */
 };
@@ -94,6 +95,8 @@ bool ip_is_broadcast(const struct berth_stack *st, uint16_t iface, const struct 
 
 /* --- path MTU (RFC 1191, 8201, 8899) --- */
 uint32_t pmtu_get(struct berth_stack *st, const struct port_addr *dst, uint32_t iface_mtu);
+/* No packet to dst that is as small as this is too big. */
+uint32_t pmtu_floor(const struct port_addr *dst);
 /* A router said so, or the sender's probe did. Never below 552 (IPv4) and 1280 (IPv6): S13. True: it is lower than before. */
 bool pmtu_lower(struct berth_stack *st, const struct port_addr *dst, uint32_t mtu_bytes);
 /* The connection found that more goes through (PLPMTUD). */
@@ -117,6 +120,10 @@ struct icmp_note {
 	struct port_addr local, peer; /* of the packet quoted: its source and destination */
 	const uint8_t *l4;	      /* its transport header as far as it is there, at least 8 octets */
 	uint32_t l4_len;
+	uint32_t head_bytes, total_bytes; /* of the packet quoted, as its header says: up to the transport's; in all */
+	uint16_t id;			  /* IPv4's */
+	uint16_t iface;			  /* where the error came in */
+	bool fragment;			  /* total_bytes are a fragment's */
 	uint8_t proto;
 };
 /* Answer p with an error, if RFC 1122, 3.2.2 and RFC 4443, 2.4 allow and the limits (per source and in all, randomised: S11) have room. */

@@ -4,8 +4,8 @@
  * neighbour, or behind a router that is one. ip_route_find() says which, once; ip_head_put() then is some stores. What must wait for a
  * neighbour waits there (neigh.c), at most three packets.
  *
- * What is larger than the way takes is cut here (RFC 791, 3.2; RFC 8200, 4.5), unless DF says no. Identifications: 0 where DF is set,
- * since nobody reassembles those (RFC 6864, 4.1); else, and for IPv6's fragments, a counter under a keyed hash of the two addresses that
+ * What is larger than the way takes is cut here (RFC 791, 3.2; RFC 8200, 4.5), unless DF says no. Identifications: 0 or the
+ * transport's where DF is set, since nobody reassembles those (RFC 6864, 4.1); else, and for IPv6's fragments, a counter under a keyed hash of the two addresses that
  * moves in random steps (S22, RFC 7739).
  */
 #include "stack/ip_state.h"
@@ -240,8 +240,8 @@ size_t ip_head_put(struct berth_stack *st, const struct ip_route *rt, const stru
 	size_t at = link_put(st, rt, v4 ? WIRE_ETH_IP4 : WIRE_ETH_IP6, head);
 
 	if (v4)
-		return at + put4(st, rt, h, h->dont_fragment ? 0 : (uint16_t)ip_fragment_id(st, h), 0, h->l4_len, false,
-				 head + at);
+		return at + put4(st, rt, h, h->dont_fragment ? h->id : (uint16_t)ip_fragment_id(st, h), 0, h->l4_len,
+				 false, head + at);
 	return at + put6(st, rt, h, h->l4_len, NULL, head + at);
 }
 

@@ -53,9 +53,14 @@ uint32_t pmtu_get(struct berth_stack *st, const struct port_addr *dst, uint32_t 
 	return p && p->mtu_bytes < iface_mtu ? p->mtu_bytes : iface_mtu;
 }
 
+uint32_t pmtu_floor(const struct port_addr *dst)
+{
+	return is4(dst) ? FLOOR4 : FLOOR6;
+}
+
 bool pmtu_lower(struct berth_stack *st, const struct port_addr *dst, uint32_t mtu_bytes)
 {
-	uint32_t floor = is4(dst) ? FLOOR4 : FLOOR6;
+	uint32_t floor = pmtu_floor(dst);
 	struct pmtu *p = find(st, dst);
 
 	if (mtu_bytes < floor)
@@ -85,7 +90,7 @@ bool pmtu_check(const struct berth_stack *st)
 	for (uint32_t i = 0; i < (st->ip->pmtu_mask + 1) * PMTU_WAYS; i++) {
 		const struct pmtu *p = &st->ip->pmtus[i];
 
-		if (p->mtu_bytes && (p->mtu_bytes < (is4(&p->dst) ? FLOOR4 : FLOOR6) || p->mtu_bytes > 65535))
+		if (p->mtu_bytes && (p->mtu_bytes < pmtu_floor(&p->dst) || p->mtu_bytes > 65535))
 			return false;
 		if (p->mtu_bytes && set_of(st, &p->dst) != &st->ip->pmtus[i / PMTU_WAYS * PMTU_WAYS])
 			return false;

@@ -160,6 +160,7 @@ static void keys_make(struct stack_keys *k, const uint8_t secret[32])
 	k->neigh_hash = key_for(secret, "neighbours");
 	k->frag_hash = key_for(secret, "reassembly");
 	k->pmtu_hash = key_for(secret, "path mtu");
+	k->udp_sent = key_for(secret, "datagrams sent");
 	k->iid = key_for(secret, "interface identifier");
 	k->random = key_for(secret, "random");
 }

@@ -23,13 +23,14 @@ void udp_layout(struct berth_stack *st, struct arena *a)
 	void *slab = arena_take(a, slab_size(st->cfg.n_udp, sizeof(struct udp_sock)));
 
 	struct udp_member *members = arena_take(a, sizeof(struct udp_member) * st->cfg.n_groups);
+	struct udp_sent *sent = arena_take(a, sizeof(*sent));
 	uint8_t *rings = arena_take(a, (size_t)st->cfg.n_udp * 2 * st->cfg.udp_ring_bytes);
 
 	st->udp = arena_take(a, sizeof(*st->udp));
 	if (st->udp == NULL)
 		return;
 	slab_init(&st->udps, slab, st->cfg.n_udp, sizeof(struct udp_sock));
-	*st->udp = (struct udp_state){rings, members};
+	*st->udp = (struct udp_state){.rings = rings, .members = members, .sent = sent};
 }
 
 void udp_init(struct berth_stack *st)

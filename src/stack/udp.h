@@ -4,6 +4,7 @@
  *	udp_ring.c	the rings: records of 64 octets, each with its datagram behind it
  *	udp_in.c	what arrives, to whom it belongs, and how the program takes it
  *	udp_out.c	what the program sends, and how it leaves
+ *	udp_sent.c	what left lately, for errors about it
  */
 #ifndef BERTH_STACK_UDP_H
 #define BERTH_STACK_UDP_H
@@ -99,9 +100,27 @@ struct udp_member {
 	struct port_addr group;
 };
 
+/* udp_sent.c: the names of datagrams that left, in two halves that take turns. */
+#define UDP_SENT_BITS 65536u
+struct udp_sent {
+	uint64_t bits[2][UDP_SENT_BITS / 64];
+	uint64_t since_ns; /* when `now` became the half that is written */
+	bool now;
+};
+
+/* A datagram as an ICMP error quotes it. */
+#define UDP_QUOTE_DATA 8
+struct udp_quote {
+	const struct port_addr *local, *peer;
+	const uint8_t *udp;  /* its header */
+	const uint8_t *data; /* UDP_QUOTE_DATA octets behind it; NULL: not quoted. IPv4: not looked at */
+	uint16_t id;	     /* IPv4 */
+};
+
 struct udp_state {
 	uint8_t *rings;
 	struct udp_member *members;
+	struct udp_sent *sent;
 };
 
 static inline struct udp_sock *udp_at(struct berth_stack *st, uint32_t i)
@@ -143,6 +162,11 @@ bool udp_is_member(const struct berth_stack *st, uint32_t index, uint16_t iface,
 void udp_reclaim(struct berth_stack *st, struct udp_sock *u);
 /* Is there room for a datagram of ordinary size? */
 bool udp_writable(const struct udp_sock *u);
+/* It leaves now, and a router may find it too big. deferred: its checksum is not made yet; train: it is the first of many. */
+void udp_sent_note(struct berth_stack *st, const struct udp_quote *q, bool deferred, bool train);
+bool udp_sent_lately(struct berth_stack *st, const struct udp_quote *q);
+/* IPv4's identification for it. */
+uint16_t udp_sent_id(struct berth_stack *st, bool train);
 /* A socket that the program closed, and whose pins are all undone, goes. */
 void udp_end(struct berth_stack *st, uint32_t index);
 

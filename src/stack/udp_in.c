@@ -200,6 +200,23 @@ static bool is_fatal(const struct udp_sock *u, enum icmp_error e)
 	return false;
 }
 
+/* Is it about a datagram that left lately, and does the MTU that it names contradict the datagram's length? */
+static bool too_big(struct berth_stack *st, const struct udp_sock *u, const struct icmp_note *e)
+{
+	struct udp_quote q = {.local = &e->local, .peer = &e->peer, .udp = e->l4, .id = e->id};
+	uint32_t whole_bytes = e->head_bytes + wire_get16(e->l4 + 4);
+
+	if (e->l4_len >= WIRE_UDP_LEN + UDP_QUOTE_DATA)
+		q.data = e->l4 + WIRE_UDP_LEN;
+	if ((e->fragment ? e->total_bytes >= whole_bytes : e->total_bytes != whole_bytes) ||
+	    e->total_bytes <= e->mtu_bytes || !udp_sent_lately(st, &q))
+		return false;
+	/* Routers cut IPv4's datagrams without DF and none of IPv6's. Who probes has his own mind (RFC 8899). */
+	if (u->pmtu_disc != 3 && (u->pmtu_disc != 0 || !port_addr_is4(&e->peer)))
+		(void)pmtu_lower(st, &e->peer, e->mtu_bytes);
+	return true;
+}
+
 void udp_icmp_error(struct berth_stack *st, const struct icmp_note *e)
 {
 	struct port_tuple tuple = {.proto = PORT_UDP, .local = e->local, .remote = e->peer};
@@ -208,19 +225,22 @@ void udp_icmp_error(struct berth_stack *st, const struct icmp_note *e)
 	uint64_t user;
 	uint32_t index;
 
-	if (e->l4_len < 4)
+	if (e->l4_len < WIRE_UDP_LEN)
 		return;
 	tuple.local_port = wire_get16(e->l4);
 	tuple.remote_port = wire_get16(e->l4 + 2);
 	/* Nobody here can have sent it: a stranger made it up (RFC 5927). */
-	if (port_demux(&st->ports, &tuple, 0, &ref) < 0 || port_table_get_user(&st->ports, ref, &user) < 0) {
+	if (port_demux(&st->ports, &tuple, (uint32_t)e->iface + 1, &ref) < 0 ||
+	    port_table_get_user(&st->ports, ref, &user) < 0) {
 		st->n.icmp_rejected++;
 		return;
 	}
 	index = (uint32_t)user & ~SOCK_ID_UDP;
 	u = udp_at(st, index);
-	if (e->error == ICMP_ERR_TOO_BIG && u->pmtu_disc != 0 && u->pmtu_disc != 3)
-		(void)pmtu_lower(st, &e->peer, e->mtu_bytes);
+	if (e->error == ICMP_ERR_TOO_BIG && !too_big(st, u, e)) {
+		st->n.icmp_rejected++;
+		return;
+	}
 	if (!(u->s.flags & SOCK_CONNECTED) || !is_fatal(u, e->error))
 		return;
 	u->s.err = (int16_t)(e->error == ICMP_ERR_TOO_BIG ? -EMSGSIZE : icmp_errno(e->error, port_addr_is4(&e->peer)));

@@ -297,6 +297,30 @@ static struct ip_head head_for(const struct udp_sock *u, const struct udp_record
 	return h;
 }
 
+/* A router may find it too big: its name is kept, so that an error about it can be told from a lie. */
+static void remember(struct berth_stack *st, const struct udp_sock *u, uint32_t at, const struct ip_head *h,
+		     const struct berth_tx *v, bool train)
+{
+	const struct udp_record *rec = udp_ring_at(&u->tx, at);
+	uint8_t udp[WIRE_UDP_LEN], data[UDP_QUOTE_DATA];
+	struct udp_quote q = {&rec->local, &rec->peer, udp, data, h->id};
+
+	memcpy(udp, v->head + v->head_len - WIRE_UDP_LEN, sizeof(udp));
+	if (train)
+		wire_put16(udp + 4, (uint16_t)(WIRE_UDP_LEN + rec->gso_size)); /* of each, as the device cuts it */
+	udp_ring_read(&u->tx, at, rec->at, data, sizeof(data));
+	udp_sent_note(st, &q, v->flags & BERTH_F_NEEDS_CSUM, train);
+}
+
+/* May a router find a datagram of len octets too big, and say so? */
+static bool may_be_too_big(const struct berth_stack *st, const struct udp_sock *u, const struct udp_record *rec,
+			   uint32_t len)
+{
+	return ip_len(&rec->peer) + WIRE_UDP_LEN + len > pmtu_floor(&rec->peer) &&
+	       (u->pmtu_disc != 0 || !is4(&rec->peer)) && !u->way.route.not_unicast &&
+	       !ip_loops(st, u->way.route.iface);
+}
+
 static void tx_begin(struct berth_tx *v, const struct ip_route *rt)
 {
 	v->n_parts = 0;
@@ -315,11 +339,17 @@ static void frame_whole(struct berth_stack *st, struct udp_sock *u, uint32_t at,
 	struct udp_record *rec = udp_ring_at(&u->tx, at);
 	struct ip_head h = head_for(u, rec, len);
 
+	bool noted = may_be_too_big(st, u, rec, super ? rec->gso_size : len);
+
 	h.dont_fragment = u->pmtu_disc != 0;
+	if (noted)
+		h.id = udp_sent_id(st, super);
 	v->n_parts = (uint16_t)udp_ring_parts(&u->tx, at, rec->at, len, v->parts);
 	v->head_len = (uint16_t)ip_head_put(st, &u->way.route, &h, v->head);
 	v->gso = super ? BERTH_GSO_UDP : BERTH_GSO_NONE;
 	put_header(st, u, rec, len, true, v);
+	if (noted)
+		remember(st, u, at, &h, v, super);
 	if (super) {
 		v->gso_size = rec->gso_size;
 		v->hdr_len = v->head_len;
@@ -341,6 +371,8 @@ static void frame_fragment(struct berth_stack *st, struct udp_sock *u, uint32_t 
 		/* Its checksum is the whole datagram's. */
 		v->n_parts = (uint16_t)udp_ring_parts(&u->tx, at, 0, rec->len, v->parts);
 		put_header(st, u, rec, rec->len, false, v);
+		if (!is4(&rec->peer) && may_be_too_big(st, u, rec, rec->len))
+			remember(st, u, at, &h, v, false);
 		len -= WIRE_UDP_LEN;
 	}
 	v->n_parts = (uint16_t)udp_ring_parts(&u->tx, at, rec->at, len, v->parts);

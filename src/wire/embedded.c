@@ -66,6 +66,8 @@ static int parse4(struct wire_slice s, struct wire_embedded *e)
 	if (e->header_bytes < 20 || e->header_bytes > s.len_bytes)
 		return -EBADMSG;
 	e->tos = p[1];
+	e->id = wire_get16(p + 4);
+	e->fragment = wire_get16(p + 6) & 0x3fff;
 	e->later_fragment = wire_get16(p + 6) & 0x1fff;
 	e->proto = p[9];
 	wire_get_addr4(p + 12, &e->src);
@@ -91,6 +93,7 @@ static int walk6(struct cursor_reader *c, struct wire_embedded *e)
 			p = cursor_take(c, WIRE_IP6_FRAGMENT_LEN);
 			if (!p)
 				return -EBADMSG;
+			e->fragment = true;
 			e->later_fragment = wire_get16(p + 2) & 0xfff8;
 			break;
 		default:

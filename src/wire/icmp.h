@@ -86,7 +86,9 @@ bool wire_icmp6_is_error(uint8_t type); /* the high bit is 0 */
 struct wire_embedded {
 	struct port_addr src, dst; /* of the quoted packet: src is ours */
 	uint8_t proto;
+	bool fragment;		     /* of a datagram: total_bytes are this fragment's */
 	bool later_fragment;	     /* no transport header in it: n_known is 0 */
+	uint16_t id;		     /* IPv4's identification */
 	uint8_t tos;		     /* or traffic class */
 	size_t total_bytes;	     /* of the quoted packet when it was whole, as its header says */
 	size_t header_bytes;	     /* of IP, extension headers included */

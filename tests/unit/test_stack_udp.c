@@ -3,6 +3,10 @@
 
 #include <errno.h>
 
+#include "stack/ip.h"
+#include "wire/checksum.h"
+#include "wire/ip4.h"
+
 static struct two w;
 
 static const struct two_how ethernet = {.link = BERTH_LINK_ETHERNET};
@@ -859,58 +863,213 @@ static void run_df(void **state)
 	two_end(&w);
 }
 
-/* A router's "too big" about a datagram that was sent: the path's MTU is lower, the connected socket hears of it, and what follows is cut
- * to size. One about a datagram that nobody sent changes nothing (S13, RFC 5927). */
-static void too_big_is_believed_of_our_own(void **state)
+/* --- S13: "too big" is believed of datagrams that left lately, and no others (RFC 5927, RFC 8201) --- */
+struct too_big_case {
+	const char *name;
+	bool is6;
+	const struct two_how *how; /* NULL: nothing is left to the device */
+	uint32_t len;		   /* 0: 1400 */
+	uint32_t mtu;		   /* what the router says; 0: 1000, IPv6 1300 */
+	bool old_router;	   /* it says none */
+	uint16_t gso_size;
+	bool other_quote;  /* 200 octets of IPv4, 8 of UDP over IPv6; else 8 of UDP (RFC 792), 1000 of IPv6 */
+	uint32_t at;	   /* octet of the quotation that is changed, from the IP header on; 0: none */
+	uint64_t wait_ns;  /* from the datagram to the error */
+	bool by_iface;	   /* the socket is bound to its interface, and not connected */
+	bool may_cut;	   /* the socket's datagrams may be cut: no router says this of them */
+	uint32_t nth;	   /* of the train's frames, as the device cut it */
+	uint32_t believed; /* the path's MTU after it */
+};
+static const struct two_how csum_by_device = {.link = BERTH_LINK_IP, .flags = BERTH_IF_TX_CSUM};
+static const struct two_how trains_by_device = {.link = BERTH_LINK_IP, .flags = BERTH_IF_TX_CSUM | BERTH_IF_USO};
+static const struct too_big_case too_big_cases[] = {
+	{"S13: too big: a datagram of ours", .believed = 1000},
+	{"S13: too big: quoted in full", .other_quote = true, .believed = 1000},
+	{"S13: too big: the floor", .mtu = 100, .believed = 552},
+	{"S13: too big: a router that says no MTU", .old_router = true, .believed = 1006},
+	{"S13: too big: from a port that nobody has", .at = 21, .believed = 1500},
+	{"S13: too big: to a port that nothing went to", .at = 23, .believed = 1500},
+	{"S13: too big: another identification", .at = 5, .believed = 1500},
+	{"S13: too big: another length of UDP", .at = 25, .believed = 1500},
+	{"S13: too big: another length of IP", .at = 3, .believed = 1500},
+	{"S13: too big: what was sent fits what is claimed", .mtu = 1428, .believed = 1500},
+	{"S13: too big: larger than what was sent", .mtu = 9000, .believed = 1500},
+	{"S13: too big: a small datagram, which every link takes", .len = 500, .mtu = 520, .believed = 1500},
+	{"S13: too big: long ago", .wait_ns = 10 * SECOND, .believed = 1500},
+	{"S13: too big: two seconds ago", .wait_ns = 2 * SECOND, .believed = 1000},
+	{"S13: too big: what may be cut", .may_cut = true, .believed = 1500},
+	{"S13: too big: a socket of one interface", .by_iface = true, .believed = 1000},
+	{"S13: too big: checksums are the device's", .how = &csum_by_device, .believed = 1000},
+	{"S13: too big: a train's first datagram", .how = &trains_by_device, .len = 14000, .gso_size = 1400,
+	 .believed = 1000},
+	{"S13: too big: a train's ninth datagram", .how = &trains_by_device, .len = 14000, .gso_size = 1400, .nth = 8,
+	 .believed = 1000},
+	{"S13: too big: a train's, another length", .how = &trains_by_device, .len = 14000, .gso_size = 1400, .at = 25,
+	 .believed = 1500},
+	{"S13: too big: IPv6", .is6 = true, .believed = 1300},
+	{"S13: too big: IPv6, below what every link takes (RFC 8201, 4)", .is6 = true, .mtu = 1279, .believed = 1500},
+	{"S13: too big: IPv6, a number without sense", .is6 = true, .mtu = UINT32_MAX, .believed = 1500},
+	{"S13: too big: IPv6, who cuts by himself, too: routers do not", .is6 = true, .may_cut = true,
+	 .believed = 1300},
+	{"S13: too big: IPv6, no whole quotation", .is6 = true, .other_quote = true, .believed = 1500},
+	{"S13: too big: IPv6, another port", .is6 = true, .at = 43, .believed = 1500},
+	{"S13: too big: IPv6, another length", .is6 = true, .at = 45, .believed = 1500},
+	{"S13: too big: IPv6, another checksum", .is6 = true, .at = 47, .believed = 1500},
+	{"S13: too big: IPv6, other octets", .is6 = true, .at = 49, .believed = 1500},
+	{"S13: too big: IPv6, checksums are the device's", .is6 = true, .how = &csum_by_device, .believed = 1300},
+	{"S13: too big: IPv6, the device's checksums, other octets", .is6 = true, .how = &csum_by_device, .at = 49,
+	 .believed = 1500},
+	{"S13: too big: IPv6, a fragment", .is6 = true, .len = 4000, .believed = 1300},
+	{"S13: too big: IPv6, a fragment with another checksum", .is6 = true, .len = 4000, .at = 55, .believed = 1500},
+	{"S13: too big: IPv6, long ago", .is6 = true, .wait_ns = 10 * SECOND, .believed = 1500},
+};
+
+/* What a router on the way says of the frame that is in w.last, of quoted octets. */
+static void say_too_big(bool is6, uint32_t mtu, uint32_t quoted)
+{
+	uint32_t l4 = is6 ? 40 : 20, len = l4 + 8 + quoted;
+	static uint8_t icmp[1500];
+	struct berth_rx rx = {.head = icmp, .head_len = len};
+	struct port_addr src, dst;
+	uint8_t *p = icmp + l4;
+
+	memset(icmp, 0, sizeof(icmp));
+	if (is6)
+		memcpy(icmp, (uint8_t[8]){0x60, 0, 0, 0, (uint8_t)((len - 40) >> 8), (uint8_t)(len - 40), 58, 64}, 8);
+	else
+		memcpy(icmp,
+		       (uint8_t[16]){0x45, 0, (uint8_t)(len >> 8), (uint8_t)len, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0,
+				     254},
+		       16);
+	memcpy(is6 ? icmp + 24 : icmp + 16, is6 ? w.last + 8 : w.last + 12, is6 ? 16 : 4); /* to whom it quotes */
+	if (is6)
+		memcpy(icmp + 8, (uint8_t[16]){0xfd, [15] = 0xfe}, 16);
+	p[0] = is6 ? 2 : 3;
+	p[1] = is6 ? 0 : 4;
+	wire_put32(p + 4, mtu);
+	memcpy(p + 8, w.last, quoted);
+	src = is6 ? port_addr_from6(icmp + 8, 0) : port_addr_v4(10, 0, 0, 254);
+	dst = is6 ? port_addr_from6(icmp + 24, 0) : port_addr_v4(icmp[16], icmp[17], icmp[18], icmp[19]);
+	wire_checksum_fill(&src, &dst, is6 ? WIRE_PROTO_ICMP6 : WIRE_PROTO_ICMP4, p, len - l4, 0, 0);
+	if (!is6)
+		wire_put16(icmp + 10, wire_checksum(wire_sum(0, icmp, 20)));
+	berth_stack_input(w.st[0], &rx, 1, w.now_ns);
+}
+
+/* The nth frame that a device makes of the super-frame in w.last (IPv4). */
+static void cut_super(uint32_t nth, uint32_t gso_size)
+{
+	wire_put16(w.last + 2, (uint16_t)(28 + gso_size));
+	wire_put16(w.last + 4, (uint16_t)(wire_get16(w.last + 4) + nth));
+	wire_put16(w.last + 24, (uint16_t)(8 + gso_size));
+	wire_put16(w.last + 26, 0x1234); /* a checksum that we never saw */
+	memcpy(w.last + 28, big + nth * gso_size, gso_size);
+	w.last_len = 28 + gso_size;
+}
+
+static void run_too_big(void **state)
+{
+	const struct too_big_case *c = *state;
+	struct berth_addr at = c->is6 ? addr6(0xfd00, 2, 53) : berth_addr4(10, 0, 0, 2, 53);
+	struct port_addr peer = port_addr_from6(at.ip, 0);
+	uint32_t quoted = c->is6 ? (c->other_quote ? 48 : 1000) : (c->other_quote ? 200 : 28);
+	uint32_t mtu = c->mtu != 0 ? c->mtu : c->is6 ? 1300 : 1000, n = 0;
+	struct berth_dgram d = to(at, big, c->len != 0 ? c->len : 1400);
+	uint64_t err, rejected;
+	struct berth_tx tx[8];
+	berth_sock a;
+
+	fill_big();
+	two_begin(&w, c->how != NULL ? c->how : &bare_ip);
+	two_run(&w, 30 * SECOND);
+	a = udp(0, c->is6 ? BERTH_IPV6 : BERTH_IPV4);
+	if (c->by_iface)
+		assert_int_equal(berth_sock_set(w.st[0], a, BERTH_BIND_IFACE, w.iface[0] + 1u), 0);
+	else
+		assert_int_equal(berth_sock_connect(w.st[0], a, &at), 0);
+	if (c->may_cut)
+		assert_int_equal(berth_sock_set(w.st[0], a, BERTH_PMTUDISC, 0), 0);
+	d.gso_size = c->gso_size;
+	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), 1);
+	assert_in_range(berth_stack_output(w.st[0], tx, 8, w.now_ns), 1, 8);
+	two_keep(&w, &tx[0]);
+	if (c->gso_size != 0)
+		cut_super(c->nth, c->gso_size);
+	else if (tx[0].flags & BERTH_F_NEEDS_CSUM)
+		wire_put16(w.last + (c->is6 ? 46 : 26), 0x1234); /* the device's */
+	w.now_ns += c->wait_ns;
+	berth_stack_tick(w.st[0], w.now_ns, 100);
+	if (c->at != 0)
+		w.last[c->at] ^= 1;
+	rejected = two_counters(&w, 0).icmp_rejected;
+	say_too_big(c->is6, c->old_router ? 0 : mtu, quoted);
+	assert_int_equal(pmtu_get(w.st[0], &peer, 1500), c->believed);
+	assert_int_equal(two_counters(&w, 0).icmp_rejected - rejected, c->believed == 1500);
+	assert_int_equal(berth_sock_get(w.st[0], a, BERTH_SO_ERROR, &err), 0);
+	assert_int_equal(err, c->believed == 1500 || c->by_iface || c->may_cut ? 0 : EMSGSIZE);
+	/* What follows is cut to size. */
+	d = to(at, big, 1420);
+	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), 1);
+	two_settle(&w);
+	while (c->believed < 1500 && berth_sock_udp_send(w.st[0], a, &d, 1) == 1 &&
+	       berth_stack_output(w.st[0], &tx[0], 1, w.now_ns) == 1 && n++ < 2)
+		assert_in_range(tx[0].len, 1, c->believed);
+	two_end(&w);
+}
+
+/* A second socket whose datagram was too big for what is known by then is told, too. */
+static void too_big_is_said_to_each_socket(void **state)
 {
 	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
-	uint8_t icmp[20 + 8 + 28];
-	struct berth_rx rx = {.head = icmp, .head_len = sizeof(icmp)};
-	struct berth_tx tx[8];
+	struct berth_tx tx[2][4];
+	berth_sock a[2];
 	uint64_t err;
-	uint32_t sum = 0;
+
+	(void)state;
+	fill_big();
+	two_begin(&w, &bare_ip);
+	two_run(&w, 30 * SECOND);
+	for (int i = 0; i < 2; i++) {
+		a[i] = udp(0, BERTH_IPV4);
+		assert_int_equal(berth_sock_connect(w.st[0], a[i], &at), 0);
+		assert_int_equal(berth_sock_send(w.st[0], a[i], big, 1400, 0), 1400);
+		assert_int_equal(berth_stack_output(w.st[0], tx[i], 4, w.now_ns), 1);
+	}
+	for (int i = 0; i < 2; i++) {
+		two_keep(&w, &tx[i][0]);
+		say_too_big(false, 1000, 28);
+		assert_int_equal(berth_sock_get(w.st[0], a[i], BERTH_SO_ERROR, &err), 0);
+		assert_int_equal(err, EMSGSIZE);
+	}
+	two_end(&w);
+}
+
+/* Far more large datagrams than are remembered one by one: then the memory believes rather than forgets. */
+static void a_flood_of_our_own_hides_no_error(void **state)
+{
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 53);
+	struct port_addr peer = port_addr_from6(at.ip, 0);
+	static uint8_t early[1500];
+	struct berth_tx tx[4];
 	berth_sock a;
 
 	(void)state;
+	fill_big();
 	two_begin(&w, &bare_ip);
+	two_run(&w, 30 * SECOND);
 	a = udp(0, BERTH_IPV4);
 	assert_int_equal(berth_sock_connect(w.st[0], a, &at), 0);
-	two_run(&w, 30 * SECOND);
-	w.cut = true;
-	for (int forged = 1; forged >= 0; forged--) {
+	for (int i = 0; i < 100000; i++) {
 		assert_int_equal(berth_sock_send(w.st[0], a, big, 1400, 0), 1400);
-		two_settle(&w);
-		memset(icmp, 0, sizeof(icmp));
-		memcpy(icmp,
-		       (uint8_t[20]){0x45, 0, 0, sizeof(icmp), 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 254, 10, 0, 0, 1},
-		       20);
-		icmp[20] = 3;
-		icmp[21] = 4;
-		icmp[26] = 1000 >> 8;
-		icmp[27] = 1000 & 0xff;
-		memcpy(icmp + 28, w.last, 28);
-		if (forged)
-			icmp[28 + 21] ^= 1; /* from a port that nobody has */
-		for (int part = 0; part < 2; part++) {
-			uint8_t *p = part == 0 ? icmp : icmp + 20;
-			int n = part == 0 ? 20 : (int)sizeof(icmp) - 20;
-
-			sum = 0;
-			for (int i = 0; i < n; i += 2)
-				sum += (uint32_t)p[i] << 8 | p[i + 1];
-			sum = (sum & 0xffff) + (sum >> 16);
-			sum = ~(sum + (sum >> 16));
-			p[part == 0 ? 10 : 2] = (uint8_t)(sum >> 8);
-			p[part == 0 ? 11 : 3] = (uint8_t)sum;
+		assert_int_equal(berth_stack_output(w.st[0], tx, 4, w.now_ns), 1);
+		if (i == 0) {
+			two_keep(&w, &tx[0]);
+			memcpy(early, w.last, 100);
 		}
-		berth_stack_input(w.st[0], &rx, 1, w.now_ns);
-		assert_int_equal(berth_sock_get(w.st[0], a, BERTH_SO_ERROR, &err), 0);
-		assert_int_equal(err, forged ? 0 : EMSGSIZE);
 	}
-	assert_true(two_counters(&w, 0).icmp_rejected > 0);
-	assert_int_equal(berth_sock_send(w.st[0], a, big, 1400, 0), 1400);
-	assert_int_equal(berth_stack_output(w.st[0], tx, 8, w.now_ns), 2);
-	assert_true(tx[0].len <= 1000 && tx[1].len <= 1000);
+	memcpy(w.last, early, 100);
+	say_too_big(false, 1000, 28);
+	assert_int_equal(pmtu_get(w.st[0], &peer, 1500), 1000);
 	two_end(&w);
 }
 
@@ -1010,13 +1169,14 @@ int main(void)
 		cmocka_unit_test(the_connected_goes_before_the_others),
 		cmocka_unit_test(a_dual_stack_socket_has_both_families),
 		cmocka_unit_test(ttl_and_tos_are_the_datagrams_or_the_sockets),
-		{"S13: \"too big\" is believed of our own datagrams", too_big_is_believed_of_our_own, NULL, NULL, NULL},
+		cmocka_unit_test(too_big_is_said_to_each_socket),
+		cmocka_unit_test(a_flood_of_our_own_hides_no_error),
 		cmocka_unit_test(a_group_of_ipv6),
 		cmocka_unit_test(nothing_arrives_after_shutdown),
 		cmocka_unit_test(a_receive_buffer_can_be_smaller),
 	};
 	struct CMUnitTest tests[COUNT_OF(plain) + COUNT_OF(size_cases) + COUNT_OF(train_cases) + COUNT_OF(sum_cases) +
-				COUNT_OF(df_cases)];
+				COUNT_OF(df_cases) + COUNT_OF(too_big_cases)];
 	size_t n = COUNT_OF(plain);
 
 	memcpy(tests, plain, sizeof(plain));
@@ -1024,5 +1184,6 @@ int main(void)
 	ROWS(train_cases, run_train);
 	ROWS(sum_cases, run_sum);
 	ROWS(df_cases, run_df);
+	ROWS(too_big_cases, run_too_big);
 	return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
 }

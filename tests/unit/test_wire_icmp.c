@@ -162,6 +162,8 @@ static void quoted_tcp(void)
 	assert_int_equal(quoted.seq, 0x11223344);
 	assert_int_equal(quoted.n_known, 8);
 	assert_int_equal(quoted.total_bytes, 1500);
+	assert_int_equal(quoted.id, 0xbeef);
+	assert_false(quoted.fragment);
 	assert_int_equal(quoted.transport.len_bytes, 8);
 }
 
@@ -193,7 +195,7 @@ static void quoted_has_no_ports(void)
 
 static void quoted_later(void)
 {
-	assert_true(quoted.later_fragment);
+	assert_true(quoted.fragment && quoted.later_fragment);
 	quoted_nothing();
 }
 
@@ -252,7 +254,7 @@ static void quoted_class(void)
 #define Q6(next, rest) "6b800000 05b4" next "40 fd000000000000000000000000000001 fd000000000000000000000000000002" rest
 
 static const struct wire_row quoted_rows[] = {
-	{"S13: TCP cut behind 8 octets", "4500 05dc 0000 4000 01 06 ffff" Q4 "9c40 0050 11223344", parse_quoted4, 0,
+	{"S13: TCP cut behind 8 octets", "4500 05dc beef 4000 01 06 ffff" Q4 "9c40 0050 11223344", parse_quoted4, 0,
 	 quoted_tcp},
 	{"S13: cut before", "4500 05dc 0000 4000 01 06 ffff" Q4 "9c40 0050 112233", parse_quoted4, 0,
 	 quoted_ports_only},
