@@ -405,7 +405,8 @@ struct berth_port_settings {
 int berth_stack_set_ports(struct berth_stack *st, const struct berth_port_settings *p);
 int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t last, bool reserved);
 
-/* The formatter never comes to rest on this list. */
+/* All count up from 0. neigh_chain_max is the longest chain there was in the table of neighbours; 16 is the bound.
+ * The formatter never comes to rest on this list. */
 /* clang-format off */
 #define BERTH_COUNTERS(X) \
 	X(frames_in) X(frames_out) X(octets_in) X(octets_out) X(dropped_malformed) X(dropped_checksum) \
@@ -420,7 +421,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_sack_ignored) X(tcp_rto) X(tcp_tlp) X(tcp_fast_recovery) X(tcp_undo) X(tcp_spurious_rto) \
 	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
 	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
-	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in)
+	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max)
 /* clang-format on */
 struct berth_counters {
 #define BERTH_COUNTER_FIELD(name) uint64_t name;

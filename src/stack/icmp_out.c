@@ -38,7 +38,7 @@ static bool take(struct berth_stack *st, struct icmp_bucket *b, uint32_t store, 
 
 bool icmp_allow(struct berth_stack *st, const struct port_addr *to)
 {
-	uint64_t hash = siphash13(&st->keys.random, to->b, is4(to) ? 16 : 8);
+	uint64_t hash = siphash13(&st->keys.icmp_hash, to->b, is4(to) ? 16 : 8);
 
 	if (take(st, &st->ip->icmp_sources[hash % ICMP_SOURCES], SOURCE_STORE, SOURCE_RATE) &&
 	    take(st, &st->ip->icmp_all, ALL_STORE, ALL_RATE))

@@ -74,6 +74,8 @@ void ip_init(struct berth_stack *st)
 		timer_init(&ip->frags[i].timer);
 	for (uint32_t i = 0; i < c->n_groups; i++)
 		timer_init(&ip->groups[i].timer);
+	for (uint32_t i = 0; i < (ip->pmtu_mask + 1) * PMTU_WAYS; i++)
+		timer_init(&ip->pmtus[i].timer);
 	for (uint32_t i = 0; i <= ip->neigh_mask; i++)
 		ip->neigh_first[i] = NIL;
 	ip->n_frag_blocks = ip->n_frag_free = n_blocks(st);
@@ -86,6 +88,7 @@ void ip_init(struct berth_stack *st)
 	wheel_kind(&st->wheel, TIMER_NEIGH, &ip->neighs->timer, sizeof(*ip->neighs));
 	wheel_kind(&st->wheel, TIMER_FRAG, &ip->frags->timer, sizeof(*ip->frags));
 	wheel_kind(&st->wheel, TIMER_GROUP, &ip->groups->timer, sizeof(*ip->groups));
+	wheel_kind(&st->wheel, TIMER_PMTU, &ip->pmtus->timer, sizeof(*ip->pmtus));
 	st->route_epoch = 1; /* a zeroed struct ip_route is stale */
 }
 
@@ -109,6 +112,9 @@ void ip_timer(struct berth_stack *st, enum timer_kind kind, uint32_t index)
 		break;
 	case TIMER_IFACE:
 		iface_timer(st, index);
+		break;
+	case TIMER_PMTU:
+		pmtu_timer(st, index);
 		break;
 	case TIMER_TCP:
 	case TIMER_SYN:

@@ -26,7 +26,7 @@ struct ip_route {
 /* --- memory: called by stack.c, once to count and once for real --- */
 void ip_layout(struct berth_stack *st, struct arena *a);
 void ip_init(struct berth_stack *st);
-/* A timer of TIMER_NEIGH, FRAG, ADDR, ROUTE, GROUP or IFACE is due. */
+/* A timer of TIMER_NEIGH, FRAG, ADDR, ROUTE, GROUP, IFACE or PMTU is due. */
 void ip_timer(struct berth_stack *st, enum timer_kind kind, uint32_t index);
 bool ip_check(const struct berth_stack *st);
 

@@ -104,6 +104,7 @@ enum neigh_state {
 };
 #define NEIGH_NSTATES 8
 #define NEIGH_QUEUE_MAX 3
+#define NEIGH_CHAIN_MAX 16
 struct neigh {
 	struct port_addr addr;
 	uint16_t iface;
@@ -127,6 +128,7 @@ struct pmtu {
 	struct port_addr dst;
 	uint32_t mtu_bytes; /* 0: free */
 	uint64_t at_ns;
+	struct timer timer; /* until it is forgotten */
 };
 
 /* --- reassembly (frag.c) --- */
@@ -190,7 +192,7 @@ struct ip_state {
 	uint16_t *route_order; /* n_routes of them: longest prefix first, then metric, preference, age */
 	uint32_t n_routes;
 	struct neigh *neighs;
-	uint32_t *neigh_first; /* chains */
+	uint32_t *neigh_first; /* chains, of at most NEIGH_CHAIN_MAX */
 	uint32_t neigh_mask, neigh_hand;
 	struct pmtu *pmtus; /* sets of PMTU_WAYS */
 	uint32_t pmtu_mask;
@@ -314,6 +316,7 @@ void mld_send(struct berth_stack *st, uint16_t iface, const struct wire_group *g
 	      const uint8_t *body, size_t len);
 
 /* pmtu.c */
+void pmtu_timer(struct berth_stack *st, uint32_t index);
 bool pmtu_check(const struct berth_stack *st);
 
 static inline bool is4(const struct port_addr *a)

@@ -14,12 +14,14 @@
  *
  * The table has a fixed size. Room is made by looking at sixteen entries from a hand that goes round: free, failed, never used, stale,
  * then the one that was used longest ago. Strangers (questions that name their sender) push out only what we do not use. Found by a
- * keyed hash (S18).
+ * keyed hash, on chains of at most NEIGH_CHAIN_MAX (S18): there is one key for the stack's life, and who found out which addresses
+ * share a chain would make looking slow. On a full chain an entry of that chain makes room.
  *
  * Always true (neigh_check())
  *   N1  an entry in use is on exactly one chain, its hash's; no two have the same name;
  *   N2  packets wait only where the state is INCOMPLETE; n_queued is at most NEIGH_QUEUE_MAX;
- *   N3  INCOMPLETE, DELAY, PROBE and FAILED have a timer, the others none.
+ *   N3  INCOMPLETE, DELAY, PROBE and FAILED have a timer, the others none;
+ *   N4  no chain has more than NEIGH_CHAIN_MAX entries.
  */
 #include "stack/ip_state.h"
 
@@ -111,6 +113,43 @@ static unsigned worth(const struct neigh *n)
 	return 7;
 }
 
+/* May n be pushed out, for one that we asked for or for a stranger; and is it the better one to push out? */
+static bool may_go(const struct neigh *n, bool asked_for)
+{
+	return worth(n) <= (asked_for ? 6u : 3u);
+}
+
+static bool goes_before(const struct neigh *a, const struct neigh *b)
+{
+	return worth(a) < worth(b) || (worth(a) == worth(b) && a->used_ns < b->used_ns);
+}
+
+static void evict(struct berth_stack *st, uint32_t index)
+{
+	neigh_remove(st, index);
+	st->n.neigh_evicted++;
+}
+
+/* Room for one more on a chain; false: all that are on it are worth more. *ret_n: how many there are now. */
+static bool make_room_on_chain(struct berth_stack *st, uint32_t bucket, bool asked_for, uint32_t *ret_n)
+{
+	const struct ip_state *ip = st->ip;
+	uint32_t best = NIL, n = 0;
+
+	for (uint32_t i = ip->neigh_first[bucket]; i != NIL; i = ip->neighs[i].hash_next, n++)
+		if (may_go(&ip->neighs[i], asked_for) &&
+		    (best == NIL || goes_before(&ip->neighs[i], &ip->neighs[best])))
+			best = i;
+	*ret_n = n;
+	if (n < NEIGH_CHAIN_MAX)
+		return true;
+	if (best == NIL)
+		return false;
+	evict(st, best);
+	--*ret_n;
+	return true;
+}
+
 /* A slot for a new entry; NIL. Looks at all of them only while the first sixteen are all static. */
 static uint32_t make_room(struct berth_stack *st, bool asked_for)
 {
@@ -119,32 +158,32 @@ static uint32_t make_room(struct berth_stack *st, bool asked_for)
 
 	for (uint32_t looks = 0; looks < n_max && (looks < EVICT_LOOKS || best == NIL); looks++) {
 		uint32_t i = ip->neigh_hand = ip->neigh_hand + 1 < n_max ? ip->neigh_hand + 1 : 0;
-		const struct neigh *n = &ip->neighs[i], *b = &ip->neighs[best == NIL ? i : best];
+		const struct neigh *n = &ip->neighs[i];
 
 		if (!n->used)
 			return i;
-		if (worth(n) > (asked_for ? 6u : 3u))
-			continue;
-		if (best == NIL || worth(n) < worth(b) || (worth(n) == worth(b) && n->used_ns < b->used_ns))
+		if (may_go(n, asked_for) && (best == NIL || goes_before(n, &ip->neighs[best])))
 			best = i;
 	}
-	if (best != NIL) {
-		neigh_remove(st, best);
-		st->n.neigh_evicted++;
-	}
+	if (best != NIL)
+		evict(st, best);
 	return best;
 }
 
 uint32_t neigh_get(struct berth_stack *st, uint16_t iface, const struct port_addr *a, bool asked_for)
 {
-	uint32_t i = neigh_find(st, iface, a), bucket;
+	uint32_t i = neigh_find(st, iface, a), bucket, n_chain;
 	struct neigh *n;
 
 	if (i == NIL) {
+		bucket = bucket_of(st, iface, a);
+		if (!make_room_on_chain(st, bucket, asked_for, &n_chain))
+			return NIL;
 		i = make_room(st, asked_for);
 		if (i == NIL)
 			return NIL;
-		bucket = bucket_of(st, iface, a);
+		if (n_chain + 1 > st->n.neigh_chain_max)
+			st->n.neigh_chain_max = n_chain + 1;
 		n = &st->ip->neighs[i];
 		*n = (struct neigh){.addr = *a, .iface = iface, .state = NEIGH_NONE, .used = true};
 		n->hash_next = st->ip->neigh_first[bucket];
@@ -444,6 +483,13 @@ bool neigh_check(const struct berth_stack *st)
 			return false;
 		if (n->n_queued > NEIGH_QUEUE_MAX || (n->n_queued && n->state != NEIGH_INCOMPLETE))
 			return false;
+	}
+	for (uint32_t b = 0; b <= ip->neigh_mask; b++) {
+		uint32_t n_chain = 0;
+
+		for (uint32_t i = ip->neigh_first[b]; i != NIL; i = ip->neighs[i].hash_next)
+			if (++n_chain > NEIGH_CHAIN_MAX)
+				return false;
 	}
 	return true;
 }

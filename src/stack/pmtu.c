@@ -2,7 +2,12 @@
  *
  * Sets of four entries, chosen by a keyed hash of the destination; a full set forgets the entry it learnt first. So memory and work are
  * bounded, and a stranger who makes up errors (he cannot: the transport checks them, RFC 5927) would not know what he pushes out.
- * After ten minutes a value is no longer believed (RFC 1191, 6.3; RFC 8201, 4), and the interface's counts again.
+ * After ten minutes a value is no longer believed (RFC 1191, 6.3; RFC 8201, 4), and the interface's counts again: each entry has a
+ * timer, so that who keeps a route hears of it.
+ *
+ * Always true (pmtu_check())
+ *   P1  an entry lies in its destination's set, between the floor and 65535;
+ *   P2  one in use has a timer, the others none.
  */
 #include "stack/ip_state.h"
 
@@ -19,7 +24,7 @@ static struct pmtu *set_of(const struct berth_stack *st, const struct port_addr 
 
 static bool fresh(const struct berth_stack *st, const struct pmtu *p)
 {
-	return p->mtu_bytes && st->now_ns - p->at_ns < AGE_NS;
+	return p->mtu_bytes != 0 && st->now_ns - p->at_ns < AGE_NS;
 }
 
 static struct pmtu *find(const struct berth_stack *st, const struct port_addr *dst)
@@ -58,6 +63,14 @@ uint32_t pmtu_floor(const struct port_addr *dst)
 	return is4(dst) ? FLOOR4 : FLOOR6;
 }
 
+static void learnt(struct berth_stack *st, struct pmtu *p, uint32_t mtu_bytes)
+{
+	p->mtu_bytes = mtu_bytes;
+	p->at_ns = st->now_ns;
+	wheel_set(&st->wheel, TIMER_PMTU, (uint32_t)(p - st->ip->pmtus), st->now_ns + AGE_NS);
+	route_changed(st);
+}
+
 bool pmtu_lower(struct berth_stack *st, const struct port_addr *dst, uint32_t mtu_bytes)
 {
 	uint32_t floor = pmtu_floor(dst);
@@ -69,8 +82,8 @@ bool pmtu_lower(struct berth_stack *st, const struct port_addr *dst, uint32_t mt
 		return false;
 	if (!p)
 		p = place(st, dst);
-	*p = (struct pmtu){.dst = *dst, .mtu_bytes = mtu_bytes, .at_ns = st->now_ns};
-	route_changed(st);
+	p->dst = *dst;
+	learnt(st, p, mtu_bytes);
 	return true;
 }
 
@@ -80,8 +93,12 @@ void pmtu_raise(struct berth_stack *st, const struct port_addr *dst, uint32_t mt
 
 	if (!p || p->mtu_bytes >= mtu_bytes)
 		return;
-	p->mtu_bytes = mtu_bytes > 65535 ? 65535 : mtu_bytes;
-	p->at_ns = st->now_ns;
+	learnt(st, p, mtu_bytes > 65535 ? 65535 : mtu_bytes);
+}
+
+void pmtu_timer(struct berth_stack *st, uint32_t index)
+{
+	st->ip->pmtus[index].mtu_bytes = 0;
 	route_changed(st);
 }
 
@@ -90,6 +107,8 @@ bool pmtu_check(const struct berth_stack *st)
 	for (uint32_t i = 0; i < (st->ip->pmtu_mask + 1) * PMTU_WAYS; i++) {
 		const struct pmtu *p = &st->ip->pmtus[i];
 
+		if ((p->mtu_bytes != 0) != timer_is_set(&p->timer))
+			return false;
 		if (p->mtu_bytes && (p->mtu_bytes < pmtu_floor(&p->dst) || p->mtu_bytes > 65535))
 			return false;
 		if (p->mtu_bytes && set_of(st, &p->dst) != &st->ip->pmtus[i / PMTU_WAYS * PMTU_WAYS])

@@ -161,6 +161,7 @@ static void keys_make(struct stack_keys *k, const uint8_t secret[32])
 	k->frag_hash = key_for(secret, "reassembly");
 	k->pmtu_hash = key_for(secret, "path mtu");
 	k->udp_sent = key_for(secret, "datagrams sent");
+	k->icmp_hash = key_for(secret, "icmp sources");
 	k->iid = key_for(secret, "interface identifier");
 	k->random = key_for(secret, "random");
 }
@@ -498,6 +499,7 @@ unsigned berth_stack_tick(struct berth_stack *st, uint64_t now_ns, unsigned budg
 		case TIMER_ROUTE:
 		case TIMER_GROUP:
 		case TIMER_IFACE:
+		case TIMER_PMTU:
 			ip_timer(st, kind, index);
 			break;
 		}

@@ -31,8 +31,9 @@ enum timer_kind {
 	TIMER_ROUTE,	 /* a route that a router advertised */
 	TIMER_GROUP,	 /* a multicast group's reports */
 	TIMER_IFACE,	 /* an interface: router solicitations, general queries */
+	TIMER_PMTU,	 /* a path's MTU is forgotten */
 };
-#define TIMER_NKINDS 9
+#define TIMER_NKINDS 10
 
 struct timer {
 	uint64_t at_ns;	     /* NEVER_NS: not set. Zeroed memory is not a timer: timer_init() */

@@ -423,6 +423,53 @@ static void a_path_mtu_is_believed_for_ten_minutes(void **state)
 	lab_close(&l);
 }
 
+/* Who keeps a route asks again when the path's MTU is forgotten, and not before (RFC 1191, 6.3). */
+static void who_keeps_a_route_notices_the_end(void **state)
+{
+	struct lab l;
+	struct port_addr him = A("10.0.0.2");
+	struct ip_route rt;
+	uint32_t epoch;
+
+	(void)state;
+	open_lab(&l, &families[0]);
+	lab_pass(&l, SEC(30));
+	assert_true(pmtu_lower(l.st, &him, 1300));
+	lab_pass(&l, SEC(300));
+	pmtu_raise(l.st, &him, 1350); /* ten minutes from here */
+	epoch = l.st->route_epoch;
+	lab_pass(&l, SEC(598));
+	assert_int_equal(l.st->route_epoch, epoch);
+	lab_pass(&l, SEC(4));
+	assert_true(l.st->route_epoch != epoch);
+	assert_int_equal(ip_route_find(l.st, NULL, &him, BERTH_IFACE_ANY, &rt, NULL), 0);
+	assert_int_equal(rt.mtu_bytes, 1500);
+	epoch = l.st->route_epoch;
+	lab_pass(&l, SEC(2000));
+	assert_int_equal(l.st->route_epoch, epoch);
+	lab_close(&l);
+}
+
+/* The table of sources is no oracle for stack_random()'s key (RFC 9415; S22). */
+static void s22_sources_have_a_key_of_their_own(void **state)
+{
+	struct lab l;
+	unsigned same = 0;
+
+	(void)state;
+	open_lab(&l, &families[0]);
+	for (unsigned i = 0; i < 32; i++) {
+		struct port_addr a = port_addr_v4(10, 0, 0, (uint8_t)(2 + i));
+
+		memset(l.st->ip->icmp_sources, 0, ICMP_SOURCES * sizeof(*l.st->ip->icmp_sources));
+		l.st->ip->icmp_all = (struct icmp_bucket){0};
+		assert_true(icmp_allow(l.st, &a));
+		same += l.st->ip->icmp_sources[siphash13(&l.st->keys.random, a.b, 16) % ICMP_SOURCES].at_ns != 0;
+	}
+	assert_in_range(same, 0, 8);
+	lab_close(&l);
+}
+
 static void s18_path_mtus_take_no_more_memory_than_there_is(void **state)
 {
 	struct lab l;
@@ -463,6 +510,8 @@ int main(void)
 		cmocka_unit_test(s11_and_for_all_together),
 		cmocka_unit_test(s11_how_many_is_not_known_from_outside),
 		cmocka_unit_test(a_path_mtu_is_believed_for_ten_minutes),
+		cmocka_unit_test(who_keeps_a_route_notices_the_end),
+		cmocka_unit_test(s22_sources_have_a_key_of_their_own),
 		cmocka_unit_test(s18_path_mtus_take_no_more_memory_than_there_is),
 	};
 	size_t n = 0;

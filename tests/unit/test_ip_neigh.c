@@ -520,12 +520,47 @@ static void a_dead_router_without_another(void **state)
 	lab_close(&w.l);
 }
 
+/* A stranger whose addresses all fall on one chain, should he ever know how: it stays short, and who we talk to stays on it. */
+static void s18_a_chain_stays_short(void **state)
+{
+	uint8_t name[18] = {0}, mac[6] = {2, 0, 0, 0, 1};
+	struct port_addr him = A("10.0.0.2"), a[48];
+	unsigned n = 0;
+	struct world w;
+	char text[PORT_ADDR_STR_MAX];
+	uint32_t at;
+
+	(void)state;
+	open_world(&w, &families[0]);
+	send_to(&w, "10.0.0.2");
+	answer(&w, "10.0.0.2", his_mac, true);
+	memcpy(name, &w.l.iface, 2);
+	memcpy(name + 2, him.b, 16);
+	at = (uint32_t)siphash13(&w.l.st->keys.neigh_hash, name, sizeof(name)) & w.l.st->ip->neigh_mask;
+	for (unsigned i = 3; n < COUNT_OF(a); i++) {
+		a[n] = port_addr_v4(10, 0, (uint8_t)(i >> 8), (uint8_t)i);
+		memcpy(name + 2, a[n].b, 16);
+		n += ((uint32_t)siphash13(&w.l.st->keys.neigh_hash, name, sizeof(name)) & w.l.st->ip->neigh_mask) == at;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		mac[5] = (uint8_t)i;
+		lab_arp(&w.l, WIRE_ARP_REQUEST, port_addr_print(&a[i], text), mac, "10.0.0.1", all_macs);
+		assert_int_not_equal(neigh_find(w.l.st, w.l.iface, &a[i]), NIL);
+		assert_int_not_equal(neigh_find(w.l.st, w.l.iface, &him), NIL);
+	}
+	assert_int_equal(w.l.st->n.neigh_chain_max, 16);
+	assert_true(w.l.st->n.neigh_evicted >= 33);
+	assert_true(neigh_check(w.l.st));
+	lab_close(&w.l);
+}
+
 int main(void)
 {
 	static char names[2 * COUNT_OF(rows)][96];
 	static struct CMUnitTest tests[2 * COUNT_OF(rows) + 16];
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test(s19_an_unresolved_neighbour_holds_up_nobody_else),
+		cmocka_unit_test(s18_a_chain_stays_short),
 		cmocka_unit_test(s19_three_packets_wait_the_newest),
 		cmocka_unit_test(s19_failure_gives_the_packets_back),
 		cmocka_unit_test(s19_strangers_do_not_push_out_who_we_talk_to),
