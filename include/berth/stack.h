@@ -24,7 +24,11 @@
  *
  * Errors are negative errno numbers, and mean what the same call's errno means on Linux. No call blocks: -EAGAIN.
  *
- * Handles (struct berth_sock) go stale when the socket is gone: a stale handle is -EBADF, never another socket.
+ * Structures that begin with struct_size may grow in a later version: the caller sets it to sizeof what it was compiled with. A field
+ * that the caller's version lacks is 0 (its default) on the way in and left out on the way out; on the way in a field that this version lacks
+ * must be 0 (-E2BIG), on the way out it is set to 0. Smaller than the first version's is -EINVAL.
+ *
+ * Handles (berth_sock) go stale when the socket is gone: a stale handle is -EBADF, never another socket.
  *
  * Who owns what, and how long (docs/stack.md, "Ownership"):
  *	frames given to berth_stack_input()	yours; the stack keeps nothing of them after the call
@@ -112,7 +116,8 @@ size_t berth_stack_size(const struct berth_stack_config *config);
  * @mem: 64-byte aligned, zeroed (as mmap and calloc give it), at least berth_stack_size(config) octets; yours to free when you
  *       are done. There is nothing to finish: a stack holds nothing but its memory
  *
- * Return: 0; -EINVAL, the configuration, the alignment or the secret make no sense; -ENOMEM, too little memory.
+ * Return: 0; -EINVAL, the configuration, the alignment or the secret make no sense; -E2BIG, it says something that this version does
+ * not know; -ENOMEM, too little memory.
  */
 int berth_stack_init(struct berth_stack **ret, void *mem, size_t len_bytes, const struct berth_stack_config *config,
 		     uint64_t now_ns);
@@ -373,28 +378,87 @@ struct berth_iface {
 	uint32_t gso_max_bytes; /* of a super-frame, IP header included [65535] */
 	char name[16];
 };
-/* Interfaces are numbers from 0, and up from the start. 127.0.0.1/8 and ::1 are there without any. All calls here: 0; -EINVAL; -ENOBUFS; -EEXIST; -ENODEV; -ESRCH. */
+/* Interfaces are numbers from 0, and up from the start. 127.0.0.1/8 and ::1 are there without any. All calls here: 0; -EINVAL; -E2BIG;
+ * -ENOBUFS; -EEXIST; -ENODEV; -ESRCH. Those that end in _next() walk: start with *cursor 0; 1, 0 at the end, -EINVAL. What changes during a
+ * walk may be missed or seen twice. */
 int berth_iface_add(struct berth_stack *st, const struct berth_iface *i, uint16_t *ret);
 int berth_iface_remove(struct berth_stack *st, uint16_t iface);
 int berth_iface_set_up(struct berth_stack *st, uint16_t iface, bool up);
 int berth_iface_set_mtu(struct berth_stack *st, uint16_t iface, uint32_t mtu_bytes);
+struct berth_iface_info {
+	uint32_t struct_size; /* set by the caller */
+	uint16_t iface;
+	uint8_t link; /* enum berth_link */
+	bool up;
+	uint8_t mac[6];
+	uint8_t hop_limit; /* that routers advertise (RFC 4861, 4.2); 0: none did */
+	uint8_t zero;
+	uint32_t flags;			/* BERTH_IF_ */
+	uint32_t mtu_bytes, mtu6_bytes; /* of IP; of IPv6, where a router advertised less */
+	uint32_t gso_max_bytes;
+	char name[16];
+};
+int berth_iface_next(struct berth_stack *st, uint32_t *cursor, struct berth_iface_info *ret);
 int berth_addr_add(struct berth_stack *st, uint16_t iface, const struct berth_addr *a, unsigned prefix_bits);
 int berth_addr_remove(struct berth_stack *st, uint16_t iface, const struct berth_addr *a);
 enum { BERTH_ADDR_TENTATIVE = 1, BERTH_ADDR_DUPLICATE = 2, BERTH_ADDR_DEPRECATED = 4, BERTH_ADDR_AUTO = 8 };
 struct berth_addr_info {
+	uint32_t struct_size; /* set by the caller */
 	struct berth_addr addr;
 	uint16_t iface;
 	uint8_t prefix_bits, flags;
 	uint64_t valid_until_ns, preferred_until_ns; /* BERTH_NEVER */
 };
-int berth_addr_next(struct berth_stack *st, uint32_t *cursor, struct berth_addr_info *ret); /* 1; 0 at the end */
+int berth_addr_next(struct berth_stack *st, uint32_t *cursor, struct berth_addr_info *ret);
 /* A family's own prefix length: 0 to 32, 0 to 128. gateway NULL: on the link. Lower metric first. */
 int berth_route_add(struct berth_stack *st, const struct berth_addr *net, unsigned prefix_bits,
 		    const struct berth_addr *gateway, uint16_t iface, uint32_t metric);
 int berth_route_remove(struct berth_stack *st, const struct berth_addr *net, unsigned prefix_bits, uint16_t iface);
+enum berth_route_origin {
+	BERTH_ROUTE_STATIC,   /* berth_route_add() */
+	BERTH_ROUTE_ON_LINK,  /* an address's prefix */
+	BERTH_ROUTE_PREFIX,   /* a prefix that a router says is on the link */
+	BERTH_ROUTE_ROUTER,   /* a router advertised itself (RFC 4861, 6.3.4) or a way (RFC 4191) */
+	BERTH_ROUTE_REDIRECT, /* a better first hop for one address (RFC 4861, 8.3) */
+};
+struct berth_route_info {
+	uint32_t struct_size; /* set by the caller */
+	struct berth_addr net, gateway;
+	uint16_t iface;
+	uint8_t prefix_bits; /* the family's own */
+	bool has_gateway;
+	uint8_t origin;	   /* enum berth_route_origin */
+	int8_t preference; /* RFC 4191: 1 high, 0 medium, -1 low */
+	uint8_t zero[2];
+	uint32_t metric;
+	uint64_t valid_until_ns; /* BERTH_NEVER */
+};
+/* In the order in which routes are asked: the longest prefix first, then the lowest metric, then the routers' preference. */
+int berth_route_next(struct berth_stack *st, uint32_t *cursor, struct berth_route_info *ret);
 int berth_neigh_add(struct berth_stack *st, uint16_t iface, const struct berth_addr *a,
 		    const uint8_t mac[6]); /* for good */
 int berth_neigh_remove(struct berth_stack *st, uint16_t iface, const struct berth_addr *a);
+enum berth_neigh_state {		   /* RFC 4861, 7.3.2, for ARP too */
+			 BERTH_NEIGH_NONE, /* a router's or a queued packet's next hop that nobody asked for yet */
+			 BERTH_NEIGH_INCOMPLETE,
+			 BERTH_NEIGH_REACHABLE,
+			 BERTH_NEIGH_STALE,
+			 BERTH_NEIGH_DELAY,
+			 BERTH_NEIGH_PROBE,
+			 BERTH_NEIGH_FAILED,	/* did not answer; asked again a second later at the earliest */
+			 BERTH_NEIGH_PERMANENT, /* berth_neigh_add() */
+};
+struct berth_neigh_info {
+	uint32_t struct_size; /* set by the caller */
+	struct berth_addr addr;
+	uint16_t iface;
+	uint8_t mac[6]; /* zeros while nobody answered */
+	uint8_t state;	/* enum berth_neigh_state */
+	bool is_router;
+	uint8_t n_queued; /* packets that wait for its address; what sockets have waits there */
+	uint8_t zero;
+};
+int berth_neigh_next(struct berth_stack *st, uint32_t *cursor, struct berth_neigh_info *ret);
 
 /* --- settings of the whole stack, and what it counted --- */
 
@@ -424,11 +488,13 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max)
 /* clang-format on */
 struct berth_counters {
+	uint32_t struct_size; /* set by the caller */
+	uint32_t zero;
 #define BERTH_COUNTER_FIELD(name) uint64_t name;
 	BERTH_COUNTERS(BERTH_COUNTER_FIELD)
 #undef BERTH_COUNTER_FIELD
 };
-void berth_stack_counters(const struct berth_stack *st, struct berth_counters *ret);
+int berth_stack_counters(const struct berth_stack *st, struct berth_counters *ret); /* 0; -EINVAL */
 
 /* The slow checker: every invariant of every structure. False: a bug. */
 bool berth_stack_check(const struct berth_stack *st);

@@ -330,10 +330,11 @@ int berth_addr_next(struct berth_stack *st, uint32_t *cursor, struct berth_addr_
 {
 	for (; *cursor < st->ip->n_addrs; ++*cursor) {
 		const struct ip_addr *a = &st->ip->addrs[*cursor];
+		struct berth_addr_info i;
 
 		if (!a->used)
 			continue;
-		*ret = (struct berth_addr_info){
+		i = (struct berth_addr_info){
 			.addr = addr_public(&a->addr, 0),
 			.iface = a->iface,
 			.prefix_bits = (uint8_t)(a->prefix_bits - (is4(&a->addr) ? 96 : 0)),
@@ -342,7 +343,7 @@ int berth_addr_next(struct berth_stack *st, uint32_t *cursor, struct berth_addr_
 			.preferred_until_ns = a->preferred_until_ns,
 		};
 		++*cursor;
-		return 1;
+		return struct_out(ret, &i, sizeof(i), offsetof(struct berth_addr_info, iface)) < 0 ? -EINVAL : 1;
 	}
 	return 0;
 }

@@ -67,7 +67,7 @@ uint64_t iface_reachable_ns(struct berth_stack *st, struct iface *f)
 
 static bool config_ok(const struct berth_iface *i)
 {
-	if (i->struct_size < sizeof(*i) || i->link > BERTH_LINK_ETHERNET)
+	if (i->link > BERTH_LINK_ETHERNET)
 		return false;
 	if (i->mtu_bytes < IP4_MTU_MIN || i->mtu_bytes > 65535 || i->gso_max_bytes > 65535)
 		return false;
@@ -86,11 +86,15 @@ static void learn_nothing(struct iface *f)
 	f->igmp = f->mld = (struct group_querier){.general_at_ns = NEVER_NS, .robustness = 2};
 }
 
-int berth_iface_add(struct berth_stack *st, const struct berth_iface *i, uint16_t *ret)
+int berth_iface_add(struct berth_stack *st, const struct berth_iface *theirs, uint16_t *ret)
 {
+	struct berth_iface own, *i = &own;
 	struct iface *f = NULL;
 	uint16_t n;
+	int r = struct_in(i, sizeof(*i), offsetof(struct berth_iface, gso_max_bytes), theirs);
 
+	if (r < 0)
+		return r;
 	if (!config_ok(i))
 		return -EINVAL;
 	for (n = 0; n < st->cfg.n_ifaces && n < IP_IFACE_SELF; n++)
@@ -183,6 +187,32 @@ int berth_iface_set_mtu(struct berth_stack *st, uint16_t iface, uint32_t mtu_byt
 	if (f->mtu6_bytes > mtu_bytes)
 		f->mtu6_bytes = 0;
 	route_changed(st);
+	return 0;
+}
+
+int berth_iface_next(struct berth_stack *st, uint32_t *cursor, struct berth_iface_info *ret)
+{
+	for (; *cursor < st->cfg.n_ifaces; ++*cursor) {
+		const struct iface *f = iface_at(st, (uint16_t)*cursor);
+		struct berth_iface_info i;
+
+		if (!f)
+			continue;
+		i = (struct berth_iface_info){
+			.iface = (uint16_t)*cursor,
+			.link = f->link,
+			.up = f->up,
+			.hop_limit = f->hops,
+			.flags = f->flags,
+			.mtu_bytes = f->mtu_bytes,
+			.mtu6_bytes = f->mtu6_bytes ? f->mtu6_bytes : f->mtu_bytes,
+			.gso_max_bytes = f->gso_max_bytes,
+		};
+		memcpy(i.mac, f->mac, sizeof(i.mac));
+		memcpy(i.name, f->name, sizeof(i.name));
+		++*cursor;
+		return struct_out(ret, &i, sizeof(i), offsetof(struct berth_iface_info, name)) < 0 ? -EINVAL : 1;
+	}
 	return 0;
 }
 

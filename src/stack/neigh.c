@@ -468,6 +468,35 @@ int berth_neigh_remove(struct berth_stack *st, uint16_t iface, const struct bert
 	return 0;
 }
 
+_Static_assert((int)BERTH_NEIGH_NONE == NEIGH_NONE && (int)BERTH_NEIGH_INCOMPLETE == NEIGH_INCOMPLETE &&
+		       (int)BERTH_NEIGH_REACHABLE == NEIGH_REACHABLE && (int)BERTH_NEIGH_STALE == NEIGH_STALE &&
+		       (int)BERTH_NEIGH_DELAY == NEIGH_DELAY && (int)BERTH_NEIGH_PROBE == NEIGH_PROBE &&
+		       (int)BERTH_NEIGH_FAILED == NEIGH_FAILED && (int)BERTH_NEIGH_PERMANENT == NEIGH_STATIC,
+	       "the public numbers are ours");
+
+int berth_neigh_next(struct berth_stack *st, uint32_t *cursor, struct berth_neigh_info *ret)
+{
+	for (; *cursor < st->cfg.n_neighs; ++*cursor) {
+		const struct neigh *n = &st->ip->neighs[*cursor];
+		struct berth_neigh_info i;
+
+		if (!n->used)
+			continue;
+		i = (struct berth_neigh_info){
+			.addr = addr_public(&n->addr, 0),
+			.iface = n->iface,
+			.state = n->state,
+			.is_router = n->is_router,
+			.n_queued = n->n_queued,
+		};
+		if (n->state != NEIGH_NONE && n->state != NEIGH_INCOMPLETE && n->state != NEIGH_FAILED)
+			memcpy(i.mac, n->mac, sizeof(i.mac));
+		++*cursor;
+		return struct_out(ret, &i, sizeof(i), offsetof(struct berth_neigh_info, state)) < 0 ? -EINVAL : 1;
+	}
+	return 0;
+}
+
 bool neigh_check(const struct berth_stack *st)
 {
 	const struct ip_state *ip = st->ip;

@@ -244,6 +244,35 @@ int berth_route_remove(struct berth_stack *st, const struct berth_addr *net, uns
 	return 0;
 }
 
+_Static_assert((int)BERTH_ROUTE_STATIC == ROUTE_USER && (int)BERTH_ROUTE_ON_LINK == ROUTE_ON_LINK &&
+		       (int)BERTH_ROUTE_PREFIX == ROUTE_PREFIX && (int)BERTH_ROUTE_ROUTER == ROUTE_DEFAULT &&
+		       (int)BERTH_ROUTE_REDIRECT == ROUTE_REDIRECT,
+	       "the public numbers are ours");
+
+int berth_route_next(struct berth_stack *st, uint32_t *cursor, struct berth_route_info *ret)
+{
+	const struct ip_route_entry *e;
+	struct berth_route_info i;
+
+	if (*cursor >= st->ip->n_routes)
+		return 0;
+	e = &st->ip->routes[st->ip->route_order[*cursor]];
+	i = (struct berth_route_info){
+		.net = addr_public(&e->net, 0),
+		.iface = e->iface,
+		.prefix_bits = (uint8_t)(e->prefix_bits - (is4(&e->net) ? 96 : 0)),
+		.has_gateway = e->has_gateway,
+		.origin = e->kind,
+		.preference = e->preference,
+		.metric = e->metric,
+		.valid_until_ns = e->valid_until_ns,
+	};
+	if (e->has_gateway)
+		i.gateway = addr_public(&e->gateway, 0);
+	++*cursor;
+	return struct_out(ret, &i, sizeof(i), offsetof(struct berth_route_info, metric)) < 0 ? -EINVAL : 1;
+}
+
 bool route_check(const struct berth_stack *st)
 {
 	const struct ip_state *ip = st->ip;

@@ -57,11 +57,13 @@ static bool numbers_ok(const struct berth_stack_config *c)
 /* The caller's numbers with defaults put in. */
 static int config_read(const struct berth_stack_config *from, struct berth_stack_config *ret)
 {
-	struct berth_stack_config c = {0};
+	struct berth_stack_config c;
+	int r = struct_in(&c, sizeof(c), offsetof(struct berth_stack_config, n_conns), from);
 
-	if (from->struct_size != sizeof(c) || (from->flags & ~(uint32_t)BERTH_STACK_PIN) != 0)
+	if (r < 0)
+		return r;
+	if ((c.flags & ~(uint32_t)BERTH_STACK_PIN) != 0)
 		return -EINVAL;
-	c = *from;
 	or_default(&c.n_conns, 1024);
 	or_default(&c.n_udp, 256);
 	or_default(&c.n_syn, 1024);
@@ -216,7 +218,9 @@ int berth_stack_init(struct berth_stack **ret, void *mem, size_t len_bytes, cons
 	struct berth_stack *st;
 	int r = config_read(config, &cfg);
 
-	if (r < 0 || (uintptr_t)mem % 64 != 0 || mem == NULL || all_zero(cfg.secret, sizeof(cfg.secret)))
+	if (r < 0)
+		return r;
+	if ((uintptr_t)mem % 64 != 0 || mem == NULL || all_zero(cfg.secret, sizeof(cfg.secret)))
 		return -EINVAL;
 	if (len_bytes < berth_stack_size(config))
 		return -ENOMEM;
@@ -521,9 +525,9 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	return port_table_reserve(&st->ports, (struct port_range){first, last}, reserved);
 }
 
-void berth_stack_counters(const struct berth_stack *st, struct berth_counters *ret)
+int berth_stack_counters(const struct berth_stack *st, struct berth_counters *ret)
 {
-	*ret = st->n;
+	return struct_out(ret, &st->n, sizeof(st->n), offsetof(struct berth_counters, frames_in));
 }
 
 static bool pkts_check(const struct berth_stack *st, const struct pkt_queue *q)

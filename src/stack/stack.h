@@ -4,6 +4,7 @@
  *	stack.c		memory, keys, time, the two loops (input, output), timers' dispatch
  *	sock.c		handles, options, bind, names: what TCP and UDP have in common; the heart's claims
  *	event.c		the queue of sockets that changed
+ *	version.c	public structures of other versions
  *	packet.c	2 KiB buffers for what belongs to no stream
  *
  * Nothing here is reached by another thread. Indices, not pointers, link things: they are half the size and replay.
@@ -166,6 +167,13 @@ uint64_t stack_random(struct berth_stack *st);
 /* Uniform in [0, n); n > 0. */
 uint32_t stack_random_below(struct berth_stack *st, uint32_t n);
 /* Every deadline that changed is in the wheel already: nothing else to tell. */
+
+/* --- version.c --- */
+/* theirs, which begins with its size, as this version has it. first_bytes: what the first version had, less is -EINVAL. -E2BIG: it says
+ * something that this version does not know. */
+MUST_CHECK int struct_in(void *own, size_t own_bytes, size_t first_bytes, const void *theirs);
+/* own to theirs, as much as theirs has. 0; -EINVAL. */
+MUST_CHECK int struct_out(void *theirs, const void *own, size_t own_bytes, size_t first_bytes);
 
 /* --- event.c --- */
 /* By id, in use; asserts that it is. */

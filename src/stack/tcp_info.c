@@ -80,18 +80,13 @@ static void receiving(const struct berth_stack *st, const struct tcp_conn *c, st
 int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_info *ret)
 {
 	struct berth_tcp_info i = {0};
-	uint32_t size = ret->struct_size, index;
+	uint32_t index;
 	const struct tcp_conn *c;
 	int r = sock_find_tcp(st, s, &index);
 
 	if (r < 0)
 		return r;
-	if (size < offsetof(struct berth_tcp_info, rto_us))
-		return -EINVAL;
-	if (size > sizeof(i)) /* a newer program: what we do not know is 0 */
-		memset((uint8_t *)ret + sizeof(i), 0, size - sizeof(i));
 	c = tcp_at(st, index);
-	i.struct_size = size;
 	i.state = c->state;
 	i.options = options(c);
 	i.pmtu = c->w->route.mtu_bytes;
@@ -101,6 +96,5 @@ int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_i
 		i.sacked = c->backlog;
 	}
 	receiving(st, c, &i);
-	memcpy(ret, &i, size < sizeof(i) ? size : sizeof(i));
-	return 0;
+	return struct_out(ret, &i, sizeof(i), offsetof(struct berth_tcp_info, rto_us));
 }

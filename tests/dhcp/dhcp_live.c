@@ -261,7 +261,7 @@ static bool answered(void)
 
 static bool has_address6(void)
 {
-	struct berth_addr_info i;
+	struct berth_addr_info i = {.struct_size = sizeof(i)};
 	uint32_t cursor = 0;
 
 	while (berth_addr_next(st, &cursor, &i)) {

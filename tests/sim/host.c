@@ -315,7 +315,7 @@ void host_pump(struct sim_host *h)
 
 struct berth_counters sim_counters(const struct sim_host *h)
 {
-	struct berth_counters c;
+	struct berth_counters c = {.struct_size = sizeof(c)};
 
 	berth_stack_counters(h->st, &c);
 	return c;

@@ -232,7 +232,7 @@ static void set_faults(struct driver *d, char *text)
 
 static void say_counters(const struct driver *d)
 {
-	struct berth_counters c;
+	struct berth_counters c = {.struct_size = sizeof(c)};
 	const struct fault_counts *in = fault_counts(d->in), *out = fault_counts(d->out);
 
 	berth_stack_counters(d->st, &c);
@@ -281,7 +281,7 @@ static void say_conns(const struct driver *d)
 
 static void say_addrs(const struct driver *d)
 {
-	struct berth_addr_info a;
+	struct berth_addr_info a = {.struct_size = sizeof(a)};
 	uint32_t cursor = 0;
 	char text[INET6_ADDRSTRLEN];
 

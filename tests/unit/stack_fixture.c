@@ -700,7 +700,7 @@ static void pass(struct stack_fixture *f, uint64_t ns, bool lost)
 
 static void line_count(struct stack_fixture *f, struct words *w)
 {
-	struct berth_counters n;
+	struct berth_counters n = {.struct_size = sizeof(n)};
 	const char *name = word(w);
 
 	berth_stack_counters(f->st, &n);

@@ -201,7 +201,7 @@ static void adding_and_removing(void **state)
 		{"IPv6's loopback on a link", "::1", 128, -EINVAL},
 		{"link-local, its scope is the interface", "fe80::1", 64, 0},
 	};
-	struct berth_addr_info info;
+	struct berth_addr_info info = {.struct_size = sizeof(info)};
 	uint32_t cursor = 0, n = 0;
 	struct lab l;
 

@@ -464,6 +464,65 @@ static void ourselves_is_reached_without_a_link(void **state)
 	}
 }
 
+/* What a person who asks "which way?" is shown: everything once, routes in the order in which they are asked. */
+static void walks_show_everything(void **state)
+{
+	struct berth_iface second = {.struct_size = sizeof(second), .mtu_bytes = 1400, .name = "tun7"};
+	struct berth_iface_info f = {.struct_size = sizeof(f)};
+	struct berth_route_info r = {.struct_size = sizeof(r)};
+	struct berth_neigh_info h = {.struct_size = sizeof(h)};
+	struct berth_addr gw = pub("10.0.0.2"), all = pub("0.0.0.0"), net = pub("10.9.0.0"), to = pub("10.0.0.3");
+	uint32_t cursor = 0, n = 0;
+	uint16_t tun;
+	struct lab l;
+
+	(void)state;
+	open_lab(&l, BERTH_LINK_ETHERNET);
+	lab_addr(&l, "10.0.0.1", 24);
+	assert_int_equal(berth_iface_add(l.st, &second, &tun), 0);
+	assert_int_equal(berth_iface_set_up(l.st, tun, false), 0);
+	assert_int_equal(berth_route_add(l.st, &all, 0, &gw, l.iface, 7), 0);
+	assert_int_equal(berth_route_add(l.st, &net, 16, NULL, tun, 0), 0);
+	assert_int_equal(berth_neigh_add(l.st, l.iface, &gw, his_mac), 0);
+	lab_pass(&l, SEC(5));
+	assert_int_equal(lab_send(&l, lab_socket(&l, BERTH_IPV4, 5000), "10.0.0.3", "x", 1), 1);
+
+	assert_int_equal(berth_iface_next(l.st, &cursor, &f), 1);
+	assert_int_equal(f.iface, l.iface);
+	assert_true(f.up && f.link == BERTH_LINK_ETHERNET && memcmp(f.mac, our_mac, 6) == 0);
+	assert_int_equal(berth_iface_next(l.st, &cursor, &f), 1);
+	assert_int_equal(f.iface, tun);
+	assert_true(!f.up && f.mtu_bytes == 1400 && f.mtu6_bytes == 1400 && strcmp(f.name, "tun7") == 0);
+	assert_int_equal(berth_iface_next(l.st, &cursor, &f), 0);
+
+	for (cursor = 0; berth_route_next(l.st, &cursor, &r) == 1; n++) {
+		static const struct {
+			uint8_t bits, origin;
+			bool gateway;
+		} want[] = {{24, BERTH_ROUTE_ON_LINK, false},
+			    {16, BERTH_ROUTE_STATIC, false},
+			    {0, BERTH_ROUTE_STATIC, true}};
+
+		assert_true(n < COUNT_OF(want));
+		assert_int_equal(r.prefix_bits, want[n].bits);
+		assert_int_equal(r.origin, want[n].origin);
+		assert_int_equal(r.has_gateway, want[n].gateway);
+		assert_int_equal(r.metric, n == 2 ? 7 : 0);
+		assert_true(r.valid_until_ns == BERTH_NEVER && (n < 2 || memcmp(&r.gateway, &gw, sizeof(gw)) == 0));
+	}
+	assert_int_equal(n, 3);
+
+	for (cursor = n = 0; berth_neigh_next(l.st, &cursor, &h) == 1; n++) {
+		bool known = memcmp(h.addr.ip, gw.ip, 16) == 0;
+
+		assert_true(known || memcmp(h.addr.ip, to.ip, 16) == 0);
+		assert_int_equal(h.state, known ? BERTH_NEIGH_PERMANENT : BERTH_NEIGH_INCOMPLETE);
+		assert_memory_equal(h.mac, known ? his_mac : (const uint8_t[6]){0}, 6);
+	}
+	assert_int_equal(n, 2);
+	lab_close(&l);
+}
+
 int main(void)
 {
 	static struct CMUnitTest tests[COUNT_OF(wheres) + 16];
@@ -477,6 +536,7 @@ int main(void)
 		cmocka_unit_test(fragments_out_fit_and_hold_everything),
 		cmocka_unit_test(what_may_not_be_cut_is_refused),
 		cmocka_unit_test(s22_identifications),
+		cmocka_unit_test(walks_show_everything),
 		cmocka_unit_test(ourselves_is_reached_without_a_link),
 	};
 	size_t n = 0;

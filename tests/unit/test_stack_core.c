@@ -2,6 +2,7 @@
 #include "two_stacks.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 static struct two w;
 static char octet[1] = "x";
@@ -48,8 +49,8 @@ static void run_config(void **state)
 		assert_int_equal(berth_stack_init(&st, few, sizeof(few), &c, 0), -EINVAL);
 		return;
 	}
-	mem = aligned_alloc(64, n + 64);
-	memset(mem, 0, n);
+	mem = mmap(NULL, n + 64, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
 	memset(mem + n, 0xee, 64);
 	assert_int_equal(berth_stack_init(&st, mem, n - 1, &c, 0), -ENOMEM);
 	assert_int_equal(berth_stack_init(&st, mem + 8, n, &c, 0), -EINVAL);
@@ -61,7 +62,41 @@ static void run_config(void **state)
 	assert_true(berth_stack_check(st));
 	for (int i = 0; i < 64; i++)
 		assert_int_equal(mem[n + (size_t)i], 0xee);
-	free(mem);
+	munmap(mem, n + 64);
+}
+
+/* --- programs that were compiled with an older or a newer header --- */
+static void structures_of_other_versions(void **state)
+{
+	struct {
+		struct berth_stack_config c;
+		uint32_t more;
+	} newer = {{.struct_size = sizeof(newer), .n_conns = 5, .secret[3] = 1}, 0};
+	struct {
+		struct berth_counters c;
+		uint64_t more;
+	} counters = {{.struct_size = sizeof(counters)}, 77};
+	struct berth_stack_config older = {.struct_size = offsetof(struct berth_stack_config, n_rings), .n_conns = 5};
+	size_t n;
+
+	(void)state;
+	n = berth_stack_size(&newer.c);
+	assert_true(n > 0);
+	newer.more = 1; /* what this library does not know, it cannot do */
+	assert_true(berth_stack_size(&newer.c) == 0);
+	older.n_rings = 1000; /* not the older program's: it lies behind its structure */
+	assert_true(berth_stack_size(&older) == n);
+
+	two_begin(&w, &bare_ip);
+	assert_int_equal(berth_stack_counters(w.st[0], &counters.c), 0);
+	assert_true(counters.more == 0 && counters.c.struct_size == sizeof(counters));
+	counters.c.struct_size = offsetof(struct berth_counters, arp_in);
+	counters.c.arp_in = 55;
+	assert_int_equal(berth_stack_counters(w.st[0], &counters.c), 0);
+	assert_int_equal(counters.c.arp_in, 55);
+	counters.c.struct_size = 4;
+	assert_int_equal(berth_stack_counters(w.st[0], &counters.c), -EINVAL);
+	two_end(&w);
 }
 
 /* --- handles (S26) --- */
@@ -508,6 +543,7 @@ int main(void)
 	static const struct CMUnitTest plain[] = {
 		{"S26: a closed handle is stale for ever", a_closed_handle_is_stale_for_ever, NULL, NULL, NULL},
 		{"S26: made-up handles are refused", made_up_handles_are_refused, NULL, NULL, NULL},
+		cmocka_unit_test(structures_of_other_versions),
 		cmocka_unit_test(wrong_protocols_and_families),
 		cmocka_unit_test(settings_of_ports),
 		cmocka_unit_test(events_are_one_for_each_socket),

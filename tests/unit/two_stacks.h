@@ -70,6 +70,8 @@ static inline void two_begin(struct two *w, const struct two_how *how)
 		size_t size;
 
 		c.struct_size = sizeof(c);
+		c.n_rings = c.n_rings != 0 ? c.n_rings : 64; /* not 130 MB to be cleared for each test */
+		c.n_udp = c.n_udp != 0 ? c.n_udp : 32;
 		memset(c.secret, 7 + i, sizeof(c.secret));
 		size = berth_stack_size(&c);
 		assert_true(size > 0);
@@ -165,7 +167,7 @@ static inline void two_run(struct two *w, uint64_t ns)
 
 static inline struct berth_counters two_counters(const struct two *w, int i)
 {
-	struct berth_counters c;
+	struct berth_counters c = {.struct_size = sizeof(c)};
 
 	berth_stack_counters(w->st[i], &c);
 	return c;
