@@ -174,6 +174,18 @@ void tcp_fastopen_done(struct berth_stack *st, struct tcp_conn *c)
 		st->tcp->n_fastopen--;
 }
 
+/* Our SYN is acknowledged. Data that went with it (RFC 7413) and was not taken is new again. */
+static void early_data_answered(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->una != c->w->max) {
+		tcp_flight_free(st, c);
+		c->w->nxt = c->w->max = c->una;
+		tcp_flight_init(st, c);
+	} else if (c->w->max != c->iss + 1) {
+		st->n.tcp_fast_open++;
+	}
+}
+
 enum verdict { GO_ON, STOP };
 
 /* Fifth: the ACK field of a segment in SYN-RECEIVED. */
@@ -191,6 +203,7 @@ static enum verdict ack_in_syn_rcvd(struct berth_stack *st, struct tcp_conn *c, 
 	if (tcp_ack(st, c, s) & ACK_ENDED)
 		return STOP;
 	tcp_fastopen_done(st, c);
+	early_data_answered(st, c);
 	tcp_established(st, c, rtt);
 	if (c->f & TF_FIN_QUEUED) /* closed while the handshake went on */
 		tcp_set_state(st, c, TCP_FIN_WAIT_1);
@@ -337,18 +350,22 @@ static void syn_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_
 	tcp_options_agree(st, c, s);
 }
 
-/* Both called each other (RFC 9293, 3.5, figure 7): our SYN goes out again as a SYN-ACK. */
+/* tcp_out.c says what we are to say in SYN-RECEIVED: our SYN as a SYN-ACK. */
+static void say_syn_ack(struct berth_stack *st, struct tcp_conn *c)
+{
+	c->f |= TF_ACK_NOW;
+	sock_ready(st, tcp_index(st, c));
+}
+
+/* Both called each other (RFC 9293, 3.5, figure 7): our SYN goes out again as a SYN-ACK. Data that went with it stays in flight: the peer
+ * may have taken it. */
 static void simultaneous(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
 {
 	syn_in(st, c, s);
 	c->snd_wnd = c->snd_wnd_max = s->wnd;
 	c->snd_wl1 = s->seq;
 	tcp_set_state(st, c, TCP_SYN_RCVD);
-	tcp_flight_free(st, c);
-	c->w->nxt = c->w->max = c->una;
-	tcp_flight_init(st, c);
-	c->w->n_rtx = 1; /* its time is not to be measured: Karn's rule */
-	sock_ready(st, tcp_index(st, c));
+	say_syn_ack(st, c);
 }
 
 static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
@@ -385,13 +402,7 @@ static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct
 	c->snd_wl2 = c->una;
 	if (tcp_ack(st, c, s) & ACK_ENDED)
 		return;
-	if (c->una != c->w->max) { /* the data with our SYN was not taken: it is new again */
-		tcp_flight_free(st, c);
-		c->w->nxt = c->w->max = c->una;
-		tcp_flight_init(st, c);
-	} else if (c->w->max != c->iss + 1) {
-		st->n.tcp_fast_open++;
-	}
+	early_data_answered(st, c);
 	tcp_established(st, c, rtt);
 	c->f |= TF_ACK_NOW;
 	sock_ready(st, tcp_index(st, c));
@@ -406,7 +417,7 @@ static bool is_crossed_syn_ack(const struct tcp_conn *c, const struct tcp_seg *s
 {
 	return c->state == TCP_SYN_RCVD &&
 	       (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST)) == (WIRE_TCP_SYN | WIRE_TCP_ACK) &&
-	       s->seq == c->irs && s->len == 0 && s->ack == c->w->max;
+	       s->seq == c->irs && s->len == 0 && seq_lt(c->iss, s->ack) && seq_le(s->ack, c->w->max);
 }
 
 /* The SYN that made this connection, again. */
@@ -459,8 +470,8 @@ void tcp_conn_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	} else if (c->state == TCP_SYN_SENT) {
 		syn_sent_in(st, c, s);
 	} else if (is_repeated_syn(c, s)) {
-		c->f |= TF_ACK_NOW; /* our SYN-ACK was lost: tcp_out.c says it again */
-		sock_ready(st, tcp_index(st, c));
+		if (tcp_may_answer(st, c))
+			say_syn_ack(st, c); /* it was lost */
 	} else if (is_crossed_syn_ack(c, s)) {
 		crossed = *s;
 		crossed.seq++;

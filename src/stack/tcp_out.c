@@ -117,7 +117,7 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		tcp_mtu_timeouts(st, c);
 	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &s))
 		return false;
-	if (c->state == TCP_SYN_SENT && s.seq != c->iss)
+	if ((c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) && s.seq != c->iss)
 		return false; /* data that went with the SYN waits for its answer */
 	if (c->w->mtu_probe && seq_in(c->w->mtu_probe_seq, s.seq, s.seq + s.len))
 		tcp_mtu_probe_resent(st, c);
@@ -294,6 +294,8 @@ static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	}
 	f.flags |= tcp_ecn_out_flags(c, false);
 	put(st, c, g, &f);
+	if (f.flags & WIRE_TCP_SYN)
+		tcp_flight_rexmitted(st, c, &(struct tcp_send){c->iss, 1, c->w->burst_first, 1, false});
 	if (c->w->n_dup_acks)
 		c->w->n_dup_acks--;
 	return true;
