@@ -31,7 +31,7 @@ static const uint8_t edges[CLAIM_NSTATES] = {
 	[CLAIM_LISTENING] = TO(HELD) | TO(FREE),
 	[CLAIM_CONNECTED] = TO(CONNECTED) | TO(HELD) | TO(LINGER) | TO(FREE), /* UDP connects again, or not at all */
 	[CLAIM_ACCEPTED] = TO(LINGER) | TO(FREE),
-	[CLAIM_LINGER] = TO(FREE), /* TIME-WAIT keeps the port: RFC 9293, 3.6.1 */
+	[CLAIM_LINGER] = TO(LINGER) | TO(FREE), /* TIME-WAIT keeps the port (RFC 9293, 3.6.1), and may begin anew */
 };
 
 /* The one place where a claim's state changes. An edge that is not there means a caller's mistake or

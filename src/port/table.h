@@ -232,7 +232,7 @@ MUST_CHECK int port_table_undo(struct port_table *t, struct port_ref ref, bool k
 MUST_CHECK int port_table_accept(struct port_table *t, struct port_ref listener, const struct port_addr *local,
 				 const struct port_addr *peer, uint16_t peer_port, const struct port_owner *owner,
 				 uint64_t now_us, struct port_ref *ret_ref);
-/* TIME-WAIT until expires_us; the claim stays, its owner is gone. */
+/* TIME-WAIT until expires_us; the claim stays, its owner and its user's word are gone. One that lingers may do so longer. */
 MUST_CHECK int port_table_linger(struct port_table *t, struct port_ref ref, uint64_t expires_us);
 /* End lingering claims whose time has come, at most budget of them; returns how many it ended. */
 uint32_t port_table_expire(struct port_table *t, uint64_t now_us, uint32_t budget);
