@@ -56,6 +56,11 @@ static inline uint16_t tcp_seg_local_port(const struct tcp_seg *s)
 {
 	return wire_get16(s->p->l4 + 2);
 }
+/* The link that its addresses belong to, if one of them is link-local (else 0): elsewhere the same addresses are another connection's. */
+static inline uint32_t tcp_seg_scope(const struct tcp_seg *s)
+{
+	return s->p->dst.scope ? s->p->dst.scope : s->p->src.scope;
+}
 /* It leaves SYN-RECEIVED. */
 void tcp_fastopen_done(struct berth_stack *st, struct tcp_conn *c);
 /* The handshake is done on this side. rtt_ns 0: not measured. */
@@ -82,6 +87,11 @@ void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq);
 /* Out of the connection's own budget: is there an answer left for doubtful segments? So two ends that disagree do not answer each other
  * for ever, and nobody learns from a counter that all share. */
 bool tcp_may_answer(struct berth_stack *st, struct tcp_conn *c);
+/* The same for a segment that has data or a FIN, and may be the peer's, sent again: these cost little. One for which an answer is owed
+ * already costs nothing. */
+bool tcp_may_repeat(struct berth_stack *st, struct tcp_conn *c);
+/* The same for a handshake's or TIME-WAIT's record, which has one octet for it: when it answered last, 0 at first. */
+bool tcp_record_may_answer(struct berth_stack *st, uint8_t *answered);
 
 /* --- tcp_syn.c --- */
 void tcp_syn_layout(struct berth_stack *st, struct arena *a, struct tcp_state *t);
@@ -90,8 +100,6 @@ void tcp_syn_timer(struct berth_stack *st, uint32_t level);
 bool tcp_syn_check(const struct berth_stack *st);
 /* A segment for listener l; a new connection's sequence numbers begin at iss_min at least (0: anywhere). */
 void tcp_listen_from(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, uint32_t iss_min);
-/* It ended while it waited for accept(), or its listener did. */
-void tcp_accept_queue_drop(struct berth_stack *st, struct tcp_conn *c);
 /* It listens no more: handshakes are forgotten, connections nobody accepted are reset. Back in CLOSED. */
 void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l);
 /* A SYN-ACK of listener l: b has addresses, ports and numbers, f and the rest say what it answers. */
@@ -103,11 +111,11 @@ struct tcp_child {
 	uint32_t iss, irs;
 	uint64_t rtt_ns;
 	uint32_t ts_recent;
-	uint16_t mss; /* the peer's option, or the default */
-	uint8_t snd_scale, rcv_scale;
-	uint32_t f;  /* TF_TS, TF_SACK, TF_WSCALE, TF_ECN */
-	bool early;  /* fast open: made by the SYN, the handshake goes on in SYN-RECEIVED */
-	bool cookie; /* fast open: the client wants one */
+	uint16_t mss;		      /* the peer's option, or the default */
+	uint8_t snd_scale, rcv_scale; /* with TF_WSCALE */
+	uint32_t f;		      /* TF_TS, TF_SACK, TF_WSCALE, TF_ECN */
+	bool early;		      /* fast open: made by the SYN, the handshake goes on in SYN-RECEIVED */
+	bool cookie;		      /* fast open: the client wants one */
 };
 /* The child of listener l; NULL: no room (counted). */
 struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s,

@@ -127,7 +127,7 @@ static bool may_come_in(struct berth_stack *st, struct tcp_conn *c, const struct
 			tcp_challenge_ack(st, c);
 		else if (rst)
 			st->n.tcp_out_of_window++;
-		else if (s->len || s->flags & WIRE_TCP_FIN || tcp_may_answer(st, c))
+		else if (s->len || s->flags & WIRE_TCP_FIN ? tcp_may_repeat(st, c) : tcp_may_answer(st, c))
 			tcp_rcv_refused(st, c, s);
 		return false;
 	}

@@ -2,7 +2,9 @@
  *
  * What a stranger sends must not make us send without bound, and must not tell the stranger anything by a counter that it shares
  * with others (CVE-2016-5696). So
- *   - a challenge acknowledgment (RFC 5961) comes out of the connection's own budget, drawn anew for each window (S10);
+ *   - a challenge acknowledgment (RFC 5961) comes out of the connection's own budget, drawn anew for each window (S10); an answer to data
+ *     that is refused is a twelfth of it, because a peer whose acknowledgments were lost sends a window of them;
+ *   - a record (a handshake's, TIME-WAIT's) answers once in a quarter of a second, as it would say the same each time;
  *   - resets for nobody's segments come out of the stack's budget, of which neither size nor window can be predicted (S11);
  *   - nothing answers a reset, or a segment whose source or destination is not one host's (RFC 9293, MUST-57).
  */
@@ -13,6 +15,8 @@
 
 #define RESETS_PER_S 1000
 #define CHALLENGES 12 /* on average in a second */
+#define CHALLENGE_COST 12
+#define RECORD_TIME_SHIFT 28 /* 268 ms */
 
 static uint32_t now_ms(const struct berth_stack *st)
 {
@@ -148,19 +152,42 @@ void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq)
 	tcp_rcv_acked(st, c);
 }
 
-bool tcp_may_answer(struct berth_stack *st, struct tcp_conn *c)
+static bool spend(struct berth_stack *st, struct tcp_conn *c, uint8_t cost)
 {
 	uint32_t now = now_ms(st);
 
 	if (!c->challenge_ms || seq_le(c->challenge_ms, now)) {
 		c->challenge_ms = now + 500 + stack_random_below(st, 1000);
-		c->challenge_left = (uint8_t)(CHALLENGES / 2 + stack_random_below(st, CHALLENGES));
+		c->challenge_left = (uint8_t)(CHALLENGE_COST * (CHALLENGES / 2 + stack_random_below(st, CHALLENGES)));
 	}
-	if (c->challenge_left == 0) {
+	if (c->challenge_left < cost) {
 		st->n.tcp_challenge_limited++;
 		return false;
 	}
-	c->challenge_left--;
+	c->challenge_left = (uint8_t)(c->challenge_left - cost);
+	return true;
+}
+_Static_assert(CHALLENGE_COST *(CHALLENGES / 2 + CHALLENGES - 1) <= UINT8_MAX, "challenge_left has 8 bits");
+
+bool tcp_may_answer(struct berth_stack *st, struct tcp_conn *c)
+{
+	return spend(st, c, CHALLENGE_COST);
+}
+
+bool tcp_may_repeat(struct berth_stack *st, struct tcp_conn *c)
+{
+	return c->f & TF_ACK_NOW || spend(st, c, 1);
+}
+
+bool tcp_record_may_answer(struct berth_stack *st, uint8_t *answered)
+{
+	uint8_t now = (uint8_t)(1 + (st->now_ns >> RECORD_TIME_SHIFT) % UINT8_MAX);
+
+	if (*answered == now) {
+		st->n.tcp_challenge_limited++;
+		return false;
+	}
+	*answered = now;
 	return true;
 }
 

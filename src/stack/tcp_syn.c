@@ -31,12 +31,12 @@ struct tcp_syn {
 	uint32_t listener;
 	uint32_t sent; /* when the last SYN-ACK was; SENT_SHIFT */
 	uint16_t mss;
-	uint16_t iface; /* the scope of link-local addresses */
+	uint16_t scope; /* of link-local addresses; 0: there are none */
 	uint8_t f;	/* SYN_ */
 	uint8_t snd_scale : 4,
 		rcv_scale : 4; /* ours as the SYN-ACK said it: the listener's buffer may change meanwhile */
 	uint8_t level;
-	uint8_t n_acked; /* acknowledged, but not taken: the accept queue was full, or data is awaited */
+	uint8_t answered; /* tcp_record_may_answer() */
 };
 _Static_assert(sizeof(struct tcp_syn) == 64, "a handshake costs 64 octets");
 enum {
@@ -45,9 +45,8 @@ enum {
 	SYN_WSCALE = 4,
 	SYN_ECN = 8,
 	SYN_RESENT = 16,
-	SYN_SCOPED = 32,
-	SYN_CHALLENGED = 64, /* a challenge ACK left since the last SYN-ACK: no more until the next (RFC 5961, 7) */
-	SYN_COOKIE = 128,    /* fast open's cookie goes with the SYN-ACK */
+	SYN_ACKED = 32,	 /* but not taken: the accept queue was full, or data is awaited */
+	SYN_COOKIE = 64, /* fast open's cookie goes with the SYN-ACK */
 };
 
 #define SENT_SHIFT 16 /* ticks of 65.5 us: goes round in three days */
@@ -132,8 +131,8 @@ static uint32_t syn_find(struct berth_stack *st, const struct tcp_seg *s, bool *
 	for (; i != NIL; i = y->links[i].chain, n++) {
 		const struct tcp_syn *q = syn_at(st, i);
 
-		if (q->local_port == lp && q->peer_port == pp && memcmp(q->local, s->p->dst.b, 16) == 0 &&
-		    memcmp(q->peer, s->p->src.b, 16) == 0)
+		if (q->local_port == lp && q->peer_port == pp && q->scope == tcp_seg_scope(s) &&
+		    memcmp(q->local, s->p->dst.b, 16) == 0 && memcmp(q->peer, s->p->src.b, 16) == 0)
 			return i;
 	}
 	*ret_full = n >= CHAIN_MAX;
@@ -261,7 +260,6 @@ static void syn_send(struct berth_stack *st, uint32_t i)
 {
 	struct tcp_syn *q = syn_at(st, i);
 	const struct tcp_conn *l = tcp_at(st, q->listener);
-	uint32_t scope = q->f & SYN_SCOPED ? q->iface : 0;
 	struct port_addr local = port_addr_from6(q->local, 0), peer = port_addr_from6(q->peer, 0);
 	struct tcp_bare b = {.local = &local,
 			     .peer = &peer,
@@ -270,9 +268,8 @@ static void syn_send(struct berth_stack *st, uint32_t i)
 			     .seq = q->iss,
 			     .ack = q->irs + 1};
 
-	q->f &= (uint8_t)~SYN_CHALLENGED;
-	local.scope = port_addr_is_linklocal6(&local) ? scope : 0;
-	peer.scope = port_addr_is_linklocal6(&peer) ? scope : 0;
+	local.scope = port_addr_is_linklocal6(&local) ? q->scope : 0;
+	peer.scope = port_addr_is_linklocal6(&peer) ? q->scope : 0;
 	if (q->f & SYN_COOKIE)
 		tcp_fastopen_offer(st, &peer, &b.opt);
 	tcp_syn_answer(st, l, &b, syn_tf(q), q->rcv_scale, q->ts_recent);
@@ -305,7 +302,7 @@ void tcp_syn_timer(struct berth_stack *st, uint32_t level)
 		q->level++;
 		q->sent = ticks(st->now_ns);
 		q->f |= SYN_RESENT;
-		if (!q->n_acked || !is_deferred(tcp_at(st, q->listener), q)) {
+		if (!(q->f & SYN_ACKED) || !is_deferred(tcp_at(st, q->listener), q)) {
 			syn_send(st, i);
 			st->n.tcp_retrans++;
 		}
@@ -348,12 +345,11 @@ static void send_cookie(struct berth_stack *st, const struct tcp_conn *l, const 
 			     .ack = s->seq + 1};
 	uint32_t ts = 0;
 
+	k->rcv_scale = tcp_window_scale(st, l);
 	b.seq = tcp_cookie_make(st, s, k, &ts);
-	if (!(k->f & TF_TS)) /* nothing to keep them in */
-		k->f &= ~(uint32_t)(TF_SACK | TF_WSCALE | TF_ECN);
 	b.opt.ts_val = ts;
 	st->n.tcp_cookies_sent++;
-	tcp_syn_answer(st, l, &b, k->f, k->f & TF_WSCALE ? tcp_window_scale(st, l) : 0, k->ts_recent);
+	tcp_syn_answer(st, l, &b, k->f, k->rcv_scale, k->ts_recent);
 }
 
 /* Above what the connection before it used: RFC 9293, MAY-2. */
@@ -380,13 +376,9 @@ static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp
 	q->ts_recent = k->ts_recent;
 	q->listener = tcp_index(st, l);
 	q->mss = k->mss;
-	q->iface = (uint16_t)s->p->dst.scope;
+	q->scope = (uint16_t)tcp_seg_scope(s);
 	q->f = (k->f & TF_TS ? SYN_TS : 0) | (k->f & TF_SACK ? SYN_SACK : 0) | (k->f & TF_WSCALE ? SYN_WSCALE : 0) |
 	       (k->f & TF_ECN ? SYN_ECN : 0) | (k->cookie ? SYN_COOKIE : 0);
-	if (s->p->dst.scope || s->p->src.scope) {
-		q->iface = (uint16_t)(s->p->dst.scope ? s->p->dst.scope : s->p->src.scope);
-		q->f |= SYN_SCOPED;
-	}
 	q->snd_scale = k->snd_scale & 15;
 	q->rcv_scale = k->f & TF_WSCALE ? tcp_window_scale(st, l) & 15 : 0;
 	b = bucket_of(st, q->local, q->local_port, q->peer, q->peer_port);
@@ -398,8 +390,8 @@ static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp
 	level_add(st, i);
 }
 
-/* A bare acknowledgment of what was received so far. */
-static void syn_ack_bare(struct berth_stack *st, const struct tcp_syn *q, const struct tcp_seg *s)
+/* A bare acknowledgment of what was received so far, if the record has an answer left. */
+static bool syn_ack_bare(struct berth_stack *st, struct tcp_syn *q, const struct tcp_seg *s)
 {
 	const struct tcp_conn *l = tcp_at(st, q->listener);
 	struct tcp_bare b = {.local = &s->p->dst,
@@ -409,12 +401,21 @@ static void syn_ack_bare(struct berth_stack *st, const struct tcp_syn *q, const 
 			     .seq = q->iss + 1,
 			     .ack = q->irs + 1,
 			     .flags = WIRE_TCP_ACK,
-			     .wnd = tcp_window_syn(st, l)};
+			     /* only a SYN's window is not scaled (RFC 7323, 2.2) */
+			     .wnd = (uint16_t)(tcp_window_syn(st, l) >> q->rcv_scale),
+			     .ttl = l->s.ttl,
+			     .tos = l->s.tos,
+			     .bind_iface = l->s.bind_iface};
 
-	if (q->f & SYN_WSCALE) /* only a SYN's window is not scaled (RFC 7323, 2.2) */
-		b.wnd = (uint16_t)(b.wnd >> tcp_window_scale(st, l));
-
+	if (!tcp_record_may_answer(st, &q->answered))
+		return false;
+	if (q->f & SYN_TS) {
+		b.opt.has = WIRE_TCP_HAS_TS;
+		b.opt.ts_val = tcp_ts_now(st, tcp_ts_offset(st, b.local, b.peer));
+		b.opt.ts_ecr = q->ts_recent;
+	}
 	tcp_send_bare(st, &b);
+	return true;
 }
 
 /* A SYN for a handshake that we know. */
@@ -423,13 +424,8 @@ static void syn_again(struct berth_stack *st, uint32_t i, const struct tcp_seg *
 	struct tcp_syn *q = syn_at(st, i);
 
 	if (q->irs != s->seq) { /* another connection's? Whoever sent it says so by a reset (RFC 5961, 4.2) */
-		if (q->f & SYN_CHALLENGED) {
-			st->n.tcp_challenge_limited++;
-			return;
-		}
-		q->f |= SYN_CHALLENGED;
-		st->n.tcp_challenge_acks++;
-		syn_ack_bare(st, q, s);
+		if (syn_ack_bare(st, q, s))
+			st->n.tcp_challenge_acks++;
 		return;
 	}
 	q->f |= SYN_RESENT;
@@ -511,6 +507,21 @@ static void enqueue(struct berth_stack *st, struct tcp_conn *l, struct tcp_conn 
 	event_add(st, li, BERTH_EV_IN);
 }
 
+/* The first that waits. One that ended meanwhile keeps its place, so nothing leaves from the middle. */
+static struct tcp_conn *dequeue(struct berth_stack *st, struct tcp_conn *l)
+{
+	struct tcp_conn *c = tcp_at(st, l->accept_first);
+
+	ASSERT(c->f & TF_IN_ACCEPT && c->listener == tcp_index(st, l));
+	l->accept_first = c->accept_next;
+	if (l->accept_first == NIL)
+		l->accept_last = NIL;
+	c->accept_next = c->listener = NIL;
+	c->f &= ~(uint32_t)TF_IN_ACCEPT;
+	l->n_accept--;
+	return c;
+}
+
 struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s,
 			       const struct tcp_child *k)
 {
@@ -567,18 +578,18 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 }
 
 /* A segment with ACK for record i: may it finish the handshake (RFC 9293, 3.10.7.4, in SYN-RECEIVED)? */
-static bool may_finish(struct berth_stack *st, const struct tcp_syn *q, const struct tcp_seg *s)
+static bool may_finish(struct berth_stack *st, struct tcp_syn *q, const struct tcp_seg *s)
 {
 	struct tcp_conn *l = tcp_at(st, q->listener);
 
 	if (q->f & SYN_TS && s->opt.has & WIRE_TCP_HAS_TS && seq_lt(s->opt.ts_val, q->ts_recent)) {
 		st->n.tcp_paws_dropped++;
-		syn_ack_bare(st, q, s);
+		(void)syn_ack_bare(st, q, s);
 		return false;
 	}
 	if (!seq_in(s->seq, q->irs + 1, q->irs + 1 + tcp_window_syn(st, l))) {
 		st->n.tcp_out_of_window++;
-		syn_ack_bare(st, q, s);
+		(void)syn_ack_bare(st, q, s);
 		return false;
 	}
 	if (s->ack != q->iss + 1) {
@@ -602,7 +613,7 @@ static void finish(struct berth_stack *st, uint32_t i, const struct tcp_seg *s)
 
 	if (!may_finish(st, q, s))
 		return;
-	q->n_acked = 1;
+	q->f |= SYN_ACKED;
 	if (s->len == 0 && !(s->flags & WIRE_TCP_FIN) && is_deferred(l, q))
 		return;
 	if (accept_is_full(l)) {
@@ -703,32 +714,11 @@ int tcp_accept(struct berth_stack *st, uint32_t index, uint32_t *ret_index)
 		return -EINVAL;
 	if (l->accept_first == NIL)
 		return -EAGAIN;
-	*ret_index = l->accept_first;
-	c = tcp_at(st, l->accept_first);
-	tcp_accept_queue_drop(st, c);
+	c = dequeue(st, l);
+	*ret_index = tcp_index(st, c);
 	/* What came while it waited is news to the program. That it can write goes without saying. */
 	event_add(st, *ret_index, (uint32_t)tcp_poll(st, *ret_index) & ~(uint32_t)BERTH_EV_OUT);
 	return 0;
-}
-
-void tcp_accept_queue_drop(struct berth_stack *st, struct tcp_conn *c)
-{
-	struct tcp_conn *l = tcp_at(st, c->listener);
-	uint32_t index = tcp_index(st, c), *at = &l->accept_first, prev = NIL;
-
-	ASSERT(c->f & TF_IN_ACCEPT && l->state == TCP_LISTEN);
-	while (*at != index) {
-		ASSERT(*at != NIL);
-		prev = *at;
-		at = &tcp_at(st, *at)->accept_next;
-	}
-	*at = c->accept_next;
-	if (l->accept_last == index)
-		l->accept_last = prev;
-	c->accept_next = NIL;
-	c->listener = NIL;
-	c->f &= ~(uint32_t)TF_IN_ACCEPT;
-	l->n_accept--;
 }
 
 void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l)
@@ -743,12 +733,8 @@ void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l)
 				syn_free(st, i);
 		}
 	}
-	while (l->accept_first != NIL) {
-		struct tcp_conn *c = tcp_at(st, l->accept_first);
-
-		tcp_accept_queue_drop(st, c);
-		tcp_child_discard(st, c);
-	}
+	while (l->accept_first != NIL)
+		tcp_child_discard(st, dequeue(st, l));
 	if (port_table_unlisten(&st->ports, l->s.claim) < 0)
 		st->n.dropped_policy++;
 	tcp_set_state(st, l, TCP_CLOSED);

@@ -35,7 +35,8 @@ struct tcp_time_wait {
 	uint16_t wnd; /* as on the wire */
 	uint8_t f;    /* WAIT_ */
 	uint8_t ttl, tos;
-	uint8_t pad[3];
+	uint8_t answered; /* tcp_record_may_answer() */
+	uint8_t pad[2];
 };
 _Static_assert(sizeof(struct tcp_time_wait) == 64, "TIME-WAIT costs 64 octets");
 enum { WAIT_TS = 1 };
@@ -179,7 +180,7 @@ void tcp_wait_timer(struct berth_stack *st)
 		forget(st, w->first); /* arms for the next one */
 }
 
-static void answer(struct berth_stack *st, const struct tcp_time_wait *t, const struct tcp_seg *s)
+static void answer(struct berth_stack *st, struct tcp_time_wait *t, const struct tcp_seg *s)
 {
 	struct tcp_bare b = {.local = &s->p->dst,
 			     .peer = &s->p->src,
@@ -192,6 +193,8 @@ static void answer(struct berth_stack *st, const struct tcp_time_wait *t, const 
 			     .ttl = t->ttl,
 			     .tos = t->tos};
 
+	if (!tcp_record_may_answer(st, &t->answered))
+		return;
 	if (t->f & WAIT_TS) {
 		b.opt.has = WIRE_TCP_HAS_TS;
 		b.opt.ts_val = tcp_ts_now(st, t->ts_offset);

@@ -130,7 +130,12 @@ static void option_of(struct stack_fixture *f, struct text_seg *s, const char *p
 	} else if (strcmp(p, "ts") == 0) {
 		o->has |= WIRE_TCP_HAS_TS;
 		o->ts_val = wild(f, w, &s->any_tsval);
-		o->ts_ecr = wild(f, w, &s->any_tsecr);
+		if (w->at < w->n && strcmp(w->v[w->at], "echo") == 0) {
+			w->at++;
+			o->ts_ecr = f->out.options.ts_val;
+		} else {
+			o->ts_ecr = wild(f, w, &s->any_tsecr);
+		}
 	} else if (strcmp(p, "sack") == 0) {
 		unsigned l = 0, r = 0;
 		const char *block = word(w);

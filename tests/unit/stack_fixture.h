@@ -14,7 +14,7 @@
  *
  * Segments: `<` arrives, `>` must be the next to leave. FLAGS is letters of SFRPAUEC. SEQ is relative to the first number of its
  * sender, SEQ+LEN has LEN octets of payload; =SEQ is absolute. Then any of
- *	ack N | win N | mss N | ws N | sackok | ts VAL ECR | sack L-R (up to four times) | urg N | uto S | cookie HEX | ect | ce
+ *	ack N | win N | mss N | ws N | sackok | ts VAL ECR (echo: what left last) | sack L-R (up to four times) | urg N | uto S | cookie HEX | ect | ce
  * An expected segment must have the flags, SEQ+LEN, and whatever else is named; `no-ts` `no-sack` `no-ws` `no-sackok` `no-mss` forbid
  * an option; N may be * (anything). `ts * E` and `ts V *` too.
  *

@@ -118,6 +118,9 @@ static const struct stack_row rows[] = {
 	{"BERTH_MAXSEG is what the SYN offers, and what is sent at most",
 	 {"open", "set maxseg 500", "connect", "> S 0 mss 500", "< SA 0 ack 1 mss 1400", "> A 1 ack 1", "send 900",
 	  "> A 1+500 ack 1", "> PA 501+400 ack 1"}},
+	{"S16: also when the program itself wants smaller ones",
+	 {"open", "set maxseg 100", "connect", "> S 0 mss 216", "< SA 0 ack 1 mss 1400", "> A 1 ack 1", "send 400",
+	  "> A 1+216 ack 1", "> PA 217+184 ack 1"}},
 	{"MUST-43: a bound address and port are the connection's",
 	 {"bind 3333", "connect", "> S 0", "< SA 0 ack 1", "> A 1 ack 1", "state ESTABLISHED"}},
 	{"congestion control may change in the middle",
@@ -205,6 +208,10 @@ static void test_ttl_tos(void **state)
 	stack_line(&f, "lset tos 0x20");
 	stack_line(&f, "< S 0 mss 1460");
 	stack_line(&f, "> SA 0 ack 1");
+	assert_int_equal(f.out_ttl, 7);
+	assert_int_equal(f.out_tos, 0x20);
+	stack_line(&f, "< S 1000"); /* challenged */
+	stack_line(&f, "> A 1 ack 1");
 	assert_int_equal(f.out_ttl, 7);
 	assert_int_equal(f.out_tos, 0x20);
 	stack_line(&f, "< A 1 ack 1");

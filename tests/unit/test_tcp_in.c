@@ -169,21 +169,67 @@ static void test_budget_is_own(void **state)
 	stack_fixture_free(&f);
 }
 
+/* What leaves after n times the same segment. */
+static int answers_to(struct stack_fixture *f, const char *line, int n)
+{
+	int answers = 0;
+
+	for (int i = 0; i < n; i++) {
+		stack_line(f, line);
+		while (stack_fixture_next(f, f->out_octets, sizeof(f->out_octets)) != 0)
+			answers++;
+	}
+	return answers;
+}
+
+/* S10: segments with data or a FIN that are refused have a budget of the connection's, too; it is wide enough for a window that is sent
+ * again, and comes back. A batch of them has one answer. */
+static void test_refused_are_limited(void **state)
+{
+	struct stack_fixture f;
+
+	(void)state;
+	for (int fin = 0; fin < 2; fin++) {
+		const char *old = fin ? "< FA 1+5 ack 1" : "< PA 1+5 ack 1";
+
+		stack_fixture_init(&f, false, NULL);
+		stack_line(&f, "established win 65535 mss 1460 sackok");
+		stack_line(&f, old);
+		stack_line(&f, fin ? "> A 1 ack 7" : "> A 1 ack 6");
+		stack_line(&f, "+1600");
+		assert_in_range(answers_to(&f, old, 1000), 60, 220);
+		stack_line(&f, "+1600");
+		for (int i = 0; i < 1000; i++)
+			stack_line(&f, old);
+		assert_int_equal(answers_to(&f, old, 50), 50);
+		stack_fixture_free(&f);
+	}
+}
+
+/* S10: so have SYNs that are sent again in SYN-RECEIVED. */
+static void test_repeated_syns_are_limited(void **state)
+{
+	struct stack_fixture f;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "connect");
+	stack_line(&f, "> S 0");
+	stack_line(&f, "< S 0 mss 1460");
+	stack_line(&f, "> SA 0 ack 1");
+	assert_in_range(answers_to(&f, "< S 0 mss 1460", 100), 6, 18);
+	stack_fixture_free(&f);
+}
+
 /* S11: resets for nobody's segments have a budget, too, which comes back. */
 static void test_resets_are_limited(void **state)
 {
 	struct berth_stack_config c = stack_fixture_config();
 	struct stack_fixture f;
-	int n = 0;
 
 	(void)state;
 	stack_fixture_init(&f, false, &c);
-	for (int i = 0; i < 2000; i++) {
-		stack_line(&f, "< A 1 ack 1");
-		while (stack_fixture_next(&f, f.out_octets, sizeof(f.out_octets)) != 0)
-			n++;
-	}
-	assert_in_range(n, 750, 1250);
+	assert_in_range(answers_to(&f, "< A 1 ack 1", 2000), 750, 1250);
 	stack_line(&f, "+1600");
 	stack_line(&f, "< A 1 ack 1");
 	stack_line(&f, "> R *");
@@ -192,8 +238,11 @@ static void test_resets_are_limited(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host), cmocka_unit_test(test_wrong_octets),
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host),
+					  cmocka_unit_test(test_wrong_octets),
 					  cmocka_unit_test(test_budget_is_own),
+					  cmocka_unit_test(test_refused_are_limited),
+					  cmocka_unit_test(test_repeated_syns_are_limited),
 					  cmocka_unit_test(test_resets_are_limited)};
 
 	return stack_rows_run("tcp in", rows, COUNT_OF(rows), more, COUNT_OF(more));

@@ -18,6 +18,13 @@ static const struct stack_row rows[] = {
 	 {"listen", "< S 0", "> SA 0 ack 1", "< A 1 ack 2", "> R 2", "< A 1 ack 1", "accept"}},
 	{"SYN-RECEIVED: a segment outside of the window is answered",
 	 {"listen", "< S 0", "> SA 0 ack 1", "< A =2000000000 ack 1", "> A 1 ack 1", "no accept"}},
+	{"S10: one such answer in a quarter of a second, whatever the segment carries",
+	 {"listen", "< S 0", "> SA 0 ack 1", "< PA =2000000000+5 ack 1", "< S =2000000000", "< A =2000000000 ack 1",
+	  "< PA =2000000000+5 ack 1", "> A 1 ack 1", "quiet", "count tcp_challenge_limited 3", "+270",
+	  "< S =2000000000", "< PA =2000000000+5 ack 1", "> A 1 ack 1", "quiet", "< A 1 ack 1", "accept"}},
+	{"such an answer has what each segment has: timestamp, window, TTL",
+	 {"listen", "< S 0 mss 1460 ws 7 ts 1000 0", "> SA 0 ack 1 ws 7", "lset rcvbuf 8192",
+	  "< A =2000000000 ack 1 ts 1001 0", "> A 1 ack 1 win 64 ts * 1000"}},
 	{"SYN-RECEIVED: a reset at the right place ends the handshake",
 	 {"listen", "< S 0", "> SA 0 ack 1", "< R 1", "+1100", "quiet", "< A 1 ack 1", "> R 1"}},
 	{"SYN-RECEIVED: a reset anywhere else does not",
@@ -73,11 +80,16 @@ static const struct stack_row rows[] = {
 	{"S14: a made-up cookie is reset",
 	 {"listen", "lset syncookies 2", "< S 0", "> SA 0 ack 1", "< A 1 ack 9", "> R 9", "count tcp_cookies_bad 1",
 	  "no accept"}},
+	{"S14: so is one that names another segment size",
+	 {"listen", "lset syncookies 2", "< S 0 mss 1460", "> SA 0 ack 1", "< A 1 ack 0", "> R 0", "< A 1 ack 2",
+	  "> R 2", "count tcp_cookies_bad 2"}},
 	{"S14: a cookie is good for two minutes at most",
 	 {"listen", "lset syncookies 2", "< S 0", "> SA 0 ack 1", "+129000", "< A 1 ack 1", "> R 1", "no accept"}},
-	{"S14: a cookie is one connection's",
-	 {"listen", "lset syncookies 2", "< S 0", "> SA 0 ack 1", "peer-port 5001", "< A 1 ack 1", "> R 1",
-	  "no accept"}},
+	{"S14: and for a minute at least",
+	 {"listen", "lset syncookies 2", "< S 0", "> SA 0 ack 1", "+63900", "< A 1 ack 1", "accept"}},
+	{"S14: the scale of our window is the SYN-ACK's, whatever the listener's buffer becomes",
+	 {"listen", "lset syncookies 2", "< S 0 mss 1460 ws 7 ts 44 0", "> SA 0 ack 1 ws 7 ts * 44", "lset rcvbuf 8192",
+	  "< A 1 ack 1 ts 45 echo", "accept", "< PA 1+1000 ack 1 win 500 ts 46 0", "> A 1 ack 1001 win 57"}},
 	{"without cookies out, an ACK out of nowhere is reset",
 	 {"listen", "< A 1 ack 1", "> R 1", "count tcp_cookies_bad 0"}},
 	{"MUST-42: nobody listens",
@@ -111,9 +123,127 @@ static void test_flood(void **state)
 	stack_fixture_free(&f);
 }
 
+/* A cookie, and the moment and connection it was made for. */
+static struct stack_fixture f;
+
+static void cookie_begin(bool is6)
+{
+	stack_fixture_init(&f, is6, NULL);
+	stack_line(&f, "listen");
+	stack_line(&f, "lset syncookies 2");
+	stack_line(&f, "< S 0");
+	stack_line(&f, "> SA 0 ack 1");
+}
+
+static void cookie_is_bad(void)
+{
+	stack_line(&f, "> R 1");
+	stack_line(&f, "count tcp_cookies_bad 1");
+	stack_line(&f, "no accept");
+	stack_fixture_free(&f);
+}
+
+/* S14: nothing of what the hash covers may be another's. */
+static void test_cookie_is_ones_own(void **state)
+{
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++) {
+		uint32_t iss;
+
+		cookie_begin(is6);
+		stack_line(&f, "< A 2 ack 1"); /* the client's sequence number */
+		cookie_is_bad();
+		cookie_begin(is6);
+		stack_line(&f, "peer-port 5001");
+		stack_line(&f, "< A 1 ack 1");
+		cookie_is_bad();
+		cookie_begin(is6);
+		f.peers.ip[15] = 77;
+		stack_line(&f, "< A 1 ack 1");
+		cookie_is_bad();
+
+		cookie_begin(is6);
+		f.ours.ip[15] = 78;
+		assert_int_equal(berth_addr_add(f.st, f.iface, &f.ours, is6 ? 64 : 24), 0);
+		while (stack_fixture_next(&f, f.out_octets, sizeof(f.out_octets)) != 0)
+			;
+		stack_line(&f, "< A 1 ack 1");
+		cookie_is_bad();
+		cookie_begin(is6);
+		f.ours.port = 81;
+		f.listener = 0;
+		assert_int_equal(berth_sock_open(f.st, BERTH_TCP, is6 ? BERTH_IPV6 : BERTH_IPV4, 1, &f.listener), 0);
+		assert_int_equal(berth_sock_bind(f.st, f.listener, &f.ours), 0);
+		assert_int_equal(berth_sock_listen(f.st, f.listener, 4), 0);
+		stack_line(&f, "local-port 81");
+		stack_line(&f, "< A 1 ack 1");
+		cookie_is_bad();
+
+		cookie_begin(is6); /* too old, though the stack has made one since */
+		iss = f.our_iss;
+		stack_line(&f, "+70000");
+		stack_line(&f, "peer-port 5001");
+		stack_line(&f, "< S 0");
+		stack_line(&f, "> SA 0 ack 1");
+		f.our_iss = iss;
+		stack_line(&f, "peer-port 5000");
+		stack_line(&f, "+60000");
+		stack_line(&f, "< A 1 ack 1");
+		cookie_is_bad();
+	}
+}
+
+/* The same link-local addresses and ports on two links are two handshakes. */
+static void test_two_links(void **state)
+{
+	struct berth_iface i = {.struct_size = sizeof(i),
+				.link = BERTH_LINK_IP,
+				.flags = BERTH_IF_NO_DAD,
+				.mtu_bytes = 1500,
+				.name = "test1"};
+	uint16_t iface[2];
+
+	(void)state;
+	stack_fixture_init(&f, true, NULL);
+	iface[0] = f.iface;
+	assert_int_equal(berth_iface_add(f.st, &i, &iface[1]), 0);
+	assert_int_equal(berth_iface_set_up(f.st, iface[1], true), 0);
+	f.ours = (struct berth_addr){.ip = {0xfe, 0x80, [15] = 1}};
+	f.peers = (struct berth_addr){.ip = {0xfe, 0x80, [15] = 2}};
+	for (unsigned k = 0; k < 2; k++) {
+		f.ours.scope = iface[k] + 1u;
+		assert_int_equal(berth_addr_add(f.st, iface[k], &f.ours, 64), 0);
+	}
+	while (stack_fixture_next(&f, f.out_octets, sizeof(f.out_octets)) != 0)
+		;
+	stack_line(&f, "listen");
+	stack_line(&f, "< S 0 mss 1400");
+	stack_line(&f, "> SA 0 ack 1");
+	f.iface = iface[1];
+	stack_line(&f, "< S 300 mss 1400");
+	stack_line(&f, "> SA 0 ack 301");
+	stack_line(&f, "< A 301 ack 1");
+	stack_line(&f, "accept");
+	stack_line(&f, "no accept");
+	f.iface = iface[0];
+	stack_line(&f, "< R 1"); /* of the first handshake alone */
+	stack_line(&f, "state ESTABLISHED");
+	stack_line(&f, "+1100");
+	stack_line(&f, "quiet");
+	f.iface = iface[1];
+	stack_line(&f, "lset syncookies 2");
+	stack_line(&f, "peer-port 5001");
+	stack_line(&f, "< S 0");
+	stack_line(&f, "> SA 0 ack 1");
+	f.iface = iface[0];
+	stack_line(&f, "< A 1 ack 1");
+	cookie_is_bad();
+}
+
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_flood)};
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_flood), cmocka_unit_test(test_cookie_is_ones_own),
+					  cmocka_unit_test(test_two_links)};
 
 	return stack_rows_run("tcp listen", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
