@@ -110,6 +110,8 @@ void rack_timer_due(struct berth_stack *st, struct tcp_conn *c);
 /* Is there a segment of new data that ring and window let go, and that Nagle does not hold: a full one, or all? */
 bool flight_has_new(const struct tcp_conn *c);
 /* Tail loss probes (RFC 8985, 7). */
+/* RFC 8985, 7.2: nothing is known to be amiss, and no probe is out. */
+bool tlp_may(const struct tcp_conn *c);
 void tlp_sent(struct berth_stack *st, struct tcp_conn *c, bool rexmit); /* the probe is out */
 bool tlp_arm(struct berth_stack *st, struct tcp_conn *c);
 void tlp_due(struct berth_stack *st, struct tcp_conn *c);

@@ -142,14 +142,18 @@ void rack_timer_due(struct berth_stack *st, struct tcp_conn *c)
 
 /* --- tail loss probes --- */
 
-/* RFC 8985, 7.2: when nothing is known to be amiss, and no probe is out. */
+bool tlp_may(const struct tcp_conn *c)
+{
+	return c->f & TF_SACK && c->w->ca_state <= CA_CWR && !c->w->n_sacked && !c->w->n_lost && c->srtt_us != 0 &&
+	       !(c->recover_flags & (RF_TLP | RF_TLP_DUE)) && c->state != TCP_SYN_SENT && c->state != TCP_SYN_RCVD &&
+	       c->snd_wnd != 0;
+}
+
 bool tlp_arm(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint64_t pto_us, rto_us = rtt_timeout_ns(c) / 1000;
 
-	if (!(c->f & TF_SACK) || c->w->ca_state > CA_CWR || c->w->n_sacked || c->w->n_lost || c->srtt_us == 0 ||
-	    c->recover_flags & (RF_TLP | RF_TLP_DUE) || c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD ||
-	    c->snd_wnd == 0)
+	if (!tlp_may(c))
 		return false;
 	pto_us = 2 * (uint64_t)c->srtt_us + (c->w->n_out == 1 ? TLP_ALONE_US : TLP_SLACK_US);
 	if (pto_us > rto_us)

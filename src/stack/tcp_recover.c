@@ -40,7 +40,8 @@ void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart)
 		tcp_deadline_clear(st, c, TCP_AT_RTX);
 		return;
 	}
-	if (!restart && (c->w->rtx_mode == RTX_RTO || c->w->rtx_mode == RTX_REORDER))
+	/* The peer's own data has acknowledgments, too: a probe that each of them put off would never leave. */
+	if (!restart && c->w->rtx_mode != RTX_NONE && (c->w->rtx_mode != RTX_TLP || tlp_may(c)))
 		return;
 	if (!tlp_arm(st, c))
 		rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));

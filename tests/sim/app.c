@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stack/tcp.h"
+#include "stack/tcp_flight.h"
 
 #define CHUNK 4096u
 #define STEPS_AT_ONCE 4096 /* of one end_run(): then others have a turn */
@@ -98,23 +98,43 @@ bool sim_idle(struct sim *s)
 	return true;
 }
 
-struct sim_look sim_look(const struct sim_end *e)
+struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 {
-	struct sim_look r = {0};
-	const struct tcp_conn *c;
-	uint32_t i;
+	const struct tcp_conn *c = slab_at(&st->conns, conn_index);
+	struct sim_look r = {.state = c->state,
+			     .is_conn = c->state && c->state != TCP_LISTEN && c->state != TCP_CLOSED};
 
-	if (!e->is_open || sock_find_tcp(e->host->st, e->sock, &i) < 0)
+	r.is_conn = r.is_conn && c->w; /* an idle one has nothing to say */
+	if (!r.is_conn)
 		return r;
-	c = tcp_at(e->host->st, i);
 	r.mss = c->mss;
 	r.cwnd = c->cwnd;
 	r.pipe = tcp_flight_pipe(c);
 	r.ca_state = c->w->ca_state;
+	r.iss = c->iss;
 	r.una = c->una;
 	r.nxt = c->w->nxt;
 	r.rcv_nxt = c->rcv_nxt;
+	r.is_receiving = c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2;
+	r.waits_for_neigh = c->s.flags & SOCK_WAITING;
+	r.rto_ns = rtt_timeout_ns(c);
+	for (unsigned i = c->w->backoff; i < c->w->n_probes && r.rto_ns < TCP_RTO_MAX_NS; i++)
+		r.rto_ns *= 2; /* the persist timer's doublings */
+	r.n_tried = (uint64_t)c->rexmits + c->w->n_probes;
+	r.local = c->w->local;
+	r.peer = c->w->peer;
+	r.local_port = c->w->local_port;
+	r.peer_port = c->w->peer_port;
 	return r;
+}
+
+struct sim_look sim_look(const struct sim_end *e)
+{
+	uint32_t i;
+
+	if (!e->is_open || sock_find_tcp(e->host->st, e->sock, &i) < 0)
+		return (struct sim_look){0};
+	return sim_look_at(e->host->st, i);
 }
 
 /* --- how an end ends --- */
@@ -576,15 +596,20 @@ static void accept_all(struct sim_host *h, unsigned i)
 
 /* --- events and timers --- */
 
-struct sim_end *app_end_at(struct sim *s, struct sim_host *h, uint16_t local_port, uint16_t peer_port)
+struct sim_end *app_end_at(struct sim *s, const struct sim_host *h, uint16_t local_port, const struct port_addr *peer,
+			   uint16_t peer_port)
 {
 	for (unsigned i = s->n_flows; i-- > 0;) {
 		struct sim_flow *f = s->flows[i];
+		struct sim_end *c = &f->end[SIM_CLIENT], *v = &f->end[SIM_SERVER];
+		struct berth_addr a;
+		bool is_client = c->host == h && f->client_port == local_port && f->port == peer_port;
 
-		if (f->end[SIM_CLIENT].host == h && f->client_port == local_port && f->port == peer_port)
-			return &f->end[SIM_CLIENT];
-		if (f->end[SIM_SERVER].host == h && f->port == local_port && f->client_port == peer_port)
-			return &f->end[SIM_SERVER];
+		if (!is_client && (v->host != h || f->port != local_port || f->client_port != peer_port))
+			continue;
+		a = sim_addr(is_client ? v->host : c->host, f->wire, f->family, 0);
+		if (memcmp(a.ip, peer->b, sizeof(a.ip)) == 0)
+			return is_client ? c : v;
 	}
 	return NULL;
 }

@@ -5,7 +5,7 @@
  *	- nothing is acknowledged, by ACK or SACK, that the other end never sent (RFC 9293, 3.4);
  *	- nothing is sent beyond the window that the other end granted (3.8.6), but for a probe of one octet;
  *	- a granted window is not taken back (SHLD-14), up to what scaling rounds off;
- *	- a sender with data out is not silent for longer than the longest RTO.
+ *	- nobody is silent for longer than the rules allow (silence.c).
  *
  * One record per direction of a four-tuple. What a stack may know is what arrived: the granted edge moves with observe_in().
  * A new SYN begins a new incarnation; what belonged to the old one is accepted for the other end's sake.
@@ -36,7 +36,7 @@ struct direction {
 	uint32_t edge; /* right edge that this direction may use, as it arrived */
 	bool has_edge, zero_window;
 	struct sim_end *owner;
-	uint64_t sent_ns;
+	struct silence silence;
 };
 
 struct observer {
@@ -162,7 +162,7 @@ static void check_sound(struct sim *s, struct sim_host *h, const struct berth_tx
 
 /* --- TCP --- */
 
-static void on_syn(struct direction *d, const struct wire_tcp *t)
+static void on_syn(struct direction *d, const struct wire_tcp *t, uint64_t now_ns)
 {
 	if (d->has_syn && d->isn == t->seq)
 		return; /* again */
@@ -174,6 +174,7 @@ static void on_syn(struct direction *d, const struct wire_tcp *t)
 	d->scale = d->offers_scale ? t->options.wscale : 0;
 	d->has_granted = d->has_edge = d->zero_window = false;
 	d->owner = NULL;
+	silence_syn(&d->silence, t->seq, now_ns);
 }
 
 static void check_acks(struct sim *s, struct sim_host *h, const struct direction *peer, const struct wire_tcp *t)
@@ -231,15 +232,15 @@ static void watch_out(struct sim *s, struct sim_host *h, const struct link_view 
 	if (!d || !peer || s->is_attacked)
 		return;
 	if (t->flags & WIRE_TCP_SYN)
-		on_syn(d, t);
+		on_syn(d, t, s->now_ns);
 	if (!d->has_syn || (t->flags & WIRE_TCP_RST))
 		return;
 	if (!d->owner)
-		d->owner = app_end_at(s, h, t->src_port, t->dst_port);
+		d->owner = app_end_at(s, h, t->src_port, &v->dst, t->dst_port);
 	check_acks(s, h, peer, t);
 	check_window(s, h, d, t, end);
 	check_grant(s, h, d, peer, t);
-	d->sent_ns = s->now_ns;
+	silence_sent(&d->silence, t, s->now_ns);
 }
 
 void observe_out(struct sim *s, struct sim_host *h, const struct berth_tx *tx, const uint8_t *data, uint32_t len)
@@ -291,4 +292,19 @@ void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const s
 	if (!d->has_edge || diff(right, d->edge) > 0)
 		d->edge = right;
 	d->has_edge = true;
+	silence_got(&d->silence, t, d->has_granted ? d->granted : t->seq, s->now_ns);
+}
+
+struct silence *observe_silence(struct sim *s, const struct sim_look *t, bool *ret_has_work)
+{
+	struct direction *d = find(s->observer, &t->local, &t->peer, t->local_port, t->peer_port);
+	uint32_t written;
+
+	if (!d || !d->has_syn || d->isn != t->iss)
+		return NULL;
+	written = d->isn + 1;
+	if (d->owner)
+		written += (uint32_t)d->owner->sent + d->owner->is_shut;
+	*ret_has_work = diff(d->end, d->silence.una) > 0 || diff(written, d->end) > 0;
+	return &d->silence;
 }

@@ -185,6 +185,7 @@ static void step(struct sim *s)
 	app_timers(s);
 	for (unsigned i = 0; i < s->n_hosts; i++)
 		host_pump(s->hosts[i]);
+	silence_check(s);
 	if (s->now_ns >= s->check_ns) {
 		sim_check(s);
 		s->check_ns = s->now_ns + 200 * SIM_MS; /* of virtual time, and only when something happens */

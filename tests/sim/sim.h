@@ -17,6 +17,7 @@
 
 #include "base/rng.h"
 #include "link/fault.h"
+#include "wire/tcp.h"
 
 #define SIM_US UINT64_C(1000)
 #define SIM_MS UINT64_C(1000000)
@@ -148,11 +149,32 @@ enum {
 	SIM_OPT_ATTACH = 4096, /* rings of the program's own */
 };
 
-/* A connection from inside. All zeros: it is none. */
+/* A connection from inside: all that the simulator knows of it. All zeros: it is none. */
 struct sim_look {
 	uint32_t mss, cwnd, pipe; /* octets */
 	uint32_t ca_state;
 	uint32_t una, nxt, rcv_nxt;
+	bool is_conn;	   /* not a listener, not closed */
+	bool is_receiving; /* in a state in which data is taken */
+	bool waits_for_neigh;
+	uint8_t state; /* Linux's number */
+	uint32_t iss;
+	uint64_t rto_ns;  /* with its doublings */
+	uint64_t n_tried; /* retransmissions and probes, also those that never became frames */
+	struct port_addr local, peer;
+	uint16_t local_port, peer_port;
+};
+
+/* When one end of a connection last said something, and what it owes: silence.c. */
+struct silence {
+	uint32_t una;	     /* the furthest acknowledgment that reached it */
+	uint32_t looked_una; /* ... that it believed */
+	uint64_t since_ns;
+	uint64_t rto_ns; /* the largest since then */
+	uint64_t n_tried;
+	bool had_work, has_acked, owes_ack, waits;
+	uint32_t acked, owed; /* the furthest it acknowledged, and what it should */
+	uint64_t owed_ns, waits_ns;
 };
 
 /* --- the world --- */
@@ -245,6 +267,7 @@ void sim_expect_ge(struct sim *s, const char *what, uint64_t got, uint64_t min);
 void sim_note(struct sim *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /* with --trace */
 struct berth_counters sim_counters(const struct sim_host *h);
 struct sim_look sim_look(const struct sim_end *e);
+struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index);
 
 /* --- between the files of the simulator --- */
 void sim_hash(struct sim *s, const void *data, size_t len);
@@ -267,12 +290,21 @@ void app_timers(struct sim *s);
 void app_host_died(struct sim_host *h);
 void app_sent(struct sim_host *h); /* output() is done: look at congestion windows */
 uint8_t app_octet(uint64_t key, uint64_t at);
-struct sim_end *app_end_at(struct sim *s, struct sim_host *h, uint16_t local_port, uint16_t peer_port);
+struct sim_end *app_end_at(struct sim *s, const struct sim_host *h, uint16_t local_port, const struct port_addr *peer,
+			   uint16_t peer_port);
 struct observer *observer_new(void);
 void observer_free(struct observer *o);
 /* A frame as its stack gave it out, and as a host takes it in. Both in one piece. */
 void observe_out(struct sim *s, struct sim_host *h, const struct berth_tx *tx, const uint8_t *data, uint32_t len);
 void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const struct berth_rx *rx);
+
+/* The record of the end that a look is of, and whether it has anything to say; NULL: nobody saw it begin. */
+struct silence *observe_silence(struct sim *s, const struct sim_look *t, bool *ret_has_work);
+void silence_syn(struct silence *q, uint32_t isn, uint64_t now_ns);
+void silence_sent(struct silence *q, const struct wire_tcp *t, uint64_t now_ns);
+/* granted: the right edge of the window it gave. */
+void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t granted, uint64_t now_ns);
+void silence_check(struct sim *s);
 
 /* --- drawing --- */
 struct fault_config draw_faults(struct sim *s, enum berth_link link);

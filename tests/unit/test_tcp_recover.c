@@ -321,6 +321,28 @@ static void limited_transmit(void **state)
 	done(f);
 }
 
+/* Each segment of the peer's own data has an acknowledgment that says nothing new: none of them may put the probe off. */
+static void data_of_the_peer_does_not_put_off_the_probe(void **state)
+{
+	struct fl *f = make(BERTH_CUBIC);
+	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1, .len = 100};
+
+	(void)state;
+	fl_write(f, 10000);
+	fl_run(f, 1000 * MS);
+	assert_int_equal(f->c->w->n_out, 0);
+	f->loss_ppm = 1000000;
+	fl_write(f, 3000);
+	for (unsigned i = 0; i < 100; i++, s.seq += s.len) {
+		s.ack = f->c->una;
+		tcp_ack(&f->st, f->c, &s);
+		fl_run(f, 10 * MS);
+	}
+	expect(f, "probes", f->st.n.tcp_tlp, 1);
+	assert_true(f->st.n.tcp_rto >= 1);
+	done(f);
+}
+
 /* RFC 8985, 7.4: the copy repaired a loss: the window is reduced; or a D-SACK says that both arrived: it is not. */
 static void ends_of_a_probe(void **state)
 {
@@ -488,6 +510,8 @@ int main(void)
 		{"S15: forged duplicates open nothing", forged_duplicates, NULL, NULL, NULL},
 		{"an acknowledgment in pieces opens no more than one", split_acknowledgments, NULL, NULL, NULL},
 		{"a timeout sends one segment, super-frames or not", a_timeout_sends_one_segment, NULL, NULL, NULL},
+		{"the peer's own data does not put off the probe", data_of_the_peer_does_not_put_off_the_probe, NULL,
+		 NULL, NULL},
 		{"how a tail loss probe ends", ends_of_a_probe, NULL, NULL, NULL},
 		{"ECE: one reduction in a round trip", one_reduction_in_a_round_trip, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
