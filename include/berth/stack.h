@@ -100,13 +100,14 @@ struct berth_stack_config {
 	uint32_t n_packets;   /* 2 KiB buffers for what belongs to no stream: ARP, ICMP, RST, UDP on its way [256] */
 	uint32_t frag_bytes;  /* memory for reassembly, at most [256 KiB] */
 
-	uint32_t n_rings;	 /* pairs of rings for TCP sockets that have none attached [n_conns] */
-	uint32_t rx_ring_bytes;	 /* a power of two, 4 KiB to 1 GiB [64 KiB] */
-	uint32_t tx_ring_bytes;	 /* the same [64 KiB] */
-	uint32_t udp_ring_bytes; /* a UDP socket's queues, receive and send each [64 KiB] */
-	uint32_t n_bursts;	 /* records of 64 octets about segments in flight [16 for each pair of rings] */
-	uint32_t n_gaps;	 /* connections that may have holes in what they received, at once [n_conns / 4] */
-	uint32_t reserved;	 /* 0 */
+	uint32_t n_rings;	/* pairs of rings for TCP sockets that have none attached [n_conns] */
+	uint32_t rx_ring_bytes; /* a power of two, 4 KiB to 1 GiB [64 KiB] */
+	uint32_t tx_ring_bytes; /* the same [64 KiB] */
+	uint32_t
+		udp_ring_bytes; /* a UDP socket's queues, receive and send each; the largest datagram needs [128 KiB] */
+	uint32_t n_bursts;	/* records of 64 octets about segments in flight [16 for each pair of rings] */
+	uint32_t n_gaps;	/* connections that may have holes in what they received, at once [n_conns / 4] */
+	uint32_t reserved;	/* 0 */
 };
 
 /* Octets of memory that berth_stack_init() wants for this configuration. 0: the configuration makes no sense. */
@@ -313,6 +314,7 @@ enum berth_option {
 	BERTH_TRAIN, /* segments of a super-frame: 0, as many as fit [0]; n: a millisecond's worth, at least n, as Linux */
 	BERTH_SYN_LINEAR,   /* so many timeouts of a SYN before they double [0] */
 	BERTH_IDLE_RESTART, /* a window that was not used for an RTO shrinks (RFC 2861, RFC 5681, 4.1) [1] */
+	BERTH_MULTICAST_ALL, /* UDP: hear groups that others here joined: IP_MULTICAST_ALL, of IPv6 sockets IPV6_MULTICAST_ALL [1] */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };

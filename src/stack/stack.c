@@ -78,7 +78,7 @@ static int config_read(const struct berth_stack_config *from, struct berth_stack
 	or_default(&c.n_rings, c.n_conns);
 	or_default(&c.rx_ring_bytes, 64 * 1024);
 	or_default(&c.tx_ring_bytes, 64 * 1024);
-	or_default(&c.udp_ring_bytes, 64 * 1024);
+	or_default(&c.udp_ring_bytes, 128 * 1024);
 	if (c.n_rings <= 1u << 22)
 		or_default(&c.n_bursts, 16 * c.n_rings);
 	or_default(&c.n_gaps, c.n_conns < 4 ? 1 : c.n_conns / 4);

@@ -47,6 +47,7 @@ enum {
 	SOCK_MCAST_NO_LOOP = 1 << 14,
 	SOCK_CONNECTED = 1 << 15, /* UDP: has a peer */
 	SOCK_WAITING = 1 << 16,	  /* in st->waiting: its neighbour is not resolved yet */
+	SOCK_MCAST_OWN = 1 << 17, /* UDP: hears the groups that it joined itself, no others */
 };
 
 struct sock_link {

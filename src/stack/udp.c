@@ -4,8 +4,8 @@
  * Its port is a claim of the heart's: UDP's rules of sharing, of who receives (docs/linux-bind.md, D3, D4), and what a connected
  * socket hears are there.
  *
- * Memberships of groups are one small table for all sockets: (socket, interface, group). IP counts them (group_join()); a socket
- * hears what was sent to a group that it has joined itself, as Linux does with IP_MULTICAST_ALL off.
+ * Memberships of groups are one small table for all sockets: (socket, interface, group). IP counts them (group_join()) and takes in
+ * what goes to them; which sockets hear it is Linux's rule (udp_hears_group()).
  *
  * Always true (udp_check())
  *   U1  both rings are chains of whole records;
@@ -123,6 +123,12 @@ int udp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 }
 
 /* --- options --- */
+static int flag_set(struct udp_sock *u, uint32_t flag, bool on)
+{
+	u->s.flags = on ? u->s.flags | flag : u->s.flags & ~flag;
+	return 0;
+}
+
 static int iface_set(const struct berth_stack *st, struct udp_sock *u, uint64_t value)
 {
 	if (value > st->cfg.n_ifaces)
@@ -142,8 +148,9 @@ int udp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		u->mcast_ttl = (uint8_t)value;
 		return 0;
 	case BERTH_MULTICAST_LOOP:
-		u->s.flags = value ? u->s.flags & ~(uint32_t)SOCK_MCAST_NO_LOOP : u->s.flags | SOCK_MCAST_NO_LOOP;
-		return 0;
+		return flag_set(u, SOCK_MCAST_NO_LOOP, value == 0);
+	case BERTH_MULTICAST_ALL:
+		return flag_set(u, SOCK_MCAST_OWN, value == 0);
 	case BERTH_MULTICAST_IFACE:
 		return iface_set(st, u, value);
 	case BERTH_PMTUDISC:
@@ -152,8 +159,7 @@ int udp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		u->pmtu_disc = (uint8_t)value;
 		return 0;
 	case BERTH_NO_CHECKSUM:
-		u->s.flags = value ? u->s.flags | SOCK_NO_CHECKSUM : u->s.flags & ~(uint32_t)SOCK_NO_CHECKSUM;
-		return 0;
+		return flag_set(u, SOCK_NO_CHECKSUM, value != 0);
 	case BERTH_RCVBUF: /* as much as there is, and never less than one small datagram */
 		u->rcvbuf = value == 0 || value > u->rx.size ? u->rx.size : value < 256 ? 256 : (uint32_t)value;
 		return 0;
@@ -172,6 +178,9 @@ int udp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		return 0;
 	case BERTH_MULTICAST_LOOP:
 		*ret = !(u->s.flags & SOCK_MCAST_NO_LOOP);
+		return 0;
+	case BERTH_MULTICAST_ALL:
+		*ret = !(u->s.flags & SOCK_MCAST_OWN);
 		return 0;
 	case BERTH_MULTICAST_IFACE:
 		*ret = u->mcast_iface;
@@ -194,21 +203,30 @@ int udp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 }
 
 /* --- groups --- */
+/* iface BERTH_IFACE_ANY: on any. */
 static struct udp_member *member_find(const struct berth_stack *st, uint32_t index, uint16_t iface,
 				      const struct port_addr *group)
 {
 	for (uint32_t i = 0; i < st->cfg.n_groups; i++) {
 		struct udp_member *m = &st->udp->members[i];
 
-		if (m->sock == index && m->iface == iface && port_addr_equal(&m->group, group))
+		if (m->sock == index && (m->iface == iface || iface == BERTH_IFACE_ANY) &&
+		    port_addr_equal(&m->group, group))
 			return m;
 	}
 	return NULL;
 }
 
-bool udp_is_member(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group)
+/* As Linux 6.18 does: groups that only others joined, too, unless BERTH_MULTICAST_ALL is off, but none of IPv4 on a socket of both
+ * families. A membership counts on its own interface; of IPv6, on all. */
+bool udp_hears_group(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group)
 {
-	return member_find(st, index, iface, group) != NULL;
+	const struct udp_sock *u = slab_at(&st->udps, index);
+	bool v4 = port_addr_is4(group);
+
+	if (!(u->s.flags & SOCK_MCAST_OWN) && (!v4 || u->s.family == PORT_FAMILY_4))
+		return true;
+	return member_find(st, index, v4 ? iface : BERTH_IFACE_ANY, group) != NULL;
 }
 
 /* The group and the interface that a call means. A group has no scope here: the interface says it. */
@@ -242,7 +260,7 @@ int udp_join(struct berth_stack *st, uint32_t index, const struct berth_addr *gr
 
 	if (r < 0)
 		return r;
-	if (udp_is_member(st, index, iface, &g))
+	if (member_find(st, index, iface, &g) != NULL)
 		return -EADDRINUSE;
 	free = st->udp->members;
 	while (free < st->udp->members + st->cfg.n_groups && free->sock != NIL)

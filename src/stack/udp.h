@@ -157,7 +157,7 @@ void udp_deliver(struct berth_stack *st, uint32_t index, const struct packet *p,
 /* To all members of its group, or all who hear a broadcast. */
 void udp_deliver_all(struct berth_stack *st, const struct packet *p, uint16_t src_port, uint16_t dst_port,
 		     uint32_t len);
-bool udp_is_member(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group);
+bool udp_hears_group(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group);
 /* What went out before this call is free now. */
 void udp_reclaim(struct berth_stack *st, struct udp_sock *u);
 /* Is there room for a datagram of ordinary size? */

@@ -102,7 +102,7 @@ void udp_deliver_all(struct berth_stack *st, const struct packet *p, uint16_t sr
 		if (port_table_get(&st->ports, refs[i], &c) < 0 || !hears(&c, p, src_port))
 			continue;
 		index = (uint32_t)c.user & ~SOCK_ID_UDP;
-		if (!to_group || udp_is_member(st, index, p->iface, &group))
+		if (!to_group || udp_hears_group(st, index, p->iface, &group))
 			udp_deliver(st, index, p, src_port, len);
 	}
 }

@@ -80,8 +80,8 @@ static const struct size_case size_cases[] = {
 	{"what just fits into IPv6's MTU", &ethernet, BERTH_IPV6, 1452, 1},
 	{"one more is two fragments of IPv6", &ethernet, BERTH_IPV6, 1453, 2},
 	{"eight thousand octets in fragments", &ethernet, BERTH_IPV4, 8000, 6},
-	{"the largest that a ring of 64 KiB holds", &ethernet, BERTH_IPV4, 65472, 45},
-	{"the same over IPv6", &ethernet, BERTH_IPV6, 65472, 46},
+	{"the largest that there is", &ethernet, BERTH_IPV4, 65507, 45},
+	{"the largest over IPv6", &ethernet, BERTH_IPV6, 65527, 46},
 	{"checksums that the device completes", &offloads, BERTH_IPV4, 700, 1},
 	{"and of IPv6", &offloads, BERTH_IPV6, 701, 1},
 	{"fragments are summed here even so", &offloads, BERTH_IPV4, 5001, 4},
@@ -487,17 +487,77 @@ static void a_group_gets_a_copy_each(void **state)
 	two_settle(&w);
 	assert_int_equal(take(1, b[0], got, 9, NULL), 3);
 	assert_int_equal(take(1, b[1], got, 9, NULL), 3);
-	assert_int_equal(take(1, b[2], got, 9, NULL), -EAGAIN); /* did not join */
+	assert_int_equal(take(1, b[2], got, 9, NULL), 3); /* did not join, but the host did */
+	assert_int_equal(berth_sock_set(w.st[1], b[2], BERTH_MULTICAST_ALL, 0), 0);
 	assert_int_equal(berth_sock_leave(w.st[1], b[0], &group, 0), 0);
 	assert_int_equal(berth_sock_leave(w.st[1], b[0], &group, 0), -EADDRNOTAVAIL);
 	assert_int_equal(send_to(0, a, group, "all", 3), 1);
 	two_settle(&w);
-	assert_int_equal(take(1, b[0], got, 9, NULL), -EAGAIN);
+	assert_int_equal(take(1, b[0], got, 9, NULL), 3);
 	assert_int_equal(take(1, b[1], got, 9, NULL), 3);
+	assert_int_equal(take(1, b[2], got, 9, NULL), -EAGAIN);
 	assert_int_equal(berth_sock_close(w.st[1], b[1]), 0); /* leaves by itself */
 	assert_int_equal(send_to(0, a, group, "all", 3), 1);
 	two_settle(&w);
+	assert_int_equal(take(1, b[0], got, 9, NULL), -EAGAIN); /* the host is in it no more */
 	assert_int_equal(take(1, b[2], got, 9, NULL), -EAGAIN);
+	two_end(&w);
+}
+
+/* Who hears a group, as Linux 6.18 does it (IP_MULTICAST_ALL, IPV6_MULTICAST_ALL): the host's interface is in the group. */
+struct hears_case {
+	const char *name;
+	int family;
+	bool is6;      /* the group */
+	int joined;    /* -1 not, else the interface */
+	int all;       /* -1: as it is from the start */
+	uint64_t want; /* what the option says */
+	bool hears;
+};
+static const struct hears_case hears_cases[] = {
+	{"a group that another socket joined", BERTH_IPV4, false, -1, -1, 1, true},
+	{"that another joined, IP_MULTICAST_ALL 0", BERTH_IPV4, false, -1, 0, 0, false},
+	{"joined, IP_MULTICAST_ALL 0", BERTH_IPV4, false, 0, 0, 0, true},
+	{"joined on another interface, IP_MULTICAST_ALL 0", BERTH_IPV4, false, 1, 0, 0, false},
+	{"joined on another interface", BERTH_IPV4, false, 1, 1, 1, true},
+	{"IPv6: a group that another socket joined", BERTH_IPV6, true, -1, -1, 1, true},
+	{"IPv6: that another joined, IPV6_MULTICAST_ALL 0", BERTH_IPV6, true, -1, 0, 0, false},
+	{"IPv6: joined, IPV6_MULTICAST_ALL 0", BERTH_IPV6, true, 0, 0, 0, true},
+	{"IPv6: joined on another interface is enough", BERTH_IPV6, true, 1, 0, 0, true},
+	{"IPv4's group on a socket of both families, not joined", BERTH_IPV6, false, -1, 1, 1, false},
+	{"IPv4's group on a socket of both families, joined", BERTH_IPV6, false, 0, 0, 0, true},
+};
+
+static void run_hears(void **state)
+{
+	const struct hears_case *c = *state;
+	struct berth_addr any = {.port = 5353}, group4 = berth_addr4(239, 1, 2, 3, 5353),
+			  group6 = {.ip = {0xff, 0x05, [15] = 0xfb}, .port = 5353}, group = c->is6 ? group6 : group4;
+	struct berth_iface second = {.struct_size = sizeof(second), .mtu_bytes = 1500, .flags = BERTH_IF_NO_DAD};
+	int family = c->is6 ? BERTH_IPV6 : BERTH_IPV4;
+	berth_sock a, other, s;
+	uint16_t iface;
+	uint64_t all;
+
+	two_begin(&w, &ethernet);
+	assert_int_equal(berth_iface_add(w.st[1], &second, &iface), 0);
+	a = udp(0, family);
+	other = udp(1, family);
+	s = udp(1, c->family);
+	assert_int_equal(berth_sock_set(w.st[1], s, BERTH_REUSEADDR, 1), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], s, &any), 0);
+	assert_int_equal(berth_sock_join(w.st[1], other, &group, w.iface[1]), 0);
+	if (c->joined >= 0)
+		assert_int_equal(berth_sock_join(w.st[1], s, &group, c->joined == 0 ? w.iface[1] : iface), 0);
+	if (c->all >= 0)
+		assert_int_equal(berth_sock_set(w.st[1], s, BERTH_MULTICAST_ALL, (uint64_t)c->all), 0);
+	assert_int_equal(berth_sock_get(w.st[1], s, BERTH_MULTICAST_ALL, &all), 0);
+	assert_int_equal(all, c->want);
+	two_run(&w, 30 * SECOND);
+	assert_int_equal(berth_sock_set(w.st[0], a, BERTH_MULTICAST_IFACE, 1), 0);
+	assert_int_equal(send_to(0, a, group, "all", 3), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, s, got, 9, NULL), c->hears ? 3 : -EAGAIN);
 	two_end(&w);
 }
 
@@ -1176,7 +1236,7 @@ int main(void)
 		cmocka_unit_test(a_receive_buffer_can_be_smaller),
 	};
 	struct CMUnitTest tests[COUNT_OF(plain) + COUNT_OF(size_cases) + COUNT_OF(train_cases) + COUNT_OF(sum_cases) +
-				COUNT_OF(df_cases) + COUNT_OF(too_big_cases)];
+				COUNT_OF(df_cases) + COUNT_OF(too_big_cases) + COUNT_OF(hears_cases)];
 	size_t n = COUNT_OF(plain);
 
 	memcpy(tests, plain, sizeof(plain));
@@ -1185,5 +1245,6 @@ int main(void)
 	ROWS(sum_cases, run_sum);
 	ROWS(df_cases, run_df);
 	ROWS(too_big_cases, run_too_big);
+	ROWS(hears_cases, run_hears);
 	return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
 }
