@@ -142,9 +142,9 @@ def check_needed(library):
     return [f"{os.path.basename(library)} needs {n}" for n in needed if not SHIM_NEEDS.match(n)]
 
 
-def check_shown(library):
-    """The functions that include/berth/stack.h declares, and no other name."""
-    with open(os.path.join(ROOT, "include", "berth", "stack.h"), encoding="utf-8") as f:
+def check_shown(library, header):
+    """The functions that include/berth/HEADER declares, and no other name."""
+    with open(os.path.join(ROOT, "include", "berth", header), encoding="utf-8") as f:
         header = re.sub(r"static inline .*?\n}|/\*.*?\*/", "", f.read(), flags=re.S)
     want = set(re.findall(r"^\w[\w *]*?\b(berth_\w+)\(", header, flags=re.M))
     got = {n.split("@")[0] for n, kind in nm(library, "-D", "--defined-only") if kind != "A"}
@@ -262,10 +262,11 @@ def main():
         stack = find_built(a.build, "libstack.a")
         good &= report("the stack's symbols", check_heart_symbols(stack, [wire, port, base]) if stack and wire and port and base
                        else ["libstack.a is not built"])
-        library = find_built(a.build, "libberth-stack.so")
-        good &= report("libberth-stack needs libc only", check_needed(library) if library else ["libberth-stack.so is not built"])
-        good &= report("libberth-stack shows what berth/stack.h promises", check_shown(library) if library
-                       else ["libberth-stack.so is not built"])
+        for name in ("stack", "dhcp"):
+            library = find_built(a.build, f"libberth-{name}.so")
+            missing = [f"libberth-{name}.so is not built"]
+            good &= report(f"libberth-{name} needs libc only", check_needed(library) if library else missing)
+            good &= report(f"libberth-{name} shows what berth/{name}.h promises", check_shown(library, f"{name}.h") if library else missing)
         good &= report("the shim needs libc only", check_needed(shim) if shim else ["libberth.so is not built"])
         good &= report("libberth-port needs libc only", check_needed(free) if free else ["libberth-port.so is not built"])
     return 0 if good else 1

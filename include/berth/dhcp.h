@@ -4,7 +4,8 @@
  *	time			       ---> berth_dhcp_tick()    > a client < berth_dhcp_deadline() -> when to call again
  *	berth_dhcp_start(), ..._release() ...		   /              \ berth_dhcp_event() ---> a lease came, changed, went
  *
- * It knows nothing of sockets, interfaces and clocks, and nothing of berth's stack: examples and docs/stack.md show the two together.
+ * It knows nothing of sockets, interfaces and clocks, and nothing of berth's stack: tests/dhcp/dhcp_live.c has the two together,
+ * examples/dhcp/dhcp_ask.c Linux's sockets.
  * A client is memory that you give it, one thread's at a time. Time is nanoseconds of a monotonic clock.
  *
  *	for (;;) {
@@ -26,6 +27,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
 #endif
 
 struct berth_dhcp;
@@ -132,6 +136,9 @@ struct berth_dhcp_counters {
 };
 void berth_dhcp_counters(const struct berth_dhcp *d, struct berth_dhcp_counters *ret);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -48,6 +48,14 @@ if command -v pkg-config >/dev/null; then
 	printf '#include <berth/stack.h>\nint main() { berth_stack_config c = {}; c.struct_size = sizeof(c); return berth_stack_size(&c) == 0; }\n' >"$scratch/use.cc"
 	check "C++ reads the header" c++ "$scratch/use.cc" -o "$scratch/use" $(pkg-config --cflags --libs berth-stack) "-Wl,-rpath,$libs"
 	check "and its program runs" "$scratch/use"
+	check "examples/dhcp/dhcp_ask.c is built with libberth-dhcp, by pkg-config" \
+		cc examples/dhcp/dhcp_ask.c -o "$scratch/dhcp_ask" $(pkg-config --cflags --libs berth-dhcp) "-Wl,-rpath,$libs"
+	check "and runs" sh -c "'$scratch/dhcp_ask' no-such-interface; [ \$? = 2 ]"
+	check "a static one, too" cc -static examples/dhcp/dhcp_ask.c -o "$scratch/dhcp-static" $(pkg-config --cflags --libs --static berth-dhcp)
+	check "and runs alone" sh -c "'$scratch/dhcp-static' no-such-interface; [ \$? = 2 ]"
+	printf '#include <berth/dhcp.h>\nint main() { return berth_dhcp_size() == 0; }\n' >"$scratch/use-dhcp.cc"
+	check "C++ reads its header" c++ "$scratch/use-dhcp.cc" -o "$scratch/use-dhcp" $(pkg-config --cflags --libs berth-dhcp) "-Wl,-rpath,$libs"
+	check "and its program runs" "$scratch/use-dhcp"
 else
 	echo "skip: libberth-port, no pkg-config"
 fi
@@ -55,7 +63,7 @@ check "berth free, installed" "$prefix/bin/berth" free -- true
 said=$("$prefix/bin/berth" run -n t -H a -- env 2>&1 | grep '^LD_PRELOAD=')
 check "run preloads the installed library (said: $said)" [ "$said" = "LD_PRELOAD=$library" ]
 # All of it, and where it belongs.
-for f in include/berth/port.h include/berth/stack.h share/doc/berth/README.md share/doc/berth/LICENSE share/doc/berth/docs/cli.md \
+for f in include/berth/port.h include/berth/stack.h include/berth/dhcp.h share/doc/berth/README.md share/doc/berth/LICENSE share/doc/berth/docs/cli.md \
 	share/bash-completion/completions/berth share/zsh/site-functions/_berth share/fish/vendor_completions.d/berth.fish; do
 	check "$f" [ -s "$prefix/$f" ]
 done

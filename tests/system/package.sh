@@ -23,7 +23,7 @@ code=$?
 [ $code != 77 ] || { cat "$scratch/built"; exit 77; }
 check "dpkg-buildpackage" [ $code = 0 ]
 [ $code = 0 ] || { cat "$scratch/built"; exit 1; }
-for p in berth libberth-port1 libberth-port-dev libberth-stack1 libberth-stack-dev; do
+for p in berth libberth-port1 libberth-port-dev libberth-stack1 libberth-stack-dev libberth-dhcp1 libberth-dhcp-dev; do
 	check "there is a package $p" [ -n "$(ls "$scratch/out/${p}_"*.deb)" ]
 done
 if command -v lintian >/dev/null 2>&1; then
@@ -51,7 +51,8 @@ check() {
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C
 unset LD_LIBRARY_PATH LD_PRELOAD
 rm -f /usr/local/bin/berth
-check "dpkg installs them" dpkg -i /mnt/berth_*.deb /mnt/libberth-port1_*.deb /mnt/libberth-port-dev_*.deb /mnt/libberth-stack1_*.deb /mnt/libberth-stack-dev_*.deb
+check "dpkg installs them" dpkg -i /mnt/berth_*.deb /mnt/libberth-port1_*.deb /mnt/libberth-port-dev_*.deb /mnt/libberth-stack1_*.deb /mnt/libberth-stack-dev_*.deb \
+	/mnt/libberth-dhcp1_*.deb /mnt/libberth-dhcp-dev_*.deb
 check "berth says the version that dpkg knows" sh -c 'berth version | grep -q "^berth $(dpkg-query -W -f "\${Version}" berth) "'
 export BERTH_DIR=/tmp/berth
 mkdir -m 700 "$BERTH_DIR"
@@ -111,8 +112,8 @@ if command -v cc >/dev/null 2>&1 && command -v pkg-config >/dev/null 2>&1; then
 	check "and uses the shared library" sh -c 'ldd /tmp/use | grep "libberth-port.so.1 => /" && /tmp/use | grep "^port "'
 	check "and the static one" sh -c 'cc -o /tmp/static /tmp/use.c -l:libberth-port.a && /tmp/static | grep "^port "'
 fi
-dpkg -L berth libberth-port1 libberth-port-dev libberth-stack1 libberth-stack-dev | sort -u >/tmp/list
-check "dpkg removes them" dpkg -P libberth-stack-dev libberth-stack1 libberth-port-dev libberth-port1 berth
+dpkg -L berth libberth-port1 libberth-port-dev libberth-stack1 libberth-stack-dev libberth-dhcp1 libberth-dhcp-dev | sort -u >/tmp/list
+check "dpkg removes them" dpkg -P libberth-dhcp-dev libberth-dhcp1 libberth-stack-dev libberth-stack1 libberth-port-dev libberth-port1 berth
 left=$(while read -r f; do [ -d "$f" ] || [ ! -e "$f" ] || echo "$f"; done </tmp/list)
 check "no file of theirs is left ($left)" [ -z "$left" ]
 exit $failed
