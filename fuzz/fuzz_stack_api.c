@@ -53,6 +53,7 @@ static void begin(struct world *w, bool pins)
 		.struct_size = sizeof(c),
 		.flags = pins ? BERTH_STACK_PIN : 0,
 		.n_conns = 12,
+		.n_work = 5,
 		.n_udp = 4,
 		.n_syn = 4,
 		.n_time_wait = 4,

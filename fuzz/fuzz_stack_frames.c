@@ -206,7 +206,7 @@ static void near_segment(struct cursor_reader *in, bool odd_one)
 		c = tcp_at(st, index);
 	if (c != NULL) {
 		seq = c->rcv_nxt + (uint32_t)(int32_t)(int16_t)seq;
-		ack = how & 1 ? c->w->nxt : how & 2 ? c->una : c->una + cursor_get_be16(in) - 100;
+		ack = how & 1 ? tcp_nxt(c) : how & 2 ? c->una : c->una + cursor_get_be16(in) - 100;
 	}
 	payload = how & 4 ? 0 : how & 8 ? cursor_get_be16(in) : cursor_get_u8(in);
 	n = take_bytes(in, options, sizeof(options)) / 4 * 4;
@@ -334,6 +334,7 @@ static void begin(void)
 {
 	struct berth_stack_config c = {.struct_size = sizeof(c),
 				       .n_conns = 8,
+				       .n_work = 3,
 				       .n_udp = 4,
 				       .n_syn = 4,
 				       .n_time_wait = 4,

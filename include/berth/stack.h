@@ -107,7 +107,7 @@ struct berth_stack_config {
 		udp_ring_bytes; /* a UDP socket's queues, receive and send each; the largest datagram needs [128 KiB] */
 	uint32_t n_bursts;	/* records of 64 octets about segments in flight [16 for each pair of rings] */
 	uint32_t n_gaps;	/* connections that may have holes in what they received, at once [n_conns / 4] */
-	uint32_t reserved;	/* 0 */
+	uint32_t n_work; /* connections that may have something under way at once; idle ones need none [n_conns] */
 };
 
 /* Octets of memory that berth_stack_init() wants for this configuration. 0: the configuration makes no sense. */
@@ -487,7 +487,8 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_sack_ignored) X(tcp_rto) X(tcp_tlp) X(tcp_fast_recovery) X(tcp_undo) X(tcp_spurious_rto) \
 	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
 	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
-	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max)
+	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max) \
+	X(tcp_no_work)
 /* clang-format on */
 struct berth_counters {
 	uint32_t struct_size; /* set by the caller */

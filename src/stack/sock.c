@@ -265,6 +265,7 @@ int berth_sock_listen(struct berth_stack *st, berth_sock h, unsigned backlog)
 
 int berth_sock_accept(struct berth_stack *st, berth_sock h, uint64_t user, berth_sock *ret, struct berth_addr *ret_peer)
 {
+	struct tcp_work image;
 	uint32_t i, child;
 	struct tcp_conn *c;
 	int r = sock_find_tcp(st, h, &i);
@@ -276,8 +277,13 @@ int berth_sock_accept(struct berth_stack *st, berth_sock h, uint64_t user, berth
 	c = tcp_at(st, child);
 	c->s.user = user;
 	*ret = sock_handle(st, child);
-	if (ret_peer != NULL)
+	if (ret_peer != NULL) {
+		bool lent = tcp_work_lend(st, c, &image);
+
 		*ret_peer = addr_public(&c->w->peer, c->w->peer_port);
+		if (lent)
+			c->w = NULL;
+	}
 	return 0;
 }
 

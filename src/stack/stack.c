@@ -51,7 +51,7 @@ static bool numbers_ok(const struct berth_stack_config *c)
 	return n_claims(c) <= PORT_TABLE_CLAIMS_MAX && c->n_syn <= most && c->n_udp <= 1u << 18 && c->n_ifaces <= 250 &&
 	       c->n_addrs <= 4096 && c->n_routes <= 65536 && c->n_neighs <= most && c->n_groups <= 65536 &&
 	       c->n_packets <= most && c->n_rings <= most && c->n_bursts <= 1u << 26 && c->n_gaps <= most &&
-	       c->frag_bytes <= 1u << 30;
+	       c->n_work <= most && c->frag_bytes <= 1u << 30;
 }
 
 /* The caller's numbers with defaults put in. */
@@ -82,8 +82,8 @@ static int config_read(const struct berth_stack_config *from, struct berth_stack
 	if (c.n_rings <= 1u << 22)
 		or_default(&c.n_bursts, 16 * c.n_rings);
 	or_default(&c.n_gaps, c.n_conns < 4 ? 1 : c.n_conns / 4);
-	if (!numbers_ok(&c) || !ring_ok(c.rx_ring_bytes) || !ring_ok(c.tx_ring_bytes) || !ring_ok(c.udp_ring_bytes) ||
-	    c.reserved != 0)
+	or_default(&c.n_work, c.n_conns);
+	if (!numbers_ok(&c) || !ring_ok(c.rx_ring_bytes) || !ring_ok(c.tx_ring_bytes) || !ring_ok(c.udp_ring_bytes))
 		return -EINVAL;
 	*ret = c;
 	return 0;

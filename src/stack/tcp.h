@@ -61,8 +61,8 @@ enum tcp_deadline {
 	TCP_AT_RTX,	/* retransmission, tail loss probe or reordering: conn->rtx_mode */
 	TCP_AT_DELACK,	/* an acknowledgment is owed */
 	TCP_AT_PERSIST, /* zero window probe */
-	TCP_AT_KEEP,	/* keepalive; FIN-WAIT-2's end; a handshake's end */
 	TCP_AT_PACE,	/* sending may go on */
+	TCP_AT_KEEP,	/* keepalive; FIN-WAIT-2's end: conn->keep_at_ns */
 };
 #define TCP_NDEADLINES 5
 
@@ -163,11 +163,15 @@ struct tcp_gaps {
 
 /* What matters while a connection works: octets are in flight, or arrive, or wait to be read. From a slab of its own (tcp_work.c). */
 struct tcp_work {
+	uint32_t conn;	     /* whose it is */
+	uint32_t next, prev; /* in the order of use, NIL */
+	uint32_t touched;    /* when that was; tcp_work.c */
+
 	/* identity, as the claim has it, and the way to the peer: tcp_open.c, tcp_syn.c */
 	struct port_addr local, peer;
 	uint16_t local_port, peer_port;
 	struct ip_route route;
-	uint64_t at[TCP_NDEADLINES]; /* NEVER_NS; tcp_deadline_set() only */
+	uint64_t at[TCP_NDEADLINES - 1]; /* NEVER_NS; tcp_deadline_set() only; all but TCP_AT_KEEP */
 	uint8_t rtx_mode;
 	uint8_t backoff;  /* of the RTO: doublings */
 	uint8_t ca_state; /* 0 open 1 disorder 2 CWR 3 recovery 4 loss, as Linux */
@@ -231,13 +235,14 @@ struct tcp_work {
 struct tcp_conn {
 	struct sock s;
 
-	struct tcp_work *w;
-	uint8_t state; /* tcp_state.c: tcp_set_state() only */
-	uint8_t cc;    /* enum berth_congestion */
+	struct tcp_work *w; /* NULL: nothing is under way */
+	uint8_t state;	    /* tcp_state.c: tcp_set_state() only */
+	uint8_t cc;	    /* enum berth_congestion */
 	uint8_t n_keep;
 	uint8_t syn_linear;
 	uint32_t f; /* TF_ */
 	struct timer timer;
+	uint64_t keep_at_ns; /* the deadline TCP_AT_KEEP */
 
 	/* sending: tcp_ack.c writes una, wnd, wl1, wl2, wnd_max */
 	struct tcp_ring tx;
@@ -270,6 +275,7 @@ struct tcp_conn {
 	uint16_t recover_flags;	 /* RF_ */
 	uint32_t reordering;	 /* segments */
 	uint32_t cwnd, ssthresh; /* octets */
+	uint32_t cc_kept;	 /* of the congestion control while w is NULL */
 	uint64_t pacing_max_bps; /* octets a second; 0: off, 1: no limit */
 
 	/* timeouts as the program wishes: tcp_timers.c; 0: the default */
@@ -313,7 +319,8 @@ static inline uint32_t tcp_now_us(const struct berth_stack *st)
 
 struct tcp_state {
 	struct slab work, bursts, gaps;
-	struct slab rings; /* a small item for each pair; their octets are in ring_memory (tcp_ring.c) */
+	uint32_t work_first, work_last; /* tcp_work.c: in the order of use */
+	struct slab rings;		/* a small item for each pair; their octets are in ring_memory (tcp_ring.c) */
 	uint8_t *ring_memory;
 	struct slab syns, time_waits;
 	uint64_t rst_until_ns; /* tcp_reset.c: resets for nobody's segments until then */
@@ -356,6 +363,23 @@ static inline struct tcp_conn *tcp_at(struct berth_stack *st, uint32_t i)
 	return slab_at(&st->conns, i);
 }
 uint32_t tcp_index(const struct berth_stack *st, const struct tcp_conn *c);
+
+/* --- tcp_work.c --- */
+/* c->w is there, and was used now; false: none is left (counted). */
+MUST_CHECK bool tcp_work_take(struct berth_stack *st, struct tcp_conn *c);
+void tcp_work_give(struct berth_stack *st, struct tcp_conn *c);
+/* For tcp_output(): has c something to send, and the block to do it with? false: no; a timer asks again if the block is missing. */
+MUST_CHECK bool tcp_work_wanted(struct berth_stack *st, struct tcp_conn *c);
+/* What c->w would be if it were taken now. */
+void tcp_work_image(struct berth_stack *st, const struct tcp_conn *c, struct tcp_work *ret);
+/* The same for the length of a call that must not fail: it is c->w, if there was none (true: the caller sets it to NULL again). */
+MUST_CHECK bool tcp_work_lend(struct berth_stack *st, struct tcp_conn *c, struct tcp_work *image);
+bool tcp_work_check(const struct berth_stack *st);
+/* What would be sent next, also of a connection without a block. */
+static inline uint32_t tcp_nxt(const struct tcp_conn *c)
+{
+	return c->w ? c->w->nxt : c->una;
+}
 
 /* --- tcp_state.c --- */
 void tcp_set_state(struct berth_stack *st, struct tcp_conn *c, enum tcp_state_name to);
@@ -413,9 +437,15 @@ void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b);
 
 /* --- tcp_timers.c --- */
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns);
+static inline uint64_t tcp_deadline(const struct tcp_conn *c, enum tcp_deadline which)
+{
+	if (which == TCP_AT_KEEP)
+		return c->keep_at_ns;
+	return c->w ? c->w->at[which] : NEVER_NS;
+}
 static inline void tcp_deadline_clear(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which)
 {
-	if (c->w->at[which] != NEVER_NS)
+	if (tcp_deadline(c, which) != NEVER_NS)
 		tcp_deadline_set(st, c, which, NEVER_NS);
 }
 /* May it go on trying? Looks at R2, the user timeout and the retry counts. false: it was ended with -ETIMEDOUT. */

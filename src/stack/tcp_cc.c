@@ -47,6 +47,9 @@ void cc_start(struct berth_stack *st, struct tcp_conn *c)
 void tcp_flight_congestion(struct tcp_conn *c, uint8_t cc)
 {
 	c->cc = cc;
+	c->cc_kept = 0;
+	if (c->w == NULL)
+		return;
 	c->w->cwnd_acked = 0;
 	for (unsigned i = 0; i < COUNT_OF(c->w->cc_private); i++)
 		c->w->cc_private[i] = 0;

@@ -49,8 +49,10 @@ static void let_go(struct berth_stack *st, struct tcp_conn *c)
 	tcp_timers_stop(st, c);
 	if (c->s.flags & (SOCK_TX_QUEUED | SOCK_WAITING))
 		sock_unready(st, index);
-	tcp_flight_free(st, c);
-	tcp_gaps_free(st, c);
+	if (c->w != NULL) {
+		tcp_flight_free(st, c);
+		tcp_gaps_free(st, c);
+	}
 	if (c->state == TCP_SYN_SENT && !(c->s.flags & SOCK_ORPHAN)) {
 		tcp_connect_undo(st, c);
 	} else if (c->s.claim.generation) {
@@ -65,6 +67,7 @@ static void bury(struct berth_stack *st, struct tcp_conn *c)
 {
 	ASSERT(!(c->f & TF_IN_ACCEPT));
 	tcp_rings_give(st, c);
+	tcp_work_give(st, c);
 	if (c->f & TF_OWE_CLOSED) {
 		st->tcp->n_orphans--;
 		event_add(st, tcp_index(st, c), BERTH_EV_CLOSED);
@@ -85,6 +88,9 @@ void tcp_end(struct berth_stack *st, struct tcp_conn *c, int err)
 		bury(st, c);
 		return;
 	}
+	/* Frames that are pinned are counted there; and whoever accepts it later learns who called. */
+	if (c->w != NULL && !(c->w->tx_pins[0] | c->w->tx_pins[1]) && !(c->f & TF_IN_ACCEPT))
+		tcp_work_give(st, c);
 	if (err)
 		c->s.err = (int16_t)err;
 	event_add(st, tcp_index(st, c),

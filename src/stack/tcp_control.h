@@ -24,9 +24,6 @@ void tcp_inherit(struct tcp_conn *c, const struct tcp_conn *l);
 void tcp_block_free(struct berth_stack *st, struct tcp_conn *c);
 /* --- tcp_work.c --- */
 void tcp_work_layout(struct berth_stack *st, struct arena *a, struct tcp_state *t);
-/* c->w; false: none is left. */
-MUST_CHECK bool tcp_work_take(struct berth_stack *st, struct tcp_conn *c);
-void tcp_work_give(struct berth_stack *st, struct tcp_conn *c);
 /* --- tcp_state.c --- */
 static inline bool tcp_state_in(const struct tcp_conn *c, uint32_t states)
 {

@@ -197,6 +197,17 @@ static void on_idle(struct tcp_conn *c, uint32_t idle_us)
 		q->epoch_us += idle_us;
 }
 
+static uint32_t kept(struct tcp_conn *c)
+{
+	return of(c)->w_max;
+}
+
+/* A new epoch towards where the last loss was. */
+static void wake(struct tcp_conn *c, uint32_t w_max)
+{
+	of(c)->w_max = of(c)->cwnd_prior = w_max;
+}
+
 const struct tcp_cc_ops cc_cubic = {
 	.name = "cubic",
 	.init = init,
@@ -205,4 +216,6 @@ const struct tcp_cc_ops cc_cubic = {
 	.on_rto = on_loss,
 	.undo = undo,
 	.on_idle = on_idle,
+	.kept = kept,
+	.wake = wake,
 };

@@ -147,6 +147,9 @@ struct tcp_cc_ops {
 	void (*undo)(struct tcp_conn *c);
 	/* Nothing was sent for so long. May be NULL. */
 	void (*on_idle)(struct tcp_conn *c, uint32_t idle_us);
+	/* Its memory goes while the connection rests: one word of it is kept, and given back after init(). Both may be NULL. */
+	uint32_t (*kept)(struct tcp_conn *c);
+	void (*wake)(struct tcp_conn *c, uint32_t kept);
 };
 extern const struct tcp_cc_ops cc_newreno, cc_cubic;
 const struct tcp_cc_ops *cc_of(const struct tcp_conn *c);

@@ -50,7 +50,7 @@ void tcp_icmp_error(struct berth_stack *st, const struct icmp_note *e)
 	}
 	c = conn_of(st, e);
 	seq = wire_get32(e->l4 + 4);
-	if (c == NULL || c->una == c->w->max || !seq_in(seq, c->una, c->w->max)) {
+	if (c == NULL || c->w == NULL || c->una == c->w->max || !seq_in(seq, c->una, c->w->max)) {
 		st->n.icmp_rejected++;
 		return;
 	}

@@ -463,6 +463,8 @@ void tcp_conn_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 {
 	struct tcp_seg crossed;
 
+	if (!tcp_work_take(st, c))
+		return; /* its sender has it */
 	c->segs_in += s->n_segs;
 	c->data_segs_in += s->len ? s->n_segs : 0;
 	if (is_expected(st, c, s)) {

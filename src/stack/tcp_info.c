@@ -80,13 +80,16 @@ static void receiving(const struct berth_stack *st, const struct tcp_conn *c, st
 int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_info *ret)
 {
 	struct berth_tcp_info i = {0};
+	struct tcp_work image;
+	struct tcp_conn *c;
 	uint32_t index;
-	const struct tcp_conn *c;
+	bool lent;
 	int r = sock_find_tcp(st, s, &index);
 
 	if (r < 0)
 		return r;
 	c = tcp_at(st, index);
+	lent = tcp_work_lend(st, c, &image);
 	i.state = c->state;
 	i.options = options(c);
 	i.pmtu = c->w->route.mtu_bytes;
@@ -96,5 +99,7 @@ int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_i
 		i.sacked = c->backlog;
 	}
 	receiving(st, c, &i);
+	if (lent)
+		c->w = NULL;
 	return struct_out(ret, &i, sizeof(i), offsetof(struct berth_tcp_info, rto_us));
 }

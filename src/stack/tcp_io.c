@@ -33,7 +33,7 @@ static uint32_t unsent(const struct tcp_conn *c)
 {
 	uint32_t end = tcp_tx_end(c);
 
-	return seq_lt(c->w->nxt, end) ? end - c->w->nxt : 0;
+	return seq_lt(tcp_nxt(c), end) ? end - tcp_nxt(c) : 0;
 }
 
 bool tcp_tx_writable(const struct tcp_conn *c)
@@ -185,6 +185,8 @@ static void commit(struct berth_stack *st, struct tcp_conn *c, uint32_t len, uin
 {
 	uint32_t end;
 
+	if (!tcp_work_take(st, c))
+		c->f |= TF_PUSH; /* it waits for one, and then all goes (tcp_work_image()) */
 	c->tx.used += len;
 	end = tcp_tx_end(c);
 	if (flags & BERTH_MORE) {
@@ -192,11 +194,13 @@ static void commit(struct berth_stack *st, struct tcp_conn *c, uint32_t len, uin
 	} else {
 		c->f &= ~(uint32_t)TF_MORE;
 		c->f |= TF_PUSH;
-		c->w->snd_push = end;
+		if (c->w != NULL)
+			c->w->snd_push = end;
 	}
 	if (flags & BERTH_URGENT) {
 		c->f |= TF_URG_OUT;
-		c->w->snd_up = end;
+		if (c->w != NULL)
+			c->w->snd_up = end;
 	}
 	remember_full(c);
 	sock_ready(st, tcp_index(st, c));
@@ -249,9 +253,9 @@ int64_t berth_sock_rx_peek(struct berth_stack *st, berth_sock s, struct berth_pa
 static void consume(struct berth_stack *st, struct tcp_conn *c, uint32_t len)
 {
 	tcp_ring_drop(&c->rx, len);
-	if (!c->rx.used && c->w->gaps == NIL)
+	if (!c->rx.used && (c->w == NULL || c->w->gaps == NIL))
 		c->rx.head = 0; /* as berth_sock_send() does */
-	if (c->f & TF_URG_IN && !seq_lt(c->rcv_nxt - c->rx.used, c->w->rcv_up))
+	if (c->f & TF_URG_IN && (c->w == NULL || !seq_lt(c->rcv_nxt - c->rx.used, c->w->rcv_up)))
 		c->f &= ~(uint32_t)TF_URG_IN; /* read past it */
 	if (c->state != TCP_CLOSED)
 		tcp_window_read(st, c, len);
@@ -305,7 +309,7 @@ int64_t berth_sock_send(struct berth_stack *st, berth_sock s, const void *data, 
 	}
 	/* An empty ring begins at its beginning: a dialogue of short messages stays in a few lines of the cache. Not where frames may
 	 * still be looked at; and only here, because what tx_space() showed must stay where it is. */
-	if (!c->tx.used && !(c->w->tx_pins[0] | c->w->tx_pins[1]))
+	if (!c->tx.used && (c->w == NULL || !(c->w->tx_pins[0] | c->w->tx_pins[1])))
 		c->tx.head = 0;
 	if (len > room) { /* the rest will be written soon, and its flags with it */
 		len = room;

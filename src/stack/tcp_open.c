@@ -140,7 +140,7 @@ void tcp_connect_undo(struct berth_stack *st, struct tcp_conn *c)
 	c->w->peer_port = 0;
 }
 
-int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr *peer)
+static int begin(struct berth_stack *st, uint32_t index, const struct berth_addr *peer)
 {
 	struct tcp_conn *c = tcp_at(st, index);
 	const struct port_addr *src;
@@ -148,6 +148,8 @@ int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 	bool reused;
 	int r = may_connect(c);
 
+	if (r == 0 && !tcp_work_take(st, c))
+		r = -ENOBUFS;
 	if (r == 0)
 		r = peer_of(c, peer, &c->w->peer);
 	if (r == 0)
@@ -182,4 +184,14 @@ int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 	st->n.tcp_active_opens++;
 	sock_ready(st, index);
 	return -EINPROGRESS;
+}
+
+int tcp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr *peer)
+{
+	struct tcp_conn *c = tcp_at(st, index);
+	int r = begin(st, index, peer);
+
+	if (r != -EINPROGRESS && c->state == TCP_CLOSED)
+		tcp_work_give(st, c);
+	return r;
 }

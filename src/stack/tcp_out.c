@@ -360,6 +360,10 @@ unsigned tcp_output(struct berth_stack *st, uint32_t index, struct berth_tx *v, 
 		sock_unready(st, index);
 		return 0;
 	}
+	if (!tcp_work_wanted(st, c)) {
+		sock_unready(st, index);
+		return 0;
+	}
 	tcp_mtu_tick(st, c);
 	refresh_route(st, c);
 	r = ip_route_ready(st, &c->w->route);

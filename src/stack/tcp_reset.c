@@ -130,6 +130,8 @@ static struct tcp_bare bare_of(struct berth_stack *st, struct tcp_conn *c, uint3
 
 void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c)
 {
+	struct tcp_work image;
+	bool lent = tcp_work_lend(st, c, &image);
 	/* The peer takes a reset only at the sequence number it expects (RFC 5961, 3.2): if it got all, that is the furthest sent,
 	 * but never beyond its window. */
 	uint32_t seq = seq_min(c->w->max, c->una + c->snd_wnd);
@@ -137,10 +139,14 @@ void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c)
 
 	st->n.tcp_rst_out++;
 	tcp_send_bare(st, &b);
+	if (lent)
+		c->w = NULL;
 }
 
 void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq)
 {
+	struct tcp_work image;
+	bool lent = tcp_work_lend(st, c, &image);
 	struct tcp_bare b = bare_of(st, c, seq, WIRE_TCP_ACK);
 	uint32_t wnd = tcp_window_advertise(st, c) >> c->rcv_scale;
 
@@ -150,6 +156,8 @@ void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq)
 	b.wnd = (uint16_t)(wnd > UINT16_MAX ? UINT16_MAX : wnd);
 	tcp_send_bare(st, &b);
 	tcp_rcv_acked(st, c);
+	if (lent)
+		c->w = NULL;
 }
 
 static bool spend(struct berth_stack *st, struct tcp_conn *c, uint8_t cost)

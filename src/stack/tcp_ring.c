@@ -153,22 +153,24 @@ int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c)
 
 void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c)
 {
+	uint32_t n_pins = c->w != NULL ? (uint32_t)c->w->tx_pins[0] + c->w->tx_pins[1] : 0;
+
 	if (!c->rx.data)
 		return;
 	if (c->f & TF_RING_OWN) {
-		st->n_pinned -= c->w->tx_pins[0] + c->w->tx_pins[1]; /* tcp_unpin() will not know them */
+		st->n_pinned -= n_pins; /* tcp_unpin() will not know them */
 	} else {
 		uint32_t i = pair_of(st, c);
 		struct pair *p = slab_at(&st->tcp->rings, i);
 
 		p->conn = NIL;
-		p->n_pins = c->w->tx_pins[0] + c->w->tx_pins[1];
+		p->n_pins = n_pins;
 		if (!p->n_pins)
 			slab_give(&st->tcp->rings, i);
 	}
 	c->rx = c->tx = (struct tcp_ring){0};
-	c->w->tx_pins[0] = c->w->tx_pins[1] = 0;
-	c->w->tx_held_late = 0;
+	if (c->w != NULL)
+		c->w->tx_pins[0] = c->w->tx_pins[1] = 0, c->w->tx_held_late = 0;
 	c->f &= ~(uint32_t)TF_RING_OWN;
 }
 
@@ -241,7 +243,7 @@ void tcp_unpin(struct berth_stack *st, uint64_t pin)
 		}
 		c = tcp_at(st, p->conn);
 	}
-	if (!c->w->tx_pins[epoch])
+	if (c->w == NULL || !c->w->tx_pins[epoch])
 		return; /* twice */
 	if (!tcp_pin_room(c))
 		sock_ready(st, tcp_index(st, c)); /* it waits for that */
@@ -260,7 +262,7 @@ static uint32_t span(struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_gaps *g;
 
-	if (c->w->gaps == NIL)
+	if (c->w == NULL || c->w->gaps == NIL)
 		return c->rx.used;
 	g = slab_at(&st->tcp->gaps, c->w->gaps);
 	return c->rx.used + (g->v[g->n - 1].right - c->rcv_nxt);
@@ -283,7 +285,7 @@ int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_
 {
 	struct tcp_ring new_rx, new_tx;
 	struct tcp_conn *c;
-	uint32_t index, len;
+	uint32_t index, len, max;
 	int r = sock_find_tcp(st, s, &index);
 
 	if (r < 0)
@@ -293,7 +295,8 @@ int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_
 	c = tcp_at(st, index);
 	if (c->state == TCP_LISTEN)
 		return -EINVAL;
-	if (c->state == TCP_SYN_SENT || c->w->max != c->iss + (c->state != TCP_CLOSED) || c->tx.used)
+	max = c->w != NULL ? c->w->max : c->una;
+	if (c->state == TCP_SYN_SENT || max != c->iss + (c->state != TCP_CLOSED) || c->tx.used)
 		return -EISCONN;
 	tcp_ring_init(&new_rx, rx, rx_bytes);
 	tcp_ring_init(&new_tx, tx, tx_bytes);

@@ -255,8 +255,10 @@ int64_t berth_sock_save(struct berth_stack *st, berth_sock h, void *data, uint32
 {
 	struct tape t = {0};
 	uint32_t index, total = 0;
+	struct tcp_work image;
 	struct tcp_conn *c;
 	struct saved s;
+	bool lent;
 	int r = sock_find_tcp(st, h, &index);
 
 	if (r < 0)
@@ -264,7 +266,10 @@ int64_t berth_sock_save(struct berth_stack *st, berth_sock h, void *data, uint32
 	c = tcp_at(st, index);
 	if (!tcp_state_in(c, TCP_SYNCHRONIZED))
 		return -EINVAL;
+	lent = tcp_work_lend(st, c, &image);
 	fill(st, c, &s);
+	if (lent)
+		c->w = NULL;
 	head(&t, &total);
 	walk(&t, &s); /* counts */
 	total = (uint32_t)t.at + c->tx.used + c->rx.used;
@@ -527,6 +532,10 @@ int berth_sock_restore(struct berth_stack *st, const void *data, uint32_t len, u
 	c = tcp_block_new(st, s.family, &index);
 	if (c == NULL)
 		return -ENOBUFS;
+	if (!tcp_work_take(st, c)) {
+		tcp_block_free(st, c);
+		return -ENOBUFS;
+	}
 	r = revive(st, c, &s, (const uint8_t *)data + at);
 	if (r < 0) {
 		tcp_timers_stop(st, c);

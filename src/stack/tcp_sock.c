@@ -59,11 +59,6 @@ struct tcp_conn *tcp_block_new(struct berth_stack *st, uint8_t family, uint32_t 
 		return NULL;
 	}
 	c = tcp_at(st, i);
-	if (!tcp_work_take(st, c)) {
-		slab_give(&st->conns, i);
-		st->n.tcp_no_memory++;
-		return NULL;
-	}
 	sock_init(&c->s, BERTH_TCP, family, 0);
 	c->s.ttl = TTL_DEFAULT;
 	c->state = TCP_CLOSED;
@@ -73,7 +68,6 @@ struct tcp_conn *tcp_block_new(struct berth_stack *st, uint8_t family, uint32_t 
 	c->mtu_probing = 1;
 	c->syncookies = 1;
 	tcp_timers_init(c);
-	c->w->gaps = c->w->burst_first = c->w->burst_last = NIL;
 	c->listener = c->accept_first = c->accept_last = c->accept_next = NIL;
 	*ret_index = i;
 	return c;
@@ -83,7 +77,8 @@ void tcp_block_free(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t index = tcp_index(st, c);
 
-	ASSERT(c->w->gaps == NIL && c->w->burst_first == NIL && !timer_is_set(&c->timer));
+	ASSERT(!timer_is_set(&c->timer));
+	ASSERT(c->w == NULL || (c->w->gaps == NIL && c->w->burst_first == NIL));
 	event_forget(st, index);
 	sock_unready(st, index);
 	tcp_work_give(st, c);
@@ -197,8 +192,8 @@ static int set_maxseg(struct berth_stack *st, struct tcp_conn *c, uint64_t value
 	if (value != 0 && (value < TCP_MSS_USER_MIN || value > INT16_MAX))
 		return -EINVAL;
 	c->mss_user = (uint16_t)value;
-	if (tcp_state_in(c, TCP_SYNCHRONIZED))
-		tcp_mss_update(st, c);
+	if (tcp_state_in(c, TCP_SYNCHRONIZED) && c->w != NULL)
+		tcp_mss_update(st, c); /* else when it wakes */
 	return 0;
 }
 
@@ -226,7 +221,7 @@ static int set_sending(struct berth_stack *st, struct tcp_conn *c, enum berth_op
 
 static int set_quickack(struct berth_stack *st, struct tcp_conn *c, uint64_t value)
 {
-	if (value && tcp_state_in(c, TCP_SYNCHRONIZED) && c->rcv_nxt != c->w->rcv_acked) {
+	if (value && c->w != NULL && tcp_state_in(c, TCP_SYNCHRONIZED) && c->rcv_nxt != c->w->rcv_acked) {
 		c->f |= TF_ACK_NOW;
 		sock_ready(st, tcp_index(st, c));
 	}
@@ -395,14 +390,18 @@ static bool conn_check(const struct berth_stack *st, const struct tcp_conn *c)
 	uint64_t next = NEVER_NS;
 
 	for (int i = 0; i < TCP_NDEADLINES; i++)
-		if (c->w->at[i] < next)
-			next = c->w->at[i];
+		if (tcp_deadline(c, (enum tcp_deadline)i) < next)
+			next = tcp_deadline(c, (enum tcp_deadline)i);
 	if (c->timer.at_ns > next) /* D1 */
 		return false;
 	if (c->state == TCP_CLOSED && next != NEVER_NS) /* D2 */
 		return false;
+	if (c->state == TCP_LISTEN && c->w != NULL) /* W1 */
+		return false;
 	if (c->state == TCP_CLOSED || c->state == TCP_LISTEN)
 		return true;
+	if (c->w == NULL)
+		return tcp_state_in(c, TCP_SYNCHRONIZED) && c->rx.used == 0 && c->tx.held == 0;
 	if (!seq_le(c->una, c->w->nxt) || !seq_le(c->w->nxt, c->w->max)) /* C1 */
 		return false;
 	return tcp_flight_check(st, c) && tcp_rings_check(st, c);
@@ -438,6 +437,6 @@ bool tcp_check(const struct berth_stack *cst)
 			return false;
 	}
 	return orphans == st->tcp->n_orphans && early == st->tcp->n_fastopen && slab_check(&st->conns) &&
-	       slab_check(&st->tcp->work) && slab_check(&st->tcp->bursts) && slab_check(&st->tcp->gaps) &&
-	       tcp_syn_check(st) && tcp_wait_check(st);
+	       tcp_work_check(st) && slab_check(&st->tcp->bursts) && slab_check(&st->tcp->gaps) && tcp_syn_check(st) &&
+	       tcp_wait_check(st);
 }

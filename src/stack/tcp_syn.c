@@ -531,6 +531,10 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 
 	if (c == NULL)
 		return NULL;
+	if (!tcp_work_take(st, c)) {
+		tcp_block_free(st, c);
+		return NULL;
+	}
 	tcp_inherit(c, l);
 	c->w->local = s->p->dst;
 	c->w->peer = s->p->src;

@@ -20,14 +20,14 @@
 void tcp_timers_init(struct tcp_conn *c)
 {
 	timer_init(&c->timer);
-	for (int i = 0; i < TCP_NDEADLINES; i++)
-		c->w->at[i] = NEVER_NS;
+	c->keep_at_ns = NEVER_NS;
 }
 
 void tcp_timers_stop(struct berth_stack *st, struct tcp_conn *c)
 {
-	for (int i = 0; i < TCP_NDEADLINES; i++)
+	for (unsigned i = 0; c->w != NULL && i < COUNT_OF(c->w->at); i++)
 		c->w->at[i] = NEVER_NS;
+	c->keep_at_ns = NEVER_NS;
 	if (timer_is_set(&c->timer))
 		wheel_cancel(&st->wheel, TIMER_TCP, tcp_index(st, c));
 }
@@ -43,7 +43,10 @@ void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadl
 	if (which == TCP_AT_RTX && c->user_timeout_ms && c->w->first_rtx_ns && at_ns != NEVER_NS &&
 	    at_ns > c->w->first_rtx_ns + user_timeout_ns(c))
 		at_ns = c->w->first_rtx_ns + user_timeout_ns(c);
-	c->w->at[which] = at_ns;
+	if (which == TCP_AT_KEEP)
+		c->keep_at_ns = at_ns;
+	else
+		c->w->at[which] = at_ns;
 	if (at_ns < c->timer.at_ns)
 		wheel_set(&st->wheel, TIMER_TCP, tcp_index(st, c), at_ns);
 }
@@ -82,7 +85,7 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint64_t silent_ns = st->now_ns - c->last_in_ns;
 
-	c->w->at[TCP_AT_KEEP] = NEVER_NS;
+	c->keep_at_ns = NEVER_NS;
 	if (c->state == TCP_FIN_WAIT_2 && c->s.flags & SOCK_ORPHAN) {
 		tcp_end(st, c, 0); /* RFC 9293, 3.6: nobody waits for the peer's FIN for ever */
 		return;
@@ -94,7 +97,8 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 		tcp_deadline_set(st, c, TCP_AT_KEEP, c->last_in_ns + keep_idle_ns(c));
 		return;
 	}
-	if (c->una != c->w->max || c->tx.used != 0) { /* what is unacknowledged asks the peer by itself (MUST-26) */
+	if ((c->w != NULL && c->una != c->w->max) ||
+	    c->tx.used != 0) { /* what is unacknowledged asks the peer by itself (MUST-26) */
 		tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
 		return;
 	}
@@ -106,7 +110,7 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 	}
 	c->n_keep++;
 	st->n.tcp_keepalive_probes++;
-	tcp_ack_bare(st, c, c->w->max - 1); /* an old octet: the peer must answer (RFC 9293, 3.8.4) */
+	tcp_ack_bare(st, c, c->una - 1); /* an old octet: the peer must answer (RFC 9293, 3.8.4) */
 	tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
 }
 
@@ -166,17 +170,19 @@ static void conn_timer(struct berth_stack *st, uint32_t index)
 	uint32_t generation = st->conns.generation[index];
 	uint64_t next = NEVER_NS;
 
+	if (c->w == NULL)
+		sock_ready(st, index); /* it may wait for one: tcp_work_wanted() */
 	for (int i = 0; i < TCP_NDEADLINES; i++) {
-		if (c->w->at[i] > st->now_ns)
+		if (tcp_deadline(c, (enum tcp_deadline)i) > st->now_ns)
 			continue;
-		c->w->at[i] = NEVER_NS;
+		tcp_deadline_set(st, c, (enum tcp_deadline)i, NEVER_NS);
 		run(st, c, (enum tcp_deadline)i);
 		if (!slab_is(&st->conns, index, generation))
 			return;
 	}
 	for (int i = 0; i < TCP_NDEADLINES; i++)
-		if (c->w->at[i] < next)
-			next = c->w->at[i];
+		if (tcp_deadline(c, (enum tcp_deadline)i) < next)
+			next = tcp_deadline(c, (enum tcp_deadline)i);
 	if (next < c->timer.at_ns)
 		wheel_set(&st->wheel, TIMER_TCP, index, next);
 }

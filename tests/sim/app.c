@@ -113,7 +113,7 @@ struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 	r.ca_state = c->w->ca_state;
 	r.iss = c->iss;
 	r.una = c->una;
-	r.nxt = c->w->nxt;
+	r.nxt = tcp_nxt(c);
 	r.rcv_nxt = c->rcv_nxt;
 	r.is_receiving = c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2;
 	r.waits_for_neigh = c->s.flags & SOCK_WAITING;

@@ -274,7 +274,8 @@ static void say_conns(const struct driver *d)
 		if (!slab_used(&d->st->conns, i))
 			continue;
 		c = tcp_at(d->st, i);
-		printf("%u:%s,una=%u,nxt=%u,out=%u ", i, tcp_state_text[c->state], c->una, c->w->nxt, c->w->n_out);
+		printf("%u:%s,una=%u,nxt=%u,out=%u ", i, tcp_state_text[c->state], c->una, tcp_nxt(c),
+		       c->w ? c->w->n_out : 0);
 	}
 	printf("\n");
 }

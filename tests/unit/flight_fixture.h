@@ -171,8 +171,8 @@ static inline void fl_init(struct fl *f, uint8_t cc)
 	f->c = slab_at(&f->st.conns, slab_take(&f->st.conns));
 	f->c->w = &f->work;
 	f->st.now_ns = 5000000 * MS; /* 32 bits of microseconds go round in it */
-	for (int i = 0; i < TCP_NDEADLINES; i++)
-		f->c->w->at[i] = NEVER_NS;
+	for (unsigned i = 0; i < COUNT_OF(f->work.at); i++)
+		f->work.at[i] = NEVER_NS;
 	f->c->iss = ISS;
 	f->c->una = f->c->w->nxt = f->c->w->max = ISS + 1;
 	f->c->state = TCP_ESTABLISHED;

@@ -23,7 +23,6 @@ static const struct config_case config_cases[] = {
 	 true},
 	{"pins", {SIZED, .flags = BERTH_STACK_PIN}, true},
 	{"another version's structure", {.struct_size = 8}, false},
-	{"a field of the future", {SIZED, .reserved = 1}, false},
 	{"a router", {SIZED, .flags = BERTH_STACK_FORWARD}, false},
 	{"flags of the future", {SIZED, .flags = 1u << 9}, false},
 	{"a ring that is no power of two", {SIZED, .rx_ring_bytes = 5000}, false},
