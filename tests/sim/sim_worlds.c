@@ -5,6 +5,8 @@
  */
 #include "sim.h"
 
+#include "stack/tcp.h"
+
 #define HOUR (3600 * SIM_S)
 #define PORT 80
 
@@ -223,6 +225,49 @@ SIM_TEST(rude_programs)
 			m->bytes = 0;
 			m->never_reads = true;
 		}
+	}
+	run_all(s);
+}
+
+#define N_SILENT 16u
+
+/* Dialogues with long silences between: all are open at the same time, and both hosts have fewer working blocks than that. */
+SIM_TEST(dialogues_with_long_silences)
+{
+	struct fault_config c = {.link = draw_link(s)};
+	struct sim_host *h[2] = {sim_host(s), sim_host(s)};
+	uint32_t n_work = (uint32_t)sim_draw(s, "n_work", 3, 8);
+	struct sim_wire *w;
+
+	c.delay_ns = sim_draw(s, "delay_us", 0, 50000) * SIM_US;
+	if (sim_once_in(s, "is_lossy", 2))
+		c.loss_ppm = (uint32_t)sim_draw(s, "loss_ppm", 0, 50000);
+	w = sim_wire(s, h, 2, &c);
+	for (unsigned i = 0; i < 2; i++) {
+		h[i]->config.n_work = n_work;
+		sim_boot(h[i]);
+		sim_listen(h[i], PORT, 16);
+	}
+	for (unsigned i = 0; i < N_SILENT; i++) {
+		struct sim_flow *f = sim_flow(s, h[0], h[1], w, draw_family(s), PORT);
+		struct sim_manners *m = &f->end[SIM_CLIENT].manners;
+
+		f->options = draw_options(s);
+		f->may_not_connect = true; /* there may be no block for it */
+		f->start_ns = s->now_ns + i * sim_draw(s, "apart_ms", 300, 900) * SIM_MS;
+		f->end[SIM_CLIENT].wake_ns = f->start_ns;
+		m->bytes = sim_draw(s, "bytes", 2000, 8000);
+		m->write_max = (uint32_t)sim_draw(s, "write_max", 400, 2000);
+		m->write_pause_ns = sim_draw(s, "pause_ms", 5000, 15000) * SIM_MS;
+		m->keepalive = true;
+		f->end[SIM_SERVER].manners.echo = true;
+		f->end[SIM_SERVER].manners.keepalive = true;
+	}
+	sim_run_for(s, 18 * SIM_S);
+	for (unsigned i = 0; i < 2; i++) {
+		sim_expect_ge(s, "more connections are open than have something under way", h[i]->st->conns.n_used,
+			      n_work + 2);
+		sim_expect_le(s, "blocks", h[i]->st->tcp->work.n_used, n_work);
 	}
 	run_all(s);
 }

@@ -11,6 +11,7 @@
 	X(the_path_gets_narrow, 80, 0) \
 	X(datagrams, 100, 0) \
 	X(both_call_at_once, 50, 0) \
+	X(dialogues_with_long_silences, 40, 4) \
 	X(nobody_listens, 0, 2) \
 	X(a_flood_of_syns, 0, 2) \
 	X(segments_of_a_stranger, 0, 4) \
