@@ -436,15 +436,13 @@ static void lookups(void)
 /* --- memory --- */
 static void memory_of_connections(void)
 {
-	struct berth_stack_config c = {.struct_size = sizeof(c),
-				       .n_conns = 100000,
-				       .n_rings = 1,
-				       .n_bursts = 1,
-				       .n_gaps = 1};
+	struct berth_stack_config c =
+		{.struct_size = sizeof(c), .n_conns = 100000, .n_rings = 1, .n_bursts = 1, .n_gaps = 1, .n_work = 1};
 	size_t some = berth_stack_size(&c);
 
 	c.n_conns = 200000;
 	row("a connection: its block", (double)sizeof(struct tcp_conn), "octets", 0, true);
+	row("... and while something is under way", (double)sizeof(struct tcp_work), "octets", 0, true);
 	row("and all that is set aside for it in the stack and the heart",
 	    (double)(berth_stack_size(&c) - some) / 100000, "octets", 512, true);
 }

@@ -265,7 +265,7 @@ static void answer_within(struct berth_stack *st, uint32_t index, uint32_t max_m
 
 	if (is_silent(&m->addr) || m->leaving || !m->n_users)
 		return;
-	if (timer_is_set(&m->timer) && m->timer.at_ns <= at)
+	if (timer_is_set(&m->timer) && timer_at_ns(&m->timer) <= at)
 		return; /* it is said before that anyhow */
 	m->queried = true;
 	wheel_set(&st->wheel, TIMER_GROUP, index, at);

@@ -58,10 +58,16 @@ struct sock {
 	uint8_t proto;	/* BERTH_TCP, BERTH_UDP */
 	uint8_t family; /* PORT_FAMILY_4, PORT_FAMILY_6 */
 	uint8_t ttl, tos;
-	uint32_t flags;		 /* SOCK_ */
-	struct port_ref claim;	 /* PORT_REF_NONE: no port */
-	uint64_t user;		 /* the program's word */
-	struct sock_link ev;	 /* st->events */
+	uint32_t flags;	       /* SOCK_ */
+	struct port_ref claim; /* PORT_REF_NONE: no port */
+	uint64_t user;	       /* the program's word */
+	union {
+		struct sock_link ev;	      /* st->events */
+		struct {		      /* a connection that waits for accept() has no events: tcp_syn.c */
+			uint32_t accept_next; /* of its listener's queue, NIL */
+			uint32_t listener;
+		};
+	};
 	struct sock_link tx;	 /* st->ready, st->waiting */
 	uint8_t ev_mask;	 /* what has not been said yet */
 	uint8_t bind_iface;	 /* interface + 1; 0: any */

@@ -197,6 +197,7 @@ struct tcp_work {
 	uint64_t rcv_epoch_ns;	/* when it began */
 	uint32_t rcv_epoch_seq; /* a window further than it began: it lasted a round trip at least */
 	uint32_t rcv_last_us;	/* when data came last, in microseconds that go round */
+	uint64_t ts_recent_ns;	/* when the connection's ts_recent came */
 
 	/* in flight: tcp_board.c, tcp_rtt.c, tcp_rack.c, tcp_recover.c. _us: tcp_now_us(), which goes round */
 	uint32_t burst_first, burst_last;	    /* in tcp->bursts; NIL */
@@ -232,81 +233,82 @@ struct tcp_work {
 	uint64_t pace_at_ns;	       /* earliest next departure */
 };
 
+/* What lasts while nothing happens. An idle connection costs this, its slab's 8 octets and the heart's claim; docs/stack.md has the sum. */
 struct tcp_conn {
 	struct sock s;
 
 	struct tcp_work *w; /* NULL: nothing is under way */
-	uint8_t state;	    /* tcp_state.c: tcp_set_state() only */
-	uint8_t cc;	    /* enum berth_congestion */
-	uint8_t n_keep;
-	uint8_t syn_linear;
-	uint32_t f; /* TF_ */
 	struct timer timer;
-	uint64_t keep_at_ns; /* the deadline TCP_AT_KEEP */
+	uint64_t keep_at_ns;  /* the deadline TCP_AT_KEEP */
+	uint64_t last_in_ns;  /* anything came: keepalive, PAWS's age, idle restart */
+	uint64_t last_out_ns; /* data was sent */
+	uint8_t state;	      /* tcp_state.c: tcp_set_state() only */
+	uint8_t cc;	      /* enum berth_congestion */
+	uint8_t snd_scale, rcv_scale;
+	uint32_t f; /* TF_ */
 
 	/* sending: tcp_ack.c writes una, wnd, wl1, wl2, wnd_max */
 	struct tcp_ring tx;
 	uint32_t iss, una;
 	uint32_t snd_wnd, snd_wl1, snd_wl2, snd_wnd_max; /* octets, scaled */
-	uint16_t mss;	   /* payload of a full segment as things are: options and path MTU taken off */
-	uint16_t mss_peer; /* what the peer's MSS option allows, or the default */
-	uint16_t mss_user; /* BERTH_MAXSEG; 0 none */
-	uint8_t snd_scale, rcv_scale;
+	uint16_t mss;		 /* payload of a full segment as things are: options and path MTU taken off */
+	uint16_t mss_peer;	 /* what the peer's MSS option allows, or the default */
 	uint32_t sndbuf, rcvbuf; /* octets of the rings in use; tuned, or as BERTH_SNDBUF and BERTH_RCVBUF say */
-	uint32_t notsent_lowat, rcvlowat;
 
 	/* receiving: tcp_rcv.c, tcp_window.c */
 	struct tcp_ring rx;
 	uint32_t irs, rcv_nxt;
 	uint32_t rcv_adv;   /* right edge that was advertised: never goes back (RFC 9293, 3.8.6) */
 	uint32_t ts_recent; /* RFC 7323, 4.3 */
-	uint64_t ts_recent_ns;
 	uint32_t ts_offset; /* our clock plus this (RFC 7323, 5.4) */
 	uint16_t rcv_mss;   /* the largest segment of late */
 	uint8_t ato_pingpong, quickacks;
-	uint64_t last_in_ns;  /* anything came: keepalive, PAWS's age, idle restart */
-	uint64_t last_out_ns; /* data was sent */
 
-	/* the path, as far as it is known: tcp_rtt.c, tcp_rack.c, tcp_recover.c, tcp_cc.c */
-	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
-	uint32_t mdev_us, mdev_max_us;			 /* deviation, its maximum in this round trip */
-	uint32_t min_rtt_at_us;				 /* when min_rtt_us was measured */
+	union {
+		/* the path, as far as it is known: tcp_rtt.c, tcp_rack.c, tcp_recover.c, tcp_cc.c */
+		struct {
+			uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
+			uint32_t mdev_us, mdev_max_us;			 /* deviation, its maximum in this round trip */
+		};
+		/* a listener's: tcp_syn.c. Between the two lies CLOSED, in which neither is looked at */
+		struct {
+			uint32_t accept_first, accept_last; /* those that wait for accept(): s.accept_next */
+			uint32_t n_accept, n_syn, backlog;
+		};
+	};
+	uint32_t min_rtt_at_us; /* when min_rtt_us was measured */
 	uint8_t rack_reo_mult, rack_reo_persist;
-	uint16_t recover_flags;	 /* RF_ */
-	uint32_t reordering;	 /* segments */
-	uint32_t cwnd, ssthresh; /* octets */
-	uint32_t cc_kept;	 /* of the congestion control while w is NULL */
-	uint64_t pacing_max_bps; /* octets a second; 0: off, 1: no limit */
-
-	/* timeouts as the program wishes: tcp_timers.c; 0: the default */
-	uint32_t user_timeout_ms, peer_timeout_ms;
-	uint32_t keep_idle_s, keep_intvl_s, linger2_s;
-	uint8_t keep_cnt, syn_retries, ecn_wish, pmtu_disc;
-	uint8_t mtu_probing; /* BERTH_MTU_PROBING */
-	uint8_t mtu_fails;   /* probes of mtu_high that were lost, one after the other */
-	int16_t soft_err;    /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
-	uint8_t idle_keep;   /* not BERTH_IDLE_RESTART; inherited */
-	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
+	uint16_t recover_flags;	    /* RF_ */
+	uint32_t cwnd, ssthresh;    /* octets */
+	uint32_t cc_kept;	    /* of the congestion control while w is NULL */
+	uint16_t mtu_low, mtu_high; /* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
+	uint32_t mtu_next_s;	    /* not before then, in seconds of the stack's time; 0: not */
 	uint32_t challenge_ms;
-	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want: children inherit it */
-	uint8_t train;	/* BERTH_TRAIN; inherited */
+	uint8_t challenge_left; /* tcp_reset.c: answers to doubtful segments until challenge_ms */
+	uint8_t mtu_fails;	/* probes of mtu_high that were lost, one after the other */
+	int16_t soft_err; /* what the way reported of late: told if the connection times out (RFC 9293, MUST-56) */
 
-	/* path MTU probing (RFC 4821, 8899): tcp_mtu.c */
-	uint16_t mtu_low, mtu_high;
-	uint64_t mtu_next_ns;
-
-	/* a listener, and who waits for accept(): tcp_syn.c */
-	uint32_t listener;		    /* the listener's index while TF_IN_ACCEPT, NIL */
-	uint32_t accept_first, accept_last; /* a listener's queue; a child's link is accept_next */
-	uint32_t accept_next;
-	uint32_t n_accept, n_syn, backlog;
-	uint8_t syncookies, defer_s;
-	uint16_t fastopen_max;
+	/* as the program wishes; 0: the default. Children inherit it */
+	uint64_t pacing_max_bps; /* octets a second; 0: off, 1: no limit */
+	uint32_t user_timeout_ms;
+	uint32_t notsent_lowat, rcvlowat;
+	uint16_t keep_idle_s, keep_intvl_s;
+	uint16_t mss_user;     /* BERTH_MAXSEG; 0 none */
+	uint16_t fastopen_max; /* not inherited, as the next two */
+	uint8_t defer_s, syn_linear;
+	uint8_t linger2_s, keep_cnt, syn_retries;
+	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want */
+	uint8_t train;	/* BERTH_TRAIN */
+	uint8_t n_keep; /* keepalives that nobody answered: tcp_timers.c */
+	uint8_t ecn_wish : 2, pmtu_disc : 2, mtu_probing : 2, syncookies : 2;
+	uint8_t idle_keep : 1; /* not BERTH_IDLE_RESTART */
 
 	/* counts for tcp_info */
-	uint64_t bytes_acked, bytes_in, bytes_out, bytes_rexmit;
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, rexmits, dsacks, reord_seen;
+	uint64_t bytes_acked, bytes_in, bytes_rexmit;
 };
+_Static_assert(sizeof(struct tcp_conn) <= 376,
+	       "with the heart's share an idle connection is to cost 500 octets at most");
 
 struct tcp_time_wait;
 struct tcp_syn;
@@ -379,6 +381,15 @@ bool tcp_work_check(const struct berth_stack *st);
 static inline uint32_t tcp_nxt(const struct tcp_conn *c)
 {
 	return c->w ? c->w->nxt : c->una;
+}
+
+/* Octets of data that were sent, each counted once. */
+static inline uint64_t tcp_bytes_out(const struct tcp_conn *c)
+{
+	uint32_t first = c->una + (c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD));
+	uint32_t end = c->w ? c->w->max : c->una, fin = c->f & TF_FIN_SENT && end != c->una ? 1 : 0;
+
+	return c->bytes_acked + (seq_lt(first, end) ? end - first - fin : 0);
 }
 
 /* --- tcp_state.c --- */

@@ -80,7 +80,7 @@ static struct port_tuple tuple_of(const struct packet *p, uint16_t local_port, u
 static bool paws_old(const struct berth_stack *st, const struct tcp_conn *c, const struct tcp_seg *s)
 {
 	return c->f & TF_TS && c->f & TF_TS_RECENT && s->opt.has & WIRE_TCP_HAS_TS &&
-	       seq_lt(s->opt.ts_val, c->ts_recent) && st->now_ns - c->ts_recent_ns < PAWS_IDLE_NS;
+	       seq_lt(s->opt.ts_val, c->ts_recent) && st->now_ns - c->w->ts_recent_ns < PAWS_IDLE_NS;
 }
 
 /* RFC 7323, 4.3, (3): kept when the segment covers what was acknowledged last. */
@@ -89,10 +89,11 @@ static void keep_timestamp(struct berth_stack *st, struct tcp_conn *c, const str
 	if (!(c->f & TF_TS) || !(s->opt.has & WIRE_TCP_HAS_TS) || seq_lt(c->w->rcv_acked, s->seq))
 		return;
 	/* Either it is newer, or 24 days of silence made what is kept worthless. */
-	if (c->f & TF_TS_RECENT && seq_lt(s->opt.ts_val, c->ts_recent) && st->now_ns - c->ts_recent_ns < PAWS_IDLE_NS)
+	if (c->f & TF_TS_RECENT && seq_lt(s->opt.ts_val, c->ts_recent) &&
+	    st->now_ns - c->w->ts_recent_ns < PAWS_IDLE_NS)
 		return;
 	c->ts_recent = s->opt.ts_val;
-	c->ts_recent_ns = st->now_ns;
+	c->w->ts_recent_ns = st->now_ns;
 	c->f |= TF_TS_RECENT;
 }
 
@@ -208,7 +209,7 @@ static enum verdict ack_in_syn_rcvd(struct berth_stack *st, struct tcp_conn *c, 
 	if (c->f & TF_FIN_QUEUED) /* closed while the handshake went on */
 		tcp_set_state(st, c, TCP_FIN_WAIT_1);
 	if (c->f & TF_PASSIVE && c->f & TF_IN_ACCEPT)
-		event_add(st, c->listener, BERTH_EV_IN);
+		event_add(st, c->s.listener, BERTH_EV_IN);
 	return GO_ON;
 }
 

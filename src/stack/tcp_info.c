@@ -23,6 +23,8 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 {
 	uint32_t mss = c->mss ? c->mss : 1, out = c->w->max - c->una;
 
+	if (c->state == TCP_LISTEN) /* its path is nobody's */
+		return;
 	i->ca_state = c->w->ca_state;
 	i->retransmits = c->w->n_rtx;
 	i->probes = c->w->n_probes;
@@ -41,7 +43,7 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	i->sacked = c->f & TF_SACK ? c->w->n_sacked : c->w->dupacks;
 	i->lost = c->w->n_lost;
 	i->retrans = c->w->n_rexmit;
-	i->reordering = c->reordering;
+	i->reordering = TCP_REORDERING;
 	i->reord_seen = c->reord_seen;
 	i->total_retrans = c->rexmits;
 	i->notsent_bytes = c->tx.used > out ? c->tx.used - out : 0;
@@ -51,7 +53,7 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	i->snd_nxt = c->w->nxt;
 	i->dsack_dups = c->dsacks;
 	i->bytes_acked = c->bytes_acked;
-	i->bytes_sent = c->bytes_out;
+	i->bytes_sent = tcp_bytes_out(c);
 	i->bytes_retrans = c->bytes_rexmit;
 	i->segs_out = c->segs_out;
 	i->data_segs_out = c->data_segs_out;

@@ -32,7 +32,12 @@
 #define MAX_PROBES 3	/* of one size that are lost, before it counts as too large (RFC 8899, 5.1.2) */
 #define MTU_BASE4 1024u /* where a search begins that nothing made necessary */
 #define MTU_BASE6 1280u
-#define SEARCH_NS (UINT64_C(600) * 1000000000)
+#define SEARCH_S 600u
+
+static uint32_t now_s(const struct berth_stack *st)
+{
+	return (uint32_t)(st->now_ns / 1000000000);
+}
 
 static uint32_t headers(const struct tcp_conn *c)
 {
@@ -109,7 +114,7 @@ void tcp_mtu_lowered(struct berth_stack *st, struct tcp_conn *c, uint32_t mtu_by
 		c->w->route.mtu_bytes = (uint16_t)mtu_bytes;
 	if (c->mtu_low > mtu_bytes)
 		c->mtu_low = (uint16_t)mtu_bytes;
-	c->mtu_next_ns = st->now_ns + SEARCH_NS;
+	c->mtu_next_s = now_s(st) + SEARCH_S;
 	shrink(st, c);
 }
 
@@ -126,9 +131,9 @@ static uint32_t candidate(const struct tcp_conn *c)
 
 void tcp_mtu_tick(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (!c->mtu_next_ns || st->now_ns < c->mtu_next_ns)
+	if (!c->mtu_next_s || seq_lt(now_s(st), c->mtu_next_s))
 		return;
-	c->mtu_next_ns = 0;
+	c->mtu_next_s = 0;
 	if (c->mtu_low) /* what failed may pass by now */
 		c->mtu_high = c->w->route.mtu_bytes;
 	else /* what a router said has been forgotten (pmtu.c), or is said again */
@@ -157,9 +162,9 @@ static void found(struct berth_stack *st, struct tcp_conn *c)
 {
 	c->mtu_fails = 0;
 	if (c->mtu_low >= c->w->route.mtu_bytes || !c->w->route.mtu_bytes)
-		c->mtu_low = 0, c->mtu_next_ns = 0;
+		c->mtu_low = 0, c->mtu_next_s = 0;
 	else if (!candidate(c))
-		c->mtu_next_ns = st->now_ns + SEARCH_NS;
+		c->mtu_next_s = now_s(st) + SEARCH_S;
 }
 
 void tcp_mtu_acked(struct berth_stack *st, struct tcp_conn *c)
@@ -274,6 +279,6 @@ void tcp_mtu_timeouts(struct berth_stack *st, struct tcp_conn *c)
 	if (!c->mtu_low || c->mtu_high < mtu)
 		c->mtu_high = (uint16_t)mtu;
 	c->mtu_low = (uint16_t)next;
-	c->mtu_next_ns = 0;
+	c->mtu_next_s = 0;
 	shrink(st, c);
 }

@@ -76,12 +76,10 @@ void tcp_options_agree(struct berth_stack *st, struct tcp_conn *c, const struct 
 	if (o->has & WIRE_TCP_HAS_TS && !(c->refuse & TF_TS)) {
 		c->f |= TF_TS | TF_TS_RECENT;
 		c->ts_recent = o->ts_val;
-		c->ts_recent_ns = st->now_ns;
+		c->w->ts_recent_ns = st->now_ns;
 	}
 	if (o->has & WIRE_TCP_HAS_SACK_OK && !(c->refuse & TF_SACK))
 		c->f |= TF_SACK;
-	if (o->has & WIRE_TCP_HAS_USER_TIMEOUT)
-		c->peer_timeout_ms = o->user_timeout_s > UINT32_MAX / 1000 ? UINT32_MAX : o->user_timeout_s * 1000;
 	c->mss_peer = tcp_mss_of_peer(o, port_addr_is4(&c->w->local));
 	agree_ecn(c, s);
 	tcp_mss_update(st, c);

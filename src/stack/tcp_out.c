@@ -101,7 +101,6 @@ static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	sent(st, c, c->iss, 1, c->mss, BURST_SYN);
 	if (f.len) {
 		sent(st, c, c->iss + 1, f.len, f.mss, 0);
-		c->bytes_out += f.len;
 		c->data_segs_out++;
 	}
 	return true;
@@ -260,7 +259,6 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		c->f |= TF_FIN_SENT;
 	c->f &= ~(uint32_t)TF_PROBE;
 	c->data_segs_out += (f.len + f.mss - 1) / f.mss;
-	c->bytes_out += f.len;
 	c->last_out_ns = st->now_ns;
 	sent(st, c, f.seq, f.len + fin, f.mss, fin ? BURST_FIN : 0);
 	tcp_pace_sent(st, c, f.len);

@@ -120,7 +120,6 @@ void tcp_flight_init(struct berth_stack *st, struct tcp_conn *c)
 	c->w->ca_state = CA_OPEN;
 	c->recover_flags = 0;
 	c->w->recover_seq = c->iss;
-	c->reordering = TCP_REORDERING;
 	c->w->dupacks = 0;
 	c->w->n_rtx = c->w->backoff = 0;
 	c->w->first_rtx_ns = 0;

@@ -39,7 +39,7 @@ struct saved {
 	uint64_t ts_recent_age_ns;
 	uint32_t sndbuf, rcvbuf, notsent_lowat, rcvlowat;
 	uint32_t cwnd, ssthresh, srtt_us, rttvar_us, rto_us;
-	uint32_t user_timeout_ms, peer_timeout_ms, keep_idle_s, keep_intvl_s, linger2_s;
+	uint32_t user_timeout_ms, unused, keep_idle_s, keep_intvl_s, linger2_s;
 	uint64_t pacing_max_bps;
 	uint64_t bytes_acked, bytes_in, bytes_out;
 	uint32_t tx_used, rx_used;
@@ -122,10 +122,9 @@ static void walk_sequence(struct tape *t, struct saved *s)
 
 static void walk_tuning(struct tape *t, struct saved *s)
 {
-	uint32_t *const v[] = {&s->sndbuf,	 &s->rcvbuf,	      &s->notsent_lowat,   &s->rcvlowat,
-			       &s->cwnd,	 &s->ssthresh,	      &s->srtt_us,	   &s->rttvar_us,
-			       &s->rto_us,	 &s->user_timeout_ms, &s->peer_timeout_ms, &s->keep_idle_s,
-			       &s->keep_intvl_s, &s->linger2_s};
+	uint32_t *const v[] = {&s->sndbuf,   &s->rcvbuf,      &s->notsent_lowat, &s->rcvlowat, &s->cwnd,
+			       &s->ssthresh, &s->srtt_us,     &s->rttvar_us,	 &s->rto_us,   &s->user_timeout_ms,
+			       &s->unused,   &s->keep_idle_s, &s->keep_intvl_s,	 &s->linger2_s};
 
 	for (size_t i = 0; i < COUNT_OF(v); i++)
 		u32(t, v[i]);
@@ -205,7 +204,7 @@ static void fill(struct berth_stack *st, const struct tcp_conn *c, struct saved 
 		.rcv_mss = c->rcv_mss,
 		.ts_now = tcp_ts_now(st, c->ts_offset),
 		.ts_recent = c->ts_recent,
-		.ts_recent_age_ns = st->now_ns - c->ts_recent_ns,
+		.ts_recent_age_ns = st->now_ns - c->w->ts_recent_ns,
 		.sndbuf = c->sndbuf,
 		.rcvbuf = c->rcvbuf,
 		.notsent_lowat = c->notsent_lowat,
@@ -216,14 +215,13 @@ static void fill(struct berth_stack *st, const struct tcp_conn *c, struct saved 
 		.rttvar_us = c->rttvar_us,
 		.rto_us = c->rto_us,
 		.user_timeout_ms = c->user_timeout_ms,
-		.peer_timeout_ms = c->peer_timeout_ms,
 		.keep_idle_s = c->keep_idle_s,
 		.keep_intvl_s = c->keep_intvl_s,
 		.linger2_s = c->linger2_s,
 		.pacing_max_bps = c->pacing_max_bps,
 		.bytes_acked = c->bytes_acked,
 		.bytes_in = c->bytes_in,
-		.bytes_out = c->bytes_out,
+		.bytes_out = tcp_bytes_out(c),
 		.tx_used = c->tx.used,
 		.rx_used = c->rx.used,
 	};
@@ -420,23 +418,21 @@ static void unfill(struct berth_stack *st, struct tcp_conn *c, const struct save
 	c->f |= s->f;
 	c->cc = s->cc;
 	c->refuse = s->refuse;
-	c->ecn_wish = s->ecn_wish;
-	c->pmtu_disc = s->pmtu_disc;
+	c->ecn_wish = s->ecn_wish & 3;
+	c->pmtu_disc = s->pmtu_disc & 3;
 	c->mss_user = s->mss_user;
 	c->sndbuf = s->sndbuf;
 	c->rcvbuf = s->rcvbuf;
 	c->notsent_lowat = s->notsent_lowat;
 	c->rcvlowat = s->rcvlowat;
 	c->user_timeout_ms = s->user_timeout_ms;
-	c->peer_timeout_ms = s->peer_timeout_ms;
-	c->keep_idle_s = s->keep_idle_s;
-	c->keep_intvl_s = s->keep_intvl_s;
+	c->keep_idle_s = (uint16_t)s->keep_idle_s;
+	c->keep_intvl_s = (uint16_t)s->keep_intvl_s;
 	c->keep_cnt = s->keep_cnt;
-	c->linger2_s = s->linger2_s;
+	c->linger2_s = (uint8_t)s->linger2_s;
 	c->pacing_max_bps = s->pacing_max_bps;
 	c->bytes_acked = s->bytes_acked;
 	c->bytes_in = s->bytes_in;
-	c->bytes_out = s->bytes_out;
 	c->last_in_ns = st->now_ns;
 }
 
@@ -464,7 +460,7 @@ static void unfill_sequence(struct berth_stack *st, struct tcp_conn *c, const st
 	c->rcv_mss = s->rcv_mss;
 	c->ts_offset = s->ts_now - tcp_ts_now(st, 0);
 	c->ts_recent = s->ts_recent;
-	c->ts_recent_ns = s->ts_recent_age_ns < st->now_ns ? st->now_ns - s->ts_recent_age_ns : 0;
+	c->w->ts_recent_ns = s->ts_recent_age_ns < st->now_ns ? st->now_ns - s->ts_recent_age_ns : 0;
 	tcp_mss_update(st, c);
 }
 

@@ -68,7 +68,6 @@ struct tcp_conn *tcp_block_new(struct berth_stack *st, uint8_t family, uint32_t 
 	c->mtu_probing = 1;
 	c->syncookies = 1;
 	tcp_timers_init(c);
-	c->listener = c->accept_first = c->accept_last = c->accept_next = NIL;
 	*ret_index = i;
 	return c;
 }
@@ -159,11 +158,11 @@ static int set_flag(uint32_t *flags, uint32_t bit, uint64_t value)
 	return 0;
 }
 
-static int set_seconds(struct berth_stack *st, struct tcp_conn *c, uint32_t *field, uint64_t value, uint64_t max)
+static int set_seconds(struct berth_stack *st, struct tcp_conn *c, uint16_t *field, uint64_t value, uint64_t max)
 {
 	if (value < 1 || value > max)
 		return -EINVAL;
-	*field = (uint32_t)value;
+	*field = (uint16_t)value;
 	tcp_keep_update(st, c);
 	return 0;
 }
@@ -272,7 +271,7 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_LINGER2_S:
 		if (value > 120)
 			return -EINVAL;
-		c->linger2_s = (uint32_t)value;
+		c->linger2_s = (uint8_t)value;
 		return 0;
 	case BERTH_MAXSEG:
 		return set_maxseg(st, c, value);
@@ -282,7 +281,10 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		c->pacing_max_bps = value;
 		return 0;
 	case BERTH_ECN:
-		return set_u8(&c->ecn_wish, value, 2);
+		if (value > 2)
+			return -EINVAL;
+		c->ecn_wish = value & 3;
+		return 0;
 	case BERTH_RCVBUF:
 		return set_buffer(c, &c->rcvbuf, TF_RCVBUF_SET, value);
 	case BERTH_SNDBUF:
@@ -296,9 +298,15 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		c->fastopen_max = (uint16_t)(value > UINT16_MAX ? UINT16_MAX : value);
 		return 0;
 	case BERTH_PMTUDISC:
-		return set_u8(&c->pmtu_disc, value, 3);
+		if (value > 3)
+			return -EINVAL;
+		c->pmtu_disc = value & 3;
+		return 0;
 	case BERTH_SYNCOOKIES:
-		return set_u8(&c->syncookies, value, 2);
+		if (value > 2)
+			return -EINVAL;
+		c->syncookies = value & 3;
+		return 0;
 	case BERTH_TIMESTAMPS:
 		return set_refuse(c, TF_TS, value);
 	case BERTH_SACK:
@@ -306,7 +314,10 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_WINDOW_SCALING:
 		return set_refuse(c, TF_WSCALE, value);
 	case BERTH_MTU_PROBING:
-		return set_u8(&c->mtu_probing, value, 2);
+		if (value > 2)
+			return -EINVAL;
+		c->mtu_probing = value & 3;
+		return 0;
 	case BERTH_SYNCNT:
 		r = set_u8(&c->syn_retries, value, 127);
 		return r == 0 && value == 0 ? -EINVAL : r;
@@ -392,7 +403,7 @@ static bool conn_check(const struct berth_stack *st, const struct tcp_conn *c)
 	for (int i = 0; i < TCP_NDEADLINES; i++)
 		if (tcp_deadline(c, (enum tcp_deadline)i) < next)
 			next = tcp_deadline(c, (enum tcp_deadline)i);
-	if (c->timer.at_ns > next) /* D1 */
+	if (next != NEVER_NS && timer_at_ns(&c->timer) >= next + WHEEL_TICK_NS) /* D1 */
 		return false;
 	if (c->state == TCP_CLOSED && next != NEVER_NS) /* D2 */
 		return false;
@@ -412,7 +423,7 @@ static bool listener_check(struct berth_stack *st, const struct tcp_conn *l)
 {
 	uint32_t n = 0, prev = NIL;
 
-	for (uint32_t i = l->accept_first; i != NIL; i = tcp_at(st, i)->accept_next) {
+	for (uint32_t i = l->accept_first; i != NIL; i = tcp_at(st, i)->s.accept_next) {
 		if (!slab_used(&st->conns, i) || !(tcp_at(st, i)->f & TF_IN_ACCEPT) || ++n > l->n_accept)
 			return false;
 		prev = i;

@@ -497,11 +497,12 @@ static void enqueue(struct berth_stack *st, struct tcp_conn *l, struct tcp_conn 
 {
 	uint32_t index = tcp_index(st, c), li = tcp_index(st, l);
 
-	c->listener = li;
+	c->s.listener = li;
+	c->s.accept_next = NIL;
 	if (l->accept_last == NIL)
 		l->accept_first = index;
 	else
-		tcp_at(st, l->accept_last)->accept_next = index;
+		tcp_at(st, l->accept_last)->s.accept_next = index;
 	l->accept_last = index;
 	l->n_accept++;
 	event_add(st, li, BERTH_EV_IN);
@@ -512,11 +513,11 @@ static struct tcp_conn *dequeue(struct berth_stack *st, struct tcp_conn *l)
 {
 	struct tcp_conn *c = tcp_at(st, l->accept_first);
 
-	ASSERT(c->f & TF_IN_ACCEPT && c->listener == tcp_index(st, l));
-	l->accept_first = c->accept_next;
+	ASSERT(c->f & TF_IN_ACCEPT && c->s.listener == tcp_index(st, l));
+	l->accept_first = c->s.accept_next;
 	if (l->accept_first == NIL)
 		l->accept_last = NIL;
-	c->accept_next = c->listener = NIL;
+	c->s.accept_next = c->s.listener = NIL;
 	c->f &= ~(uint32_t)TF_IN_ACCEPT;
 	l->n_accept--;
 	return c;
@@ -553,7 +554,7 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	if (k->f & TF_TS) {
 		c->f |= TF_TS_RECENT;
 		c->ts_recent = k->ts_recent;
-		c->ts_recent_ns = st->now_ns;
+		c->w->ts_recent_ns = st->now_ns;
 	}
 	c->iss = k->iss;
 	c->una = c->w->nxt = c->w->max = c->w->snd_up = c->w->snd_push = k->early ? k->iss : k->iss + 1;
@@ -741,6 +742,7 @@ void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l)
 		tcp_child_discard(st, dequeue(st, l));
 	if (port_table_unlisten(&st->ports, l->s.claim) < 0)
 		st->n.dropped_policy++;
+	l->accept_first = l->accept_last = l->backlog = 0;
 	tcp_set_state(st, l, TCP_CLOSED);
 }
 

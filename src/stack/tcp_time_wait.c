@@ -152,7 +152,7 @@ void tcp_time_wait_enter(struct berth_stack *st, struct tcp_conn *c)
 	t->wnd = (uint16_t)(wnd > UINT16_MAX ? UINT16_MAX : wnd);
 	t->f = c->f & TF_TS ? WAIT_TS : 0;
 	t->ts_recent = c->ts_recent;
-	t->ts_recent_ns = c->ts_recent_ns;
+	t->ts_recent_ns = c->w->ts_recent_ns;
 	t->ts_offset = c->ts_offset;
 	t->ttl = c->s.ttl;
 	t->tos = c->s.tos;

@@ -5,8 +5,8 @@
  * restarts the retransmission timer costs no work in the wheel.
  *
  * Always true
- *   D1  timer.at_ns <= at[i] for every i (a timer that is not set stands at NEVER);
- *   D2  at[] of a block that is CLOSED is NEVER.
+ *   D1  the timer's tick is not after that of any deadline (a timer that is not set stands at NEVER);
+ *   D2  deadlines of a block that is CLOSED are NEVER.
  */
 #include <errno.h>
 
@@ -47,7 +47,7 @@ void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadl
 		c->keep_at_ns = at_ns;
 	else
 		c->w->at[which] = at_ns;
-	if (at_ns < c->timer.at_ns)
+	if (at_ns < timer_at_ns(&c->timer))
 		wheel_set(&st->wheel, TIMER_TCP, tcp_index(st, c), at_ns);
 }
 
@@ -183,7 +183,7 @@ static void conn_timer(struct berth_stack *st, uint32_t index)
 	for (int i = 0; i < TCP_NDEADLINES; i++)
 		if (tcp_deadline(c, (enum tcp_deadline)i) < next)
 			next = tcp_deadline(c, (enum tcp_deadline)i);
-	if (next < c->timer.at_ns)
+	if (next < timer_at_ns(&c->timer))
 		wheel_set(&st->wheel, TIMER_TCP, index, next);
 }
 

@@ -134,6 +134,7 @@ void tcp_work_image(struct berth_stack *st, const struct tcp_conn *c, struct tcp
 	ret->rcv_acked = ret->rcv_up = ret->dsack_from = ret->dsack_to = c->rcv_nxt;
 	ret->rcv_epoch_ns = st->now_ns;
 	ret->rcv_epoch_seq = c->rcv_adv;
+	ret->ts_recent_ns = c->last_in_ns;
 	ret->rcv_last_us = (uint32_t)(c->last_in_ns / 1000);
 	ret->rtt_seq = ret->rack_end_seq = ret->rack_fack = ret->recover_seq = ret->cwnd_seq = c->una;
 	ret->delivered_us = ret->first_sent_us = tcp_now_us(st);
@@ -246,7 +247,7 @@ bool tcp_work_wanted(struct berth_stack *st, struct tcp_conn *c)
 		return false;
 	if (tcp_work_take(st, c))
 		return true;
-	if (c->timer.at_ns > st->now_ns + RETRY_NS) /* conn_timer() asks again */
+	if (timer_at_ns(&c->timer) > st->now_ns + RETRY_NS) /* conn_timer() asks again */
 		wheel_set(&st->wheel, TIMER_TCP, tcp_index(st, c), st->now_ns + RETRY_NS);
 	return false;
 }

@@ -42,7 +42,7 @@ static struct timer *timer_at(const struct wheel *w, uint32_t ref)
 
 void timer_init(struct timer *t)
 {
-	*t = (struct timer){.at_ns = NEVER_NS, .next = NIL, .prev = NIL};
+	*t = (struct timer){.tick_low = UINT32_MAX, .tick_high = UINT16_MAX, .next = NIL, .prev = NIL};
 }
 
 void wheel_init(struct wheel *w, uint64_t now_ns)
@@ -58,10 +58,19 @@ void wheel_kind(struct wheel *w, enum timer_kind kind, struct timer *first, size
 	w->kinds[kind].stride = stride;
 }
 
+#define TICK_NEVER ((UINT64_C(1) << 48) - 1)
+
 /* The first tick that begins at or after at_ns. */
 static uint64_t tick_of(uint64_t at_ns)
 {
-	return (at_ns >> WHEEL_TICK_SHIFT) + ((at_ns & (WHEEL_TICK_NS - 1)) != 0);
+	uint64_t tick = (at_ns >> WHEEL_TICK_SHIFT) + ((at_ns & (WHEEL_TICK_NS - 1)) != 0);
+
+	return tick < TICK_NEVER ? tick : TICK_NEVER;
+}
+
+static uint64_t tick_at(const struct timer *t)
+{
+	return (uint64_t)t->tick_high << 32 | t->tick_low;
 }
 
 static unsigned slot_index(uint64_t tick, unsigned level)
@@ -89,7 +98,7 @@ static void place(const struct wheel *w, uint64_t tick, uint8_t *ret_level, uint
 
 static void link_in(struct wheel *w, uint32_t ref, struct timer *t)
 {
-	uint64_t tick = tick_of(t->at_ns);
+	uint64_t tick = tick_at(t);
 	uint32_t *last;
 
 	place(w, tick < w->now_tick ? w->now_tick : tick, &t->level, &t->slot);
@@ -121,17 +130,19 @@ static void link_out(struct wheel *w, const struct timer *t)
 void wheel_set(struct wheel *w, enum timer_kind kind, uint32_t index, uint64_t at_ns)
 {
 	uint32_t ref = ref_of(kind, index);
+	uint64_t tick = tick_of(at_ns);
 	struct timer *t;
 
 	ASSERT(index < 1u << INDEX_BITS);
 	t = timer_at(w, ref);
-	if (t->at_ns == at_ns)
+	if (tick_at(t) == tick)
 		return;
 	if (timer_is_set(t)) {
 		link_out(w, t);
 		w->n--;
 	}
-	t->at_ns = at_ns;
+	t->tick_low = (uint32_t)tick;
+	t->tick_high = (uint16_t)(tick >> 32);
 	if (!timer_is_set(t))
 		return;
 	link_in(w, ref, t);

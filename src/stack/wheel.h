@@ -2,12 +2,13 @@
  *
  * A hierarchical timing wheel (Varghese and Lauck, 1987): 5 levels of 64 slots; a slot of level 0 is WHEEL_TICK_NS (65.5 us), one of
  * level n 64^n times that, which reaches 19 hours (later deadlines wait in the last slot and are put back). A timer never
- * runs early, and late by a tick at most. Timers of one tick run in the order in which they were set.
+ * runs early, and late by a tick at most. Timers of one tick run in the order in which they were set; one that is moved within its
+ * tick keeps its place.
  *
  * A timer is known by its kind and its index: (TIMER_TCP, 7) is inside connection 7. wheel_kind() says where they are.
  *
  * Always true
- *   W1  a timer is in exactly one slot, or nowhere (at_ns NEVER);
+ *   W1  a timer is in exactly one slot, or nowhere (not set);
  *   W2  a level's bit is set exactly when its slot has timers.
  */
 #ifndef BERTH_STACK_WHEEL_H
@@ -36,11 +37,13 @@ enum timer_kind {
 #define TIMER_NKINDS 10
 
 struct timer {
-	uint64_t at_ns;	     /* NEVER_NS: not set. Zeroed memory is not a timer: timer_init() */
 	uint32_t next, prev; /* in its slot: kind << 28 | index */
+	uint32_t
+		tick_low; /* when it is due, rounded up; all ones: not set. Zeroed memory is not a timer: timer_init() */
+	uint16_t tick_high;
 	uint8_t level, slot;
-	uint8_t pad[6];
 };
+_Static_assert(sizeof(struct timer) == 16, "each connection has one");
 
 struct wheel {
 	uint64_t now_tick; /* every tick before this one is done */
@@ -56,7 +59,12 @@ struct wheel {
 void timer_init(struct timer *t);
 static inline bool timer_is_set(const struct timer *t)
 {
-	return t->at_ns != NEVER_NS;
+	return t->tick_low != UINT32_MAX || t->tick_high != UINT16_MAX;
+}
+/* When it is due: the deadline it was set to, and less than a tick. NEVER_NS: it is not set. */
+static inline uint64_t timer_at_ns(const struct timer *t)
+{
+	return timer_is_set(t) ? ((uint64_t)t->tick_high << 32 | t->tick_low) << WHEEL_TICK_SHIFT : NEVER_NS;
 }
 
 void wheel_init(struct wheel *w, uint64_t now_ns);

@@ -89,7 +89,9 @@ static void timers_of_one_tick_run_in_the_order_of_setting(void **state)
 	fresh(0);
 	for (uint32_t i = 0; i < 50; i++)
 		wheel_set(&wheel, TIMER_TCP, (i * 7) % 50, at);
-	wheel_set(&wheel, TIMER_TCP, 0, at + 1); /* the same tick, set again: last */
+	wheel_set(&wheel, TIMER_TCP, 7, at + 1); /* the same tick: it keeps its place */
+	wheel_set(&wheel, TIMER_TCP, 0, at + T);
+	wheel_set(&wheel, TIMER_TCP, 0, at); /* set anew: last */
 	for (uint64_t now = tick - 60 * T; now < tick; now += T)
 		assert_int_equal(pop(now), -1);
 	for (uint32_t i = 1; i < 50; i++)

@@ -231,7 +231,7 @@ static void test_longest_first(void **state)
 	stack_fixture_free(&f);
 }
 
-/* What a connection learned of its path is there after a rest: CUBIC's last loss and the degree of reordering, too. */
+/* What a connection learned of its path is there after a rest: CUBIC's last loss, too. */
 static void test_path_is_remembered(void **state)
 {
 	struct tcp_conn *c;
@@ -241,7 +241,6 @@ static void test_path_is_remembered(void **state)
 	c = conn();
 	c->cwnd = 50 * c->mss;
 	c->ssthresh = 40 * c->mss;
-	c->reordering = 7;
 	assert_int_equal(berth_sock_set(f.st, f.s, BERTH_IDLE_RESTART, 0), 0);
 	LINES("send 4344", "> A 101+1448", "> A 1549+1448", "> PA 2997+1448", "+10",
 	      "< A 51 ack 101 sack 1549-4445 ts 1003 *", "+200", "> A 101+1448", "+10", "< A 51 ack 4445 ts 1004 *",
@@ -249,7 +248,7 @@ static void test_path_is_remembered(void **state)
 	assert_true(c->cwnd < 50u * c->mss);
 	LINES("+3000");
 	{
-		uint32_t cwnd = c->cwnd, ssthresh = c->ssthresh, reordering = c->reordering, w_max;
+		uint32_t cwnd = c->cwnd, ssthresh = c->ssthresh, w_max;
 
 		memcpy(&w_max, (uint8_t *)c->w->cc_private + 8, sizeof(w_max));
 		assert_true(another_gets_one());
@@ -257,7 +256,6 @@ static void test_path_is_remembered(void **state)
 		LINES("send 1", "> PA 4445+1");
 		assert_int_equal(c->cwnd, cwnd);
 		assert_int_equal(c->ssthresh, ssthresh);
-		assert_int_equal(c->reordering, reordering);
 		assert_true(w_max != 0);
 		assert_memory_equal(&w_max, (uint8_t *)c->w->cc_private + 8, sizeof(w_max));
 	}
