@@ -194,7 +194,8 @@ struct ip_state {
 	struct neigh *neighs;
 	uint32_t *neigh_first; /* chains, of at most NEIGH_CHAIN_MAX */
 	uint32_t neigh_mask, neigh_hand;
-	struct pmtu *pmtus; /* sets of PMTU_WAYS */
+	uint32_t n_neigh_queued; /* packets that wait in all neighbours */
+	struct pmtu *pmtus;	 /* sets of PMTU_WAYS */
 	uint32_t pmtu_mask;
 	uint64_t *frag_hash; /* of each datagram's name */
 	struct frag_datagram *frags;

@@ -71,7 +71,7 @@ static void advertise(struct berth_stack *st, uint16_t iface, const struct port_
 static void solicited(struct berth_stack *st, const struct packet *p)
 {
 	struct wire_nd_ns ns;
-	struct port_addr target, all = {.b = {0xff, 2, [15] = 1}};
+	struct port_addr target, group, all = {.b = {0xff, 2, [15] = 1}};
 	bool dad = port_addr_is_any(&p->src);
 	uint32_t own, n;
 
@@ -80,6 +80,11 @@ static void solicited(struct berth_stack *st, const struct packet *p)
 		return;
 	}
 	target = with_scope(ns.target, p->iface);
+	group = wire_nd_solicited_node(&target);
+	if (dad && memcmp(p->dst.b, group.b, sizeof(group.b)) != 0) { /* RFC 4861, 7.1.1 */
+		st->n.dropped_malformed++;
+		return;
+	}
 	own = addr_find(st, &target);
 	if (own == NIL || st->ip->addrs[own].iface != p->iface)
 		return;

@@ -9,8 +9,9 @@
  * A router that failed is doubted until it answers: route.c takes another one if there is one, and meanwhile the doubted one is asked every
  * half a minute, in nobody's way. Other entries are forgotten a second after they failed.
  *
- * At most three packets wait for one neighbour, the newest ones (RFC 4861, 7.2.2); sockets do not queue here at all: they are told
- * -EINPROGRESS, wait in st->waiting and are woken when anything is resolved or has failed (S19).
+ * At most three packets wait for one neighbour, the newest ones (RFC 4861, 7.2.2), and a quarter of all packets for all neighbours: who
+ * asks in many names gets answers that wait for nobody, and the rest of the stack must be able to speak. Sockets do not queue here at
+ * all: they are told -EINPROGRESS, wait in st->waiting and are woken when anything is resolved or has failed (S19).
  *
  * The table has a fixed size. Room is made by looking at sixteen entries from a hand that goes round: free, failed, never used, stale,
  * then the one that was used longest ago. Strangers (questions that name their sender) push out only what we do not use. Found by a
@@ -19,7 +20,7 @@
  *
  * Always true (neigh_check())
  *   N1  an entry in use is on exactly one chain, its hash's; no two have the same name;
- *   N2  packets wait only where the state is INCOMPLETE; n_queued is at most NEIGH_QUEUE_MAX;
+ *   N2  packets wait only where the state is INCOMPLETE; n_queued is at most NEIGH_QUEUE_MAX, n_neigh_queued their sum;
  *   N3  INCOMPLETE, DELAY, PROBE and FAILED have a timer, the others none;
  *   N4  no chain has more than NEIGH_CHAIN_MAX entries.
  */
@@ -30,6 +31,7 @@
 #define FAILED_NS SECOND_NS
 #define ROUTER_RETRY_NS (30 * SECOND_NS)
 #define EVICT_LOOKS 16
+#define QUEUE_SHARE 4 /* of all packets that part may wait for neighbours */
 
 #define TO(s) (1u << NEIGH_##s)
 static const uint16_t edges[NEIGH_NSTATES] = {
@@ -72,6 +74,7 @@ static void drop_queue(struct berth_stack *st, struct neigh *n)
 		pkt_give(st, n->queue[i]);
 		st->n.dropped_no_route++;
 	}
+	st->ip->n_neigh_queued -= n->n_queued;
 	n->n_queued = 0;
 }
 
@@ -296,6 +299,7 @@ static void flush(struct berth_stack *st, struct neigh *n)
 {
 	for (unsigned i = 0; i < n->n_queued; i++)
 		ip_link_send(st, n->iface, n->queue[i], n->mac, is4(&n->addr) ? WIRE_ETH_IP4 : WIRE_ETH_IP6);
+	st->ip->n_neigh_queued -= n->n_queued;
 	n->n_queued = 0;
 }
 
@@ -420,16 +424,25 @@ void ip_route_confirm(struct berth_stack *st, const struct ip_route *rt)
 void neigh_queue(struct berth_stack *st, uint32_t index, uint32_t pkt_index)
 {
 	struct neigh *n = &st->ip->neighs[index];
+	bool full =
+		st->ip->n_neigh_queued >= NEIGH_QUEUE_MAX && st->ip->n_neigh_queued >= st->cfg.n_packets / QUEUE_SHARE;
 
 	ASSERT(n->used && n->state == NEIGH_INCOMPLETE);
-	if (n->n_queued == NEIGH_QUEUE_MAX) {
+	if (full && n->n_queued == 0) {
+		pkt_give(st, pkt_index);
+		st->n.dropped_no_route++;
+		return;
+	}
+	if (full || n->n_queued == NEIGH_QUEUE_MAX) {
 		pkt_give(st, n->queue[0]);
 		st->n.dropped_no_route++;
 		memmove(n->queue, n->queue + 1, sizeof(n->queue) - sizeof(n->queue[0]));
 		n->n_queued--;
+		st->ip->n_neigh_queued--;
 	}
 	pkt_at(st, pkt_index)->hops_to = index;
 	n->queue[n->n_queued++] = pkt_index;
+	st->ip->n_neigh_queued++;
 }
 
 /* --- the public calls --- */
@@ -500,6 +513,7 @@ int berth_neigh_next(struct berth_stack *st, uint32_t *cursor, struct berth_neig
 bool neigh_check(const struct berth_stack *st)
 {
 	const struct ip_state *ip = st->ip;
+	uint32_t n_queued = 0;
 
 	for (uint32_t i = 0; i < st->cfg.n_neighs; i++) {
 		const struct neigh *n = &ip->neighs[i];
@@ -510,6 +524,7 @@ bool neigh_check(const struct berth_stack *st)
 			continue;
 		if (neigh_find(st, n->iface, &n->addr) != i || timed != timer_is_set(&n->timer))
 			return false;
+		n_queued += n->n_queued;
 		if (n->n_queued > NEIGH_QUEUE_MAX || (n->n_queued && n->state != NEIGH_INCOMPLETE))
 			return false;
 	}
@@ -520,5 +535,5 @@ bool neigh_check(const struct berth_stack *st)
 			if (++n_chain > NEIGH_CHAIN_MAX)
 				return false;
 	}
-	return true;
+	return n_queued == ip->n_neigh_queued;
 }

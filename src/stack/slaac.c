@@ -10,7 +10,7 @@
  * counter moves on when the address is taken, three times.
  *
  * A redirect is believed from the router that is now the first hop to that destination, and if it quotes a packet, that must be ours. It
- * becomes a route for one address, for ten minutes; at most sixteen of them, the oldest goes.
+ * becomes a route for one address, for ten minutes; at most sixteen of them on an interface, the oldest goes.
  */
 #include "stack/ip_state.h"
 
@@ -298,14 +298,14 @@ void slaac_advert(struct berth_stack *st, const struct packet *p)
 
 /* --- redirects --- */
 
-static void drop_oldest_redirect(struct berth_stack *st)
+static void drop_oldest_redirect(struct berth_stack *st, uint16_t iface)
 {
 	uint32_t oldest = NIL;
 
 	for (uint32_t i = 0; i < st->cfg.n_routes; i++) {
 		const struct ip_route_entry *e = &st->ip->routes[i];
 
-		if (e->used && e->kind == ROUTE_REDIRECT &&
+		if (e->used && e->kind == ROUTE_REDIRECT && e->iface == iface &&
 		    (oldest == NIL || e->valid_until_ns < st->ip->routes[oldest].valid_until_ns))
 			oldest = i;
 	}
@@ -356,7 +356,7 @@ void slaac_redirect(struct berth_stack *st, const struct packet *p)
 	if (i != NIL)
 		route_remove(st, i);
 	if (n_routes_of(st, p->iface, ROUTE_REDIRECT) >= REDIRECTS_MAX)
-		drop_oldest_redirect(st);
+		drop_oldest_redirect(st, p->iface);
 	e.net = dst;
 	e.has_gateway = !same_addr(&target, &dst);
 	e.gateway = target;

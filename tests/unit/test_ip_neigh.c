@@ -280,6 +280,30 @@ static void s19_three_packets_wait_the_newest(void **state)
 	lab_close(&w.l);
 }
 
+/* Questions in the names of many who are not there: the answers wait for neighbours, but not with all packets that there are, or nobody
+ * could be asked for any more. */
+static void s19_answers_to_nobody_leave_packets_for_others(void **state)
+{
+	uint8_t l4[64], buf[128];
+	char from[32];
+	struct world w;
+
+	(void)state;
+	open_world(&w, &families[0]); /* 128 packets */
+	for (unsigned i = 0; i < 3 * 200; i++) {
+		struct pk p = {.src = from, .dst = "10.0.0.1", .proto = WIRE_PROTO_ICMP4, .payload = l4};
+
+		snprintf(from, sizeof(from), "10.0.0.%u", 20 + i % 200);
+		p.len = echo_build(from, "10.0.0.1", "x", 1, l4);
+		lab_packet(&w.l, buf, pk_build(&p, buf, sizeof(buf)));
+		lab_clear(&w.l);
+	}
+	assert_in_range(w.l.st->pkts.n_used, 3, 128 / 4);
+	send_to(&w, "10.0.0.2");
+	assert_int_equal(n_asked(&w), 1);
+	lab_close(&w.l);
+}
+
 static void s19_failure_gives_the_packets_back(void **state)
 {
 	struct world w;
@@ -562,6 +586,7 @@ int main(void)
 		cmocka_unit_test(s19_an_unresolved_neighbour_holds_up_nobody_else),
 		cmocka_unit_test(s18_a_chain_stays_short),
 		cmocka_unit_test(s19_three_packets_wait_the_newest),
+		cmocka_unit_test(s19_answers_to_nobody_leave_packets_for_others),
 		cmocka_unit_test(s19_failure_gives_the_packets_back),
 		cmocka_unit_test(s19_strangers_do_not_push_out_who_we_talk_to),
 		cmocka_unit_test(s19_a_table_full_of_neighbours_in_use_takes_no_strangers),

@@ -459,6 +459,50 @@ static void s19_redirects_are_bounded(void **state)
 	lab_close(&l);
 }
 
+/* What is too many on one interface takes nothing from another. */
+static void s19_redirects_of_another_interface_stay(void **state)
+{
+	struct ip_route_entry e = {.kind = ROUTE_REDIRECT, .prefix_bits = 128, .net = A("2001:db8:bbbb::1")};
+	struct berth_iface second = {.struct_size = sizeof(second), .mtu_bytes = 1500, .flags = BERTH_IF_NO_DAD};
+	struct wire_nd_ra ra = advert(9000);
+	char dst[48];
+	struct lab l;
+	uint32_t i;
+
+	(void)state;
+	open_lab(&l);
+	lab_addr(&l, "2001:db8::5", 64);
+	lab_pass(&l, SEC(5));
+	say(&l, &ra);
+	assert_int_equal(berth_iface_add(l.st, &second, &e.iface), 0);
+	e.valid_until_ns = l.now + SEC(500); /* before all that follow */
+	assert_int_equal(route_add(l.st, &e, &i), 0);
+	for (unsigned k = 0; k < 20; k++) {
+		snprintf(dst, sizeof(dst), "2001:db8:aaaa::%x", k + 1);
+		redirect(&l, &redirects[0], dst);
+	}
+	assert_int_equal(n_kind(&l, ROUTE_REDIRECT), 17);
+	assert_true(l.st->ip->routes[i].used && l.st->ip->routes[i].iface == e.iface);
+	lab_close(&l);
+}
+
+/* A probe for an address goes to its own group (RFC 4861, 7.1.1): another one is no reason to give it up. */
+static void a_probe_that_is_not_for_the_group_is_no_probe(void **state)
+{
+	static const char *const dsts[] = {"ff02::1", "2001:db8::5", "ff02::1:ff00:5"};
+	struct lab l;
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(dsts); i++) {
+		lab_open(&l, BERTH_LINK_ETHERNET, 0);
+		lab_addr(&l, "2001:db8::5", 64);
+		lab_ns(&l, "::", dsts[i], "2001:db8::5", NULL);
+		assert_int_equal(lab_addr_flags(&l, "2001:db8::5") & BERTH_ADDR_DUPLICATE,
+				 i == 2 ? BERTH_ADDR_DUPLICATE : 0);
+		lab_close(&l);
+	}
+}
+
 /* RFC 6980: ND in fragments is refused; and with extension headers, too. */
 static void nd_behind_extension_headers_is_refused(void **state)
 {
@@ -500,6 +544,8 @@ int main(void)
 		cmocka_unit_test(identifiers_are_stable_and_tell_nothing),
 		cmocka_unit_test(a_taken_address_is_made_anew_three_times_at_most),
 		cmocka_unit_test(s19_redirects_are_bounded),
+		cmocka_unit_test(s19_redirects_of_another_interface_stay),
+		cmocka_unit_test(a_probe_that_is_not_for_the_group_is_no_probe),
 		cmocka_unit_test(nd_behind_extension_headers_is_refused),
 	};
 	size_t n = 0;
