@@ -7,6 +7,7 @@
  * An interface has one timer, at the earliest of: router solicitations (slaac.c), answers to general queries (igmp.c, mld.c).
  */
 #include "stack/ip_state.h"
+#include "stack/udp.h"
 
 #define REACHABLE_MS 30000 /* RFC 4861, 10 */
 #define RETRANS_MS 1000
@@ -131,8 +132,10 @@ static void forget(struct berth_stack *st, uint16_t iface, bool all)
 		if (ip->routes[i].used && ip->routes[i].iface == iface && (all || ip->routes[i].kind >= ROUTE_PREFIX))
 			route_remove(st, i);
 	frag_forget_iface(st, iface);
-	if (all)
+	if (all) {
 		group_forget_iface(st, iface);
+		udp_forget_iface(st, iface);
+	}
 }
 
 int berth_iface_remove(struct berth_stack *st, uint16_t iface)

@@ -276,8 +276,10 @@ void slaac_advert(struct berth_stack *st, const struct packet *p)
 		st->n.dropped_malformed++;
 		return;
 	}
-	f->rs_at_ns = NEVER_NS;
-	iface_timer_set(st, p->iface);
+	if (ra.lifetime_s != 0) { /* RFC 4861, 6.3.7: who is no router does not end the asking for one */
+		f->rs_at_ns = NEVER_NS;
+		iface_timer_set(st, p->iface);
+	}
 	say_parameters(st, f, &ra);
 	if (ra.options.has & WIRE_ND_HAS_SOURCE_MAC) {
 		n = neigh_get(st, p->iface, &p->src, false);

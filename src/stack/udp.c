@@ -289,6 +289,13 @@ int udp_leave(struct berth_stack *st, uint32_t index, const struct berth_addr *g
 	return group_leave(st, iface, &g);
 }
 
+void udp_forget_iface(struct berth_stack *st, uint16_t iface)
+{
+	for (uint32_t i = 0; i < st->cfg.n_groups; i++)
+		if (st->udp->members[i].iface == iface)
+			st->udp->members[i].sock = NIL;
+}
+
 static void leave_all(struct berth_stack *st, uint32_t index)
 {
 	for (uint32_t i = 0; i < st->cfg.n_groups; i++) {

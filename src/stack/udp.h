@@ -38,6 +38,8 @@ int udp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 int udp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_t *ret);
 int udp_join(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface);
 int udp_leave(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface);
+/* The interface is gone, and IP has forgotten its groups. */
+void udp_forget_iface(struct berth_stack *st, uint16_t iface);
 int udp_poll(struct berth_stack *st, uint32_t index);
 int udp_close(struct berth_stack *st, uint32_t index);
 

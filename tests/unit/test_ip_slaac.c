@@ -302,6 +302,27 @@ static void a_router_takes_itself_back(void **state)
 	lab_close(&l);
 }
 
+/* RFC 4861, 6.3.7: only a router that is one ends the asking for routers. */
+static void who_is_no_router_does_not_end_the_asking(void **state)
+{
+	struct wire_nd_ra ra = advert(0);
+	struct lab l;
+
+	(void)state;
+	open_lab(&l);
+	lab_pass(&l, SEC(2));
+	say(&l, &ra);
+	lab_clear(&l);
+	lab_pass(&l, SEC(60));
+	assert_true(lab_n_icmp(&l, WIRE_ICMP6_ND_RS) >= 2);
+	ra.lifetime_s = 1800;
+	say(&l, &ra);
+	lab_clear(&l);
+	lab_pass(&l, SEC(1000));
+	assert_int_equal(lab_n_icmp(&l, WIRE_ICMP6_ND_RS), 0);
+	lab_close(&l);
+}
+
 static void the_preferred_router_is_taken(void **state)
 {
 	struct wire_nd_ra low = advert(1800), high = advert(1800);
@@ -544,6 +565,7 @@ int main(void)
 		cmocka_unit_test(identifiers_are_stable_and_tell_nothing),
 		cmocka_unit_test(a_taken_address_is_made_anew_three_times_at_most),
 		cmocka_unit_test(s19_redirects_are_bounded),
+		cmocka_unit_test(who_is_no_router_does_not_end_the_asking),
 		cmocka_unit_test(s19_redirects_of_another_interface_stay),
 		cmocka_unit_test(a_probe_that_is_not_for_the_group_is_no_probe),
 		cmocka_unit_test(nd_behind_extension_headers_is_refused),

@@ -1133,6 +1133,27 @@ static void a_flood_of_our_own_hides_no_error(void **state)
 	two_end(&w);
 }
 
+/* An interface that goes takes the memberships along: the next one of its number has none. */
+static void a_membership_ends_with_its_interface(void **state)
+{
+	struct berth_addr any = berth_addr4(0, 0, 0, 0, 5353), group = berth_addr4(239, 1, 2, 3, 5353);
+	struct berth_iface again = {.struct_size = sizeof(again), .mtu_bytes = 1500, .flags = BERTH_IF_NO_DAD};
+	struct port_addr g = port_addr_v4(239, 1, 2, 3);
+	uint16_t iface;
+	berth_sock b;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	b = udp_at_port(1, BERTH_IPV4, any);
+	assert_int_equal(berth_sock_join(w.st[1], b, &group, w.iface[1]), 0);
+	assert_int_equal(berth_iface_remove(w.st[1], w.iface[1]), 0);
+	assert_int_equal(berth_iface_add(w.st[1], &again, &iface), 0);
+	assert_int_equal(iface, w.iface[1]);
+	assert_int_equal(berth_sock_join(w.st[1], b, &group, iface), 0);
+	assert_true(group_is_member(w.st[1], iface, &g));
+	two_end(&w);
+}
+
 static void a_group_of_ipv6(void **state)
 {
 	struct berth_addr any = {.port = 5353}, group = {.ip = {0xff, 0x05, [15] = 0xfb}, .port = 5353};
@@ -1231,6 +1252,7 @@ int main(void)
 		cmocka_unit_test(ttl_and_tos_are_the_datagrams_or_the_sockets),
 		cmocka_unit_test(too_big_is_said_to_each_socket),
 		cmocka_unit_test(a_flood_of_our_own_hides_no_error),
+		cmocka_unit_test(a_membership_ends_with_its_interface),
 		cmocka_unit_test(a_group_of_ipv6),
 		cmocka_unit_test(nothing_arrives_after_shutdown),
 		cmocka_unit_test(a_receive_buffer_can_be_smaller),
