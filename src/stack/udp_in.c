@@ -108,25 +108,37 @@ void udp_deliver_all(struct berth_stack *st, const struct packet *p, uint16_t sr
 }
 
 /* --- one receiver --- */
+static bool is_bound_here(const struct udp_sock *u, uint16_t iface)
+{
+	return u->s.bind_iface == 0 || u->s.bind_iface == (uint32_t)iface + 1;
+}
+
 /* -ENOENT: nobody's. */
 static int receiver(struct berth_stack *st, const struct packet *p, uint16_t src_port, uint16_t dst_port,
 		    uint32_t *ret_index)
 {
 	struct port_tuple tuple = {PORT_UDP, p->dst, p->src, dst_port, src_port};
+	uint32_t dev = (uint32_t)p->iface + 1, index;
 	struct port_ref ref;
-	uint64_t user;
-	int r;
+	uint64_t user = p->flow_sock;
+	int r = 0;
 
-	if (p->has_flow) {
-		*ret_index = p->flow_sock & ~SOCK_ID_UDP;
-		return 0;
+	if (!p->has_flow) {
+		r = port_demux(&st->ports, &tuple, dev, &ref);
+		if (r == 0)
+			r = port_table_get_user(&st->ports, ref, &user);
 	}
-	r = port_demux(&st->ports, &tuple, (uint32_t)p->iface + 1, &ref);
-	if (r == 0)
-		r = port_table_get_user(&st->ports, ref, &user);
 	if (r < 0)
 		return -ENOENT;
-	*ret_index = (uint32_t)user & ~SOCK_ID_UDP;
+	index = (uint32_t)user & ~SOCK_ID_UDP;
+	/* A flow is found by its four-tuple alone; the socket may be bound to another interface. */
+	if (!is_bound_here(udp_at(st, index), p->iface)) {
+		if (port_demux_listener(&st->ports, &tuple, dev, &ref) < 0 ||
+		    port_table_get_user(&st->ports, ref, &user) < 0)
+			return -ENOENT;
+		index = (uint32_t)user & ~SOCK_ID_UDP;
+	}
+	*ret_index = index;
 	return 0;
 }
 

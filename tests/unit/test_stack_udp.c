@@ -831,6 +831,38 @@ static void the_connected_goes_before_the_others(void **state)
 	two_end(&w);
 }
 
+/* A connected socket that is bound to an interface hears nothing from another one (SO_BINDTODEVICE): who is bound to none does. */
+static void a_bound_interface_counts_for_the_connected(void **state)
+{
+	struct berth_iface second = {.struct_size = sizeof(second), .mtu_bytes = 1500, .flags = BERTH_IF_NO_DAD};
+	struct berth_addr a4 = berth_addr4(10, 0, 0, 9, 0), at = berth_addr4(10, 0, 0, 9, 53),
+			  any = berth_addr4(0, 0, 0, 0, 53), here = berth_addr4(10, 0, 0, 1, 4000);
+	berth_sock a, bound, loose;
+	uint16_t iface;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	assert_int_equal(berth_iface_add(w.st[1], &second, &iface), 0);
+	assert_int_equal(berth_addr_add(w.st[1], iface, &a4, 24), 0);
+	a = udp_at_port(0, BERTH_IPV4, here);
+	bound = udp(1, BERTH_IPV4);
+	assert_int_equal(berth_sock_set(w.st[1], bound, BERTH_BIND_IFACE, iface + 1u), 0);
+	assert_int_equal(berth_sock_set(w.st[1], bound, BERTH_REUSEADDR, 1), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], bound, &at), 0);
+	assert_int_equal(berth_sock_connect(w.st[1], bound, &here), 0);
+	assert_int_equal(send_to(0, a, at, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, bound, got, 9, NULL), -EAGAIN);
+	loose = udp(1, BERTH_IPV4);
+	assert_int_equal(berth_sock_set(w.st[1], loose, BERTH_REUSEADDR, 1), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], loose, &any), 0);
+	assert_int_equal(send_to(0, a, at, "x", 1), 1);
+	two_settle(&w);
+	assert_int_equal(take(1, bound, got, 9, NULL), -EAGAIN);
+	assert_int_equal(take(1, loose, got, 9, NULL), 1);
+	two_end(&w);
+}
+
 static void a_dual_stack_socket_has_both_families(void **state)
 {
 	struct berth_addr any = {.port = 53}, four = berth_addr4(10, 0, 0, 2, 53), six = addr6(0xfd00, 2, 53);
@@ -1248,6 +1280,7 @@ int main(void)
 		cmocka_unit_test(what_was_sent_leaves_after_close),
 		cmocka_unit_test(a_reuse_group_shares_by_flow),
 		cmocka_unit_test(the_connected_goes_before_the_others),
+		cmocka_unit_test(a_bound_interface_counts_for_the_connected),
 		cmocka_unit_test(a_dual_stack_socket_has_both_families),
 		cmocka_unit_test(ttl_and_tos_are_the_datagrams_or_the_sockets),
 		cmocka_unit_test(too_big_is_said_to_each_socket),
