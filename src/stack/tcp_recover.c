@@ -64,10 +64,9 @@ static void undo_begin(struct tcp_conn *c)
 	c->w->undo_una = c->una;
 }
 
-static void prr_begin(struct tcp_conn *c, uint32_t delivered)
+/* fs: what was in flight when it began. */
+static void prr_begin(struct tcp_conn *c, uint32_t fs)
 {
-	uint32_t fs = c->w->pipe + delivered;
-
 	c->w->prr_delivered = c->w->prr_out = 0;
 	c->w->prr_recover_fs = fs > c->mss ? fs : c->mss;
 }
@@ -77,9 +76,7 @@ static void enter_recovery(struct berth_stack *st, struct tcp_conn *c, uint32_t 
 	if (c->w->ca_state < CA_CWR) {
 		undo_begin(c);
 		c->ssthresh = cc_of(c)->on_loss(c);
-		prr_begin(c, 0);
-		if (c->w->prr_recover_fs < pipe_before)
-			c->w->prr_recover_fs = pipe_before;
+		prr_begin(c, pipe_before);
 	}
 	c->w->recover_seq = c->w->max;
 	c->w->ca_state = CA_RECOVERY;
@@ -92,7 +89,7 @@ void recover_enter_cwr(struct berth_stack *st, struct tcp_conn *c)
 	(void)st;
 	undo_forget(c); /* the network said so itself: there is nothing to be undone */
 	c->ssthresh = cc_of(c)->on_loss(c);
-	prr_begin(c, 0);
+	prr_begin(c, tcp_flight_pipe(c));
 	c->w->recover_seq = c->w->max;
 	c->w->ca_state = CA_CWR;
 }
@@ -169,12 +166,16 @@ static void prr(struct tcp_conn *c, const struct flight_ack *a, uint32_t deliver
 		uint64_t want =
 			((uint64_t)c->w->prr_delivered * c->ssthresh + c->w->prr_recover_fs - 1) / c->w->prr_recover_fs;
 
+		/* In whole segments, as they will be sent, and as Linux counts: rounded down, each fraction waits for an acknowledgment. */
+		want = (want + c->mss - 1) / c->mss * c->mss;
 		send = want > c->w->prr_out ? want - c->w->prr_out : 0;
 	} else {
 		uint32_t limit = c->w->prr_delivered > c->w->prr_out ? c->w->prr_delivered - c->w->prr_out : 0;
 
+		if (limit < delivered)
+			limit = delivered;
 		if (a->acked > 0 && !lost_more)
-			limit = (limit > delivered ? limit : delivered) + c->mss;
+			limit += c->mss;
 		send = c->ssthresh - pipe < limit ? c->ssthresh - pipe : limit;
 	}
 	if (c->w->prr_out == 0 && send < c->mss)
