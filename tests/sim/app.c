@@ -115,6 +115,7 @@ struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 	r.una = c->una;
 	r.nxt = tcp_nxt(c);
 	r.rcv_nxt = c->rcv_nxt;
+	r.rcv_acked = c->w->rcv_acked;
 	r.is_receiving = c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2;
 	r.waits_for_neigh = c->s.flags & SOCK_WAITING;
 	r.rto_ns = rtt_timeout_ns(c);

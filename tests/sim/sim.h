@@ -153,7 +153,7 @@ enum {
 struct sim_look {
 	uint32_t mss, cwnd, pipe; /* octets */
 	uint32_t ca_state;
-	uint32_t una, nxt, rcv_nxt;
+	uint32_t una, nxt, rcv_nxt, rcv_acked;
 	bool is_conn;	   /* not a listener, not closed */
 	bool is_receiving; /* in a state in which data is taken */
 	bool waits_for_neigh;
