@@ -330,6 +330,7 @@ struct tcp_state {
 	uint32_t n_fastopen; /* tcp_fastopen.c: connections in SYN-RECEIVED that began with data */
 	struct tcp_fastopen_state *fastopen;
 	uint32_t n_orphans;	     /* tcp_close.c */
+	struct sock_queue orphans;   /* the oldest first; by sock.ev */
 	uint64_t cookie_ns;	     /* tcp_cookie.c: when the last one was made; 0: never */
 	struct tcp_syn_state *syn;   /* tcp_syn.c's own */
 	struct tcp_wait_state *wait; /* tcp_time_wait.c's own */

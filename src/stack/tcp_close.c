@@ -2,25 +2,19 @@
  *
  * shutdown() of the sending direction queues a FIN behind what the ring holds, and the state moves at once; tcp_out.c sends the FIN
  * when its turn comes. close() does the same and makes the connection an orphan: the program's handle is stale, TCP goes on until
- * the peer has all. It is a reset instead where the peer would else take for delivered what nobody read (unread data), and where
- * there are more orphans than the stack bears.
+ * the peer has all. It is a reset instead where the peer would else take for delivered what nobody read (unread data).
  *
  *	tcp_end()	the one way out: all that refers to the block goes. A block whose program still holds the handle stays, in
  *			CLOSED, with what was received and the error; an orphan's goes once event.c has said BERTH_EV_CLOSED.
  *
- * FIN-WAIT-2 of an orphan ends after linger2_s: the peer may never close (RFC 9293, 3.6.1 allows it; S20).
+ * FIN-WAIT-2 of an orphan ends after linger2_s: the peer may never close (RFC 9293, 3.6.1 allows it; S20). And when blocks or rings become
+ * few, and orphans have more than half of them, each new block costs the oldest orphan (tcp_orphans_yield()): never the one that is just
+ * closed, whose last octets are on their way. Orphans stand in a list by age; they have no events, so its links are those of the events.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "stack/tcp_control.h"
-
-static uint32_t orphans_max(const struct berth_stack *st)
-{
-	uint32_t half = st->cfg.n_conns / 2;
-
-	return half < 16 ? 16 : half;
-}
 
 void tcp_fin_wait_2(struct berth_stack *st, struct tcp_conn *c)
 {
@@ -62,6 +56,21 @@ static void let_go(struct berth_stack *st, struct tcp_conn *c)
 	}
 }
 
+/* From here on the program has no handle. */
+static void orphan(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t index = tcp_index(st, c);
+
+	ASSERT(!(c->f & TF_OWE_CLOSED));
+	if (c->state == TCP_LISTEN)
+		tcp_listener_stop(st, c);
+	event_forget(st, index);
+	c->s.flags |= SOCK_ORPHAN | SOCK_SHUT_RD | SOCK_SHUT_WR;
+	c->f |= TF_OWE_CLOSED;
+	st->tcp->n_orphans++;
+	sock_list_add(st, &st->tcp->orphans, index, true);
+}
+
 /* The program closed it, and now TCP is done: the block stays until that is said. */
 static void bury(struct berth_stack *st, struct tcp_conn *c)
 {
@@ -70,6 +79,7 @@ static void bury(struct berth_stack *st, struct tcp_conn *c)
 	tcp_work_give(st, c);
 	if (c->f & TF_OWE_CLOSED) {
 		st->tcp->n_orphans--;
+		sock_list_remove(st, &st->tcp->orphans, tcp_index(st, c), true);
 		event_add(st, tcp_index(st, c), BERTH_EV_CLOSED);
 	} else {
 		tcp_block_free(st, c);
@@ -127,16 +137,6 @@ int tcp_shutdown(struct berth_stack *st, uint32_t index, int how)
 	return 0;
 }
 
-/* From here on the program has no handle. */
-static void orphan(struct berth_stack *st, struct tcp_conn *c)
-{
-	ASSERT(!(c->f & TF_OWE_CLOSED));
-	event_forget(st, tcp_index(st, c));
-	c->s.flags |= SOCK_ORPHAN | SOCK_SHUT_RD | SOCK_SHUT_WR;
-	c->f |= TF_OWE_CLOSED;
-	st->tcp->n_orphans++;
-}
-
 void tcp_child_discard(struct berth_stack *st, struct tcp_conn *c)
 {
 	c->s.flags |= SOCK_ORPHAN; /* no program ever had its handle: nothing is owed */
@@ -152,10 +152,17 @@ void tcp_child_discard(struct berth_stack *st, struct tcp_conn *c)
 /* A socket that never was a connection, or is none any more. */
 static void close_idle(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (c->state == TCP_LISTEN)
-		tcp_listener_stop(st, c);
 	let_go(st, c);
 	bury(st, c);
+}
+
+/* RFC 9293, 3.10.5: a reset in every state in which the peer may know of us; SYN-SENT is not one. */
+static void cut_off(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->state != TCP_SYN_SENT)
+		tcp_reset_conn(st, c);
+	st->n.tcp_aborts++;
+	tcp_end(st, c, 0);
 }
 
 int tcp_abort(struct berth_stack *st, uint32_t index)
@@ -163,16 +170,25 @@ int tcp_abort(struct berth_stack *st, uint32_t index)
 	struct tcp_conn *c = tcp_at(st, index);
 
 	orphan(st, c);
-	if (c->state == TCP_CLOSED || c->state == TCP_LISTEN) {
+	if (c->state == TCP_CLOSED)
 		close_idle(st, c);
-		return 0;
-	}
-	/* RFC 9293, 3.10.5: a reset in every state in which the peer may know of us; SYN-SENT is not one. */
-	if (c->state != TCP_SYN_SENT)
-		tcp_reset_conn(st, c);
-	st->n.tcp_aborts++;
-	tcp_end(st, c, 0);
+	else
+		cut_off(st, c);
 	return 0;
+}
+
+static bool is_short(const struct slab *s)
+{
+	return s->n_max - s->n_used <= s->n_max / 16;
+}
+
+void tcp_orphans_yield(struct berth_stack *st)
+{
+	struct tcp_state *t = st->tcp;
+	uint32_t n = st->conns.n_max < t->rings.n_max ? st->conns.n_max : t->rings.n_max;
+
+	if ((is_short(&st->conns) || is_short(&t->rings)) && t->n_orphans > n / 2)
+		cut_off(st, tcp_at(st, t->orphans.first));
 }
 
 int tcp_close(struct berth_stack *st, uint32_t index)
@@ -180,12 +196,12 @@ int tcp_close(struct berth_stack *st, uint32_t index)
 	struct tcp_conn *c = tcp_at(st, index);
 
 	/* What was received and not read is lost, and the peer must learn that (RFC 9293, 3.6.1; RFC 2525, 2.17). */
-	if (tcp_state_in(c, TCP_SYNCHRONIZED) && (c->rx.used != 0 || st->tcp->n_orphans >= orphans_max(st)))
+	if (tcp_state_in(c, TCP_SYNCHRONIZED) && c->rx.used != 0)
 		return tcp_abort(st, index);
 	orphan(st, c);
 	switch ((enum tcp_state_name)c->state) {
+	case TCP_LISTEN: /* orphan() stopped it */
 	case TCP_CLOSED:
-	case TCP_LISTEN:
 		close_idle(st, c);
 		break;
 	case TCP_SYN_SENT:

@@ -72,6 +72,9 @@ void tcp_connect_undo(struct berth_stack *st, struct tcp_conn *c);
 void tcp_child_discard(struct berth_stack *st, struct tcp_conn *c);
 /* Our FIN was acknowledged in FIN-WAIT-1: an orphan does not wait for ever. */
 void tcp_fin_wait_2(struct berth_stack *st, struct tcp_conn *c);
+/* A block will be taken: if few are left, and orphans have most of them, the oldest one is reset. Its block is free once the program
+ * fetched BERTH_EV_CLOSED. */
+void tcp_orphans_yield(struct berth_stack *st);
 
 /* --- tcp_options.c --- */
 /* What we offer as the largest segment on a route of this MTU. */

@@ -38,6 +38,7 @@ void tcp_init(struct berth_stack *st)
 	struct tcp_conn *first = (struct tcp_conn *)(void *)st->conns.items;
 
 	wheel_kind(&st->wheel, TIMER_TCP, &first->timer, sizeof(struct tcp_conn));
+	st->tcp->orphans = (struct sock_queue){NIL, NIL};
 	tcp_rings_init(st);
 	tcp_syn_init(st);
 	tcp_wait_init(st);
@@ -51,9 +52,11 @@ uint32_t tcp_index(const struct berth_stack *st, const struct tcp_conn *c)
 
 struct tcp_conn *tcp_block_new(struct berth_stack *st, uint8_t family, uint32_t *ret_index)
 {
-	uint32_t i = slab_take(&st->conns);
 	struct tcp_conn *c;
+	uint32_t i;
 
+	tcp_orphans_yield(st);
+	i = slab_take(&st->conns);
 	if (i == NIL) {
 		st->n.tcp_no_memory++;
 		return NULL;
@@ -431,6 +434,15 @@ static bool listener_check(struct berth_stack *st, const struct tcp_conn *l)
 	return n == l->n_accept && l->accept_last == prev;
 }
 
+/* L3: orphans are those that wait for BERTH_EV_CLOSED and are not done, in one list. */
+static bool orphans_check(struct berth_stack *st, uint32_t n_orphans)
+{
+	uint32_t n;
+
+	return sock_list_check(st, &st->tcp->orphans, true, SOCK_ORPHAN, &n) && n == n_orphans &&
+	       n == st->tcp->n_orphans;
+}
+
 bool tcp_check(const struct berth_stack *cst)
 {
 	struct berth_stack *st = (struct berth_stack *)cst; /* looked at only */
@@ -447,7 +459,7 @@ bool tcp_check(const struct berth_stack *cst)
 		if (!conn_check(st, c) || (c->state == TCP_LISTEN && !listener_check(st, c)))
 			return false;
 	}
-	return orphans == st->tcp->n_orphans && early == st->tcp->n_fastopen && slab_check(&st->conns) &&
+	return orphans_check(st, orphans) && early == st->tcp->n_fastopen && slab_check(&st->conns) &&
 	       tcp_work_check(st) && slab_check(&st->tcp->bursts) && slab_check(&st->tcp->gaps) && tcp_syn_check(st) &&
 	       tcp_wait_check(st);
 }
