@@ -385,7 +385,8 @@ static int parse(const struct berth_stack *st, const void *data, uint32_t len, s
 static int claim(struct berth_stack *st, struct tcp_conn *c)
 {
 	struct port_tuple t = {PORT_TCP, c->w->local, c->w->peer, c->w->local_port, c->w->peer_port};
-	struct port_claim k = {.addr = c->w->local,
+	struct port_claim k = {.flags = sock_want(st, &c->s, tcp_index(st, c)).flags,
+			       .addr = c->w->local,
 			       .peer = c->w->peer,
 			       .port = c->w->local_port,
 			       .peer_port = c->w->peer_port,

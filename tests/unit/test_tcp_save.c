@@ -64,6 +64,34 @@ static void test_same_place_twice(void **state)
 	stack_fixture_free(&f);
 }
 
+/* A program that replaces itself opens its listener before or after: the connection shares the port as it did. */
+static void test_listener_after(void **state)
+{
+	struct berth_addr any = {.port = 80};
+	uint8_t *octets;
+	berth_sock s, l;
+	int64_t n;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "listen");
+	stack_line(&f, "lset reuseaddr 1");
+	stack_line(&f, "established");
+	n = berth_sock_save(f.st, f.s, NULL, 0);
+	octets = malloc((size_t)n);
+	assert_non_null(octets);
+	assert_int_equal(berth_sock_save(f.st, f.s, octets, (uint32_t)n), n);
+	stack_line(&f, "close-listener");
+	assert_int_equal(berth_sock_restore(f.st, octets, (uint32_t)n, 1, &s), 0);
+	assert_int_equal(berth_sock_open(f.st, BERTH_TCP, BERTH_IPV6, 0, &l), 0);
+	assert_int_equal(berth_sock_bind(f.st, l, &any), -EADDRINUSE);
+	assert_int_equal(berth_sock_set(f.st, l, BERTH_REUSEADDR, 1), 0);
+	assert_int_equal(berth_sock_bind(f.st, l, &any), 0);
+	assert_int_equal(berth_sock_listen(f.st, l, 4), 0);
+	free(octets);
+	stack_fixture_free(&f);
+}
+
 static void test_cut_short(void **state)
 {
 	uint8_t *octets;
@@ -137,9 +165,8 @@ static void test_not_a_connection(void **state)
 int main(void)
 {
 	const struct CMUnitTest more[] = {
-		cmocka_unit_test(test_same_place_twice),
-		cmocka_unit_test(test_cut_short),
-		cmocka_unit_test(test_every_octet),
+		cmocka_unit_test(test_same_place_twice), cmocka_unit_test(test_listener_after),
+		cmocka_unit_test(test_cut_short),	 cmocka_unit_test(test_every_octet),
 		cmocka_unit_test(test_not_a_connection),
 	};
 
