@@ -2,8 +2,10 @@
  *
  *	cc echo_tun.c $(pkg-config --cflags --libs berth-stack) -o echo_tun
  *	ip tuntap add dev t0 mode tun && ip address add 10.9.0.1/24 dev t0 && ip link set t0 up	(root)
- *	./echo_tun t0 10.9.0.2 7 &
+ *	./echo_tun t0 10.9.0.2 7 &			or fd09::2, with fd09::1/64 on t0
  *	ping 10.9.0.2; nc 10.9.0.2 7
+ *
+ * With a fourth argument it writes what passes into that file, for wireshark.
  *
  * The same loop serves any descriptor that carries packets: what changes is how one is opened.
  */
@@ -16,10 +18,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "capture.h"
 #include "echo.h"
 
 #define MTU 1500
 #define BATCH 32
+
+static FILE *file; /* capture.h; NULL */
 
 static int tun_open(const char *name)
 {
@@ -41,6 +46,7 @@ static void put(int fd, const struct berth_tx *tx)
 
 	for (unsigned i = 0; i < tx->n_parts; i++)
 		v[1 + i] = (struct iovec){(void *)(uintptr_t)tx->parts[i].data, tx->parts[i].len};
+	capture(file, tx->head, tx->head_len, tx->parts, tx->n_parts);
 	if (writev(fd, v, 1 + tx->n_parts) < 0 && errno != EAGAIN && errno != ENOBUFS)
 		perror("write");
 }
@@ -51,8 +57,10 @@ static void take(int fd, struct berth_stack *st)
 	struct berth_rx rx[BATCH];
 	unsigned n = 0;
 
-	for (ssize_t len; n < BATCH && (len = read(fd, room[n], sizeof(room[n]))) > 0; n++)
+	for (ssize_t len; n < BATCH && (len = read(fd, room[n], sizeof(room[n]))) > 0; n++) {
 		rx[n] = (struct berth_rx){.head = room[n], .head_len = (uint32_t)len};
+		capture(file, room[n], (uint32_t)len, NULL, 0);
+	}
 	berth_stack_input(st, rx, n, clock_ns());
 }
 
@@ -68,25 +76,40 @@ static void rest(int fd, struct berth_stack *st)
 	poll(&p, 1, ms);
 }
 
+/* Of either family: IPv4 is the end of an address whose beginning says so. */
+static bool address(const char *text, struct berth_addr *ret)
+{
+	*ret = (struct berth_addr){0};
+	if (inet_pton(AF_INET6, text, ret->ip) == 1)
+		return true;
+	*ret = berth_addr4(0, 0, 0, 0, 0);
+	return inet_pton(AF_INET, text, ret->ip + 12) == 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct berth_iface f = {.struct_size = sizeof(f), .link = BERTH_LINK_IP, .mtu_bytes = MTU};
-	struct berth_addr own = berth_addr4(0, 0, 0, 0, 0), all = own;
+	struct berth_addr own, all4 = berth_addr4(0, 0, 0, 0, 0), all6 = {0};
 	struct berth_stack *st;
 	berth_sock listener;
 	uint16_t number;
 	void *memory;
 	int fd;
 
-	if (argc != 4 || inet_pton(AF_INET, argv[2], own.ip + 12) != 1) {
-		fprintf(stderr, "usage: %s DEVICE ADDRESS PORT\n", argv[0]);
+	if (argc < 4 || argc > 5 || !address(argv[2], &own)) {
+		fprintf(stderr, "usage: %s DEVICE ADDRESS PORT [FILE]\n", argv[0]);
 		return 2;
+	}
+	if (argc == 5 && (file = capture_open(argv[4], BERTH_LINK_IP)) == NULL) {
+		perror(argv[4]);
+		return 1;
 	}
 	st = stack_new(&memory);
 	fd = tun_open(argv[1]);
 	must(berth_iface_add(st, &f, &number), "interface");
 	must(berth_addr_add(st, number, &own, 24), "address");
-	must(berth_route_add(st, &all, 0, NULL, number, 0), "route"); /* everything goes this way */
+	must(berth_route_add(st, &all4, 0, NULL, number, 0), "route"); /* everything goes this way */
+	must(berth_route_add(st, &all6, 0, NULL, number, 0), "route");
 	listener = echo_listen(st, (uint16_t)atoi(argv[3]));
 	printf("echo on %s port %s\n", argv[2], argv[3]);
 	fflush(stdout);

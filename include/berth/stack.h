@@ -22,7 +22,9 @@
  * Time is nanoseconds of a monotonic clock, any origin. input, output and tick are told it; socket calls happen at the latest time
  * that was told. A time before the latest one counts as the latest one.
  *
- * Errors are negative errno numbers, and mean what the same call's errno means on Linux. No call blocks: -EAGAIN.
+ * Errors are negative errno numbers, and mean what the same call's errno means on Linux. No call blocks: -EAGAIN. A comment names the errors
+ * that tell something; besides, every call on a socket may say -EBADF, one that is for the other protocol -EOPNOTSUPP (TCP's, of a UDP
+ * socket) or -EPROTO (UDP's, of a TCP socket), and one with an argument that makes no sense -EINVAL.
  *
  * Structures that begin with struct_size may grow in a later version: the caller sets it to sizeof what it was compiled with. A field
  * that the caller's version lacks is 0 (its default) on the way in and left out on the way out; on the way in a field that this version lacks
@@ -59,11 +61,12 @@ struct berth_stack;
 /* 0: none. */
 typedef uint64_t berth_sock;
 
-/* An address and a port, in host order. IPv4 a.b.c.d is ::ffff:a.b.c.d, so one shape serves both families. */
+/* An address and a port. IPv4 a.b.c.d is ::ffff:a.b.c.d, so one shape serves both families: 0.0.0.0 is berth_addr4(0, 0, 0, 0, 0), all
+ * zeros are ::. Octets of ip stand as in the packet: inet_pton(AF_INET6) writes to ip, inet_pton(AF_INET) to ip + 12. */
 struct berth_addr {
 	uint8_t ip[16];
 	uint32_t scope; /* link-local IPv6 addresses: the interface's number + 1; else 0 */
-	uint16_t port;
+	uint16_t port;	/* host order */
 	uint16_t zero;
 };
 
@@ -82,7 +85,8 @@ enum {
 	BERTH_STACK_FORWARD = 1 << 1, /* reserved: must not be set. This stack is a host, not a router */
 };
 
-/* How much of everything. A field that is 0 takes the default in brackets. */
+/* How much of everything, taken at once: rings make the most of it (n_rings pairs for TCP, n_udp pairs for UDP), 208 MB by default. What
+ * no socket has used is not touched. A field that is 0 takes the default in brackets. docs/stack.md, "How much memory". */
 struct berth_stack_config {
 	uint32_t struct_size; /* sizeof(struct berth_stack_config): tells versions apart */
 	uint32_t flags;
@@ -154,6 +158,7 @@ struct berth_rx {
 	uint8_t gso;	   /* enum berth_gso: a super-frame of segments of gso_size */
 	uint8_t flags;	   /* BERTH_F_ */
 	uint16_t gso_size; /* payload of each of its segments */
+	/* With BERTH_F_NEEDS_CSUM. csum_start is from the frame's first octet, link header included. */
 	uint16_t csum_start, csum_offset;
 };
 
@@ -169,9 +174,9 @@ struct berth_tx {
 	uint32_t len; /* of head and parts together */
 	uint16_t iface;
 	uint8_t gso, flags;
-	uint16_t gso_size, hdr_len; /* gso: payload of each segment, octets before it */
-	uint16_t csum_start, csum_offset;
-	uint64_t pin; /* for berth_stack_unpin(); 0: nothing is pinned */
+	uint16_t gso_size, hdr_len;	  /* gso: payload of each segment, octets before it (link header included) */
+	uint16_t csum_start, csum_offset; /* as above */
+	uint64_t pin;			  /* for berth_stack_unpin(); 0: nothing is pinned */
 };
 
 /* Takes all n frames, whatever is in them: a bad one is counted and dropped. Bounded work for each. */
@@ -196,12 +201,15 @@ enum {
 	BERTH_EV_CLOSED = 1 << 6, /* TCP: the socket was closed by you before and is gone now; its handle is stale */
 };
 
-/* What changed since it was last said. One event for each socket, however much happened to it. */
+/* What changed since it was last said. One event for each socket, however much happened to it. As with EPOLLET, what was said is not said
+ * again while it lasts: accept and read until -EAGAIN, write until less was taken than there was. A new connection may be written to
+ * without being told so. BERTH_EV_CLOSED comes once for each TCP socket that was closed or aborted, whatever it was: what `user` points
+ * to may go then. Its block is free from then on, so events must be fetched. */
 struct berth_event {
 	berth_sock sock;
-	uint64_t user;
-	uint32_t mask;
-	int32_t err;
+	uint64_t user; /* as given to berth_sock_open() or berth_sock_accept() */
+	uint32_t mask; /* BERTH_EV_ */
+	int32_t err;   /* with BERTH_EV_ERR: a negative errno. It stays until it is asked for or told by a call */
 };
 
 unsigned berth_stack_events(struct berth_stack *st, struct berth_event *v, unsigned n);
@@ -215,14 +223,23 @@ enum { BERTH_IPV4 = 4, BERTH_IPV6 = 6 }; /* IPV6: both families, unless BERTH_V6
 
 /* user: yours, handed back with each event. Return: 0; -EPROTONOSUPPORT; -EAFNOSUPPORT; -ENOBUFS, none left. */
 int berth_sock_open(struct berth_stack *st, int proto, int family, uint64_t user, berth_sock *ret);
-/* As bind(2), by Linux's rules (docs/linux-bind.md): the heart's. Return: 0; -EADDRINUSE; -EADDRNOTAVAIL; -EACCES; -EINVAL;
- * -EAFNOSUPPORT; -EBADF. */
+/* As bind(2), by Linux's rules (docs/linux-bind.md): the heart's. Return: 0; -EADDRINUSE; -EADDRNOTAVAIL, not an address of ours, or
+ * still being checked (berth_addr_add()); -EACCES; -EINVAL, bound already; -EAFNOSUPPORT. */
 int berth_sock_bind(struct berth_stack *st, berth_sock s, const struct berth_addr *a);
+/* backlog: connections that wait for accept, n_conns at most. Again: changes it. Return: 0; -EADDRINUSE; -EINVAL, is or was a
+ * connection; -ENOBUFS. */
 int berth_sock_listen(struct berth_stack *st, berth_sock s, unsigned backlog);
 /* The oldest connection whose handshake is done. Return: 0; -EAGAIN; -EINVAL, no listener; -EBADF. */
 int berth_sock_accept(struct berth_stack *st, berth_sock s, uint64_t user, berth_sock *ret,
 		      struct berth_addr *ret_peer);
-/* TCP: -EINPROGRESS, then an event with BERTH_EV_OUT or BERTH_EV_ERR. UDP: 0; a NULL address disconnects. */
+/* UDP: 0; a NULL address disconnects. TCP: -EINPROGRESS, then an event: BERTH_EV_OUT, or BERTH_EV_ERR with
+ *	-ECONNREFUSED	a reset, or "port unreachable"
+ *	-EHOSTUNREACH	the neighbour (peer or router) did not answer for three seconds; or at the end, when routers had said so
+ *	-ETIMEDOUT	no answer to BERTH_SYNCNT repetitions (127 s), or within BERTH_USER_TIMEOUT_MS
+ * "Host unreachable" and "net unreachable" do not end it, as they do on Linux: routes come back (RFC 9293, MUST-56).
+ * At once, with nothing changed: -ENETUNREACH, no route; -EADDRNOTAVAIL, no source address that is good yet (berth_addr_add()), or no port
+ * left; -EALREADY; -EISCONN; -EADDRINUSE, that very connection exists; -EAFNOSUPPORT; -ENOBUFS. A socket whose attempt failed may try
+ * again. */
 int berth_sock_connect(struct berth_stack *st, berth_sock s, const struct berth_addr *peer);
 /* Your own memory as rings: lengths are powers of two, 4 KiB to 1 GiB. Before connect(), or right after accept() (what arrived
  * already moves over). Return: 0; -EINVAL; -EISCONN, too late; -ENOBUFS, more has arrived than fits; -EBADF. */
@@ -264,8 +281,10 @@ int berth_sock_udp_send(struct berth_stack *st, berth_sock s, const struct berth
 int berth_sock_udp_recv(struct berth_stack *st, berth_sock s, struct berth_dgram *v, unsigned n);
 
 enum { BERTH_SHUT_RD = 1, BERTH_SHUT_WR = 2 };
+/* Return: 0; -ENOTCONN; -EINVAL. */
 int berth_sock_shutdown(struct berth_stack *st, berth_sock s, int how);
-/* The handle is stale from here on, for you; TCP ends as close(2) does, and BERTH_EV_CLOSED says when it is over. */
+/* The handle is stale from here on, for you; TCP ends as close(2) does, and BERTH_EV_CLOSED says when it is over: what was written still goes
+ * out (a reset instead, as on Linux, when there are octets that you did not read). Rings that you attached are the stack's until then. */
 int berth_sock_close(struct berth_stack *st, berth_sock s);
 /* Close with a reset (SO_LINGER 0). */
 int berth_sock_abort(struct berth_stack *st, berth_sock s);
@@ -318,6 +337,7 @@ enum berth_option {
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };
+/* Return: 0; -EINVAL, not such a value; -ENOPROTOOPT, not for this kind of socket. Children inherit a listener's. */
 int berth_sock_set(struct berth_stack *st, berth_sock s, enum berth_option o, uint64_t value);
 int berth_sock_get(struct berth_stack *st, berth_sock s, enum berth_option o, uint64_t *ret);
 /* Either may be NULL. Return: 0; -ENOTCONN, no peer; -EBADF. */
@@ -349,11 +369,15 @@ struct berth_tcp_info {
 	uint32_t rcv_ooopack, snd_una, snd_nxt, rcv_nxt;
 };
 int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_info *ret);
-/* All sockets, in the order of their slots: start with *cursor 0. Return: 1; 0 at the end. */
+/* All sockets that you have a handle of, in the order of their slots: start with *cursor 0. Return: 1; 0 at the end. */
 int berth_sock_next(struct berth_stack *st, uint32_t *cursor, berth_sock *ret);
 
 /* A connection as octets, and back: for a program that replaces itself. The saved one goes silent and is gone (no reset is sent).
- * save returns the octets needed or written, or -ENOBUFS when len is less, -EBADF, -EINVAL (not a connection). */
+ * save returns the octets needed (data NULL, nothing happens) or written, or -ENOBUFS when len is less, -EBADF, -EINVAL (not an established
+ * or half-closed connection). There is no BERTH_EV_CLOSED of it.
+ * The other stack may have another secret and another clock; it needs the interfaces and addresses first, and should get no frames before
+ * the connection is there: it would reset it. An event tells what there is to read. Return: 0; -EINVAL, not such octets; -EADDRINUSE,
+ * the connection exists; -EADDRNOTAVAIL, -ENETUNREACH, no such address or no way; -ENOBUFS. */
 int64_t berth_sock_save(struct berth_stack *st, berth_sock s, void *data, uint32_t len);
 int berth_sock_restore(struct berth_stack *st, const void *data, uint32_t len, uint64_t user, berth_sock *ret);
 
@@ -401,6 +425,9 @@ struct berth_iface_info {
 	char name[16];
 };
 int berth_iface_next(struct berth_stack *st, uint32_t *cursor, struct berth_iface_info *ret);
+/* prefix_bits: the family's own, 0 to 32 or 0 to 128; brings the route to that prefix along. On Ethernet an address is BERTH_ADDR_TENTATIVE
+ * while it is asked for on the link, and cannot be used: 1 to 2 s (IPv6), 4 to 7 s (IPv4). No event tells the end; look with
+ * berth_addr_next(). BERTH_IF_NO_DAD leaves that out, and interfaces without link addresses do not have it. */
 int berth_addr_add(struct berth_stack *st, uint16_t iface, const struct berth_addr *a, unsigned prefix_bits);
 int berth_addr_remove(struct berth_stack *st, uint16_t iface, const struct berth_addr *a);
 enum { BERTH_ADDR_TENTATIVE = 1, BERTH_ADDR_DUPLICATE = 2, BERTH_ADDR_DEPRECATED = 4, BERTH_ADDR_AUTO = 8 };
@@ -412,7 +439,8 @@ struct berth_addr_info {
 	uint64_t valid_until_ns, preferred_until_ns; /* BERTH_NEVER */
 };
 int berth_addr_next(struct berth_stack *st, uint32_t *cursor, struct berth_addr_info *ret);
-/* A family's own prefix length: 0 to 32, 0 to 128. gateway NULL: on the link. Lower metric first. */
+/* prefix_bits as above. gateway NULL: on the link. Lower metric first. The default route of IPv4 is to berth_addr4(0, 0, 0, 0, 0), that of
+ * IPv6 to all zeros, 0 bits both. */
 int berth_route_add(struct berth_stack *st, const struct berth_addr *net, unsigned prefix_bits,
 		    const struct berth_addr *gateway, uint16_t iface, uint32_t metric);
 int berth_route_remove(struct berth_stack *st, const struct berth_addr *net, unsigned prefix_bits, uint16_t iface);

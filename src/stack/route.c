@@ -38,6 +38,13 @@ uint32_t route_find_exact(const struct berth_stack *st, const struct port_addr *
 	return NIL;
 }
 
+/* Nothing beyond its prefix: 10.0.0.1/24 is the route to 10.0.0.0/24, and is shown as that. */
+static void cut(struct port_addr *net, uint32_t bits)
+{
+	for (uint32_t i = bits; i < 128; i++)
+		net->b[i / 8] &= (uint8_t) ~(0x80u >> i % 8);
+}
+
 int route_add(struct berth_stack *st, const struct ip_route_entry *e, uint32_t *ret_index)
 {
 	struct ip_state *ip = st->ip;
@@ -49,6 +56,7 @@ int route_add(struct berth_stack *st, const struct ip_route_entry *e, uint32_t *
 		return -ENOBUFS;
 	ip->routes[slot] = *e;
 	ip->routes[slot].used = true;
+	cut(&ip->routes[slot].net, e->prefix_bits);
 	timer_init(&ip->routes[slot].timer);
 	for (at = 0; at < ip->n_routes && !before(e, &ip->routes[ip->route_order[at]]); at++)
 		;

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -47,9 +48,9 @@ def check(what, good):
     print(f"{'ok' if good else 'FAIL'}: {what}")
 
 
-def echo(data, step):
+def echo(data, step, host="10.9.0.2"):
     """What comes back of data, sent in pieces of step, then ended."""
-    s = socket.create_connection(("10.9.0.2", 7), 20)
+    s = socket.create_connection((host, 7), 20)
     s.settimeout(40)
 
     def say():
@@ -93,4 +94,27 @@ try:
 finally:
     server.kill()
     server.wait()
+
+# IPv6, and what passes in a file
+if sh("ip -6 address add fd09::1/64 dev t0 nodad").returncode != 0:
+    print("no IPv6 here")
+    sys.exit(1 if failed else 0)
+with tempfile.NamedTemporaryFile() as f:
+    server = subprocess.Popen([example, "t0", "fd09::2", "7", f.name], stdout=subprocess.PIPE, text=True)
+    try:
+        check("over IPv6 it says where it is", server.stdout.readline() == "echo on fd09::2 port 7\n")
+        data = bytes(i * 7 % 251 for i in range(100000))
+        check("and echoes", echo(data, 1 << 16, "fd09::2") == data)
+    finally:
+        server.kill()
+        server.wait()
+    octets = open(f.name, "rb").read()
+    at, n_octets, whole = 24, 0, octets[:4] == bytes.fromhex("4d3cb2a1") and octets[20:24] == bytes([101, 0, 0, 0])
+    while whole and at < len(octets):
+        length = int.from_bytes(octets[at + 8:at + 12], "little")
+        packet = octets[at + 16:at + 16 + length]
+        whole = len(packet) == length and length >= 20 and packet[0] >> 4 in (4, 6)
+        n_octets += length
+        at += 16 + length
+    check("the capture is packets, both ways", whole and n_octets > 2 * len(data))
 sys.exit(1 if failed else 0)

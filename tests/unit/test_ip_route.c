@@ -471,7 +471,7 @@ static void walks_show_everything(void **state)
 	struct berth_iface_info f = {.struct_size = sizeof(f)};
 	struct berth_route_info r = {.struct_size = sizeof(r)};
 	struct berth_neigh_info h = {.struct_size = sizeof(h)};
-	struct berth_addr gw = pub("10.0.0.2"), all = pub("0.0.0.0"), net = pub("10.9.0.0"), to = pub("10.0.0.3");
+	struct berth_addr gw = pub("10.0.0.2"), all = pub("0.0.0.0"), net = pub("10.9.8.7"), to = pub("10.0.0.3");
 	uint32_t cursor = 0, n = 0;
 	uint16_t tun;
 	struct lab l;
@@ -499,11 +499,15 @@ static void walks_show_everything(void **state)
 		static const struct {
 			uint8_t bits, origin;
 			bool gateway;
-		} want[] = {{24, BERTH_ROUTE_ON_LINK, false},
-			    {16, BERTH_ROUTE_STATIC, false},
-			    {0, BERTH_ROUTE_STATIC, true}};
+			const char *net;
+		} want[] = {{24, BERTH_ROUTE_ON_LINK, false, "10.0.0.0"},
+			    {16, BERTH_ROUTE_STATIC, false, "10.9.0.0"},
+			    {0, BERTH_ROUTE_STATIC, true, "0.0.0.0"}};
+		struct berth_addr to_net;
 
 		assert_true(n < COUNT_OF(want));
+		to_net = pub(want[n].net);
+		assert_memory_equal(&r.net, &to_net, sizeof(to_net));
 		assert_int_equal(r.prefix_bits, want[n].bits);
 		assert_int_equal(r.origin, want[n].origin);
 		assert_int_equal(r.has_gateway, want[n].gateway);
