@@ -231,7 +231,7 @@ struct tcp_work {
 	uint32_t app_limited;	       /* `delivered` at which the limit ends; 0 */
 	uint64_t rate_bps, pacing_bps; /* octets a second */
 	uint64_t pace_at_ns;	       /* earliest next departure */
-};
+} __attribute__((aligned(64)));
 
 /* What lasts while nothing happens. An idle connection costs this, its slab's 8 octets and the heart's claim; docs/stack.md has the sum. */
 struct tcp_conn {
@@ -369,7 +369,13 @@ uint32_t tcp_index(const struct berth_stack *st, const struct tcp_conn *c);
 
 /* --- tcp_work.c --- */
 /* c->w is there, and was used now; false: none is left (counted). */
-MUST_CHECK bool tcp_work_take(struct berth_stack *st, struct tcp_conn *c);
+MUST_CHECK bool tcp_work_take_or_touch(struct berth_stack *st, struct tcp_conn *c);
+#define TCP_WORK_SHIFT 27 /* of nanoseconds: what is used again within 134 ms stays where it is in the order of use */
+MUST_CHECK static inline bool tcp_work_take(struct berth_stack *st, struct tcp_conn *c)
+{
+	return (c->w != NULL && c->w->touched == (uint32_t)(st->now_ns >> TCP_WORK_SHIFT)) ||
+	       tcp_work_take_or_touch(st, c);
+}
 void tcp_work_give(struct berth_stack *st, struct tcp_conn *c);
 /* For tcp_output(): has c something to send, and the block to do it with? false: no; a timer asks again if the block is missing. */
 MUST_CHECK bool tcp_work_wanted(struct berth_stack *st, struct tcp_conn *c);

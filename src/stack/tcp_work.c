@@ -29,8 +29,9 @@
 #include "stack/tcp_data.h"
 #include "stack/tcp_flight.h"
 
-#define LOOKS 16       /* at most so many are asked whether they rest */
-#define TOUCH_SHIFT 27 /* 134 ms */
+#include <string.h>
+
+#define LOOKS 16 /* at most so many are asked whether they rest */
 #define RETRY_NS UINT64_C(10000000)
 
 void tcp_work_layout(struct berth_stack *st, struct arena *a, struct tcp_state *t)
@@ -57,7 +58,7 @@ static uint32_t index_of(const struct berth_stack *st, const struct tcp_work *w)
 
 static uint32_t touch_time(const struct berth_stack *st)
 {
-	return (uint32_t)(st->now_ns >> TOUCH_SHIFT);
+	return (uint32_t)(st->now_ns >> TCP_WORK_SHIFT);
 }
 
 static void append(struct berth_stack *st, struct tcp_work *w)
@@ -122,7 +123,8 @@ static void way(struct berth_stack *st, const struct tcp_conn *c, struct tcp_wor
 
 void tcp_work_image(struct berth_stack *st, const struct tcp_conn *c, struct tcp_work *ret)
 {
-	*ret = (struct tcp_work){.burst_first = NIL, .burst_last = NIL, .gaps = NIL, .next = NIL, .prev = NIL};
+	memset(ret, 0, sizeof(*ret));
+	ret->burst_first = ret->burst_last = ret->gaps = ret->next = ret->prev = NIL;
 	for (unsigned i = 0; i < COUNT_OF(ret->at); i++)
 		ret->at[i] = NEVER_NS;
 	if (c->state == TCP_CLOSED || c->state == TCP_LISTEN)
@@ -203,7 +205,7 @@ static void reclaim(struct berth_stack *st)
 	}
 }
 
-bool tcp_work_take(struct berth_stack *st, struct tcp_conn *c)
+bool tcp_work_take_or_touch(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint32_t i;
 
