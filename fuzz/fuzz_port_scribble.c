@@ -3,7 +3,7 @@
  * Calls may answer anything, but they come back, touch nothing outside the memory (ASan watches), and
  * after a repair the checker passes and the table works.
  *
- * Two programs of it: one on a small empty table, whose every octet is soon hit; and fuzz_port_scribble_many on one of
+ * The input's length says which form of table it is. Two programs of it: one on a small empty table, whose every octet is soon hit; and fuzz_port_scribble_many on one of
  * 256 claims that is half full before the input begins: groups with pages, long chains, a hold of many claims.
  */
 #include <errno.h>
@@ -48,19 +48,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
 	static const uint8_t secret[16] = "scribble";
-	size_t size = port_table_size(N_CLAIMS);
+	const struct port_table_form form = {.n_claims = N_CLAIMS,
+					     .n_places = len_bytes & 1 ? N_CLAIMS - N_CLAIMS / 8 : 0,
+					     .lean = len_bytes & 1};
+	size_t size = port_table_form_size(&form);
 	uint8_t *mem = aligned_alloc(64, size); /* exactly: one octet further is ASan's */
 	struct port_ref refs[8] = {{0, 0}}, ref;
 	struct port_table t;
 	struct port_refusal why;
 	struct port_claim c;
-	static uint8_t *filled; /* made once: a table is offsets, and its copy is as good */
+	static uint8_t *made[2]; /* once: a table is offsets, and its copy is as good */
+	uint8_t *filled = made[form.lean];
 	size_t at = 0;
 
 	ASSERT(mem != NULL);
 	if (!filled) {
-		filled = aligned_alloc(64, size);
-		ASSERT(filled != NULL && port_table_init(&t, filled, size, N_CLAIMS, secret) == 0);
+		filled = made[form.lean] = aligned_alloc(64, size);
+		ASSERT(filled != NULL && port_table_form_init(&t, filled, size, &form, secret) == 0);
 		fill(&t);
 	}
 	memcpy(mem, filled, size);

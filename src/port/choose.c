@@ -6,11 +6,12 @@
  * begins at a keyed hash of a counter. From there the first free port is taken, going round.
  *
  * Finding it costs a scan of bitmaps, 64 ports a step: of ports that stand in the way whoever asks,
- * and the page of the group (this destination's ports, or this local address's). A group too small
- * to have a page is asked by hash, and at most as often as it has members. So 28,232 ports cost at
- * most 442 steps, and "full" is the answer of the same scan. (A table of a few claims has no bitmaps; its
- * ports are asked for one by one, and no more of them can be taken than it has claims. Linux walks buckets, and jumps from 3
- * to 370 us when half are taken: docs/linux-bind.md, D5.)
+ * and the page of the group (this destination's ports, or this local address's). What the bitmaps let through is asked of the
+ * hashes, where a port that is taken all the same goes into the page for the next time: members of a group too small to have
+ * one, or who came before it had one. So 28,232 ports cost at
+ * most 442 steps and a question for each such member, and "full" is the answer of the same scan. (A table of a few places has
+ * no bitmaps; its ports are asked for one by one, and no more of them can be taken than it has places. Linux walks buckets, and
+ * jumps from 3 to 370 us when half are taken: docs/linux-bind.md, D5.)
  *
  * A port is given out only when no overlapping claim holds it, whatever the reuse flags; towards a
  * destination, a port that connect() itself chose may serve again for another destination (R1 knows
@@ -27,8 +28,8 @@ struct choice {
 	const struct port_addr *local, *peer;
 	uint16_t peer_port;
 	uint32_t which[2], n_which; /* maps whose ports are always in the way */
-	const struct page *page;    /* the group's */
-	bool ask_group;		    /* it has members and no page */
+	uint32_t group;		    /* whose ports are in the way, too; NIL: it is not there, or has no page */
+	struct page *page;	    /* and where they are known */
 };
 
 /* IP_LOCAL_PORT_RANGE narrows only; a bound outside the host's range has no effect. */
@@ -75,7 +76,7 @@ static int group_for(struct choice *c)
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	c->page = page_at(c->t, group_at(c->t, i)->page);
-	c->ask_group = c->page == NULL;
+	c->group = i;
 	return 0;
 }
 
@@ -95,32 +96,46 @@ static int bucket_taken(const struct choice *c, uint16_t port)
 	return b != NULL ? 0 : -EUCLEAN;
 }
 
-static int place_taken(const struct choice *c, uint16_t port)
+/* Of the next two, *ret_group is the group that the port's holder is in. 1 taken, 0 not. */
+static int place_taken(const struct choice *c, uint16_t port, uint32_t *ret_group)
 {
 	uint32_t i = index_lookup_head(c->t, c->w->proto, port, &c->w->addr), steps = 0;
 
 	for (const struct hold *h; i != NIL; i = h->l_next) {
 		h = hold_at(c->t, i);
-		if (h == NULL || ++steps > c->t->n_max)
+		if (h == NULL || ++steps > c->t->n_places)
 			return -EUCLEAN;
-		if (index_same_place(h, c->w->proto, port, &c->w->addr))
+		if (index_same_place(h, c->w->proto, port, &c->w->addr)) {
+			*ret_group = h->group;
 			return 1;
+		}
 	}
 	return 0;
 }
 
-/* 1 taken, 0 free */
-static int group_has(const struct choice *c, uint16_t port)
+static int flow_taken(const struct choice *c, uint16_t port, uint32_t *ret_group)
 {
 	uint32_t i;
+	int r = index_find_flow(c->t, c->w->proto, c->local, port, c->peer, c->peer_port, &i);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	*ret_group = member_at(c->t, i)->group;
+	return 1;
+}
+
+/* 1 taken, 0 free, as the hashes know for sure. Whoever is in the group takes his bit along when he goes; only his is put there. */
+static int is_taken(const struct choice *c, uint16_t port)
+{
+	uint32_t group = NIL;
 	int r;
 
-	if (!c->ask_group)
-		return 0;
-	if (c->peer == NULL)
-		return place_taken(c, port);
-	r = index_find_flow(c->t, c->w->proto, c->local, port, c->peer, c->peer_port, &i);
-	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+	if (c->peer == NULL && port_addr_is_any(&c->w->addr))
+		return 0; /* the maps say all there is */
+	r = c->peer == NULL ? place_taken(c, port, &group) : flow_taken(c, port, &group);
+	if (r == 1 && c->page != NULL && group == c->group)
+		bit_put(c->page->w, port, true);
+	return r;
 }
 
 /* Port by port: as many are taken as the small table has claims, at most. */
@@ -130,7 +145,7 @@ static int scan_small(const struct choice *c, uint32_t first, uint32_t last, uin
 		int r = table_is_reserved(c->t, (uint16_t)p) ? 1 : bucket_taken(c, (uint16_t)p);
 
 		if (r == 0)
-			r = group_has(c, (uint16_t)p);
+			r = is_taken(c, (uint16_t)p);
 		if (r == 0)
 			*ret = (uint16_t)p;
 		if (r != 1)
@@ -159,7 +174,7 @@ static int scan(const struct choice *c, uint32_t first, uint32_t last, uint16_t 
 			free &= UINT64_MAX >> (63 - last % 64);
 		for (; free != 0; free &= free - 1) {
 			uint16_t port = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(free));
-			int r = port == 0 ? 1 : group_has(c, port);
+			int r = port == 0 ? 1 : is_taken(c, port);
 
 			if (r < 0)
 				return r;
@@ -222,7 +237,7 @@ static uint64_t dest_hash(const struct choice *c)
 int choose_port(struct port_table *t, const struct port_want *w, const struct port_addr *local,
 		const struct port_addr *peer, uint16_t peer_port, uint16_t *ret_port)
 {
-	struct choice c = {.t = t, .w = w, .local = local, .peer = peer, .peer_port = peer_port};
+	struct choice c = {.t = t, .w = w, .local = local, .peer = peer, .peer_port = peer_port, .group = NIL};
 	struct port_range range = choose_range(t, w);
 	uint32_t n = (uint32_t)range.last - range.first + 1, start, *counter = NULL;
 	uint64_t pick = ++hdr(t)->n_picks, hash = siphash13(&hdr(t)->key_pick, &pick, sizeof(pick));

@@ -66,7 +66,7 @@ static int walk_port(struct search *s, const struct bucket *b)
 
 	for (const struct hold *h; i != NIL; i = h->b_next) {
 		h = hold_at(s->t, i);
-		if (h == NULL || ++steps > s->t->n_max)
+		if (h == NULL || ++steps > s->t->n_places)
 			return -EUCLEAN;
 		ask(s, i, h);
 	}
@@ -79,7 +79,7 @@ static int walk_place(struct search *s, const struct port_addr *a)
 
 	for (const struct hold *h; i != NIL; i = h->l_next) {
 		h = hold_at(s->t, i);
-		if (h == NULL || ++steps > s->t->n_max)
+		if (h == NULL || ++steps > s->t->n_places)
 			return -EUCLEAN;
 		if (index_same_place(h, s->w->proto, s->w->port, a))
 			ask(s, i, h);

@@ -21,7 +21,7 @@ int port_demux_flow(const struct port_table *t, const struct port_tuple *tuple, 
 
 	if (r < 0)
 		return r;
-	if (slot_at(t, i)->c.state == CLAIM_LINGER && tuple->proto == PORT_UDP)
+	if (slot_at(t, i)->state == CLAIM_LINGER && tuple->proto == PORT_UDP)
 		return -ENOENT;
 	*ret = (struct port_ref){i, slot_at(t, i)->generation};
 	return 0;
@@ -45,8 +45,8 @@ unsigned port_demux_batch(const struct port_table *t, const struct port_tuple *v
 
 		if (s != NULL) {
 			__builtin_prefetch(s);
-			__builtin_prefetch((const uint8_t *)s + 64);
-			__builtin_prefetch(&s->generation);
+			__builtin_prefetch((const uint8_t *)s + sizeof(*s) -
+					   1); /* a table may lie at any multiple of 8 */
 		}
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -57,9 +57,9 @@ unsigned port_demux_batch(const struct port_table *t, const struct port_tuple *v
 		while ((s = slot_at(t, at[i])) != NULL && ++steps <= t->n_max) {
 			if (index_is_flow(s, v[i].proto, &v[i].local, v[i].local_port, &v[i].remote,
 					  v[i].remote_port)) {
-				if (s->c.state != CLAIM_LINGER || v[i].proto != PORT_UDP) {
+				if (s->state != CLAIM_LINGER || v[i].proto != PORT_UDP) {
 					ret[i] = (struct port_ref){at[i], s->generation};
-					ret_users[i] = s->c.user;
+					ret_users[i] = s->user;
 				}
 				break;
 			}
@@ -107,13 +107,13 @@ static int heaviest(const struct port_table *t, const struct hold *h, uint64_t h
 {
 	uint32_t i = h->first, steps = 0;
 
-	for (const struct slot *s; i != NIL; i = s->m_next) {
+	for (const struct member *m; i != NIL; i = m->m_next) {
 		uint64_t weight;
 
-		s = slot_at(t, i);
-		if (s == NULL || ++steps > t->n_max)
+		m = member_at(t, i);
+		if (m == NULL || ++steps > t->n_max)
 			return -EUCLEAN;
-		weight = mix(hash ^ mix((uint64_t)i << 32 | s->generation));
+		weight = mix(hash ^ mix((uint64_t)i << 32 | slot_at(t, i)->generation));
 		if (win->slot == NIL || weight > win->weight) {
 			win->slot = i;
 			win->weight = weight;

@@ -12,9 +12,10 @@
 #include "port/internal.h"
 
 /* --- hashing --- */
-static uint32_t hash_head(const struct port_table *t, const void *key, size_t len_bytes)
+static uint32_t *hash_head(const struct port_table *t, enum section sec, const void *key, size_t len_bytes)
 {
-	return (uint32_t)siphash13(&hdr(t)->key_hash, key, len_bytes) & t->hash_mask;
+	return &heads(t,
+		      sec)[(uint32_t)siphash13(&hdr(t)->key_hash, key, len_bytes) & t->hash_mask[sec - SEC_H_BUCKET]];
 }
 
 struct place_key {
@@ -55,48 +56,48 @@ static struct flow_key flow_key(enum port_proto proto, const struct port_addr *l
 	return k;
 }
 
-static uint32_t bucket_head(const struct port_table *t, enum port_proto proto, uint16_t port)
+static uint32_t *bucket_head(const struct port_table *t, enum port_proto proto, uint16_t port)
 {
 	uint8_t k[4] = {(uint8_t)port, (uint8_t)(port >> 8), (uint8_t)proto, 0xb0};
 
-	return hash_head(t, k, sizeof(k));
+	return hash_head(t, SEC_H_BUCKET, k, sizeof(k));
 }
 
-static uint32_t place_head(const struct port_table *t, enum port_proto proto, uint16_t port, const struct port_addr *a)
+static uint32_t *place_head(const struct port_table *t, enum port_proto proto, uint16_t port, const struct port_addr *a)
 {
 	struct place_key k = place_key(proto, port, a);
 
-	return hash_head(t, &k, sizeof(k));
+	return hash_head(t, SEC_H_LOOKUP, &k, sizeof(k));
 }
 
-static uint32_t flow_head(const struct port_table *t, enum port_proto proto, const struct port_addr *local,
+uint32_t *index_flow_head(const struct port_table *t, enum port_proto proto, const struct port_addr *local,
 			  uint16_t port, const struct port_addr *peer, uint16_t peer_port)
 {
 	struct flow_key k = flow_key(proto, local, port, peer, peer_port);
 
-	return hash_head(t, &k, sizeof(k));
+	return hash_head(t, SEC_H_FLOW, &k, sizeof(k));
 }
 
-static uint32_t group_head(const struct port_table *t, enum group_kind kind, enum port_proto proto,
-			   const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port)
+static uint32_t *group_head(const struct port_table *t, enum group_kind kind, enum port_proto proto,
+			    const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port)
 {
 	struct flow_key k = flow_key(proto, local, 0, peer, peer_port);
 
 	k.kind = (uint8_t)(1 + kind);
-	return hash_head(t, &k, sizeof(k));
+	return hash_head(t, SEC_H_GROUP, &k, sizeof(k));
 }
 
 /* --- singly linked hash chains: the link is a uint32_t at a fixed place of the element --- */
-#define UNCHAIN(t, head, i, at, link)                                \
-	do {                                                         \
-		uint32_t *p_ = (head), steps_ = 0;                   \
-		while (*p_ != (i)) {                                 \
-			__auto_type e_ = at(t, *p_);                 \
-			if (e_ == NULL || ++steps_ > 2 * (t)->n_max) \
-				return -EUCLEAN;                     \
-			p_ = &e_->link;                              \
-		}                                                    \
-		*p_ = at(t, i)->link;                                \
+#define UNCHAIN(t, head, i, at, link)                            \
+	do {                                                     \
+		uint32_t *p_ = (head), steps_ = 0;               \
+		while (*p_ != (i)) {                             \
+			__auto_type e_ = at(t, *p_);             \
+			if (e_ == NULL || ++steps_ > (t)->n_max) \
+				return -EUCLEAN;                 \
+			p_ = &e_->link;                          \
+		}                                                \
+		*p_ = at(t, i)->link;                            \
 	} while (0)
 
 #define POP_FREE(t, field, at, link, ret)    \
@@ -130,12 +131,12 @@ static int bucket_in(const struct port_table *t, uint32_t i, enum port_proto pro
 
 int index_bucket(const struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret)
 {
-	return bucket_in(t, heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)], proto, port, ret);
+	return bucket_in(t, *bucket_head(t, proto, port), proto, port, ret);
 }
 
 static int bucket_make(struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret)
 {
-	uint32_t i, *head = &heads(t, SEC_H_BUCKET)[bucket_head(t, proto, port)];
+	uint32_t i, *head = bucket_head(t, proto, port);
 	int r = bucket_in(t, *head, proto, port, ret);
 
 	if (r != -ENOENT)
@@ -154,7 +155,7 @@ static int bucket_drop(struct port_table *t, uint32_t i)
 
 	if (b == NULL)
 		return -EUCLEAN;
-	UNCHAIN(t, &heads(t, SEC_H_BUCKET)[bucket_head(t, b->proto, b->port)], i, bucket_at, h_next);
+	UNCHAIN(t, bucket_head(t, b->proto, b->port), i, bucket_at, h_next);
 	b->used = 0;
 	b->h_next = hdr(t)->free_bucket;
 	hdr(t)->free_bucket = i;
@@ -169,7 +170,7 @@ static int group_in(const struct port_table *t, uint32_t i, enum group_kind kind
 
 	for (const struct group *g; i != NIL; i = g->h_next) {
 		g = group_at(t, i);
-		if (g == NULL || ++steps > 2 * t->n_max)
+		if (g == NULL || ++steps > t->n_places)
 			return -EUCLEAN;
 		if (g->used && g->kind == kind && g->proto == proto && g->peer_port == peer_port &&
 		    port_addr_equal(&g->local, local) && port_addr_equal(&g->peer, peer)) {
@@ -183,31 +184,8 @@ static int group_in(const struct port_table *t, uint32_t i, enum group_kind kind
 int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
 		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
-	return group_in(t, heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)], kind, proto,
-			local, peer, peer_port, ret);
-}
-
-static int group_make(struct port_table *t, enum group_kind kind, enum port_proto proto, const struct port_addr *local,
-		      const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
-{
-	uint32_t i, *head = &heads(t, SEC_H_GROUP)[group_head(t, kind, proto, local, peer, peer_port)];
-	int r = group_in(t, *head, kind, proto, local, peer, peer_port, ret);
-
-	if (r != -ENOENT)
-		return r;
-	POP_FREE(t, free_group, group_at, h_next, &i);
-	*group_at(t, i) = (struct group){.local = *local,
-					 .peer = *peer,
-					 .peer_port = peer_port,
-					 .proto = (uint8_t)proto,
-					 .kind = (uint8_t)kind,
-					 .used = 1,
-					 .h_next = *head,
-					 .page = NIL,
-					 .first = NIL};
-	*head = i;
-	*ret = i;
-	return 0;
+	return group_in(t, *group_head(t, kind, proto, local, peer, peer_port), kind, proto, local, peer, peer_port,
+			ret);
 }
 
 static void page_give_back(struct port_table *t, struct group *g)
@@ -221,14 +199,63 @@ static void page_give_back(struct port_table *t, struct group *g)
 	g->page = NIL;
 }
 
+/* A new page is empty: choosing finds the ports of those who came before it, and writes them in (choose.c). */
+static int group_grew(struct port_table *t, struct group *g, uint16_t port)
+{
+	struct page *p = page_at(t, g->page);
+	uint32_t free = hdr(t)->free_page;
+
+	g->n++;
+	if (p == NULL && g->n >= GROUP_PAGE_MIN && free != NIL) {
+		p = page_at(t, free);
+		if (p == NULL)
+			return -EUCLEAN;
+		hdr(t)->free_page = (uint32_t)p->w[0];
+		memset(p, 0, sizeof(*p));
+		g->page = free;
+	}
+	if (p != NULL)
+		bit_put(p->w, port, true);
+	return 0;
+}
+
+/* The group counts one more. When none is left, *ret is NIL: the newcomer does without. */
+static int group_join(struct port_table *t, enum group_kind kind, enum port_proto proto, const struct port_addr *local,
+		      const struct port_addr *peer, uint16_t peer_port, uint16_t port, uint32_t *ret)
+{
+	uint32_t i, *head = group_head(t, kind, proto, local, peer, peer_port);
+	int r = group_in(t, *head, kind, proto, local, peer, peer_port, &i);
+
+	if (r == -ENOENT && hdr(t)->free_group == NIL) {
+		hdr(t)->n_groupless++;
+		*ret = NIL;
+		return 0;
+	}
+	if (r == -ENOENT) {
+		POP_FREE(t, free_group, group_at, h_next, &i);
+		*group_at(t, i) = (struct group){.local = *local,
+						 .peer = *peer,
+						 .peer_port = peer_port,
+						 .proto = (uint8_t)proto,
+						 .kind = (uint8_t)kind,
+						 .used = 1,
+						 .h_next = *head,
+						 .page = NIL};
+		*head = i;
+	} else if (r < 0) {
+		return r;
+	}
+	*ret = i;
+	return group_grew(t, group_at(t, i), port);
+}
+
 static int group_drop(struct port_table *t, uint32_t i)
 {
 	struct group *g = group_at(t, i);
 
 	if (g == NULL)
 		return -EUCLEAN;
-	UNCHAIN(t, &heads(t, SEC_H_GROUP)[group_head(t, g->kind, g->proto, &g->local, &g->peer, g->peer_port)], i,
-		group_at, h_next);
+	UNCHAIN(t, group_head(t, g->kind, g->proto, &g->local, &g->peer, g->peer_port), i, group_at, h_next);
 	page_give_back(t, g);
 	g->used = 0;
 	g->h_next = hdr(t)->free_group;
@@ -236,69 +263,17 @@ static int group_drop(struct port_table *t, uint32_t i)
 	return 0;
 }
 
-static int member(const struct port_table *t, const struct group *g, uint32_t i, uint16_t *ret_port, uint32_t *ret_next)
-{
-	if (g->kind == GROUP_DEST) {
-		const struct slot *s = slot_at(t, i);
-
-		if (s == NULL)
-			return -EUCLEAN;
-		*ret_port = s->c.port;
-		*ret_next = s->g_next;
-	} else {
-		const struct hold *h = hold_at(t, i);
-
-		if (h == NULL)
-			return -EUCLEAN;
-		*ret_port = h->port;
-		*ret_next = h->g_next;
-	}
-	return 0;
-}
-
-/* A page is a help, not a need: with none left the group goes on being asked port by port. */
-static int group_take_page(struct port_table *t, struct group *g)
-{
-	uint32_t i = hdr(t)->free_page, steps = 0;
-	struct page *p = page_at(t, i);
-
-	if (i == NIL)
-		return 0;
-	if (p == NULL)
-		return -EUCLEAN;
-	hdr(t)->free_page = (uint32_t)p->w[0];
-	memset(p, 0, sizeof(*p));
-	g->page = i;
-	for (uint32_t m = g->first; m != NIL;) {
-		uint16_t port;
-		int r = member(t, g, m, &port, &m);
-
-		if (r < 0 || ++steps > t->n_max)
-			return -EUCLEAN;
-		bit_put(p->w, port, true);
-	}
-	return 0;
-}
-
-static int group_grew(struct port_table *t, struct group *g, uint16_t port)
-{
-	struct page *p = page_at(t, g->page);
-
-	g->n++;
-	if (p != NULL)
-		bit_put(p->w, port, true);
-	else if (g->n >= GROUP_PAGE_MIN)
-		return group_take_page(t, g);
-	return 0;
-}
-
-/* still: another member has the same port (two holds of one address, two UDP flows of one tuple) */
-static int group_shrank(struct port_table *t, uint32_t i, uint16_t port, bool still)
+/* One that was in group i (NIL: it did without) is not any more. still: another member has the same port (two holds of one address). */
+static int group_leave(struct port_table *t, uint32_t i, uint16_t port, bool still)
 {
 	struct group *g = group_at(t, i);
 	struct page *p = g != NULL ? page_at(t, g->page) : NULL;
 
-	if (g == NULL || g->n == 0)
+	if (i == NIL) {
+		hdr(t)->n_groupless--;
+		return 0;
+	}
+	if (g == NULL || !g->used || g->n == 0)
 		return -EUCLEAN;
 	if (--g->n == 0)
 		return group_drop(t, i);
@@ -312,7 +287,7 @@ static int group_shrank(struct port_table *t, uint32_t i, uint16_t port, bool st
 /* --- holds --- */
 uint32_t index_lookup_head(const struct port_table *t, enum port_proto proto, uint16_t port, const struct port_addr *a)
 {
-	return heads(t, SEC_H_LOOKUP)[place_head(t, proto, port, a)];
+	return *place_head(t, proto, port, a);
 }
 
 bool index_same_place(const struct hold *h, enum port_proto proto, uint16_t port, const struct port_addr *a)
@@ -320,9 +295,9 @@ bool index_same_place(const struct hold *h, enum port_proto proto, uint16_t port
 	return h->used && h->port == port && h->proto == proto && port_addr_equal(&h->addr, a);
 }
 
-static bool is_flow(const struct port_claim *c)
+static bool is_flow_state(uint8_t state)
 {
-	return c->state == CLAIM_CONNECTED || c->state == CLAIM_ACCEPTED || c->state == CLAIM_LINGER;
+	return state == CLAIM_CONNECTED || state == CLAIM_ACCEPTED || state == CLAIM_LINGER;
 }
 
 static struct hold hold_for(const struct port_claim *c)
@@ -338,15 +313,13 @@ static struct hold hold_for(const struct port_claim *c)
 			: c->state == CLAIM_LINGER  ? KIND_LINGER
 						    : KIND_PLAIN,
 		.used = 1,
-		.connected = is_flow(c),
+		.connected = is_flow_state(c->state),
 		.port = c->port,
 		.b_next = NIL,
 		.b_prev = NIL,
 		.l_next = NIL,
 		.first = NIL,
 		.group = NIL,
-		.g_next = NIL,
-		.g_prev = NIL,
 	};
 }
 
@@ -385,7 +358,7 @@ static void maps_count(struct port_table *t, struct bucket *b, const struct hold
 	}
 }
 
-/* Another hold with this very place, on the chain that begins with i? Then a bit in a page must stay. */
+/* Another hold of this group with this very place, on the chain that begins with i? Then its bit in the page must stay. */
 static int place_shared(const struct port_table *t, uint32_t i, uint32_t me, const struct hold *h, bool *ret)
 {
 	uint32_t steps = 0;
@@ -393,9 +366,9 @@ static int place_shared(const struct port_table *t, uint32_t i, uint32_t me, con
 	*ret = false;
 	for (const struct hold *o; i != NIL; i = o->l_next) {
 		o = hold_at(t, i);
-		if (o == NULL || ++steps > t->n_max)
+		if (o == NULL || ++steps > t->n_places)
 			return -EUCLEAN;
-		if (i != me && index_same_place(o, h->proto, h->port, &h->addr))
+		if (i != me && o->group == h->group && index_same_place(o, h->proto, h->port, &h->addr))
 			*ret = true;
 	}
 	return 0;
@@ -404,12 +377,10 @@ static int place_shared(const struct port_table *t, uint32_t i, uint32_t me, con
 /* Into the lookup chain, the maps and the local group. */
 static int hold_index(struct port_table *t, uint32_t i)
 {
+	static const struct port_addr none;
 	struct hold *h = hold_at(t, i);
 	struct bucket *b = bucket_at(t, h->bucket);
-	uint32_t *head = &heads(t, SEC_H_LOOKUP)[place_head(t, h->proto, h->port, &h->addr)];
-	struct port_addr none = {0};
-	uint32_t ig;
-	int r;
+	uint32_t *head = place_head(t, h->proto, h->port, &h->addr);
 
 	if (b == NULL)
 		return -EUCLEAN;
@@ -418,29 +389,16 @@ static int hold_index(struct port_table *t, uint32_t i)
 	maps_count(t, b, h, true);
 	if (h->dev != 0)
 		hdr(t)->n_dev++;
-	h->group = h->g_next = h->g_prev = NIL;
 	if (port_addr_is_any(&h->addr))
 		return 0;
-	r = group_make(t, GROUP_LOCAL, h->proto, &h->addr, &none, 0, &ig);
-	if (r < 0)
-		return r == -ENOBUFS ? -EUCLEAN : r; /* there are as many groups as claims can need */
-	struct group *g = group_at(t, ig);
-
-	struct hold *old = hold_at(t, g->first);
-
-	h->group = ig;
-	h->g_next = g->first;
-	if (old != NULL)
-		old->g_prev = i;
-	g->first = i;
-	return group_grew(t, g, h->port);
+	return group_join(t, GROUP_LOCAL, h->proto, &h->addr, &none, 0, h->port, &h->group);
 }
 
 static int hold_unindex(struct port_table *t, uint32_t i)
 {
 	struct hold *h = hold_at(t, i);
 	struct bucket *b = bucket_at(t, h->bucket);
-	uint32_t *head = &heads(t, SEC_H_LOOKUP)[place_head(t, h->proto, h->port, &h->addr)];
+	uint32_t *head = place_head(t, h->proto, h->port, &h->addr);
 	bool still = false;
 	int r;
 
@@ -450,21 +408,10 @@ static int hold_unindex(struct port_table *t, uint32_t i)
 	maps_count(t, b, h, false);
 	if (h->dev != 0)
 		hdr(t)->n_dev--;
-	if (h->group == NIL)
+	if (port_addr_is_any(&h->addr))
 		return 0;
-	struct group *g = group_at(t, h->group);
-	struct hold *next = hold_at(t, h->g_next), *prev = hold_at(t, h->g_prev);
-
-	if (g == NULL || !g->used)
-		return -EUCLEAN;
-	if (next != NULL)
-		next->g_prev = h->g_prev;
-	if (prev != NULL)
-		prev->g_next = h->g_next;
-	else
-		g->first = h->g_next;
 	r = place_shared(t, *head, i, h, &still);
-	return r < 0 ? r : group_shrank(t, h->group, h->port, still);
+	return r < 0 ? r : group_leave(t, h->group, h->port, still);
 }
 
 bool index_hold_fits(const struct hold *h, const struct port_claim *c)
@@ -504,12 +451,15 @@ static int64_t hold_order(struct port_table *t, const struct port_claim *c)
 static int hold_make(struct port_table *t, const struct port_claim *c, const struct hold *like, uint32_t *ret)
 {
 	uint32_t i, ib;
-	int r = bucket_make(t, c->proto, c->port, &ib);
 	struct bucket *b;
 	struct hold *h, *old;
+	int r;
 
+	if (hdr(t)->free_hold == NIL)
+		return -ENOBUFS;
+	r = bucket_make(t, c->proto, c->port, &ib);
 	if (r < 0)
-		return r;
+		return -EUCLEAN; /* every bucket in use has a hold, and there is room for one of those */
 	POP_FREE(t, free_hold, hold_at, b_next, &i);
 	b = bucket_at(t, ib);
 	h = hold_at(t, i);
@@ -552,22 +502,22 @@ static int hold_drop(struct port_table *t, uint32_t i, bool keep_bucket)
 	return left == 0 && !keep_bucket ? bucket_drop(t, ib) : 0;
 }
 
-static int hold_join(struct port_table *t, uint32_t is)
+static int hold_join(struct port_table *t, uint32_t is, const struct port_claim *c)
 {
-	struct slot *s = slot_at(t, is), *old;
-	struct hold like = hold_for(&s->c), *h;
+	struct member *m = member_at(t, is), *old;
+	struct hold like = hold_for(c), *h;
 	uint32_t ih;
-	int r = s->c.proto == PORT_TCP ? hold_like(t, &like, &ih) : -ENOENT;
+	int r = c->proto == PORT_TCP ? hold_like(t, &like, &ih) : -ENOENT;
 
 	if (r == -ENOENT)
-		r = hold_make(t, &s->c, &like, &ih);
+		r = hold_make(t, c, &like, &ih);
 	if (r < 0)
 		return r;
 	h = hold_at(t, ih);
-	old = slot_at(t, h->first);
-	s->hold = ih;
-	s->m_next = h->first;
-	s->m_prev = NIL;
+	old = member_at(t, h->first);
+	m->hold = ih;
+	m->m_next = h->first;
+	m->m_prev = NIL;
 	if (old != NULL)
 		old->m_prev = is;
 	h->first = is;
@@ -577,39 +527,49 @@ static int hold_join(struct port_table *t, uint32_t is)
 
 static int hold_leave(struct port_table *t, uint32_t is, bool keep_bucket)
 {
-	struct slot *s = slot_at(t, is), *next = slot_at(t, s->m_next), *prev = slot_at(t, s->m_prev);
-	uint32_t ih = *(volatile uint32_t *)&s->hold;
+	struct member *m = member_at(t, is), *next = member_at(t, m->m_next), *prev = member_at(t, m->m_prev);
+	uint32_t ih = *(volatile uint32_t *)&m->hold;
 	struct hold *h = hold_at(t, ih);
 
 	if (h == NULL || !h->used || h->n == 0)
 		return -EUCLEAN;
 	if (next != NULL)
-		next->m_prev = s->m_prev;
+		next->m_prev = m->m_prev;
 	if (prev != NULL)
-		prev->m_next = s->m_next;
+		prev->m_next = m->m_next;
 	else
-		h->first = s->m_next;
+		h->first = m->m_next;
 	return --h->n == 0 ? hold_drop(t, ih, keep_bucket) : 0;
 }
 
-/* --- flows --- */
-uint32_t *index_flow_head(const struct port_table *t, enum port_proto proto, const struct port_addr *local,
-			  uint16_t port, const struct port_addr *peer, uint16_t peer_port)
+int index_room(const struct port_table *t, uint32_t is, const struct port_claim *c)
 {
-	return &heads(t, SEC_H_FLOW)[flow_head(t, proto, local, port, peer, peer_port)];
+	const struct member *m = member_at(t, is);
+	const struct hold *mine = m != NULL ? hold_at(t, m->hold) : NULL;
+	struct hold like;
+	uint32_t ih;
+	int r = -ENOENT;
+
+	if (hdr(t)->free_hold != NIL || (mine != NULL && mine->n == 1)) /* it leaves its own behind */
+		return 0;
+	like = hold_for(c);
+	if (c->proto == PORT_TCP)
+		r = hold_like(t, &like, &ih);
+	return r == -ENOENT ? -ENOBUFS : r;
 }
 
+/* --- flows --- */
 bool index_is_flow(const struct slot *s, enum port_proto proto, const struct port_addr *local, uint16_t port,
 		   const struct port_addr *peer, uint16_t peer_port)
 {
-	return s->c.port == port && s->c.peer_port == peer_port && s->c.proto == proto && is_flow(&s->c) &&
-	       port_addr_equal(&s->c.addr, local) && port_addr_equal(&s->c.peer, peer);
+	return s->port == port && s->peer_port == peer_port && s->proto == proto && is_flow_state(s->state) &&
+	       port_addr_equal(&s->addr, local) && port_addr_equal(&s->peer, peer);
 }
 
-static int flow_in(const struct port_table *t, uint32_t i, enum port_proto proto, const struct port_addr *local,
-		   uint16_t port, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
+		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
 {
-	uint32_t steps = 0;
+	uint32_t i = *index_flow_head(t, proto, local, port, peer, peer_port), steps = 0;
 
 	for (const struct slot *s; i != NIL; i = s->f_next) {
 		s = slot_at(t, i);
@@ -623,81 +583,55 @@ static int flow_in(const struct port_table *t, uint32_t i, enum port_proto proto
 	return -ENOENT;
 }
 
-int index_find_flow(const struct port_table *t, enum port_proto proto, const struct port_addr *local, uint16_t port,
-		    const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
+/* A port is chosen for a flow of TCP's when no other to its destination has it. Ports that bind() holds are not in question
+ * (MAP_BOUND), and UDP's choice does not look at peers: so most flows, and all of a server's, are in no group. */
+bool index_wants_group(const struct port_claim *c)
 {
-	return flow_in(t, *index_flow_head(t, proto, local, port, peer, peer_port), proto, local, port, peer, peer_port,
-		       ret);
+	return is_flow_state(c->state) && c->proto == PORT_TCP && c->flags & PORT_AUTOBOUND;
 }
 
-static int flow_join(struct port_table *t, uint32_t is)
+static int flow_join(struct port_table *t, uint32_t is, const struct port_claim *c)
 {
-	struct slot *s = slot_at(t, is), *old;
-	const struct port_claim *c = &s->c;
-	uint32_t *head = &heads(t, SEC_H_FLOW)[flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port)];
-	struct group *g;
-	uint32_t ig;
-	int r;
+	uint32_t *head = index_flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port);
+	struct slot *s = slot_at(t, is);
 
 	s->f_next = *head;
 	*head = is;
-	r = group_make(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, &ig);
-	if (r < 0)
-		return r == -ENOBUFS ? -EUCLEAN : r;
-	s->group = ig;
-	g = group_at(t, ig);
-	old = slot_at(t, g->first);
-	s->g_next = g->first;
-	s->g_prev = NIL;
-	if (old != NULL)
-		old->g_prev = is;
-	g->first = is;
-	return group_grew(t, g, c->port);
+	if (!index_wants_group(c))
+		return 0;
+	return group_join(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, c->port, &member_at(t, is)->group);
 }
 
-static int flow_leave(struct port_table *t, uint32_t is)
+static int flow_leave(struct port_table *t, uint32_t is, const struct port_claim *c)
 {
-	struct slot *s = slot_at(t, is), *next = slot_at(t, s->g_next), *prev = slot_at(t, s->g_prev);
-	const struct port_claim *c = &s->c;
-	struct group *g = group_at(t, s->group);
-	uint32_t twin, *head = index_flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port);
+	struct member *m = member_at(t, is);
+	uint32_t group = m->group;
 
-	UNCHAIN(t, head, is, slot_at, f_next);
-	if (g == NULL || !g->used)
-		return -EUCLEAN;
-	if (next != NULL)
-		next->g_prev = s->g_prev;
-	if (prev != NULL)
-		prev->g_next = s->g_next;
-	else
-		g->first = s->g_next;
-	int r = flow_in(t, *head, c->proto, &c->addr, c->port, &c->peer, c->peer_port, &twin);
-
-	if (r == -EUCLEAN)
-		return r;
-	r = group_shrank(t, s->group, c->port, r == 0);
-	s->group = NIL;
-	return r;
+	UNCHAIN(t, index_flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port), is, slot_at, f_next);
+	m->group = NIL;
+	return index_wants_group(c) ? group_leave(t, group, c->port, false) : 0;
 }
 
 /* --- the order in which lingering claims end --- */
 static int linger_join(struct port_table *t, uint32_t is)
 {
 	struct header *h = hdr(t);
-	struct slot *s = slot_at(t, is), *after = NULL;
+	struct life *l = life_at(t, is), *after = NULL;
 	uint32_t i = h->linger_last, steps = 0;
 
+	if (l == NULL)
+		return 0; /* a lean table: it ends when it is told to */
 	while (i != NIL) {
-		after = slot_at(t, i);
+		after = life_at(t, i);
 		if (after == NULL || ++steps > t->n_max)
 			return -EUCLEAN;
-		if (after->c.expires_us <= s->c.expires_us)
+		if (after->expires_us <= l->expires_us)
 			break;
 		i = after->t_prev;
 	}
-	s->t_prev = i;
-	s->t_next = i == NIL ? h->linger_first : after->t_next;
-	struct slot *next = slot_at(t, s->t_next);
+	l->t_prev = i;
+	l->t_next = i == NIL ? h->linger_first : after->t_next;
+	struct life *next = life_at(t, l->t_next);
 
 	if (next != NULL)
 		next->t_prev = is;
@@ -712,30 +646,95 @@ static int linger_join(struct port_table *t, uint32_t is)
 
 static void linger_leave(struct port_table *t, uint32_t is)
 {
-	struct slot *s = slot_at(t, is), *next = slot_at(t, s->t_next), *prev = slot_at(t, s->t_prev);
+	struct life *l = life_at(t, is), *next, *prev;
 
+	if (l == NULL)
+		return;
+	next = life_at(t, l->t_next);
+	prev = life_at(t, l->t_prev);
 	if (next != NULL)
-		next->t_prev = s->t_prev;
+		next->t_prev = l->t_prev;
 	else
-		hdr(t)->linger_last = s->t_prev;
+		hdr(t)->linger_last = l->t_prev;
 	if (prev != NULL)
-		prev->t_next = s->t_next;
+		prev->t_next = l->t_next;
 	else
-		hdr(t)->linger_first = s->t_next;
+		hdr(t)->linger_first = l->t_next;
 }
 
 /* --- claims --- */
+struct port_claim index_claim(const struct port_table *t, uint32_t i)
+{
+	const volatile struct slot *bits = slot_at(t, i); /* what becomes a subscript is read once */
+	const struct slot *s = slot_at(t, i);
+	const struct member *m = member_at(t, i);
+	const struct life *l = life_at(t, i);
+	struct port_claim c = {
+		.addr = s->addr,
+		.peer = s->peer,
+		.port = s->port,
+		.peer_port = s->peer_port,
+		.proto = bits->proto,
+		.family = bits->family,
+		.state = bits->state,
+		.flags = s->flags,
+		.uid = m->uid,
+		.dev = m->dev,
+		.expires_us = NEVER_US,
+		.user = s->user,
+	};
+
+	if (l != NULL) {
+		c.owner = l->owner;
+		c.since_us = l->since_us;
+		c.expires_us = l->expires_us;
+	}
+	return c;
+}
+
+void index_set_owner(struct port_table *t, uint32_t i, const struct port_owner *o)
+{
+	struct life *l = life_at(t, i);
+
+	if (l != NULL)
+		l->owner = *o;
+}
+
+void index_claim_write(struct port_table *t, uint32_t i, const struct port_claim *c)
+{
+	struct slot *s = slot_at(t, i);
+	struct member *m = member_at(t, i);
+	struct life *l = life_at(t, i);
+
+	s->addr = c->addr;
+	s->peer = c->peer;
+	s->port = c->port;
+	s->peer_port = c->peer_port;
+	s->proto = c->proto;
+	s->family = c->family & 15;
+	s->state = c->state & 15;
+	s->flags = c->flags;
+	s->user = c->user;
+	m->uid = c->uid;
+	m->dev = c->dev;
+	if (l != NULL) {
+		l->owner = c->owner;
+		l->since_us = c->since_us;
+		l->expires_us = c->expires_us;
+	}
+}
+
 int index_claim_new(struct port_table *t, const struct port_claim *c, uint32_t *ret)
 {
 	uint32_t i;
 	struct slot *s;
 
-	POP_FREE(t, free_slot, slot_at, m_next, &i);
+	POP_FREE(t, free_slot, slot_at, f_next, &i);
 	s = slot_at(t, i);
-	if (s->c.state != CLAIM_FREE)
+	if (s->state != CLAIM_FREE)
 		return -EUCLEAN;
-	s->c = *c;
-	s->hold = s->m_next = s->m_prev = s->f_next = s->group = s->g_next = s->g_prev = s->t_next = s->t_prev = NIL;
+	index_claim_write(t, i, c);
+	index_unlink(t, i);
 	if (s->generation == 0)
 		s->generation = 1;
 	hdr(t)->n_claims++;
@@ -747,24 +746,37 @@ void index_claim_free(struct port_table *t, uint32_t i)
 {
 	struct slot *s = slot_at(t, i);
 
-	s->c.state = CLAIM_FREE;
+	s->state = CLAIM_FREE;
 	if (++s->generation == 0) /* every handle out there is now stale */
 		s->generation = 1;
-	s->m_next = hdr(t)->free_slot;
+	s->f_next = hdr(t)->free_slot;
 	hdr(t)->free_slot = i;
 	hdr(t)->n_claims--;
 }
 
+/* Forget what it says of others. */
+void index_unlink(struct port_table *t, uint32_t i)
+{
+	struct member *m = member_at(t, i);
+	struct life *l = life_at(t, i);
+
+	slot_at(t, i)->f_next = m->hold = m->m_next = m->m_prev = m->group = NIL;
+	if (l != NULL)
+		l->t_next = l->t_prev = NIL;
+}
+
 int index_insert(struct port_table *t, uint32_t i)
 {
-	struct slot *s = slot_at(t, i);
-	int r = hold_join(t, i);
+	struct port_claim c = index_claim(t, i);
+	int r = hold_join(t, i, &c);
 
-	if (r == 0 && is_flow(&s->c))
-		r = flow_join(t, i);
-	if (r == 0 && s->c.state == CLAIM_LINGER)
+	if (r < 0)
+		return r;
+	if (is_flow_state(c.state))
+		r = flow_join(t, i, &c);
+	if (r == 0 && c.state == CLAIM_LINGER)
 		r = linger_join(t, i);
-	return r;
+	return r < 0 ? -EUCLEAN : 0;
 }
 
 /* D3: once only ports chosen by connect() are left, the port forgets. ib: its bucket, if it is still there. */
@@ -777,26 +789,26 @@ static void forget_if_only_chosen(struct port_table *t, uint32_t ib)
 }
 
 /* The bucket of a claim's port. */
-static uint32_t bucket_of(const struct port_table *t, const struct slot *s)
+static uint32_t bucket_of(const struct port_table *t, uint32_t i)
 {
-	const struct hold *h = hold_at(t, s->hold);
+	const struct hold *h = hold_at(t, member_at(t, i)->hold);
 
 	return h != NULL ? h->bucket : NIL;
 }
 
 static int leave_all(struct port_table *t, uint32_t i, bool keep_bucket)
 {
-	struct slot *s = slot_at(t, i);
-	int r = is_flow(&s->c) ? flow_leave(t, i) : 0;
+	struct port_claim c = index_claim(t, i);
+	int r = is_flow_state(c.state) ? flow_leave(t, i, &c) : 0;
 
-	if (r == 0 && s->c.state == CLAIM_LINGER)
+	if (r == 0 && c.state == CLAIM_LINGER)
 		linger_leave(t, i);
 	return r == 0 ? hold_leave(t, i, keep_bucket) : r;
 }
 
 int index_remove(struct port_table *t, uint32_t i)
 {
-	uint32_t ib = bucket_of(t, slot_at(t, i));
+	uint32_t ib = bucket_of(t, i);
 	int r = leave_all(t, i, false);
 
 	if (r == 0)
@@ -824,16 +836,16 @@ static void hold_to_front(struct port_table *t, struct bucket *b, uint32_t i, st
  * becomes the new one in place, when there is none like it to join. 1: done; 0: not so simple. */
 static int change_in_place(struct port_table *t, uint32_t i, const struct port_claim *c)
 {
-	struct slot *s = slot_at(t, i);
-	uint32_t ih = *(volatile uint32_t *)&s->hold, twin;
+	struct port_claim was = index_claim(t, i);
+	uint32_t ih = *(volatile uint32_t *)&member_at(t, i)->hold, twin;
 	struct hold *h = hold_at(t, ih), like;
 	struct bucket *b = h != NULL ? bucket_at(t, h->bucket) : NULL;
-	bool lingered = s->c.state == CLAIM_LINGER;
 	int r;
 
 	if (b == NULL || !h->used || h->n != 1 || h->first != i || c->proto != PORT_TCP ||
-	    !port_addr_equal(&s->c.addr, &c->addr) || !port_addr_equal(&s->c.peer, &c->peer) ||
-	    s->c.peer_port != c->peer_port || is_flow(&s->c) != is_flow(c) || lingered || c->dev != h->dev)
+	    !port_addr_equal(&was.addr, &c->addr) || !port_addr_equal(&was.peer, &c->peer) ||
+	    was.peer_port != c->peer_port || is_flow_state(was.state) != is_flow_state(c->state) ||
+	    was.state == CLAIM_LINGER || c->dev != h->dev || (was.flags ^ c->flags) & PORT_AUTOBOUND)
 		return 0;
 	like = hold_for(c);
 	if (!same_hold(h, &like)) {
@@ -850,19 +862,22 @@ static int change_in_place(struct port_table *t, uint32_t i, const struct port_c
 	}
 	h->order = hold_order(t, c);
 	hold_to_front(t, b, ih, h);
-	s->c = *c;
+	index_claim_write(t, i, c);
 	r = c->state == CLAIM_LINGER ? linger_join(t, i) : 0;
 	return r < 0 ? r : 1;
 }
 
 int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
 {
-	struct slot *s = slot_at(t, i);
-	struct hold *h = hold_at(t, s->hold);
+	const struct slot *s = slot_at(t, i);
+	struct hold *h = hold_at(t, member_at(t, i)->hold);
 	int r;
 
-	if (h == NULL || c->proto != s->c.proto || c->port != s->c.port)
+	if (h == NULL || c->proto != s->proto || c->port != s->port)
 		return -EUCLEAN;
+	r = index_room(t, i, c);
+	if (r < 0)
+		return r;
 	int64_t order = h->order;
 
 	r = change_in_place(t, i, c);
@@ -873,11 +888,11 @@ int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
 	r = leave_all(t, i, true);
 	if (r < 0)
 		return r;
-	s->c = *c;
+	index_claim_write(t, i, c);
 	r = index_insert(t, i);
 	if (r < 0)
-		return r;
-	h = hold_at(t, s->hold);
+		return -EUCLEAN;
+	h = hold_at(t, member_at(t, i)->hold);
 	if (h == NULL)
 		return -EUCLEAN;
 	if (c->proto == PORT_UDP)
@@ -890,8 +905,8 @@ int index_slot_of(const struct port_table *t, struct port_ref ref, uint32_t *ret
 {
 	const struct slot *s = slot_at(t, ref.slot);
 
-	if (ref.generation == 0 || s == NULL || s->generation != ref.generation || s->c.state == CLAIM_FREE ||
-	    s->c.state >= CLAIM_NSTATES)
+	if (ref.generation == 0 || s == NULL || s->generation != ref.generation || s->state == CLAIM_FREE ||
+	    s->state >= CLAIM_NSTATES)
 		return -ESTALE;
 	*ret = ref.slot;
 	return 0;

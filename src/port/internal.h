@@ -1,6 +1,6 @@
 /* src/port/internal.h: the shape of a port table in memory. Only the heart's own files include it.
  *
- *     header | slots | holds | buckets | groups | pages | maps | four arrays of hash heads
+ *     header | slots | members | lives | holds | buckets | groups | pages | maps | four arrays of hash heads
  *
  *     buckets[hash(proto, port)] -> bucket -> hold -> hold            what bind asks (rules.c)
  *                                               |
@@ -13,8 +13,16 @@
  * flags, user, device, listening or not), so a listener with a million children costs bind one
  * comparison. UDP claims never share a hold: for them the order of binding decides (D3).
  *
- * A *group* collects the ports in use towards one destination, or bound on one local address. From
- * GROUP_PAGE_MIN members on it has a page, a bitmap of its ports; below, it is asked port by port.
+ * A claim is three records of one index: a *slot*, what a packet's look-up reads, one cache line; a *member*, its place among
+ * others; and a *life*, whose it is and how long, which a lean table does not have.
+ *
+ * A *group* counts the ports in use towards one destination, or bound on one local address. From GROUP_PAGE_MIN members on it
+ * has a page, a bitmap of its ports. A group and its page are a help and never a need: a bit that is set is true, and what is not
+ * set is asked of the hashes (choose.c), so there may be fewer of both than could be used. Flows whose port bind() or listen()
+ * holds are in none: no port of MAP_BOUND is ever chosen.
+ *
+ * There are as many holds as the table has places, and buckets, groups and pages by their number. Every bucket in use has a
+ * hold, so what runs out is slots and holds alone; index_room() says so before anything has changed.
  *
  * Everything is an index into a section, NIL for none. Indices come from memory that others can
  * write, at this very moment perhaps: every one passes through an accessor that returns NULL when it
@@ -35,12 +43,16 @@
 #define N_PERTURB 256u
 #define N_LOCALS 18u
 #define N_RESERVED 32u
-#define MAPS_CLAIMS_MIN 256u /* a smaller table has no maps and no pages: its ports are asked for one by one */
-#define TABLE_MAGIC UINT64_C(0x31656c6261747062) /* "bptable1" */
+#define MAPS_PLACES_MIN 256u /* a table of fewer has no maps and no pages: its ports are asked for one by one */
+#define PLACES_PER_PAGE 256u
+#define N_BUCKETS_MAX (2u << 16)		 /* a port of each protocol has one */
+#define TABLE_MAGIC UINT64_C(0x32656c6261747062) /* "bptable2" */
 
 enum section {
 	SEC_HEADER,
 	SEC_SLOTS,
+	SEC_MEMBERS,
+	SEC_LIVES,
 	SEC_HOLDS,
 	SEC_BUCKETS,
 	SEC_GROUPS,
@@ -52,8 +64,8 @@ enum section {
 	SEC_H_LOOKUP
 };
 
-/* Ports by what holds them, one bitmap each. The bitmaps are 80 KiB, most of a table for a few claims: below
- * MAPS_CLAIMS_MIN they are left out, and a port's bucket says the same. */
+/* Ports by what holds them, one bitmap each. The bitmaps are 80 KiB, most of a table for a few places: below
+ * MAPS_PLACES_MIN they are left out, and a port's bucket says the same. */
 enum port_map {
 	MAP_ANY4,  /* some claim has a v4 part */
 	MAP_ANY6,  /* some claim has a v6 part */
@@ -68,13 +80,29 @@ enum group_kind { GROUP_DEST, GROUP_LOCAL };
 enum frp { FRP_NONE, FRP_ANY, FRP_STRICT }; /* a TCP port's fastreuseport (D3) */
 
 struct slot {
-	struct port_claim c;
+	struct port_addr addr, peer;
+	uint16_t port, peer_port;
+	uint8_t proto;
+	uint8_t state : 4, family : 4;
+	uint16_t flags;
+	uint64_t user;
 	uint32_t generation; /* never 0 */
+	uint32_t f_next;     /* flow hash chain; free list */
+};
+static_assert(sizeof(struct slot) == 64, "a look-up reads one cache line of each slot");
+
+struct member {
 	uint32_t hold;
-	uint32_t m_next, m_prev; /* the hold's members, newest first; free list by m_next */
-	uint32_t f_next;	 /* flow hash chain */
-	uint32_t group;		 /* destination group, NIL when no flow */
-	uint32_t g_next, g_prev;
+	uint32_t m_next, m_prev; /* the hold's members, newest first */
+	uint32_t group;		 /* destination group; NIL when it needs none, or none was left */
+	uint32_t uid, dev;
+};
+/* What each accepted connection of a stack costs, beside its hash head (docs/stack.md). */
+static_assert(sizeof(struct slot) + sizeof(struct member) == 88, "the lean form of a claim");
+
+struct life {
+	struct port_owner owner;
+	uint64_t since_us, expires_us;
 	uint32_t t_next, t_prev; /* lingering claims, the first to end first */
 };
 
@@ -90,9 +118,8 @@ struct hold {
 	uint32_t l_next;	 /* lookup hash chain */
 	uint32_t first;		 /* its members */
 	uint32_t n;
-	uint32_t group; /* local group, NIL for wildcards */
-	uint32_t g_next, g_prev;
-	int64_t order; /* UDP: the higher is met first */
+	uint32_t group; /* local group; NIL for wildcards, or when none was left */
+	int64_t order;	/* UDP: the higher is met first */
 };
 
 struct bucket {
@@ -113,9 +140,8 @@ struct group {
 	uint16_t peer_port;
 	uint8_t proto, kind, used, pad[3];
 	uint32_t h_next; /* hash chain; free list */
-	uint32_t n;
+	uint32_t n;	 /* members: claims (GROUP_DEST) or holds (GROUP_LOCAL) */
 	uint32_t page;
-	uint32_t first; /* slot (GROUP_DEST) or hold (GROUP_LOCAL) */
 };
 
 struct local_net {
@@ -127,12 +153,14 @@ struct header {
 	uint64_t magic;
 	uint64_t len_bytes;
 	uint32_t layout; /* tells builds apart whose structures differ */
-	uint32_t n_max;
+	uint32_t n_max, n_places;
+	uint32_t lean;
 	struct siphash_key key_hash, key_dest, key_pick;
 	struct port_settings settings;
 	uint32_t n_locals;
 	struct local_net locals[N_LOCALS];
 	uint32_t n_claims, n_dev; /* n_dev: holds bound to a device */
+	uint32_t n_groupless;	  /* holds and claims that would be in a group, had one been left */
 	uint32_t free_slot, free_hold, free_bucket, free_group, free_page;
 	uint32_t linger_first, linger_last;
 	int64_t order;
@@ -157,9 +185,11 @@ static inline struct header *hdr(const struct port_table *t)
 		return i < (limit) ? &((struct type *)(void *)(t->base + t->off[sec]))[i] : NULL; \
 	}
 AT(slot_at, slot, SEC_SLOTS, t->n_max)
-AT(hold_at, hold, SEC_HOLDS, t->n_max)
-AT(bucket_at, bucket, SEC_BUCKETS, t->n_max)
-AT(group_at, group, SEC_GROUPS, 2 * t->n_max)
+AT(member_at, member, SEC_MEMBERS, t->n_max)
+AT(life_at, life, SEC_LIVES, t->lean ? 0 : t->n_max) /* NULL in a lean table, whatever the index */
+AT(hold_at, hold, SEC_HOLDS, t->n_places)
+AT(bucket_at, bucket, SEC_BUCKETS, t->n_buckets)
+AT(group_at, group, SEC_GROUPS, t->n_places)
 AT(page_at, page, SEC_PAGES, t->n_pages)
 #undef AT
 
@@ -168,7 +198,7 @@ static inline uint64_t *map_at(const struct port_table *t, uint32_t proto, uint3
 {
 	uint64_t *maps = (uint64_t *)(void *)(t->base + t->off[SEC_MAPS]);
 
-	return t->n_max < MAPS_CLAIMS_MIN ? NULL : maps + ((size_t)(proto & 1) * N_MAPS + m) * PORT_WORDS;
+	return t->n_places < MAPS_PLACES_MIN ? NULL : maps + ((size_t)(proto & 1) * N_MAPS + m) * PORT_WORDS;
 }
 
 static inline uint32_t *heads(const struct port_table *t, enum section sec)
@@ -215,14 +245,23 @@ bool index_is_flow(const struct slot *s, enum port_proto proto, const struct por
 		   const struct port_addr *peer, uint16_t peer_port);
 int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
 		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
-		     uint32_t *ret);						      /* -ENOENT */
+		     uint32_t *ret); /* -ENOENT */
+/* What a slot below n_max says, put together; whether it is a sane claim is the caller's to ask (index_claim_sane()). */
+struct port_claim index_claim(const struct port_table *t, uint32_t slot);
+void index_claim_write(struct port_table *t, uint32_t slot, const struct port_claim *c);
+void index_set_owner(struct port_table *t, uint32_t slot, const struct port_owner *o);
 int index_claim_new(struct port_table *t, const struct port_claim *c, uint32_t *ret); /* -ENOBUFS */
 void index_claim_free(struct port_table *t, uint32_t slot);
-/* Put a claim into all structures by what its fields say, and take it out again. */
+void index_unlink(struct port_table *t, uint32_t slot); /* it forgets its neighbours, not they it */
+/* Put a claim into all structures by what its fields say, and take it out again. -ENOBUFS: no hold is left, and nothing changed. */
 int index_insert(struct port_table *t, uint32_t slot);
 int index_remove(struct port_table *t, uint32_t slot);
-/* The claim's fields become those of c: in place in the order (UDP), never emptying the bucket. */
+/* The claim's fields become those of c: in place in the order (UDP), never emptying the bucket. -ENOBUFS as above. */
 int index_change(struct port_table *t, uint32_t slot, const struct port_claim *c);
+/* Is there a hold for c, which is in slot now (NIL: in none)? Return: 0; -ENOBUFS; -EUCLEAN. */
+int index_room(const struct port_table *t, uint32_t slot, const struct port_claim *c);
+/* Does c count in a destination group? */
+bool index_wants_group(const struct port_claim *c);
 int index_slot_of(const struct port_table *t, struct port_ref ref, uint32_t *ret); /* -ESTALE */
 /* Empty every pool and chain; the claims' slots are left as they are. */
 void index_reset(struct port_table *t);
@@ -247,6 +286,6 @@ int choose_port(struct port_table *t, const struct port_want *w, const struct po
 		const struct port_addr *peer, uint16_t peer_port, uint16_t *ret_port);
 struct port_range choose_range(const struct port_table *t, const struct port_want *w);
 
-void table_layout(struct port_table *t, uint32_t n_max);
+void table_layout(struct port_table *t, const struct port_table_form *f);
 
 #endif

@@ -3,7 +3,6 @@
  * What they hand out is a copy, and the copy is judged: somebody else may write the table at this very moment.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "port/internal.h"
 
@@ -13,29 +12,27 @@ int port_table_get_user(const struct port_table *t, struct port_ref ref, uint64_
 	int r = index_slot_of(t, ref, &i);
 
 	if (r == 0)
-		*ret = slot_at(t, i)->c.user;
+		*ret = slot_at(t, i)->user;
 	return r;
 }
 
 /* Callers index arrays by what a claim says: the copy is judged, not what it was copied from. */
-static int copy_out(const struct slot *s, struct port_claim *ret)
+static int copy_out(const struct port_table *t, uint32_t i, struct port_claim *ret)
 {
-	struct port_claim c;
+	struct port_claim c = index_claim(t, i);
 
-	memcpy(&c, s, sizeof(c)); /* the claim is the slot's first member */
 	if (!index_claim_sane(&c))
 		return -ESTALE;
 	*ret = c;
 	return 0;
 }
-static_assert(offsetof(struct slot, c) == 0, "copy_out() copies the head of a slot");
 
 int port_table_get(const struct port_table *t, struct port_ref ref, struct port_claim *ret)
 {
 	uint32_t i;
 	int r = index_slot_of(t, ref, &i);
 
-	return r == 0 ? copy_out(slot_at(t, i), ret) : r;
+	return r == 0 ? copy_out(t, i, ret) : r;
 }
 
 int port_table_get_slot(const struct port_table *t, uint32_t slot, struct port_ref *ret_ref, struct port_claim *ret)
@@ -43,10 +40,10 @@ int port_table_get_slot(const struct port_table *t, uint32_t slot, struct port_r
 	const struct slot *s = slot_at(t, slot);
 	struct port_ref ref;
 
-	if (s == NULL || s->c.state == CLAIM_FREE)
+	if (s == NULL || s->state == CLAIM_FREE)
 		return -ESTALE;
 	ref = (struct port_ref){slot, s->generation};
-	if (ref.generation == 0 || copy_out(s, ret) < 0)
+	if (ref.generation == 0 || copy_out(t, slot, ret) < 0)
 		return -ESTALE;
 	*ret_ref = ref;
 	return 0;
@@ -72,10 +69,10 @@ uint32_t port_table_on_port(const struct port_table *t, enum port_proto proto, u
 	for (uint32_t holds = 0; h != NULL && holds < t->n_max; h = hold_at(t, h->b_next), holds++) {
 		uint32_t i = h->first;
 
-		for (const struct slot *s = slot_at(t, i); s != NULL && n < t->n_max;
-		     i = s->m_next, s = slot_at(t, i), n++)
+		for (const struct member *m = member_at(t, i); m != NULL && n < t->n_max;
+		     i = m->m_next, m = member_at(t, i), n++)
 			if (n < max)
-				refs[n] = (struct port_ref){i, s->generation};
+				refs[n] = (struct port_ref){i, slot_at(t, i)->generation};
 	}
 	return n;
 }

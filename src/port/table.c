@@ -5,8 +5,8 @@
  * nothing, but for -EUCLEAN, after which the caller repairs, and for keeps_what_it_tried().
  *
  * Always true of a table nobody scribbled on (port_table_check() verifies each)
- *   T1  a claim in use is a member of exactly one hold, its own place's, and a flow is in exactly one
- *       flow chain and one destination group;
+ *   T1  a claim in use is a member of exactly one hold, its own place's, and a flow is in exactly one flow chain; one whose port
+ *       connect() chose counts in the group of its destination, unless none was left for it;
  *   T2  the maps say of every port what the holds on it say;
  *   T3  n_claims counts the claims in use; what is not in use is in a free list, once;
  *   T4  no claim has port 0: port 0 is a request, not a place.
@@ -38,9 +38,7 @@ static const uint8_t edges[CLAIM_NSTATES] = {
  * a scribbled state; the table cannot tell, so it refuses. */
 static int set_state(struct port_table *t, uint32_t i, const struct port_claim *c)
 {
-	const struct slot *s = slot_at(t, i);
-
-	uint8_t from = *(const volatile uint8_t *)&s->c.state;
+	uint8_t from = index_claim(t, i).state;
 
 	if (from >= CLAIM_NSTATES || !(edges[from] & (1u << c->state)))
 		return -EINVAL;
@@ -53,14 +51,14 @@ static int refuse(const struct port_table *t, struct port_refusal *ret, int err,
 {
 	const struct slot *s = slot_at(t, slot);
 
-	TRACE(port_refused, s != NULL ? s->c.port : 0, rule, (uint64_t)-err, slot);
+	TRACE(port_refused, s != NULL ? s->port : 0, rule, (uint64_t)-err, slot);
 	if (ret == NULL)
 		return err;
 	*ret = (struct port_refusal){.err = err, .rule = rule};
 	if (s != NULL) {
 		ret->by_valid = true;
 		ret->by_ref = (struct port_ref){slot, s->generation};
-		ret->by = s->c;
+		ret->by = index_claim(t, slot);
 	}
 	return err;
 }
@@ -84,59 +82,87 @@ static size_t lay(struct port_table *t, enum section sec, size_t at, size_t size
 	return align64(at + size);
 }
 
-void table_layout(struct port_table *t, uint32_t n_max)
+/* Arrays of hash heads have a load of at most one. */
+static size_t lay_heads(struct port_table *t, enum section sec, size_t at, uint32_t n)
 {
-	uint32_t heads_n = 16;
+	uint32_t n_heads = 16;
+
+	while (n_heads < n)
+		n_heads *= 2;
+	t->hash_mask[sec - SEC_H_BUCKET] = n_heads - 1;
+	return lay(t, sec, at, sizeof(uint32_t) * n_heads);
+}
+
+void table_layout(struct port_table *t, const struct port_table_form *f)
+{
 	size_t at;
 
-	while (heads_n < n_max)
-		heads_n *= 2;
-	t->n_max = n_max;
-	t->n_pages = n_max < MAPS_CLAIMS_MIN ? 0 : n_max / GROUP_PAGE_MIN;
-	t->hash_mask = heads_n - 1;
+	t->n_max = f->n_claims;
+	t->n_places = f->n_places == 0 ? f->n_claims : f->n_places;
+	t->n_buckets = t->n_places < N_BUCKETS_MAX ? t->n_places : N_BUCKETS_MAX;
+	t->n_pages = t->n_places / PLACES_PER_PAGE; /* and so none without maps */
+	t->lean = f->lean;
 	at = lay(t, SEC_HEADER, 0, sizeof(struct header));
-	at = lay(t, SEC_SLOTS, at, sizeof(struct slot) * n_max);
-	at = lay(t, SEC_HOLDS, at, sizeof(struct hold) * n_max);
-	at = lay(t, SEC_BUCKETS, at, sizeof(struct bucket) * n_max);
-	at = lay(t, SEC_GROUPS, at, sizeof(struct group) * 2 * n_max);
+	at = lay(t, SEC_SLOTS, at, sizeof(struct slot) * t->n_max);
+	at = lay(t, SEC_MEMBERS, at, sizeof(struct member) * t->n_max);
+	at = lay(t, SEC_LIVES, at, t->lean ? 0 : sizeof(struct life) * t->n_max);
+	at = lay(t, SEC_HOLDS, at, sizeof(struct hold) * t->n_places);
+	at = lay(t, SEC_BUCKETS, at, sizeof(struct bucket) * t->n_buckets);
+	at = lay(t, SEC_GROUPS, at, sizeof(struct group) * t->n_places);
 	at = lay(t, SEC_PAGES, at, sizeof(struct page) * t->n_pages);
-	at = lay(t, SEC_MAPS, at, n_max < MAPS_CLAIMS_MIN ? 0 : sizeof(uint64_t) * PORT_WORDS * N_MAPS * PORT_NPROTOS);
-	for (enum section sec = SEC_H_BUCKET; sec <= SEC_H_LOOKUP; sec++)
-		at = lay(t, sec, at, sizeof(uint32_t) * heads_n);
+	at = lay(t, SEC_MAPS, at,
+		 t->n_places < MAPS_PLACES_MIN ? 0 : sizeof(uint64_t) * PORT_WORDS * N_MAPS * PORT_NPROTOS);
+	at = lay_heads(t, SEC_H_BUCKET, at, t->n_buckets);
+	at = lay_heads(t, SEC_H_FLOW, at, t->n_max);
+	at = lay_heads(t, SEC_H_GROUP, at, t->n_places);
+	at = lay_heads(t, SEC_H_LOOKUP, at, t->n_places);
 	t->len_bytes = at;
+}
+static_assert(PLACES_PER_PAGE >= MAPS_PLACES_MIN, "a table without maps has no pages");
+
+size_t port_table_form_size(const struct port_table_form *f)
+{
+	struct port_table t = {0};
+
+	table_layout(&t, f);
+	return t.len_bytes;
 }
 
 size_t port_table_size(uint32_t n_claims_max)
 {
-	struct port_table t = {0};
-
-	table_layout(&t, n_claims_max);
-	return t.len_bytes;
+	return port_table_form_size(&(struct port_table_form){.n_claims = n_claims_max});
 }
 
 /* Two builds whose structures differ must not share a table. */
 static uint32_t layout_number(void)
 {
-	return (uint32_t)(sizeof(struct header) * 31 + sizeof(struct slot) * 37 + sizeof(struct hold) * 41 +
-			  sizeof(struct bucket) * 43 + sizeof(struct group) * 47 + offsetof(struct port_claim, owner));
+	return (uint32_t)(sizeof(struct header) * 31 + sizeof(struct member) * 37 + sizeof(struct hold) * 41 +
+			  sizeof(struct bucket) * 43 + sizeof(struct group) * 47 + offsetof(struct life, since_us));
 }
 
-int port_table_init(struct port_table *t, void *mem, size_t len_bytes, uint32_t n_claims_max, const uint8_t secret[16])
+static bool form_ok(const struct port_table_form *f)
+{
+	return f->n_claims > 0 && f->n_claims <= PORT_TABLE_CLAIMS_MAX && f->n_places <= f->n_claims;
+}
+
+int port_table_form_init(struct port_table *t, void *mem, size_t len_bytes, const struct port_table_form *f,
+			 const uint8_t secret[16])
 {
 	struct siphash_key k = siphash_key_from(secret);
 	struct port_addr loop4 = port_addr_v4(127, 0, 0, 0);
 	struct header *h;
 
-	if (n_claims_max == 0 || n_claims_max > PORT_TABLE_CLAIMS_MAX || len_bytes < port_table_size(n_claims_max) ||
-	    (uintptr_t)mem % 8 != 0)
+	if (!form_ok(f) || len_bytes < port_table_form_size(f) || (uintptr_t)mem % 8 != 0)
 		return -EINVAL;
 	t->base = mem;
-	table_layout(t, n_claims_max);
+	table_layout(t, f);
 	memset(mem, 0, t->len_bytes);
 	h = hdr(t);
 	h->len_bytes = t->len_bytes;
 	h->layout = layout_number();
-	h->n_max = n_claims_max;
+	h->n_max = t->n_max;
+	h->n_places = t->n_places;
+	h->lean = t->lean;
 	h->key_hash = siphash_key_derive(&k, "hash");
 	h->key_dest = siphash_key_derive(&k, "dest");
 	h->key_pick = siphash_key_derive(&k, "pick");
@@ -149,19 +175,28 @@ int port_table_init(struct port_table *t, void *mem, size_t len_bytes, uint32_t 
 	return 0;
 }
 
+int port_table_init(struct port_table *t, void *mem, size_t len_bytes, uint32_t n_claims_max, const uint8_t secret[16])
+{
+	const struct port_table_form f = {.n_claims = n_claims_max};
+
+	return port_table_form_init(t, mem, len_bytes, &f, secret);
+}
+
 int port_table_attach(struct port_table *t, void *mem, size_t len_bytes)
 {
-	const struct header *h = mem;
-	uint32_t n_max;
+	const volatile struct header *h = mem; /* each is read once: it may change under us */
+	struct port_table_form f;
+	uint32_t lean;
 
 	if (len_bytes < sizeof(*h) || (uintptr_t)mem % 8 != 0 || h->magic != TABLE_MAGIC ||
 	    h->layout != layout_number())
 		return -EUCLEAN;
-	n_max = *(const volatile uint32_t *)&h->n_max; /* once: it may change under us */
-	if (n_max == 0 || n_max > PORT_TABLE_CLAIMS_MAX)
+	lean = h->lean;
+	f = (struct port_table_form){.n_claims = h->n_max, .n_places = h->n_places, .lean = lean == 1};
+	if (!form_ok(&f) || f.n_places == 0 || lean > 1)
 		return -EUCLEAN;
 	t->base = mem;
-	table_layout(t, n_max);
+	table_layout(t, &f);
 	return t->len_bytes <= len_bytes ? 0 : -EUCLEAN;
 }
 
@@ -351,8 +386,10 @@ static int admit(struct port_table *t, const struct port_claim *c, const struct 
 	if (r < 0)
 		return r;
 	r = index_insert(t, i);
+	if (r == -ENOBUFS)
+		index_claim_free(t, i);
 	if (r < 0)
-		return -EUCLEAN;
+		return r;
 	if (bound != NULL && c->proto == PORT_TCP) {
 		if (index_bucket(t, c->proto, c->port, &ib) < 0)
 			return -EUCLEAN;
@@ -456,7 +493,7 @@ static struct port_want want_of(const struct port_claim *c)
 
 static int listen_bound(struct port_table *t, uint32_t i, struct port_refusal *reterr)
 {
-	struct port_claim c = slot_at(t, i)->c;
+	struct port_claim c = index_claim(t, i);
 	struct port_want w = want_of(&c);
 	enum port_rule rule;
 	uint32_t hold, ib;
@@ -473,8 +510,11 @@ static int listen_bound(struct port_table *t, uint32_t i, struct port_refusal *r
 		return refuse_hold(t, reterr, rule, hold);
 	if (r < 0 || index_bucket(t, w.proto, w.port, &ib) < 0)
 		return refuse(t, reterr, -EUCLEAN, PORT_RULE_NONE, NIL);
-	rules_frp_update(bucket_at(t, ib), &w, false);
 	c.state = CLAIM_LISTENING;
+	r = index_room(t, i, &c);
+	if (r < 0)
+		return refuse_full(t, reterr, r);
+	rules_frp_update(bucket_at(t, ib), &w, false);
 	r = set_state(t, i, &c);
 	return r < 0 ? refuse(t, reterr, r, PORT_RULE_NONE, NIL) : 0;
 }
@@ -508,7 +548,7 @@ int port_table_unlisten(struct port_table *t, struct port_ref ref)
 
 	if (r < 0)
 		return r;
-	c = slot_at(t, i)->c;
+	c = index_claim(t, i);
 	if (c.state != CLAIM_LISTENING)
 		return 0;
 	c.state = CLAIM_HELD;
@@ -520,7 +560,7 @@ int port_table_unlisten(struct port_table *t, struct port_ref ref)
 /* A four-tuple in TIME-WAIT may begin again (RFC 9293, MAY-2; RFC 6191): Linux lets it for a port that
  * was bound by hand, and for a listener's child. Whether the segment that asks is new enough is the
  * stack's to judge, before. */
-static int tuple_free(struct port_table *t, const struct port_claim *c, struct port_refusal *reterr)
+static int tuple_free(struct port_table *t, uint32_t own, const struct port_claim *c, struct port_refusal *reterr)
 {
 	uint32_t i;
 	int r;
@@ -528,11 +568,16 @@ static int tuple_free(struct port_table *t, const struct port_claim *c, struct p
 	if (c->proto == PORT_UDP)
 		return 0; /* two UDP sockets that share a port may share a peer, too */
 	r = index_find_flow(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port, &i);
-	if (r == 0 && slot_at(t, i)->c.state != CLAIM_LINGER)
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && slot_at(t, i)->state != CLAIM_LINGER)
 		return refuse(t, reterr, -EADDRNOTAVAIL, PORT_RULE_TUPLE, i);
+	/* It does not end for one that then finds no place. Its own may be the one. */
+	if (r == 0 && index_room(t, own, c) < 0)
+		r = index_room(t, i, c);
 	if (r == 0)
 		r = port_table_release(t, (struct port_ref){i, slot_at(t, i)->generation});
-	return r == -ENOENT || r == 0 ? 0 : refuse(t, reterr, r, PORT_RULE_NONE, NIL);
+	return r < 0 ? refuse_full(t, reterr, r) : 0;
 }
 
 /* A TCP socket of IPv6's that was bound to ::ffff:0.0.0.0: to Linux that was an address, so when connect()
@@ -545,7 +590,7 @@ static bool keeps_what_it_tried(const struct port_claim *c)
 
 static int keep_tried(struct port_table *t, uint32_t i, const struct port_addr *local)
 {
-	struct port_claim c = slot_at(t, i)->c;
+	struct port_claim c = index_claim(t, i);
 
 	c.addr = *local;
 	return index_change(t, i, &c);
@@ -554,7 +599,7 @@ static int keep_tried(struct port_table *t, uint32_t i, const struct port_addr *
 static int connect_bound(struct port_table *t, uint32_t i, const struct port_addr *local, const struct port_addr *peer,
 			 uint16_t peer_port, struct port_refusal *reterr)
 {
-	struct port_claim c = slot_at(t, i)->c;
+	struct port_claim c = index_claim(t, i);
 	bool keeps = keeps_what_it_tried(&c);
 	int r;
 
@@ -568,17 +613,17 @@ static int connect_bound(struct port_table *t, uint32_t i, const struct port_add
 		return refuse(t, reterr, -EINVAL, PORT_RULE_ARGUMENT, NIL);
 	c.peer = *peer;
 	c.peer_port = peer_port;
-	r = tuple_free(t, &c, reterr);
+	c.state = CLAIM_CONNECTED;
+	r = tuple_free(t, i, &c, reterr);
 	if (r == -EADDRNOTAVAIL && keeps) {
 		int moved = keep_tried(t, i, local);
 
-		return moved < 0 ? refuse(t, reterr, moved, PORT_RULE_NONE, NIL) : r;
+		return moved < 0 ? refuse_full(t, reterr, moved) : r;
 	}
 	if (r < 0)
 		return r;
-	c.state = CLAIM_CONNECTED;
 	r = set_state(t, i, &c);
-	return r < 0 ? refuse(t, reterr, r, PORT_RULE_NONE, NIL) : 0;
+	return r < 0 ? refuse_full(t, reterr, r) : 0;
 }
 
 static int connect_unbound(struct port_table *t, struct port_ref *ref, const struct port_want *want,
@@ -636,7 +681,7 @@ int port_table_disconnect(struct port_table *t, struct port_ref ref, const struc
 
 	if (r < 0)
 		return r;
-	c = slot_at(t, i)->c;
+	c = index_claim(t, i);
 	if (c.flags & PORT_AUTOBOUND)
 		return port_table_release(t, ref);
 	if (c.state != CLAIM_CONNECTED)
@@ -656,7 +701,7 @@ int port_table_undo(struct port_table *t, struct port_ref ref, bool keep, const 
 
 	if (r < 0)
 		return r;
-	c = slot_at(t, i)->c;
+	c = index_claim(t, i);
 	if (!keep && c.flags & (PORT_AUTOBOUND | PORT_CHOSEN)) {
 		r = port_table_release(t, ref);
 		return r < 0 ? r : 1;
@@ -671,8 +716,8 @@ int port_table_undo(struct port_table *t, struct port_ref ref, bool keep, const 
 		r = set_state(t, i, &c);
 	}
 	if (r == 0) {
-		slot_at(t, i)->c.owner = *o;
-		slot_at(t, i)->c.user = user;
+		index_set_owner(t, i, o);
+		slot_at(t, i)->user = user;
 	}
 	return r;
 }
@@ -687,7 +732,7 @@ int port_table_accept(struct port_table *t, struct port_ref listener, const stru
 
 	if (r < 0)
 		return r;
-	c = slot_at(t, i)->c;
+	c = index_claim(t, i);
 	if (c.state != CLAIM_LISTENING || peer_port == 0 || port_addr_is4(local) != port_addr_is4(peer) ||
 	    port_addr_is_any(local))
 		return -EINVAL;
@@ -699,7 +744,7 @@ int port_table_accept(struct port_table *t, struct port_ref listener, const stru
 	c.user = 0; /* the caller's word spoke of the listener */
 	c.owner = *owner;
 	c.since_us = now_us;
-	r = tuple_free(t, &c, NULL);
+	r = tuple_free(t, NIL, &c, NULL);
 	return r < 0 ? r : admit(t, &c, NULL, ret_ref);
 }
 
@@ -711,7 +756,7 @@ int port_table_linger(struct port_table *t, struct port_ref ref, uint64_t expire
 
 	if (r < 0)
 		return r;
-	c = slot_at(t, i)->c;
+	c = index_claim(t, i);
 	c.state = CLAIM_LINGER;
 	c.expires_us = expires_us;
 	c.user = 0;
@@ -727,7 +772,7 @@ uint32_t port_table_expire(struct port_table *t, uint64_t now_us, uint32_t budge
 		uint32_t i = hdr(t)->linger_first;
 		const struct slot *s = slot_at(t, i);
 
-		if (s == NULL || s->c.expires_us > now_us ||
+		if (s == NULL || index_claim(t, i).expires_us > now_us ||
 		    port_table_release(t, (struct port_ref){i, s->generation}) < 0)
 			break;
 	}
@@ -760,10 +805,10 @@ int port_table_set_flags(struct port_table *t, struct port_ref ref, uint16_t mas
 		return r;
 	if (mask & ~(shown | ruled))
 		return -EINVAL;
-	c = slot_at(t, i)->c;
+	c = index_claim(t, i);
 	c.flags = (uint16_t)((c.flags & ~mask) | (flags & mask));
-	if (((c.flags ^ slot_at(t, i)->c.flags) & ruled) == 0) {
-		slot_at(t, i)->c.flags = c.flags;
+	if (((c.flags ^ slot_at(t, i)->flags) & ruled) == 0) {
+		slot_at(t, i)->flags = c.flags;
 		return 0;
 	}
 	return index_change(t, i, &c);
@@ -775,7 +820,7 @@ int port_table_set_owner(struct port_table *t, struct port_ref ref, const struct
 	int r = index_slot_of(t, ref, &i);
 
 	if (r == 0)
-		slot_at(t, i)->c.owner = *o;
+		index_set_owner(t, i, o);
 	return r;
 }
 
@@ -785,7 +830,7 @@ int port_table_set_user(struct port_table *t, struct port_ref ref, uint64_t user
 	int r = index_slot_of(t, ref, &i);
 
 	if (r == 0)
-		slot_at(t, i)->c.user = user;
+		slot_at(t, i)->user = user;
 	return r;
 }
 

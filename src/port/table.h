@@ -131,15 +131,34 @@ struct port_table {
 	uint8_t *base;
 	size_t len_bytes;
 	uint32_t n_max; /* claims the memory has room for */
-	uint32_t n_pages;
-	uint32_t hash_mask;
+	uint32_t n_places, n_buckets, n_pages;
+	uint32_t hash_mask[4]; /* of each array of hash heads */
+	bool lean;
 	size_t off[13]; /* of each section, from base */
 };
 
 #define PORT_TABLE_CLAIMS_MAX (1u << 22)
 
-/* Octets needed for n_claims_max claims (1 to PORT_TABLE_CLAIMS_MAX). */
+/**
+ * struct port_table_form - how much a table has room for
+ * @n_claims: 1 to PORT_TABLE_CLAIMS_MAX
+ * @n_places: different places of all claims together, 1 to n_claims; 0: n_claims, so that claims run out first. Claims of TCP with
+ *            one address, port, user, device and SO_ flags are at one place, but those that listen, those in TIME-WAIT, those that
+ *            are connected and those that are merely bound are at one each; a claim of UDP's is always alone. A listener's
+ *            children by the thousand are so one place for each address they came to, and their TIME-WAITs one more
+ * @lean:     nobody asks whose a claim is or since when: owner, since_us and expires_us are not kept (port_table_get() says 0; 0;
+ *            NEVER_US), and lingering claims end by port_table_release() only
+ *
+ * A claim takes 88 octets, 64 more when not lean, and a hash head of 4 to 8; a place about 270.
+ */
+struct port_table_form {
+	uint32_t n_claims, n_places;
+	bool lean;
+};
+
+/* Octets needed for n_claims_max claims (1 to PORT_TABLE_CLAIMS_MAX) at as many places, with owners. */
 size_t port_table_size(uint32_t n_claims_max);
+size_t port_table_form_size(const struct port_table_form *f);
 
 /**
  * port_table_init() - make an empty table
@@ -150,10 +169,13 @@ size_t port_table_size(uint32_t n_claims_max);
  */
 MUST_CHECK int port_table_init(struct port_table *t, void *mem, size_t len_bytes, uint32_t n_claims_max,
 			       const uint8_t secret[16]);
+/* The same, of another form. */
+MUST_CHECK int port_table_form_init(struct port_table *t, void *mem, size_t len_bytes, const struct port_table_form *f,
+				    const uint8_t secret[16]);
 /* Look at a table somebody else made. Return: 0; -EUCLEAN, it is not one or does not fit. */
 MUST_CHECK int port_table_attach(struct port_table *t, void *mem, size_t len_bytes);
 /* Empty bigger memory filled with the claims of t: slots, generations and settings are kept, so
- * refs stay good. Return: 0; -EINVAL; -EUCLEAN. */
+ * refs stay good. Its form is that of t; where t has as many places as claims, it does. Return: 0; -EINVAL; -EUCLEAN. */
 MUST_CHECK int port_table_copy(struct port_table *ret_bigger, void *mem, size_t len_bytes, uint32_t n_claims_max,
 			       const struct port_table *t);
 

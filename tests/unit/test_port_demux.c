@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "forms.h"
 #include "port/demux.h"
 
 #define N 4096
@@ -25,7 +26,7 @@ static void fresh(struct port_table *t)
 	static const uint8_t secret[16] = "unit test demux";
 	struct port_addr a = addr("10.0.0.1"), b = addr("10.0.0.2"), c = addr("fd00::1");
 
-	assert_int_equal(port_table_init(t, memory, port_table_size(N), N, secret), 0);
+	assert_int_equal(form_init(t, memory, N, secret), 0);
 	assert_int_equal(port_table_add_local(t, &a, 128), 0);
 	assert_int_equal(port_table_add_local(t, &b, 128), 0);
 	assert_int_equal(port_table_add_local(t, &c, 128), 0);
@@ -300,7 +301,7 @@ int main(void)
 	int r;
 
 	memory = aligned_alloc(64, port_table_size(N));
-	r = cmocka_run_group_tests_name("port demux", tests, NULL, NULL);
+	r = FORMS_RUN("port demux", tests);
 	free(memory);
 	return r;
 }

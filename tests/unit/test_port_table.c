@@ -1,7 +1,7 @@
 /* tests/unit/test_port_table.c: the calls of the port table, each row a sentence.
  *
  * Conflicts between two sockets are the golden table's (test_port_golden.c); here is what a pair cannot
- * show: errors and their order, three sockets, life of a claim, choosing, copying, mending.
+ * show: errors and their order, three sockets, life of a claim, choosing, copying, mending; and what happens when places run out.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "port/table.h"
+#include "forms.h"
 
 #define N 256
 static void *memory, *memory2;
@@ -61,7 +61,7 @@ static void fresh(struct port_table *t)
 {
 	struct port_addr a = addr("10.0.0.1"), b = addr("10.0.0.2"), c = addr("fd00::1"), l = addr("fe80::1");
 
-	assert_int_equal(port_table_init(t, memory, port_table_size(N), N, secret), 0);
+	assert_int_equal(form_init(t, memory, N, secret), 0);
 	assert_int_equal(port_table_add_local(t, &a, 128), 0);
 	assert_int_equal(port_table_add_local(t, &b, 128), 0);
 	assert_int_equal(port_table_add_local(t, &c, 128), 0);
@@ -129,8 +129,8 @@ static void a_refusal_names_the_one_in_the_way(void **state)
 	assert_int_equal(port_table_bind(&t, PORT_REF_NONE, &w, 0, &other, &why), -EADDRINUSE);
 	assert_int_equal(why.rule, PORT_RULE_R5_LISTEN);
 	assert_true(why.by_valid);
-	assert_int_equal(why.by.owner.pid, 4242);
-	assert_string_equal(why.by.owner.comm, "nginx");
+	assert_int_equal(why.by.owner.pid, form_lean ? 0 : 4242);
+	assert_string_equal(why.by.owner.comm, form_lean ? "" : "nginx");
 	assert_int_equal(why.by_ref.slot, ref.slot);
 	assert_int_equal(why.by.state, CLAIM_LISTENING);
 }
@@ -265,7 +265,9 @@ static void a_connection_outlives_its_listener_and_holds_the_port(void **state)
 	assert_int_equal(port_table_linger(&t, child, 60000000), 0);
 	assert_int_equal(bind_(&t, w, &l), -EADDRINUSE);
 	assert_int_equal(port_table_expire(&t, 59999999, 10), 0);
-	assert_int_equal(port_table_expire(&t, 60000000, 10), 1);
+	assert_int_equal(port_table_expire(&t, 60000000, 10), !form_lean);
+	if (form_lean) /* nothing but this ends it */
+		assert_int_equal(port_table_release(&t, child), 0);
 	assert_int_equal(bind_(&t, want("10.0.0.1", 5000, 0), NULL), 0);
 	assert_true(port_table_check(&t));
 }
@@ -276,6 +278,7 @@ static void lingering_ends_in_its_own_order(void **state)
 	struct port_addr local = addr("10.0.0.1"), peer = addr("10.0.0.9");
 	static const uint64_t ends[] = {50, 10, 30, 20, 40, 30};
 	struct port_table t;
+	struct port_claim c;
 	struct port_ref ref;
 
 	(void)state;
@@ -285,8 +288,14 @@ static void lingering_ends_in_its_own_order(void **state)
 		assert_int_equal(port_table_connect(&t, &ref, &w, &local, &peer, 80, 0, NULL), 0);
 		assert_int_equal(port_table_linger(&t, ref, ends[i]), 0);
 		assert_true(port_table_check(&t));
+		assert_int_equal(port_table_get(&t, ref, &c), 0);
+		assert_true(c.expires_us == (form_lean ? NEVER_US : ends[i]));
 	}
 	assert_int_equal(port_table_expire(&t, 9, 10), 0);
+	if (form_lean) {
+		assert_int_equal(port_table_expire(&t, 50, 10), 0);
+		return;
+	}
 	assert_int_equal(port_table_expire(&t, 30, 2), 2); /* no more than the budget */
 	assert_int_equal(port_table_expire(&t, 30, 10), 2);
 	assert_int_equal(port_table_expire(&t, 49, 10), 1);
@@ -336,7 +345,8 @@ static void tcp_goes_back_to_what_bind_left(void **state)
 	assert_int_equal(port_table_undo(&t, ref, false, &other, 9), 0);
 	assert_int_equal(port_table_get(&t, ref, &c), 0);
 	assert_int_equal(c.state, CLAIM_HELD);
-	assert_true(port_addr_is_any(&c.addr) && c.peer_port == 0 && c.owner.cookie == 78 && c.user == 9);
+	assert_true(port_addr_is_any(&c.addr) && c.peer_port == 0 && c.owner.cookie == (form_lean ? 0 : 78) &&
+		    c.user == 9);
 	assert_int_equal(bind_(&t, want("10.0.0.2", 5000, 0), NULL), -EADDRINUSE);
 	assert_int_equal(bind_(&t, chosen_w, &chosen), 0);
 	assert_int_equal(port_table_connect(&t, &chosen, &w, &local, &peer, 53, 0, NULL), 0);
@@ -527,7 +537,7 @@ static void the_next_port_cannot_be_told_from_the_last(void **state)
 	for (int k = 0; k < 2; k++) {
 		uint8_t s[16] = {(uint8_t)(k + 1)};
 
-		assert_int_equal(port_table_init(&t[k], k ? memory2 : memory, port_table_size(N), N, s), 0);
+		assert_int_equal(form_init(&t[k], k ? memory2 : memory, N, s), 0);
 	}
 	for (uint16_t i = 0; i < 100; i++) {
 		uint16_t now[2];
@@ -610,16 +620,19 @@ static void a_copy_has_the_same_claims_and_goes_on_alike(void **state)
 
 static void damage_is_found_and_mended(void **state)
 {
-	size_t size = port_table_size(N);
+	size_t size;
 	struct port_table t;
-	uint32_t found = 0;
+	uint32_t found = 0, n;
 
 	(void)state;
+	fresh(&t);
+	size = t.len_bytes;
+	n = t.n_places - 10;
 	for (size_t at = 64; at + 64 < size; at += size / 101) {
 		struct port_ref ref;
 
 		fresh(&t);
-		for (uint16_t p = 5000; p < 5000 + N - 10; p++)
+		for (uint16_t p = 5000; p < 5000 + n; p++)
 			assert_int_equal(port_table_bind(&t, PORT_REF_NONE,
 							 &(struct port_want){.proto = PORT_TCP,
 									     .family = PORT_FAMILY_4,
@@ -632,7 +645,7 @@ static void damage_is_found_and_mended(void **state)
 		found += !port_table_check(&t);
 		port_table_repair(&t, NULL, NULL);
 		assert_true(port_table_check(&t));
-		assert_true(port_table_n_claims(&t) >= N - 10 - 2); /* 64 octets are at most two claims */
+		assert_true(port_table_n_claims(&t) >= n - 2); /* 64 octets are at most two claims */
 	}
 	assert_true(found > 50);
 }
@@ -666,7 +679,10 @@ static void what_is_no_table_is_refused(void **state)
 	(void)state;
 	fresh(&t);
 	assert_int_equal(port_table_attach(&u, memory, port_table_size(N)), 0);
-	assert_int_equal(port_table_attach(&u, memory, port_table_size(N) - 1), -EUCLEAN);
+	assert_int_equal(u.len_bytes, t.len_bytes);
+	assert_true(u.lean == t.lean);
+	assert_int_equal(port_table_attach(&u, memory, t.len_bytes), 0);
+	assert_int_equal(port_table_attach(&u, memory, t.len_bytes - 1), -EUCLEAN);
 	assert_int_equal(port_table_attach(&u, memory, 16), -EUCLEAN);
 	*(uint8_t *)memory ^= 1;
 	assert_int_equal(port_table_attach(&u, memory, port_table_size(N)), -EUCLEAN);
@@ -706,6 +722,377 @@ static void what_holds_elsewhere_is_put_in_unasked(void **state)
 	assert_int_equal(port_table_n_claims(&t), 2);
 }
 
+/* --- places: fewer than claims --- */
+/* What each of these holds is one place, of two claims: so no one of them can become something else where it is. */
+struct crowded {
+	struct port_table t;
+	struct port_ref listener[2], bound[2], child[2], flow[2], caller[2], alone, filler;
+};
+
+static struct port_addr here, there;
+
+static void taken(struct crowded *k, struct port_ref *ret, uint16_t port, uint16_t flags)
+{
+	assert_int_equal(bind_(&k->t, want("10.0.0.1", port, flags), ret), 0);
+}
+
+static int to(struct crowded *k, struct port_ref *ref, uint16_t peer_port)
+{
+	struct port_want w = want("10.0.0.1", 0, 0);
+
+	return port_table_connect(&k->t, ref, &w, &here, &there, peer_port, 0, NULL);
+}
+
+static int listen_(struct crowded *k, struct port_ref *ref)
+{
+	struct port_want w = want("10.0.0.1", 0, 0);
+
+	return port_table_listen(&k->t, ref, &w, 0, NULL);
+}
+
+static int accept_(struct crowded *k, uint16_t peer_port, struct port_ref *ret)
+{
+	struct port_owner nobody = {0};
+
+	return port_table_accept(&k->t, k->listener[0], &here, &there, peer_port, &nobody, 0, ret);
+}
+
+static void crowd(struct crowded *k, void *mem)
+{
+	const struct port_table_form f = {.n_claims = N, .n_places = 12, .lean = form_lean};
+	struct port_ref ref;
+	uint16_t port = 6000;
+
+	here = addr("10.0.0.1");
+	there = addr("10.0.0.9");
+	assert_int_equal(port_table_form_init(&k->t, mem, port_table_form_size(&f), &f, secret), 0);
+	assert_int_equal(port_table_add_local(&k->t, &here, 128), 0);
+	for (int i = 0; i < 2; i++) {
+		taken(k, &k->listener[i], 5000, P);
+		taken(k, &k->bound[i], 5001, A);
+		taken(k, &k->flow[i], 5002, A);
+		taken(k, &k->caller[i], 5003, A);
+	}
+	for (uint16_t i = 0; i < 2; i++) {
+		assert_int_equal(listen_(k, &k->listener[i]), 0);
+		assert_int_equal(accept_(k, (uint16_t)(1 + i), &k->child[i]), 0);
+		assert_int_equal(to(k, &k->flow[i], (uint16_t)(1 + i)), 0);
+		taken(k, &ref, 5003, A);
+		assert_int_equal(to(k, &ref, (uint16_t)(7 + i)), 0);
+		assert_int_equal(port_table_linger(&k->t, ref, 100), 0);
+	}
+	taken(k, &k->alone, 5004, 0);
+	do {
+		k->filler = ref;
+	} while (bind_(&k->t, want("10.0.0.1", port++, 0), &ref) == 0);
+	assert_in_range(port, 6001, 6010);
+}
+
+static int bind_one(struct crowded *k)
+{
+	struct port_ref ref;
+
+	return bind_(&k->t, want("10.0.0.1", 7000, 0), &ref);
+}
+
+static int bind_chosen(struct crowded *k)
+{
+	struct port_ref ref;
+
+	return bind_(&k->t, want("0.0.0.0", 0, 0), &ref);
+}
+
+static int bind_udp_like_another(struct crowded *k)
+{
+	struct port_ref ref;
+
+	return bind_(&k->t, udp(want("10.0.0.1", 7000, A)), &ref);
+}
+
+static int listen_unbound(struct crowded *k)
+{
+	struct port_ref ref = PORT_REF_NONE;
+
+	return listen_(k, &ref);
+}
+
+static int listen_one_of_two(struct crowded *k)
+{
+	return listen_(k, &k->bound[0]);
+}
+
+static int unlisten_one_of_two(struct crowded *k)
+{
+	return port_table_unlisten(&k->t, k->listener[1]);
+}
+
+static int connect_unbound(struct crowded *k)
+{
+	struct port_ref ref = PORT_REF_NONE;
+
+	return to(k, &ref, 80);
+}
+
+static int connect_one_of_two(struct crowded *k)
+{
+	return to(k, &k->bound[1], 80);
+}
+
+static int connect_over_time_wait(struct crowded *k)
+{
+	return to(k, &k->caller[0], 7);
+}
+
+static int undo_one_of_two(struct crowded *k)
+{
+	struct port_owner nobody = {0};
+
+	return port_table_undo(&k->t, k->flow[0], false, &nobody, 0);
+}
+
+static int linger_one_of_two(struct crowded *k)
+{
+	return port_table_linger(&k->t, k->child[1], 100);
+}
+
+static int flags_of_one_of_two(struct crowded *k)
+{
+	return port_table_set_flags(&k->t, k->bound[0], P, P);
+}
+
+static int put_one(struct crowded *k)
+{
+	struct port_claim c;
+	struct port_ref ref;
+
+	assert_int_equal(port_table_get(&k->t, k->alone, &c), 0);
+	c.port = 7000;
+	return port_table_put(&k->t, &c, &ref);
+}
+
+/* Their place is there, or they bring their own. */
+static int accept_a_third(struct crowded *k)
+{
+	struct port_ref ref;
+
+	return accept_(k, 3, &ref);
+}
+
+static int bind_a_third(struct crowded *k)
+{
+	struct port_ref ref;
+
+	return bind_(&k->t, want("10.0.0.1", 5001, A), &ref);
+}
+
+static int connect_alone(struct crowded *k)
+{
+	return to(k, &k->alone, 80);
+}
+
+static int listen_alone(struct crowded *k)
+{
+	return listen_(k, &k->alone);
+}
+
+static const struct place_case {
+	const char *name;
+	int (*call)(struct crowded *k);
+	bool needs_place;
+} place_cases[] = {
+	{"bind() to a new port", bind_one, true},
+	{"bind() to a port that is chosen", bind_chosen, true},
+	{"bind() of UDP", bind_udp_like_another, true},
+	{"listen() without bind()", listen_unbound, true},
+	{"listen() of one of two at a place", listen_one_of_two, true},
+	{"one of two listeners stops", unlisten_one_of_two, true},
+	{"connect() without bind()", connect_unbound, true},
+	{"connect() of one of two at a place", connect_one_of_two, true},
+	{"connect() of one of two, over a TIME-WAIT that is to stay", connect_over_time_wait, true},
+	{"one of two connect()s comes to nothing", undo_one_of_two, true},
+	{"one of two children goes into TIME-WAIT", linger_one_of_two, true},
+	{"one of two at a place changes SO_REUSEPORT", flags_of_one_of_two, true},
+	{"a claim that holds elsewhere", put_one, true},
+	{"a third child", accept_a_third, false},
+	{"a third at a place", bind_a_third, false},
+	{"connect() of one that is alone", connect_alone, false},
+	{"listen() of one that is alone", listen_alone, false},
+};
+
+static uint32_t claims_of(const struct port_table *t, struct port_ref *refs, struct port_claim *claims)
+{
+	uint32_t n = 0;
+
+	for (uint32_t at = 0; port_table_next(t, &at, &refs[n], &claims[n]);)
+		n++;
+	return n;
+}
+
+static void without_a_place_nothing_changes(void **state)
+{
+	static struct port_claim before[N], after[N];
+	static struct port_ref refs[2][N];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(place_cases); i++) {
+		const struct place_case *p = &place_cases[i];
+		struct crowded k;
+		uint32_t n;
+		int r;
+
+		crowd(&k, memory);
+		memset(before, 0, sizeof(before));
+		memset(after, 0, sizeof(after));
+		n = claims_of(&k.t, refs[0], before);
+		r = p->call(&k);
+		if (r != (p->needs_place ? -ENOBUFS : 0))
+			fail_msg("%s: %d", p->name, r);
+		assert_true(port_table_check(&k.t));
+		if (!p->needs_place)
+			continue;
+		if (claims_of(&k.t, refs[1], after) != n)
+			fail_msg("%s: a claim more or less", p->name);
+		assert_memory_equal(refs[0], refs[1], n * sizeof(refs[0][0]));
+		assert_memory_equal(before, after, n * sizeof(before[0]));
+		assert_int_equal(port_table_release(&k.t, k.filler), 0);
+		r = p->call(&k);
+		if (r != 0)
+			fail_msg("%s: %d with a place free", p->name, r);
+		assert_true(port_table_check(&k.t));
+		port_table_repair(&k.t, NULL, NULL);
+		assert_true(port_table_check(&k.t));
+	}
+}
+
+static void a_full_table_empties_like_any(void **state)
+{
+	struct port_claim c;
+	struct port_ref ref;
+	struct crowded k;
+
+	(void)state;
+	crowd(&k, memory);
+	for (uint32_t at = 0; port_table_next(&k.t, &at, &ref, &c);) {
+		assert_int_equal(port_table_release(&k.t, ref), 0);
+		assert_true(port_table_check(&k.t));
+	}
+	assert_int_equal(port_table_n_claims(&k.t), 0);
+	for (uint16_t i = 0; i < 12; i++)
+		assert_int_equal(bind_(&k.t, want("10.0.0.1", (uint16_t)(7000 + i), 0), NULL), 0);
+	assert_int_equal(bind_(&k.t, want("10.0.0.1", 8000, 0), NULL), -ENOBUFS);
+}
+
+/* More destinations than groups: those without one are asked port by port, and choosing is as exact. */
+static void destinations_may_be_more_than_places(void **state)
+{
+	const struct port_table_form f = {.n_claims = 4 * N, .n_places = 60, .lean = form_lean};
+	struct port_want w = want("10.0.0.1", 0, 0);
+	struct port_table t;
+	struct port_ref ref;
+	struct port_claim c;
+
+	(void)state;
+	here = addr("10.0.0.1");
+	there = addr("10.0.0.9");
+	assert_true(port_table_form_size(&f) <= port_table_size(2 * N));
+	assert_int_equal(port_table_form_init(&t, memory, port_table_form_size(&f), &f, secret), 0);
+	assert_int_equal(port_table_add_local(&t, &here, 128), 0);
+	set_range(&t, 5000, 5009);
+	for (uint16_t peer = 1; peer <= 100; peer++) {
+		uint32_t seen = 0;
+
+		for (int i = 0; i < 10; i++) {
+			ref = PORT_REF_NONE;
+			assert_int_equal(port_table_connect(&t, &ref, &w, &here, &there, peer, 0, NULL), 0);
+			assert_int_equal(port_table_get(&t, ref, &c), 0);
+			seen |= 1u << (c.port - 5000);
+		}
+		assert_int_equal(seen, 0x3ff);
+		ref = PORT_REF_NONE;
+		assert_int_equal(port_table_connect(&t, &ref, &w, &here, &there, peer, 0, NULL), -EADDRNOTAVAIL);
+		assert_true(port_table_check(&t));
+	}
+	/* Their group becomes free for others; they go without having been in it. */
+	for (uint32_t at = 0, n = 0; port_table_next(&t, &at, &ref, &c); n++) {
+		assert_int_equal(port_table_release(&t, ref), 0);
+		if (n % 7 == 0)
+			assert_true(port_table_check(&t));
+	}
+	assert_true(port_table_check(&t));
+}
+
+/* A group's page begins empty: the ports of those who were there before it are learned, and forgotten with them. */
+static void a_page_learns_what_came_before_it(void **state)
+{
+	static struct port_ref refs[2][100];
+	struct port_want w = want("10.0.0.1", 0, 0);
+	struct port_table t;
+	struct port_claim c;
+	struct port_ref ref;
+
+	(void)state;
+	fresh(&t);
+	set_range(&t, 5000, 5099);
+	here = addr("10.0.0.1");
+	there = addr("10.0.0.9");
+	for (int by_bind = 0; by_bind < 2; by_bind++) {
+		for (int i = 0; i < 100; i++) {
+			refs[by_bind][i] = PORT_REF_NONE;
+			assert_int_equal(by_bind ? port_table_bind(&t, PORT_REF_NONE, &w, 0, &refs[1][i], NULL)
+						 : port_table_connect(&t, &refs[0][i], &w, &here, &there, 80, 0, NULL),
+					 0);
+		}
+		ref = PORT_REF_NONE;
+		assert_int_equal(by_bind ? port_table_bind(&t, PORT_REF_NONE, &w, 0, &ref, NULL)
+					 : port_table_connect(&t, &ref, &w, &here, &there, 80, 0, NULL),
+				 by_bind ? -EADDRINUSE : -EADDRNOTAVAIL);
+		assert_true(port_table_check(&t));
+		for (int i = 0; i < 100; i++) {
+			uint16_t port;
+
+			assert_int_equal(port_table_get(&t, refs[by_bind][i], &c), 0);
+			port = c.port;
+			assert_int_equal(port_table_release(&t, refs[by_bind][i]), 0);
+			assert_true(port_table_check(&t));
+			if (i % 5 != 0)
+				continue;
+			/* the one that went is the one that is free, as long as it is the first */
+			ref = PORT_REF_NONE;
+			assert_int_equal(by_bind ? port_table_bind(&t, PORT_REF_NONE, &w, 0, &ref, NULL)
+						 : port_table_connect(&t, &ref, &w, &here, &there, 80, 0, NULL),
+					 0);
+			assert_int_equal(port_table_get(&t, ref, &c), 0);
+			if (i == 0)
+				assert_int_equal(c.port, port);
+			assert_int_equal(port_table_release(&t, ref), 0);
+		}
+		assert_int_equal(port_table_n_claims(&t), 0);
+	}
+}
+
+static void a_form_that_makes_no_sense_is_refused(void **state)
+{
+	static const struct {
+		struct port_table_form f;
+		int r;
+	} rows[] = {
+		{{.n_claims = 8, .n_places = 1}, 0},	   {{.n_claims = 8, .n_places = 8, .lean = true}, 0},
+		{{.n_claims = 8, .n_places = 9}, -EINVAL}, {{.n_claims = 0}, -EINVAL},
+		{{.n_claims = UINT32_MAX / 2}, -EINVAL},
+	};
+	struct port_table t, u;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		assert_int_equal(port_table_form_init(&t, memory, port_table_size(N), &rows[i].f, secret), rows[i].r);
+		if (rows[i].r < 0)
+			continue;
+		assert_int_equal(port_table_attach(&u, memory, port_table_size(N)), 0);
+		assert_int_equal(u.n_places, rows[i].f.n_places);
+		assert_true(u.lean == rows[i].f.lean);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -733,12 +1120,17 @@ int main(void)
 		cmocka_unit_test(repair_keeps_what_it_is_told_to),
 		cmocka_unit_test(what_is_no_table_is_refused),
 		cmocka_unit_test(what_holds_elsewhere_is_put_in_unasked),
+		cmocka_unit_test(without_a_place_nothing_changes),
+		cmocka_unit_test(a_full_table_empties_like_any),
+		cmocka_unit_test(destinations_may_be_more_than_places),
+		cmocka_unit_test(a_page_learns_what_came_before_it),
+		cmocka_unit_test(a_form_that_makes_no_sense_is_refused),
 	};
 	int r;
 
 	memory = aligned_alloc(64, port_table_size(2 * N));
 	memory2 = aligned_alloc(64, port_table_size(2 * N));
-	r = cmocka_run_group_tests_name("port table", tests, NULL, NULL);
+	r = FORMS_RUN("port table", tests);
 	free(memory);
 	free(memory2);
 	return r;
