@@ -350,11 +350,12 @@ static void datagrams(const char *what, uint32_t flags, uint32_t len, uint16_t g
 static struct port_tuple *flows_make(struct port_table *t, void **ret_mem, size_t *ret_len, uint32_t n)
 {
 	static const uint8_t secret[16] = "bench lookups";
+	const struct port_table_form form = {.n_claims = n, .n_places = 64, .lean = true};
 	struct port_tuple *v = map(n * sizeof(*v));
 
-	*ret_len = port_table_size(n);
+	*ret_len = port_table_form_size(&form);
 	*ret_mem = map(*ret_len);
-	MUST(port_table_init(t, *ret_mem, *ret_len, n, secret));
+	MUST(port_table_form_init(t, *ret_mem, *ret_len, &form, secret));
 	for (uint32_t i = 0; i < n; i++) {
 		struct port_claim c = {
 			.addr = port_addr_v4(10, 0, 0, 1),
@@ -434,17 +435,55 @@ static void lookups(void)
 }
 
 /* --- memory --- */
+/* What a configuration of this many connections and one of all else sets aside, in all and in the heart. n_places and n_work: 0, as by
+ * default, one for each. */
+static size_t set_aside(uint32_t n_conns, uint32_t n_places, uint32_t n_work, size_t *ret_heart)
+{
+	const struct berth_stack_config c = {.struct_size = sizeof(c),
+					     .n_conns = n_conns,
+					     .n_udp = 1,
+					     .n_syn = 1,
+					     .n_time_wait = 1,
+					     .n_packets = 1,
+					     .frag_bytes = 1,
+					     .n_rings = 1,
+					     .n_bursts = 1,
+					     .n_gaps = 1,
+					     .n_work = n_work,
+					     .n_places = n_places};
+	const struct port_table_form f = {.n_claims = n_conns + 2, .n_places = n_places, .lean = true};
+
+	*ret_heart = port_table_form_size(&f);
+	return berth_stack_size(&c);
+}
+
 static void memory_of_connections(void)
 {
-	struct berth_stack_config c =
-		{.struct_size = sizeof(c), .n_conns = 100000, .n_rings = 1, .n_bursts = 1, .n_gaps = 1, .n_work = 1};
-	size_t some = berth_stack_size(&c);
+	static const struct {
+		const char *what;
+		uint32_t n_places, n_work;
+		double goal;
+	} forms[] = {
+		{"idle and on 64 places at most, as a server's", 64, 1, 512},
+		{"by default: each may work and has a port of its own", 0, 0, 0},
+	};
 
-	c.n_conns = 200000;
 	row("a connection: its block", (double)sizeof(struct tcp_conn), "octets", 0, true);
 	row("... and while something is under way", (double)sizeof(struct tcp_work), "octets", 0, true);
-	row("and all that is set aside for it in the stack and the heart",
-	    (double)(berth_stack_size(&c) - some) / 100000, "octets", 512, true);
+	for (unsigned i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		size_t some_heart, heart, few_heart,
+			few = set_aside(1000, forms[i].n_places, forms[i].n_work, &few_heart);
+		size_t some = set_aside(100000, forms[i].n_places, forms[i].n_work, &some_heart),
+		       all = set_aside(200000, forms[i].n_places, forms[i].n_work, &heart);
+
+		printf("    all that is set aside for it without its rings, %s\n", forms[i].what);
+		row("between 100,000 and 200,000 connections", (double)(all - some) / 100000, "octets", forms[i].goal,
+		    true);
+		row("the heart's share", (double)(heart - some_heart) / 100000, "octets", forms[i].goal != 0 ? 110 : 0,
+		    true);
+		row("a stack for 1,000 connections, divided by them", (double)few / 1000, "octets", 0, true);
+		row("the heart's share", (double)few_heart / 1000, "octets", 0, true);
+	}
 }
 
 int main(int argc, char **argv)

@@ -112,6 +112,13 @@ struct berth_stack_config {
 	uint32_t n_bursts;	/* records of 64 octets about segments in flight [16 for each pair of rings] */
 	uint32_t n_gaps;	/* connections that may have holes in what they received, at once [n_conns / 4] */
 	uint32_t n_work; /* connections that may have something under way at once; idle ones need none [n_conns] */
+	/* Different ports, more exactly places, that all sockets hold at once. Sockets of TCP share a place when they have the same
+	 * local address and port, interface and SO_REUSE flags, and are of one kind: listening; connected; only bound; in TIME-WAIT.
+	 * So a listening port, the connections it accepted at one address and their TIME-WAITs are three, however many they are; a
+	 * connect() from a port that no other socket has takes one, its TIME-WAIT keeps that; a UDP socket always has its own.
+	 * Where there is none left bind(), listen() and connect() are -ENOBUFS, a handshake that would have been completed is not,
+	 * and TIME-WAIT is left out; no_places counts them all. [n_conns + n_udp + n_time_wait: there is always one] */
+	uint32_t n_places;
 };
 
 /* Octets of memory that berth_stack_init() wants for this configuration. 0: the configuration makes no sense. */
@@ -516,7 +523,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
 	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
 	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max) \
-	X(tcp_no_work)
+	X(tcp_no_work) X(no_places)
 /* clang-format on */
 struct berth_counters {
 	uint32_t struct_size; /* set by the caller */

@@ -206,6 +206,12 @@ struct port_want sock_want(const struct berth_stack *st, const struct sock *s, u
 	return w;
 }
 
+int sock_placed(struct berth_stack *st, int r)
+{
+	st->n.no_places += r == -ENOBUFS;
+	return r;
+}
+
 void sock_release(struct berth_stack *st, struct sock *s)
 {
 	if (s->claim.generation == 0)
@@ -247,7 +253,7 @@ int berth_sock_bind(struct berth_stack *st, berth_sock h, const struct berth_add
 		w.flags |= PORT_FREEBIND;
 	if (!(id & SOCK_ID_UDP) && tcp_at(st, id)->state != TCP_CLOSED)
 		return -EINVAL; /* connected or connecting: C3, 7 */
-	r = port_table_bind(&st->ports, s->claim, &w, stack_now_us(st), &s->claim, NULL);
+	r = sock_placed(st, port_table_bind(&st->ports, s->claim, &w, stack_now_us(st), &s->claim, NULL));
 	if (r < 0)
 		return r;
 	if (id & SOCK_ID_UDP)
@@ -383,10 +389,11 @@ static int flag_set(struct sock *s, uint32_t flag, uint64_t value)
 /* They may change when the port is bound, for those who come later (docs/linux-bind.md, D3). */
 static int reuse_set(struct berth_stack *st, struct sock *s, uint32_t flag, uint16_t port_flag, uint64_t value)
 {
-	flag_set(s, flag, value);
-	if (s->claim.generation == 0)
-		return 0;
-	return port_table_set_flags(&st->ports, s->claim, port_flag, value ? port_flag : 0);
+	int r = 0;
+
+	if (s->claim.generation != 0)
+		r = sock_placed(st, port_table_set_flags(&st->ports, s->claim, port_flag, value ? port_flag : 0));
+	return r < 0 ? r : flag_set(s, flag, value);
 }
 
 static int range_set(struct sock *s, uint64_t value)

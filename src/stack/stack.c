@@ -44,6 +44,14 @@ static uint64_t n_claims(const struct berth_stack_config *c)
 	return (uint64_t)c->n_conns + c->n_udp + c->n_time_wait;
 }
 
+/* Nobody asks a stack's claims whose they are, and its TIME-WAIT records end them. */
+static struct port_table_form ports_form(const struct berth_stack_config *c)
+{
+	uint32_t n = (uint32_t)n_claims(c);
+
+	return (struct port_table_form){.n_claims = n, .n_places = c->n_places < n ? c->n_places : n, .lean = true};
+}
+
 static bool numbers_ok(const struct berth_stack_config *c)
 {
 	const uint32_t most = 1u << 22;
@@ -107,11 +115,12 @@ struct own_parts {
 
 static struct own_parts layout(struct berth_stack *st, struct arena *a)
 {
+	const struct port_table_form form = ports_form(&st->cfg);
 	struct own_parts own;
 
 	own.pkts = arena_take(a, slab_size(st->cfg.n_packets, PKT_BYTES));
 	st->scratch = arena_take(a, STACK_SCRATCH_BYTES);
-	own.ports = arena_take(a, port_table_size((uint32_t)n_claims(&st->cfg)));
+	own.ports = arena_take(a, port_table_form_size(&form));
 	ip_layout(st, a);
 	tcp_layout(st, a);
 	udp_layout(st, a);
@@ -193,6 +202,7 @@ static bool all_zero(const uint8_t *p, size_t n)
 
 static int ports_init(struct berth_stack *st, void *mem)
 {
+	const struct port_table_form form = ports_form(&st->cfg);
 	struct siphash_key k = key_for(st->cfg.secret, "ports");
 	struct port_settings s;
 	uint8_t secret[16];
@@ -200,8 +210,7 @@ static int ports_init(struct berth_stack *st, void *mem)
 
 	memcpy(secret, &k.k0, 8);
 	memcpy(secret + 8, &k.k1, 8);
-	r = port_table_init(&st->ports, mem, port_table_size((uint32_t)n_claims(&st->cfg)),
-			    (uint32_t)n_claims(&st->cfg), secret);
+	r = port_table_form_init(&st->ports, mem, port_table_form_size(&form), &form, secret);
 	if (r < 0)
 		return r;
 	port_table_get_settings(&st->ports, &s);

@@ -218,6 +218,8 @@ void sock_init(struct sock *s, int proto, int family, uint64_t user);
 /* An address that a program gave as a peer, made sense of: the family's, a wildcard is the loopback, a link-local one has a scope.
  * -EAFNOSUPPORT; -ENETUNREACH, IPv4 on a socket that is IPv6's only; -EINVAL, no scope. */
 MUST_CHECK int sock_peer(const struct sock *s, const struct berth_addr *a, struct port_addr *ret);
+/* What the heart answered, r: -ENOBUFS is counted, for there are claims enough and only places can run out. Returns r. */
+int sock_placed(struct berth_stack *st, int r);
 /* Gives its claim back to the heart, if it has one. */
 void sock_release(struct berth_stack *st, struct sock *s);
 /* The socket has something to send, or may have: output() will ask it. */

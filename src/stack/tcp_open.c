@@ -119,6 +119,7 @@ static int take_flow(struct berth_stack *st, struct tcp_conn *c, uint16_t peer_p
 	}
 	r = port_table_connect(&st->ports, &c->s.claim, &want, &c->w->local, &c->w->peer, peer_port, st->now_ns / 1000,
 			       NULL);
+	r = sock_placed(st, r);
 	if (r < 0)
 		return r == -EUCLEAN ? -ENOBUFS : r;
 	r = port_table_get(&st->ports, c->s.claim, &claim);
@@ -132,8 +133,13 @@ static int take_flow(struct berth_stack *st, struct tcp_conn *c, uint16_t peer_p
 void tcp_connect_undo(struct berth_stack *st, struct tcp_conn *c)
 {
 	struct port_owner nobody = {0};
+	int r = 0;
 
-	if (c->s.claim.generation && port_table_undo(&st->ports, c->s.claim, false, &nobody, tcp_index(st, c)) != 0)
+	if (c->s.claim.generation)
+		r = sock_placed(st, port_table_undo(&st->ports, c->s.claim, false, &nobody, tcp_index(st, c)));
+	if (r == -ENOBUFS)
+		sock_release(st, &c->s); /* what it was is a place of its own, and there is none */
+	if (r != 0)
 		c->s.claim = PORT_REF_NONE; /* Linux gives a port back that nobody named */
 	memset(&c->w->local, 0, sizeof(c->w->local));
 	memset(&c->w->peer, 0, sizeof(c->w->peer));

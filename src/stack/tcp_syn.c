@@ -529,6 +529,7 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	struct port_owner nobody = {0};
 	uint32_t index;
 	struct tcp_conn *c = tcp_block_new(st, l->s.family, &index);
+	int r;
 
 	if (c == NULL)
 		return NULL;
@@ -541,9 +542,9 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	c->w->peer = s->p->src;
 	c->w->local_port = tcp_seg_local_port(s);
 	c->w->peer_port = tcp_seg_peer_port(s);
-	if (port_table_accept(&st->ports, l->s.claim, &c->w->local, &c->w->peer, c->w->peer_port, &nobody,
-			      st->now_ns / 1000, &c->s.claim) < 0 ||
-	    port_table_set_user(&st->ports, c->s.claim, index) < 0 || tcp_setup(st, c) < 0) {
+	r = port_table_accept(&st->ports, l->s.claim, &c->w->local, &c->w->peer, c->w->peer_port, &nobody,
+			      st->now_ns / 1000, &c->s.claim);
+	if (sock_placed(st, r) < 0 || port_table_set_user(&st->ports, c->s.claim, index) < 0 || tcp_setup(st, c) < 0) {
 		if (c->s.claim.generation && port_table_release(&st->ports, c->s.claim) < 0)
 			st->n.dropped_policy++;
 		tcp_block_free(st, c);
@@ -702,7 +703,7 @@ int tcp_listen(struct berth_stack *st, uint32_t index, unsigned backlog)
 	c->backlog = backlog > st->cfg.n_conns ? st->cfg.n_conns : backlog;
 	if (c->state == TCP_LISTEN)
 		return 0;
-	r = port_table_listen(&st->ports, &c->s.claim, &want, st->now_ns / 1000, NULL);
+	r = sock_placed(st, port_table_listen(&st->ports, &c->s.claim, &want, st->now_ns / 1000, NULL));
 	if (r < 0)
 		return r == -EUCLEAN || r == -ESTALE ? -ENOBUFS : r;
 	c->accept_first = c->accept_last = NIL;
@@ -740,8 +741,9 @@ void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l)
 	}
 	while (l->accept_first != NIL)
 		tcp_child_discard(st, dequeue(st, l));
-	if (port_table_unlisten(&st->ports, l->s.claim) < 0)
-		st->n.dropped_policy++;
+	/* Of several that share a port one becomes a place of its own: without one left it loses the port. */
+	if (sock_placed(st, port_table_unlisten(&st->ports, l->s.claim)) < 0)
+		sock_release(st, &l->s);
 	l->accept_first = l->accept_last = l->backlog = 0;
 	tcp_set_state(st, l, TCP_CLOSED);
 }

@@ -13,8 +13,8 @@
  *
  * Always true (tcp_wait_check())
  *   X1  a record in use is on the list once, and the list's times ascend;
- *   X2  its claim lingers as long as the record, and its user word says which one it is - unless a bound connect() took the claim
- *	 over.
+ *   X2  its claim lingers as long as the record, which alone ends it, and its user word says which one it is - unless a bound
+ *	 connect() took the claim over.
  */
 #include <errno.h>
 
@@ -125,21 +125,16 @@ static void forget(struct berth_stack *st, uint32_t i)
 	slab_give(&st->tcp->time_waits, i);
 }
 
-/* The record's claim ends when the record does. False: it has none. */
-static bool linger(struct berth_stack *st, uint32_t i)
-{
-	const struct tcp_time_wait *t = wait_at(st, i);
-
-	return port_table_linger(&st->ports, t->claim, t->ends_ns / 1000) == 0 &&
-	       port_table_set_user(&st->ports, t->claim, SOCK_ID_TIME_WAIT | i) == 0;
-}
-
 void tcp_time_wait_enter(struct berth_stack *st, struct tcp_conn *c)
 {
 	struct tcp_wait_state *w = st->tcp->wait;
 	uint32_t wnd = (c->rcv_adv - c->rcv_nxt) >> c->rcv_scale, i;
 	struct tcp_time_wait *t;
 
+	if (sock_placed(st, port_table_linger(&st->ports, c->s.claim, NEVER_US)) < 0) {
+		tcp_end(st, c, 0); /* it goes without: the port is free at once */
+		return;
+	}
 	if (st->tcp->time_waits.n_used == st->tcp->time_waits.n_max) {
 		st->n.tcp_time_wait_evicted++;
 		forget(st, w->first);
@@ -158,13 +153,9 @@ void tcp_time_wait_enter(struct berth_stack *st, struct tcp_conn *c)
 	t->tos = c->s.tos;
 	t->claim = c->s.claim;
 	append(st, i);
-	if (linger(st, i)) {
-		c->s.claim = PORT_REF_NONE; /* it is the record's now */
-		st->n.tcp_time_wait++;
-	} else {
-		t->claim = PORT_REF_NONE;
-		forget(st, i);
-	}
+	ASSERT(port_table_set_user(&st->ports, t->claim, SOCK_ID_TIME_WAIT | i) == 0);
+	c->s.claim = PORT_REF_NONE; /* it is the record's now */
+	st->n.tcp_time_wait++;
 	tcp_end(st, c, 0);
 }
 
@@ -240,7 +231,6 @@ bool tcp_wait_input(struct berth_stack *st, uint32_t index, const struct tcp_seg
 		}
 		unlink_record(st, index);
 		append(st, index); /* our acknowledgment was lost: the wait begins anew */
-		(void)linger(st, index);
 	}
 	/* A bare acknowledgment of all that there was is the peer's last word; anything else gets one of ours. */
 	if (tcp_seg_len(s) != 0 || s->seq != t->rcv_nxt)
@@ -283,8 +273,7 @@ bool tcp_wait_check(const struct berth_stack *cst)
 		    ++n > st->tcp->time_waits.n_used)
 			return false;
 		if (port_table_get(&st->ports, t->claim, &claim) == 0 &&
-		    (claim.state != CLAIM_LINGER || claim.user != (SOCK_ID_TIME_WAIT | i) ||
-		     claim.expires_us != t->ends_ns / 1000))
+		    (claim.state != CLAIM_LINGER || claim.user != (SOCK_ID_TIME_WAIT | i)))
 			return false;
 		last_ns = t->ends_ns;
 		prev = i;

@@ -113,6 +113,7 @@ int udp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 		u->bound = w.addr;
 	w.addr = u->bound;
 	r = port_table_connect(&st->ports, &u->s.claim, &w, &from, &to, peer->port, stack_now_us(st), NULL);
+	r = sock_placed(st, r);
 	if (r < 0)
 		return r;
 	u->s.flags |= SOCK_CONNECTED;

@@ -121,7 +121,7 @@ static int port_needed(struct berth_stack *st, struct udp_sock *u, uint32_t inde
 
 	if (u->s.claim.generation != 0)
 		return 0;
-	r = port_table_bind(&st->ports, u->s.claim, &w, stack_now_us(st), &u->s.claim, NULL);
+	r = sock_placed(st, port_table_bind(&st->ports, u->s.claim, &w, stack_now_us(st), &u->s.claim, NULL));
 	if (r < 0)
 		return r == -EADDRINUSE ? -EAGAIN : r;
 	udp_bound(st, index);
