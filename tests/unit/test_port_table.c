@@ -964,6 +964,28 @@ static void without_a_place_nothing_changes(void **state)
 	}
 }
 
+/* What the port remembers (D3) is what it was, too: it still lets one with SO_REUSEPORT in, whom only the place is wanting. */
+static void without_a_place_to_listen_the_port_forgets_nothing(void **state)
+{
+	const struct port_table_form f = {.n_claims = N, .n_places = 2, .lean = form_lean};
+	struct crowded k;
+
+	(void)state;
+	assert_int_equal(port_table_form_init(&k.t, memory, port_table_form_size(&f), &f, secret), 0);
+	here = addr("10.0.0.1");
+	assert_int_equal(port_table_add_local(&k.t, &here, 128), 0);
+	for (int i = 0; i < 2; i++)
+		taken(&k, &k.bound[i], 5000, P);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(port_table_set_flags(&k.t, k.bound[i], A | P, A), 0);
+	taken(&k, &k.filler, 5001, 0);
+	assert_int_equal(listen_(&k, &k.bound[0]), -ENOBUFS);
+	assert_int_equal(bind_(&k.t, want("10.0.0.1", 5000, P), NULL), -ENOBUFS);
+	assert_int_equal(port_table_release(&k.t, k.filler), 0);
+	assert_int_equal(listen_(&k, &k.bound[0]), 0);
+	assert_int_equal(bind_(&k.t, want("10.0.0.1", 5000, P), NULL), -EADDRINUSE);
+}
+
 static void a_full_table_empties_like_any(void **state)
 {
 	struct port_claim c;
@@ -1019,6 +1041,68 @@ static void destinations_may_be_more_than_places(void **state)
 			assert_true(port_table_check(&t));
 	}
 	assert_true(port_table_check(&t));
+}
+
+/* A flow and a hold that came when no group was left: a page that their fellows have later knows nothing of them. */
+static void who_found_no_group_is_in_no_page(void **state)
+{
+	const struct port_table_form f = {.n_claims = 2048, .n_places = 768, .lean = form_lean}; /* three pages */
+	void *mem = aligned_alloc(64, (port_table_form_size(&f) + 63) & ~(size_t)63);
+	struct port_want w = want("10.0.0.1", 0, 0);
+	struct port_addr second = addr("10.0.0.2");
+	struct port_ref refs[2], first[768], held, beside, ref;
+	struct port_table t;
+	struct port_claim c;
+	uint16_t n = 0;
+
+	(void)state;
+	here = addr("10.0.0.1");
+	there = addr("10.0.0.9");
+	assert_int_equal(port_table_form_init(&t, mem, port_table_form_size(&f), &f, secret), 0);
+	assert_int_equal(port_table_add_local(&t, &here, 128), 0);
+	assert_int_equal(port_table_add_local(&t, &second, 128), 0);
+	set_range(&t, 5000, 5099);
+	/* one group is the local address's, the others these destinations' */
+	for (; n < 767; n++) {
+		first[n] = PORT_REF_NONE;
+		assert_int_equal(port_table_connect(&t, &first[n], &w, &here, &there, (uint16_t)(1000 + n), 0, NULL),
+				 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		refs[i] = PORT_REF_NONE;
+		assert_int_equal(port_table_connect(&t, &refs[i], &w, &here, &there, 80, 0, NULL), 0);
+	}
+	assert_int_equal(bind_(&t, want("10.0.0.2", 6000, A), &held), 0);
+	assert_int_equal(port_table_release(&t, first[0]), 0);
+	assert_int_equal(port_table_release(&t, first[1]), 0);
+	for (int i = 0; i < 98; i++) { /* a group, and a page */
+		ref = PORT_REF_NONE;
+		assert_int_equal(port_table_connect(&t, &ref, &w, &here, &there, 80, 0, NULL), 0);
+	}
+	ref = PORT_REF_NONE;
+	assert_int_equal(port_table_connect(&t, &ref, &w, &here, &there, 80, 0, NULL), -EADDRNOTAVAIL);
+	assert_true(port_table_check(&t));
+	assert_int_equal(port_table_get(&t, refs[0], &c), 0);
+	assert_int_equal(port_table_release(&t, refs[0]), 0);
+	assert_true(port_table_check(&t));
+	n = c.port;
+	assert_int_equal(port_table_connect(&t, &ref, &w, &here, &there, 80, 0, NULL), 0);
+	assert_int_equal(port_table_get(&t, ref, &c), 0);
+	assert_int_equal(c.port, n); /* the only one that is free */
+	assert_int_equal(bind_(&t, want("10.0.0.2", 6000, A | P), &beside), 0);
+	for (uint16_t i = 1; i < 80; i++)
+		assert_int_equal(bind_(&t, want("10.0.0.2", (uint16_t)(6000 + i), 0), NULL), 0);
+	for (int i = 0; i < 2; i++) { /* the second time there is a page for it to stand in */
+		assert_int_equal(port_table_release(&t, beside), 0);
+		assert_true(port_table_check(&t));
+		assert_int_equal(bind_(&t, want("10.0.0.2", 6000, A | P), &beside), 0);
+	}
+	assert_int_equal(port_table_release(&t, held), 0);
+	assert_true(port_table_check(&t));
+	for (uint32_t at = 0; port_table_next(&t, &at, &ref, &c);)
+		assert_int_equal(port_table_release(&t, ref), 0);
+	assert_true(port_table_check(&t));
+	free(mem);
 }
 
 /* A group's page begins empty: the ports of those who were there before it are learned, and forgotten with them. */
@@ -1121,8 +1205,10 @@ int main(void)
 		cmocka_unit_test(what_is_no_table_is_refused),
 		cmocka_unit_test(what_holds_elsewhere_is_put_in_unasked),
 		cmocka_unit_test(without_a_place_nothing_changes),
+		cmocka_unit_test(without_a_place_to_listen_the_port_forgets_nothing),
 		cmocka_unit_test(a_full_table_empties_like_any),
 		cmocka_unit_test(destinations_may_be_more_than_places),
+		cmocka_unit_test(who_found_no_group_is_in_no_page),
 		cmocka_unit_test(a_page_learns_what_came_before_it),
 		cmocka_unit_test(a_form_that_makes_no_sense_is_refused),
 	};
