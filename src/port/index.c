@@ -585,9 +585,14 @@ int index_find_flow(const struct port_table *t, enum port_proto proto, const str
 
 /* A port is chosen for a flow of TCP's when no other to its destination has it. Ports that bind() holds are not in question
  * (MAP_BOUND), and UDP's choice does not look at peers: so most flows, and all of a server's, are in no group. */
+static bool wants_group(uint8_t state, uint8_t proto, uint16_t flags)
+{
+	return is_flow_state(state) && proto == PORT_TCP && flags & PORT_AUTOBOUND;
+}
+
 bool index_wants_group(const struct port_claim *c)
 {
-	return is_flow_state(c->state) && c->proto == PORT_TCP && c->flags & PORT_AUTOBOUND;
+	return wants_group(c->state, c->proto, c->flags);
 }
 
 static int flow_join(struct port_table *t, uint32_t is, const struct port_claim *c)
@@ -602,14 +607,15 @@ static int flow_join(struct port_table *t, uint32_t is, const struct port_claim 
 	return group_join(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, c->port, &member_at(t, is)->group);
 }
 
-static int flow_leave(struct port_table *t, uint32_t is, const struct port_claim *c)
+static int flow_leave(struct port_table *t, uint32_t is)
 {
+	const struct slot *s = slot_at(t, is);
 	struct member *m = member_at(t, is);
 	uint32_t group = m->group;
 
-	UNCHAIN(t, index_flow_head(t, c->proto, &c->addr, c->port, &c->peer, c->peer_port), is, slot_at, f_next);
+	UNCHAIN(t, index_flow_head(t, s->proto, &s->addr, s->port, &s->peer, s->peer_port), is, slot_at, f_next);
 	m->group = NIL;
-	return index_wants_group(c) ? group_leave(t, group, c->port, false) : 0;
+	return wants_group(s->state, s->proto, s->flags) ? group_leave(t, group, s->port, false) : 0;
 }
 
 /* --- the order in which lingering claims end --- */
@@ -765,16 +771,15 @@ void index_unlink(struct port_table *t, uint32_t i)
 		l->t_next = l->t_prev = NIL;
 }
 
-int index_insert(struct port_table *t, uint32_t i)
+int index_insert(struct port_table *t, uint32_t i, const struct port_claim *c)
 {
-	struct port_claim c = index_claim(t, i);
-	int r = hold_join(t, i, &c);
+	int r = hold_join(t, i, c);
 
 	if (r < 0)
 		return r;
-	if (is_flow_state(c.state))
-		r = flow_join(t, i, &c);
-	if (r == 0 && c.state == CLAIM_LINGER)
+	if (is_flow_state(c->state))
+		r = flow_join(t, i, c);
+	if (r == 0 && c->state == CLAIM_LINGER)
 		r = linger_join(t, i);
 	return r < 0 ? -EUCLEAN : 0;
 }
@@ -798,10 +803,10 @@ static uint32_t bucket_of(const struct port_table *t, uint32_t i)
 
 static int leave_all(struct port_table *t, uint32_t i, bool keep_bucket)
 {
-	struct port_claim c = index_claim(t, i);
-	int r = is_flow_state(c.state) ? flow_leave(t, i, &c) : 0;
+	const struct slot *s = slot_at(t, i);
+	int r = is_flow_state(s->state) ? flow_leave(t, i) : 0;
 
-	if (r == 0 && c.state == CLAIM_LINGER)
+	if (r == 0 && s->state == CLAIM_LINGER)
 		linger_leave(t, i);
 	return r == 0 ? hold_leave(t, i, keep_bucket) : r;
 }
@@ -836,16 +841,16 @@ static void hold_to_front(struct port_table *t, struct bucket *b, uint32_t i, st
  * becomes the new one in place, when there is none like it to join. 1: done; 0: not so simple. */
 static int change_in_place(struct port_table *t, uint32_t i, const struct port_claim *c)
 {
-	struct port_claim was = index_claim(t, i);
+	const struct slot *was = slot_at(t, i);
 	uint32_t ih = *(volatile uint32_t *)&member_at(t, i)->hold, twin;
 	struct hold *h = hold_at(t, ih), like;
 	struct bucket *b = h != NULL ? bucket_at(t, h->bucket) : NULL;
 	int r;
 
 	if (b == NULL || !h->used || h->n != 1 || h->first != i || c->proto != PORT_TCP ||
-	    !port_addr_equal(&was.addr, &c->addr) || !port_addr_equal(&was.peer, &c->peer) ||
-	    was.peer_port != c->peer_port || is_flow_state(was.state) != is_flow_state(c->state) ||
-	    was.state == CLAIM_LINGER || c->dev != h->dev || (was.flags ^ c->flags) & PORT_AUTOBOUND)
+	    !port_addr_equal(&was->addr, &c->addr) || !port_addr_equal(&was->peer, &c->peer) ||
+	    was->peer_port != c->peer_port || is_flow_state(was->state) != is_flow_state(c->state) ||
+	    was->state == CLAIM_LINGER || c->dev != h->dev || (was->flags ^ c->flags) & PORT_AUTOBOUND)
 		return 0;
 	like = hold_for(c);
 	if (!same_hold(h, &like)) {
@@ -889,7 +894,7 @@ int index_change(struct port_table *t, uint32_t i, const struct port_claim *c)
 	if (r < 0)
 		return r;
 	index_claim_write(t, i, c);
-	r = index_insert(t, i);
+	r = index_insert(t, i, c);
 	if (r < 0)
 		return -EUCLEAN;
 	h = hold_at(t, member_at(t, i)->hold);

@@ -253,8 +253,9 @@ void index_set_owner(struct port_table *t, uint32_t slot, const struct port_owne
 int index_claim_new(struct port_table *t, const struct port_claim *c, uint32_t *ret); /* -ENOBUFS */
 void index_claim_free(struct port_table *t, uint32_t slot);
 void index_unlink(struct port_table *t, uint32_t slot); /* it forgets its neighbours, not they it */
-/* Put a claim into all structures by what its fields say, and take it out again. -ENOBUFS: no hold is left, and nothing changed. */
-int index_insert(struct port_table *t, uint32_t slot);
+/* Put a claim, which the slot says, into all structures by its fields, and take it out again. -ENOBUFS: no hold is left, and nothing
+ * changed. */
+int index_insert(struct port_table *t, uint32_t slot, const struct port_claim *c);
 int index_remove(struct port_table *t, uint32_t slot);
 /* The claim's fields become those of c: in place in the order (UDP), never emptying the bucket. -ENOBUFS as above. */
 int index_change(struct port_table *t, uint32_t slot, const struct port_claim *c);

@@ -100,7 +100,7 @@ static int insert_again(struct port_table *t, uint32_t i)
 	if (c.state >= CLAIM_CONNECTED && c.proto == PORT_TCP &&
 	    index_find_flow(t, PORT_TCP, &c.addr, c.port, &c.peer, c.peer_port, &twin) == 0)
 		return -EEXIST;
-	r = index_insert(t, i);
+	r = index_insert(t, i, &c);
 	hdr(t)->n_claims += r == 0;
 	return r;
 }

@@ -38,7 +38,8 @@ static const uint8_t edges[CLAIM_NSTATES] = {
  * a scribbled state; the table cannot tell, so it refuses. */
 static int set_state(struct port_table *t, uint32_t i, const struct port_claim *c)
 {
-	uint8_t from = index_claim(t, i).state;
+	const volatile struct slot *s = slot_at(t, i);
+	uint8_t from = s->state;
 
 	if (from >= CLAIM_NSTATES || !(edges[from] & (1u << c->state)))
 		return -EINVAL;
@@ -385,7 +386,7 @@ static int admit(struct port_table *t, const struct port_claim *c, const struct 
 
 	if (r < 0)
 		return r;
-	r = index_insert(t, i);
+	r = index_insert(t, i, c);
 	if (r == -ENOBUFS)
 		index_claim_free(t, i);
 	if (r < 0)
