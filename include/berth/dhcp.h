@@ -112,6 +112,7 @@ enum berth_dhcp_what {
 	BERTH_DHCP_RENEWED,   /* the same address for longer; the rest may have changed */
 	BERTH_DHCP_LOST,      /* take the address away: over, refused, declined, or given back */
 };
+/* In C++ write `struct berth_dhcp_event` and `struct berth_dhcp_counters`: there are functions of these names. */
 struct berth_dhcp_event {
 	enum berth_dhcp_what what;
 	struct berth_dhcp_lease lease; /* LOST: the one that was */
