@@ -51,8 +51,6 @@ static const struct stack_row rows[] = {
 	{"a listener accepts what both want",
 	 {"listen", "< S 0 win 65535 mss 1460 ws 2 sackok ts 5 0", "> SA 0 ack 1 ws 7 sackok ts * 5",
 	  "< A 1 ack 1 ts 6 0", "accept", "send 10", "> PA 1+10 ack 1 ts * 6"}},
-	{"MUST-15: without an MSS option segments are small",
-	 {"listen", "< S 0 win 65535", "> SA 0 ack 1", "< A 1 ack 1", "accept", "set congestion 0"}},
 	{"S16: an MSS of one octet is taken for 216",
 	 {"established win 65535 mss 1", "send 400", "> A 1+216 ack 1", "> PA 217+184 ack 1"}},
 	{"RFC 7323, 2.3: a scale above 14 counts as 14",
@@ -94,6 +92,12 @@ static const struct stack_row rows[] = {
 	 {"connect", "> S 0", "< S 0", "> SA 0 ack 1", "< A 1 ack 7", "> R 7", "state SYN-RECEIVED"}},
 	{"ECN is asked for and agreed (RFC 3168, 6.1.1)",
 	 {"open", "set ecn 1", "connect", "> SEC 0", "< SAE 0 ack 1", "> A 1 ack 1", "send 5", "> PA 1+5 ack 1 ect"}},
+	{"RFC 3168, 6.1.5: what is sent again is not marked as capable",
+	 {"open", "set ecn 1", "connect", "> SEC 0", "< SAE 0 ack 1", "> A 1 ack 1", "send 5", "> PA 1+5 ack 1 ect",
+	  "+1100", "> PA 1+5 ack 1 not-ect"}},
+	{"RFC 3168, 6.1.3: a mark is echoed until CWR comes",
+	 {"listen", "< SEC 0 mss 1460", "> SAE 0 ack 1", "< A 1 ack 1", "accept", "< PA 1+10 ack 1 ce", "> AE 1 ack 11",
+	  "< PA 11+10 ack 1", "> AE 1 ack 21", "< PAC 21+10 ack 1", "> A 1 ack 31"}},
 	{"ECN is not believed when the SYN-ACK reflects both bits",
 	 {"open", "set ecn 1", "connect", "> SEC 0", "< SAEC 0 ack 1", "> A 1 ack 1", "send 5",
 	  "> PA 1+5 ack 1 not-ect"}},
@@ -138,6 +142,19 @@ static void test_mss_offered(void **state)
 		stack_fixture_init(&f, is6, NULL);
 		stack_line(&f, "connect");
 		stack_line(&f, is6 ? "> S 0 mss 1440" : "> S 0 mss 1460");
+		stack_fixture_free(&f);
+	}
+}
+
+/* MUST-15: without an option 536, or 1220 (RFC 9293, 3.7.1). */
+static void test_mss_default(void **state)
+{
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++) {
+		stack_fixture_init(&f, is6, NULL);
+		stack_line(&f, "established win 65535");
+		stack_line(&f, "send 2000");
+		stack_line(&f, is6 ? "> A 1+1220 ack 1" : "> A 1+536 ack 1");
 		stack_fixture_free(&f);
 	}
 }
@@ -230,8 +247,9 @@ static void test_ttl_tos(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_isn),
-					  cmocka_unit_test(test_bad_peers), cmocka_unit_test(test_ttl_tos)};
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_mss_default),
+					  cmocka_unit_test(test_isn), cmocka_unit_test(test_bad_peers),
+					  cmocka_unit_test(test_ttl_tos)};
 
 	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }

@@ -148,6 +148,27 @@ static void reordering_is_learnt(void **state)
 	done(f);
 }
 
+/* Later than the reordering window at first: D-SACKs tell, and it grows (RFC 8985, 6.2, step 4). */
+static void reordering_is_learnt_by_dsack(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	unsigned at_first;
+
+	(void)state;
+	f->reorder_ppm = 20000;
+	f->reorder_ns = 60 * MS;
+	f->rwnd = 60000;
+	fl_write(f, 500000);
+	fl_run(f, 60000 * MS);
+	at_first = fl_rexmits(f);
+	assert_true(at_first > 1 && f->c->rack_reo_mult > 1);
+	fl_write(f, 2000000);
+	fl_run(f, 60000 * MS);
+	expect(f, "spurious retransmissions after that", fl_rexmits(f) - at_first, 0);
+	expect(f, "octets", f->received, 2500000);
+	done(f);
+}
+
 /* All of a window is late by up to 1.5 s: the timeout was spurious, and the window comes back. By timestamps, by F-RTO, by D-SACK. */
 struct late_case {
 	const char *name;
@@ -506,6 +527,8 @@ int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
 		{"reordering is learnt", reordering_is_learnt, NULL, NULL, NULL},
+		{"reordering by more than a quarter of a round trip is learnt from D-SACK",
+		 reordering_is_learnt_by_dsack, NULL, NULL, NULL},
 		{"the receiver reneges: a timeout sends all of it again", reneging, NULL, NULL, NULL},
 		{"S15: forged duplicates open nothing", forged_duplicates, NULL, NULL, NULL},
 		{"an acknowledgment in pieces opens no more than one", split_acknowledgments, NULL, NULL, NULL},

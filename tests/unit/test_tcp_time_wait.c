@@ -79,9 +79,27 @@ static void test_cap(void **state)
 	stack_fixture_free(&f);
 }
 
+/* MAY-2: the new connection's numbers begin beyond any window of the old one. */
+static void test_numbers_go_on(void **state)
+{
+	static const char *const ended[] = {ENDED};
+	struct stack_fixture f;
+	uint32_t iss;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	for (size_t i = 0; i < COUNT_OF(ended); i++)
+		stack_line(&f, ended[i]);
+	iss = f.our_iss;
+	stack_line(&f, "< S 100 mss 1460");
+	stack_line(&f, "> SA 0 ack 101");
+	assert_in_range(f.our_iss - iss, 65538, 1u << 30);
+	stack_fixture_free(&f);
+}
+
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_cap)};
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_cap), cmocka_unit_test(test_numbers_go_on)};
 
 	return stack_rows_run("tcp time-wait", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
