@@ -124,7 +124,8 @@ static unsigned put_tcp(struct berth_stack *st, struct tcp_conn *c, const struct
 		ack = c->rcv_nxt;
 	}
 	if (flags & WIRE_TCP_SYN) {
-		wnd = tcp_window_syn(st, c);
+		/* Data that came with the SYN has used some of what a SYN-ACK can grant (RFC 7413, 4.2.2). */
+		wnd = c->state == TCP_SYN_SENT ? tcp_window_syn(st, c) : (uint16_t)tcp_window_open(c);
 		len = put_syn_options(st, c, t + WIRE_TCP_LEN);
 	} else {
 		wnd = (uint16_t)(tcp_window_advertise(st, c) >> c->rcv_scale);

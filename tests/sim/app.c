@@ -107,6 +107,7 @@ struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 	r.is_conn = r.is_conn && c->w; /* an idle one has nothing to say */
 	if (!r.is_conn)
 		return r;
+	r.block = (uint64_t)st->conns.generation[conn_index] << 32 | conn_index;
 	r.mss = c->mss;
 	r.cwnd = c->cwnd;
 	r.pipe = tcp_flight_pipe(c);
@@ -133,7 +134,7 @@ struct sim_look sim_look(const struct sim_end *e)
 {
 	uint32_t i;
 
-	if (!e->is_open || sock_find_tcp(e->host->st, e->sock, &i) < 0)
+	if (!e->is_open || e->is_away || sock_find_tcp(e->host->st, e->sock, &i) < 0)
 		return (struct sim_look){0};
 	return sim_look_at(e->host->st, i);
 }
@@ -474,6 +475,8 @@ static void apply_options(struct sim_end *e)
 	}
 	if (o & SIM_OPT_CORK && !e->manners.echo && !other(e)->manners.echo && !other(e)->manners.waits_for_peer)
 		set(e, BERTH_CORK, 1);
+	if (o & SIM_OPT_FASTOPEN && e == &e->flow->end[SIM_CLIENT])
+		set(e, BERTH_FASTOPEN, 1);
 	if (o & SIM_OPT_ATTACH) {
 		uint8_t *rings = malloc(8192 + 16384);
 		int r;
@@ -538,6 +541,8 @@ void app_start(struct sim_flow *f)
 	if (r < 0 || local.port == 0)
 		sim_fail(f->s, "names", "flow %u: %s, port %u", f->index, strerror(-r), local.port);
 	f->client_port = local.port;
+	if (f->options & SIM_OPT_FASTOPEN && wants_to_send(e, 1) > 0 && send_some(e) < 0)
+		sim_fail(f->s, "fast open", "flow %u: what is written at once is not taken", f->index);
 	sim_note(f->s, "flow %u: host %u port %u connects to host %u port %u", f->index, e->host->index, local.port,
 		 f->end[SIM_SERVER].host->index, f->port);
 }
@@ -578,7 +583,8 @@ static void accept_all(struct sim_host *h, unsigned i)
 		e = f ? &f->end[SIM_SERVER] : NULL;
 		if (!f || e->is_open || e->is_done) {
 			/* nobody's that we know: an old SYN's, a forger's, a flow whose client is long gone */
-			if (!h->s->is_attacked && !(f && f->may_fail))
+			/* ... or a SYN with data that came twice (RFC 7413, 6.1) */
+			if (!h->s->is_attacked && !(f && (f->may_fail || f->options & SIM_OPT_FASTOPEN)))
 				sim_fail(h->s, "accept", "host %u: a connection from port %u that nobody made",
 					 h->index, peer.port);
 			if (berth_sock_abort(h->st, sock) == 0)
@@ -689,7 +695,7 @@ void app_timers(struct sim *s)
 		for (int k = 0; k < 2; k++) {
 			struct sim_end *e = &s->flows[i]->end[k];
 
-			if (e->wake_ns > s->now_ns)
+			if (e->wake_ns > s->now_ns || e->is_away)
 				continue;
 			if (!e->is_open && k == SIM_CLIENT && !e->is_done)
 				app_start(s->flows[i]);
@@ -706,7 +712,7 @@ void app_host_died(struct sim_host *h)
 		for (int k = 0; k < 2; k++) {
 			struct sim_end *e = &s->flows[i]->end[k];
 
-			if (e->host != h || e->is_done)
+			if (e->host != h || e->is_done || e->is_away)
 				continue;
 			if (e->is_open || (k == SIM_SERVER && s->flows[i]->end[SIM_CLIENT].is_open))
 				s->flows[i]->may_fail = true;
@@ -717,6 +723,45 @@ void app_host_died(struct sim_host *h)
 				e->wake_ns = BERTH_NEVER;
 			}
 		}
+}
+
+/* --- connections that are handed over --- */
+
+uint8_t *sim_end_save(struct sim_end *e, uint32_t *ret_len)
+{
+	struct berth_stack *st = e->host->st;
+	int64_t n = berth_sock_save(st, e->sock, NULL, 0);
+	uint8_t *data;
+
+	if (n < 0)
+		return NULL;
+	data = malloc((size_t)n);
+	ASSERT(data);
+	if (berth_sock_save(st, e->sock, data, (uint32_t)n - 1) != -ENOBUFS)
+		sim_fail(e->flow->s, "save", "flow %u %s: into too little room", e->flow->index, side(e));
+	sim_expect_u64(e->flow->s, "save() needs what it says",
+		       (uint64_t)berth_sock_save(st, e->sock, data, (uint32_t)n), (uint64_t)n);
+	if (berth_sock_poll(st, e->sock) != -EBADF)
+		sim_fail(e->flow->s, "save", "flow %u %s: the handle is good still", e->flow->index, side(e));
+	e->is_away = true;
+	e->wake_ns = BERTH_NEVER;
+	sim_note(e->flow->s, "flow %u %s is saved, %u octets", e->flow->index, side(e), (unsigned)n);
+	*ret_len = (uint32_t)n;
+	return data;
+}
+
+void sim_end_restore(struct sim_end *e, const uint8_t *data, uint32_t len)
+{
+	bool is_client = e == &e->flow->end[SIM_CLIENT];
+	int r = berth_sock_restore(e->host->st, data, len, is_client ? e->flow->index * UINT64_C(2) : UINT64_MAX - 100,
+				   &e->sock);
+
+	if (r < 0)
+		sim_fail(e->flow->s, "restore", "flow %u %s: %s", e->flow->index, side(e), strerror(-r));
+	e->is_away = false;
+	e->was_restored = true;
+	e->boot = e->host->n_boots;
+	e->wake_ns = e->flow->s->now_ns;
 }
 
 /* What was sent just now: is it within the congestion window? RFC 6675's pipe, in octets. Limited transmit
@@ -730,10 +775,13 @@ void app_sent(struct sim_host *h)
 			struct sim_end *e = &s->flows[i]->end[k];
 			struct sim_look t;
 
-			if (e->host != h || !e->is_open || !e->is_connected || !e->sent_new)
+			if (e->host != h || !e->is_open || e->is_away || e->was_restored || !e->is_connected ||
+			    !e->sent_new)
 				continue;
 			t = sim_look(e);
 			e->sent_new = false;
+			if (t.pipe > t.nxt - t.una) /* after an undo originals and copies both count */
+				t.pipe = t.nxt - t.una;
 			if (t.mss && t.pipe > t.cwnd + 4 * t.mss && t.ca_state <= 1)
 				sim_fail(s, "in flight within the congestion window",
 					 "flow %u %s: %u octets, cwnd %u, mss %u", s->flows[i]->index, side(e), t.pipe,

@@ -7,11 +7,11 @@
  *	data came that is next in order and within the window	half a second until it is acknowledged (RFC 9293, MUST-58)
  *
  * A silence begins with the latest of: a segment with sequence space left, or a probe; the acknowledgment point moved; SACK blocks came; it
- * got something to say. The RTO is the largest since the acknowledgment point moved: only that sets a running timer anew, and a round trip
+ * got something to say, or was restored. The RTO is the largest since the acknowledgment point moved: only that sets a running timer anew, and a round trip
  * that is measured meanwhile takes doublings back from the RTO, not from the timer. Added is how late the host's program
  * is, how long its frames wait for their writer, and two milliseconds for the slots of the wheel.
  *
- * Not seen: a SYN that never left; SYN-ACKs of the cache (tcp_syn_check() looks at its timers); a window that opened without a word (the
+ * Not seen: a SYN that never left; a connection that waits for a working block; SYN-ACKs of the cache (tcp_syn_check() looks at its timers); a window that opened without a word (the
  * other end's probes go on); whether the RTO itself is right (test_tcp_rtt); attacked worlds. While a neighbour's link address
  * is asked for nobody can say anything; where it does not answer, the connection's own count of what it tried stands for frames.
  */
@@ -102,6 +102,12 @@ static void check_conn(struct sim *s, const struct sim_host *h, uint32_t i)
 
 	if (!t.is_conn || !(q = observe_silence(s, &t, &has_work)))
 		return;
+	t.block ^= (uint64_t)h->n_boots << 56;
+	if (t.block != q->block) { /* what came before was nobody's: dropped, as it should be */
+		q->owes_ack = false;
+		q->had_work = false;
+		q->block = t.block;
+	}
 	if (t.waits_for_neigh) {
 		if (!q->waits)
 			q->waits_ns = s->now_ns;

@@ -107,7 +107,9 @@ struct sim_end {
 	berth_sock sock;
 	struct sim_manners manners;
 	bool is_open, is_connected, is_shut, got_eof, is_done;
-	int err; /* what ended it, negative errno */
+	bool is_away;	   /* saved, and not restored yet: its host has no socket of it */
+	bool was_restored; /* what was in flight then counts as sent at that time, whatever the window was */
+	int err;	   /* what ended it, negative errno */
 	uint64_t sent, received;
 	uint64_t begun_ns, done_ns, wake_ns;
 	uint64_t read_at_ns, write_at_ns;
@@ -147,6 +149,7 @@ enum {
 	SIM_OPT_MAXSEG = 1024,
 	SIM_OPT_BUFS = 2048,   /* BERTH_RCVBUF and BERTH_SNDBUF */
 	SIM_OPT_ATTACH = 4096, /* rings of the program's own */
+	SIM_OPT_FASTOPEN = 8192,
 };
 
 /* A connection from inside: all that the simulator knows of it. All zeros: it is none. */
@@ -155,6 +158,7 @@ struct sim_look {
 	uint32_t ca_state;
 	uint32_t una, nxt, rcv_nxt, rcv_acked;
 	bool is_conn;	   /* not a listener, not closed */
+	uint64_t block;	   /* which: another number after a restore */
 	bool is_receiving; /* in a state in which data is taken */
 	bool waits_for_neigh;
 	uint8_t state; /* Linux's number */
@@ -174,7 +178,7 @@ struct silence {
 	uint64_t n_tried;
 	bool had_work, has_acked, owes_ack, waits;
 	uint32_t acked, owed; /* the furthest it acknowledged, and what it should */
-	uint64_t owed_ns, waits_ns;
+	uint64_t owed_ns, waits_ns, block;
 };
 
 /* --- the world --- */
@@ -205,6 +209,8 @@ struct sim {
 	struct observer *observer;
 	/* sockets whose word is SIM_USER_OTHER or more are a test's own affair */
 	void (*other_event)(struct sim *s, struct sim_host *h, const struct berth_event *ev);
+	/* Something on the wire that changes a frame in place, checksums too; true: it did. The devices make no checksums then. */
+	bool (*middlebox)(struct sim *s, const struct sim_wire *w, uint8_t *data, uint32_t len);
 	bool is_attacked; /* somebody forges segments: what was sent and granted cannot be known from the stacks alone */
 	bool has_corruption;
 	bool windows_shrink;
@@ -238,6 +244,9 @@ void sim_boot(struct sim_host *h);
 /* Its stack is thrown away, without a word to anybody; what its programs had is gone. Then sim_boot() again. */
 void sim_kill(struct sim_host *h);
 void sim_listen(struct sim_host *h, uint16_t port, unsigned backlog);
+/* An end's connection as octets (malloc()), gone from its host; NULL: it cannot be saved. And back, on the host's stack as it is now. */
+uint8_t *sim_end_save(struct sim_end *e, uint32_t *ret_len);
+void sim_end_restore(struct sim_end *e, const uint8_t *data, uint32_t len);
 /* All hosts at one wire, before they boot. c: of every direction. */
 struct sim_wire *sim_wire(struct sim *s, struct sim_host **hosts, unsigned n, const struct fault_config *c);
 /* Direction to port. */
@@ -310,5 +319,16 @@ void silence_check(struct sim *s);
 struct fault_config draw_faults(struct sim *s, enum berth_link link);
 void draw_manners(struct sim *s, struct sim_manners *m, uint64_t bytes_max);
 uint32_t draw_options(struct sim *s);
+enum berth_link draw_link(struct sim *s);
+/* n hosts, off, with devices of the same MTU; then at one wire, up, with a listener on SIM_PORT. */
+#define SIM_PORT 80
+void draw_hosts(struct sim *s, struct sim_host **h, unsigned n);
+struct sim_wire *sim_hub(struct sim *s, struct sim_host **h, unsigned n, const struct fault_config *c);
+struct sim_flow *draw_flow(struct sim *s, struct sim_host *a, struct sim_host *b, struct sim_wire *w,
+			   uint64_t bytes_max);
+/* Errors are fine, silence is not: keepalive finds what a lost reset left. */
+void sim_flow_may_fail(struct sim_flow *f);
+/* Until all flows are done, six hours after the last began at most; then sim_expect_all_over(). */
+void sim_run_all(struct sim *s);
 
 #endif

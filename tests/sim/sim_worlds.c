@@ -8,7 +8,6 @@
 #include "stack/tcp.h"
 
 #define HOUR (3600 * SIM_S)
-#define PORT 80
 
 static void draw_listener(struct sim *s, struct sim_host *h)
 {
@@ -50,7 +49,7 @@ static void draw_device(struct sim *s, struct sim_host *h)
 	draw_listener(s, h);
 }
 
-static enum berth_link draw_link(struct sim *s)
+enum berth_link draw_link(struct sim *s)
 {
 	return sim_once_in(s, "raw_ip", 3) ? BERTH_LINK_IP : BERTH_LINK_ETHERNET;
 }
@@ -60,28 +59,36 @@ static int draw_family(struct sim *s)
 	return sim_once_in(s, "ipv6", 2) ? 6 : 4;
 }
 
-/* n hosts with devices of the same MTU at one wire, up. */
-static struct sim_wire *hub(struct sim *s, struct sim_host **h, unsigned n, const struct fault_config *c)
+void draw_hosts(struct sim *s, struct sim_host **h, unsigned n)
 {
-	struct sim_wire *w;
-
 	for (unsigned i = 0; i < n; i++) {
 		h[i] = sim_host(s);
 		draw_device(s, h[i]);
 		h[i]->mtu_bytes = h[0]->mtu_bytes; /* one Ethernet, one MTU */
 	}
-	w = sim_wire(s, h, n, c);
+}
+
+struct sim_wire *sim_hub(struct sim *s, struct sim_host **h, unsigned n, const struct fault_config *c)
+{
+	struct sim_wire *w = sim_wire(s, h, n, c);
+
 	for (unsigned i = 0; i < n; i++) {
 		sim_boot(h[i]);
-		sim_listen(h[i], PORT, 16);
+		sim_listen(h[i], SIM_PORT, 16);
 	}
 	return w;
 }
 
-static struct sim_flow *drawn_flow(struct sim *s, struct sim_host *a, struct sim_host *b, struct sim_wire *w,
-				   uint64_t bytes_max)
+static struct sim_wire *hub(struct sim *s, struct sim_host **h, unsigned n, const struct fault_config *c)
 {
-	struct sim_flow *f = sim_flow(s, a, b, w, draw_family(s), PORT);
+	draw_hosts(s, h, n);
+	return sim_hub(s, h, n, c);
+}
+
+struct sim_flow *draw_flow(struct sim *s, struct sim_host *a, struct sim_host *b, struct sim_wire *w,
+			   uint64_t bytes_max)
+{
+	struct sim_flow *f = sim_flow(s, a, b, w, draw_family(s), SIM_PORT);
 
 	f->options = draw_options(s);
 	f->start_ns = s->now_ns + sim_draw(s, "start_us", 0, 100000) * SIM_US;
@@ -127,14 +134,27 @@ static bool may_overtake(const struct sim_flow *f)
 	return false;
 }
 
-static void run_all(struct sim *s)
+void sim_flow_may_fail(struct sim_flow *f)
+{
+	f->may_fail = true;
+	f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+}
+
+static uint64_t latest_start(const struct sim *s)
+{
+	uint64_t at = s->now_ns;
+
+	for (unsigned i = 0; i < s->n_flows; i++)
+		at = s->flows[i]->start_ns > at ? s->flows[i]->start_ns : at;
+	return at;
+}
+
+void sim_run_all(struct sim *s)
 {
 	for (unsigned i = 0; i < s->n_flows; i++)
-		if (may_overtake(s->flows[i])) {
-			s->flows[i]->may_fail = true;
-			s->flows[i]->end[0].manners.keepalive = s->flows[i]->end[1].manners.keepalive = true;
-		}
-	if (!sim_run_until(s, sim_idle, s->now_ns + 6 * HOUR)) {
+		if (may_overtake(s->flows[i]))
+			sim_flow_may_fail(s->flows[i]);
+	if (!sim_run_until(s, sim_idle, latest_start(s) + 6 * HOUR)) {
 		for (unsigned i = 0; i < s->n_flows; i++)
 			for (int k = 0; k < 2; k++) {
 				struct sim_end *e = &s->flows[i]->end[k];
@@ -158,8 +178,8 @@ SIM_TEST(two_hosts_and_a_good_link)
 	c.delay_ns = sim_draw(s, "delay_us", 0, 100000) * SIM_US;
 	c.wire = !sim_once_in(s, "super_frames_pass", 2);
 	w = hub(s, h, 2, &c);
-	drawn_flow(s, h[0], h[1], w, 1 << 20);
-	run_all(s);
+	draw_flow(s, h[0], h[1], w, 1 << 20);
+	sim_run_all(s);
 }
 
 SIM_TEST(transfer_survives_a_bad_network)
@@ -176,8 +196,8 @@ SIM_TEST(transfer_survives_a_bad_network)
 		sim_wire_set(s, w, 0, &good);
 	}
 	for (unsigned i = 0; i < n_flows; i++)
-		drawn_flow(s, h[0], h[1], w, 200000)->may_not_connect = true;
-	run_all(s);
+		draw_flow(s, h[0], h[1], w, 200000)->may_not_connect = true;
+	sim_run_all(s);
 }
 
 SIM_TEST(many_programs_on_a_hub)
@@ -192,9 +212,9 @@ SIM_TEST(many_programs_on_a_hub)
 		unsigned from = (unsigned)sim_draw(s, "from", 0, n_hosts - 1);
 		unsigned to = (from + (unsigned)sim_draw(s, "to", 1, n_hosts - 1)) % n_hosts;
 
-		drawn_flow(s, h[from], h[to], w, 50000)->may_not_connect = true;
+		draw_flow(s, h[from], h[to], w, 50000)->may_not_connect = true;
 	}
-	run_all(s);
+	sim_run_all(s);
 }
 
 /* Resets, readers that never read, ends that close at once. Errors are fine, silence is not: keepalive finds what a lost reset left. */
@@ -207,11 +227,10 @@ SIM_TEST(rude_programs)
 
 	w = hub(s, h, 2, &c);
 	for (unsigned i = 0; i < n_flows; i++) {
-		struct sim_flow *f = drawn_flow(s, h[0], h[1], w, 60000);
+		struct sim_flow *f = draw_flow(s, h[0], h[1], w, 60000);
 		struct sim_manners *m = &f->end[sim_draw(s, "who", 0, 1)].manners;
 
-		f->may_fail = true;
-		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+		sim_flow_may_fail(f);
 		/* who does not read would wait for ever, or for an echo that has no room */
 		m->waits_for_peer = f->end[0].manners.echo = f->end[1].manners.echo = false;
 		switch (sim_draw(s, "how", 0, 2)) {
@@ -226,7 +245,7 @@ SIM_TEST(rude_programs)
 			m->never_reads = true;
 		}
 	}
-	run_all(s);
+	sim_run_all(s);
 }
 
 #define N_SILENT 16u
@@ -235,10 +254,12 @@ SIM_TEST(rude_programs)
 SIM_TEST(dialogues_with_long_silences)
 {
 	struct fault_config c = {.link = draw_link(s)};
-	struct sim_host *h[2] = {sim_host(s), sim_host(s)};
+	struct sim_host *h[2];
 	uint32_t n_work = (uint32_t)sim_draw(s, "n_work", 3, 8);
 	struct sim_wire *w;
 
+	for (unsigned i = 0; i < 2; i++)
+		h[i] = sim_host(s);
 	c.delay_ns = sim_draw(s, "delay_us", 0, 50000) * SIM_US;
 	if (sim_once_in(s, "is_lossy", 2))
 		c.loss_ppm = (uint32_t)sim_draw(s, "loss_ppm", 0, 50000);
@@ -246,10 +267,10 @@ SIM_TEST(dialogues_with_long_silences)
 	for (unsigned i = 0; i < 2; i++) {
 		h[i]->config.n_work = n_work;
 		sim_boot(h[i]);
-		sim_listen(h[i], PORT, 16);
+		sim_listen(h[i], SIM_PORT, 16);
 	}
 	for (unsigned i = 0; i < N_SILENT; i++) {
-		struct sim_flow *f = sim_flow(s, h[0], h[1], w, draw_family(s), PORT);
+		struct sim_flow *f = sim_flow(s, h[0], h[1], w, draw_family(s), SIM_PORT);
 		struct sim_manners *m = &f->end[SIM_CLIENT].manners;
 
 		f->options = draw_options(s);
@@ -269,7 +290,7 @@ SIM_TEST(dialogues_with_long_silences)
 			      n_work + 2);
 		sim_expect_le(s, "blocks", h[i]->st->tcp->work.n_used, n_work);
 	}
-	run_all(s);
+	sim_run_all(s);
 }
 
 static void restart(struct sim *s, void *ctx)
@@ -291,17 +312,16 @@ SIM_TEST(hosts_that_restart)
 
 	w = hub(s, h, 2, &c);
 	for (unsigned i = 0; i < n_flows; i++) {
-		struct sim_flow *f = drawn_flow(s, h[0], h[1], w, 60000);
+		struct sim_flow *f = draw_flow(s, h[0], h[1], w, 60000);
 
-		f->may_fail = true;
-		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
+		sim_flow_may_fail(f);
 		f->start_ns += sim_draw(s, "later_ms", 0, 4000) * SIM_MS;
 		f->end[SIM_CLIENT].wake_ns = f->start_ns;
 	}
 	for (unsigned i = 0, n = (unsigned)sim_draw(s, "n_restarts", 1, 3); i < n; i++)
 		sim_at(s, s->now_ns + sim_draw(s, "restart_ms", 0, 4000) * SIM_MS, restart,
 		       h[sim_draw(s, "victim", 0, 1)]);
-	run_all(s);
+	sim_run_all(s);
 }
 
 /* More connections at a time than there is room for in the queues. */
@@ -317,14 +337,13 @@ SIM_TEST(storm_of_connections)
 		c.loss_ppm = (uint32_t)sim_draw(s, "loss_ppm", 0, 20000);
 	w = hub(s, h, 2, &c);
 	for (unsigned i = 0; i < n_flows; i++) {
-		struct sim_flow *f = sim_flow(s, h[0], h[1], w, 4 + 2 * (int)(i % 2), PORT);
+		struct sim_flow *f = sim_flow(s, h[0], h[1], w, 4 + 2 * (int)(i % 2), SIM_PORT);
 
-		f->may_fail = true; /* -ENOBUFS and refusals are what such a storm is about */
+		sim_flow_may_fail(f); /* -ENOBUFS and refusals are what such a storm is about */
 		f->end[0].manners.bytes = i * 7 % 3000;
 		f->end[1].manners.bytes = i * 5 % 3000;
-		f->end[0].manners.keepalive = f->end[1].manners.keepalive = true;
 	}
-	run_all(s);
+	sim_run_all(s);
 }
 
 static void narrow(struct sim *s, void *ctx)
@@ -347,7 +366,7 @@ SIM_TEST(the_path_gets_narrow)
 
 	c.delay_ns = sim_draw(s, "delay_us", 0, 30000) * SIM_US;
 	w = hub(s, h, 2, &c);
-	drawn_flow(s, h[0], h[1], w, 300000);
+	draw_flow(s, h[0], h[1], w, 300000);
 	sim_at(s, s->now_ns + sim_draw(s, "narrow_us", 0, 500000) * SIM_US, narrow, w);
-	run_all(s);
+	sim_run_all(s);
 }

@@ -9,6 +9,9 @@
 	X(hosts_that_restart, 120, 0) \
 	X(storm_of_connections, 50, 0) \
 	X(the_path_gets_narrow, 80, 0) \
+	X(programs_that_replace_themselves, 120, 0) \
+	X(fast_opens, 80, 0) \
+	X(more_than_there_is, 60, 0) \
 	X(datagrams, 100, 0) \
 	X(both_call_at_once, 50, 0) \
 	X(dialogues_with_long_silences, 40, 4) \

@@ -195,8 +195,15 @@ void wire_put(struct sim *s, struct sim_host *from, const struct berth_tx *tx)
 	unsigned me, to;
 	struct sim_wire *w = wire_of(s, from, tx, &me);
 
+	bool changed = s->middlebox && s->middlebox(s, w, whole, len);
+
 	to = port_for(w, whole, len);
-	for (unsigned p = 0; p < w->n_ports; p++)
-		if (p != me && (to == SIM_NOWHERE || to == p))
+	for (unsigned p = 0; p < w->n_ports; p++) {
+		if (p == me || (to != SIM_NOWHERE && to != p))
+			continue;
+		if (changed)
+			fault_put_octets(w->ports[p].to, whole, len, s->now_ns);
+		else
 			fault_put(w->ports[p].to, tx, s->now_ns);
+	}
 }
