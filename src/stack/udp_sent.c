@@ -63,30 +63,26 @@ static uint64_t name(const struct berth_stack *st, const struct udp_quote *q, en
 	return siphash13(&st->keys.udp_sent, n, sizeof(n));
 }
 
-static uint64_t *word(uint64_t *bits, uint64_t hash, unsigned i, uint64_t *ret_bit)
+/* The i-th bit of a name. */
+static uint32_t bit_of(uint64_t hash, unsigned i)
 {
-	uint32_t at = (uint32_t)(hash >> 16 * i) & (UDP_SENT_BITS - 1);
-
-	*ret_bit = UINT64_C(1) << at % 64;
-	return &bits[at / 64];
+	return (uint32_t)(hash >> 16 * i) & (UDP_SENT_BITS - 1);
 }
 
 void udp_sent_note(struct berth_stack *st, const struct udp_quote *q, bool deferred, bool train)
 {
 	struct udp_sent *s = st->udp->sent;
-	uint64_t hash = name(st, q, train ? TRAIN : deferred && !port_addr_is4(q->peer) ? DEFERRED : ONE), bit;
+	uint64_t hash = name(st, q, train ? TRAIN : deferred && !port_addr_is4(q->peer) ? DEFERRED : ONE);
 
 	turn(s, st->now_ns);
 	for (unsigned i = 0; i < 3; i++)
-		*word(s->bits[s->now], hash, i, &bit) |= bit;
+		s->bits[s->now][bit_of(hash, i) / 64] |= UINT64_C(1) << bit_of(hash, i) % 64;
 }
 
-static bool has(uint64_t *bits, uint64_t hash)
+static bool has(const uint64_t *bits, uint64_t hash)
 {
-	uint64_t bit;
-
 	for (unsigned i = 0; i < 3; i++)
-		if (!(*word(bits, hash, i, &bit) & bit))
+		if (!(bits[bit_of(hash, i) / 64] >> bit_of(hash, i) % 64 & 1))
 			return false;
 	return true;
 }
