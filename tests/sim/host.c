@@ -65,11 +65,13 @@ static void add_iface(struct sim_host *h, unsigned i)
 	struct berth_addr a;
 	uint16_t number;
 
-	f.flags = h->iface_flags | BERTH_IF_NO_DAD;
+	f.flags = h->iface_flags | (h->is_auto ? BERTH_IF_ROUTER_ADV : BERTH_IF_NO_DAD);
 	memcpy(f.mac, (uint8_t[6]){2, 0, 0, 0, (uint8_t)w->index, h->octet}, sizeof(f.mac));
 	snprintf(f.name, sizeof(f.name), "sim%u", i);
 	must(h, "berth_iface_add", berth_iface_add(h->st, &f, &number));
 	w->ports[h->ifaces[i].port].iface = number;
+	if (h->is_auto)
+		return;
 	a = sim_addr(h, w, 4, 0);
 	must(h, "berth_addr_add", berth_addr_add(h->st, number, &a, 24));
 	a = sim_addr(h, w, 6, 0);

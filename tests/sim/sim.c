@@ -152,7 +152,7 @@ static uint64_t next_time(const struct sim *s)
 
 static void deliver(struct sim *s)
 {
-	struct berth_rx gone[8];
+	struct berth_rx gone[1];
 
 	for (unsigned w = 0; w < s->n_wires; w++)
 		for (unsigned p = 0; p < s->wires[w]->n_ports; p++) {
@@ -163,8 +163,9 @@ static void deliver(struct sim *s)
 			if (wire->ports[p].host && wire->ports[p].host->st)
 				host_input(wire->ports[p].host, wire->ports[p].iface);
 			else
-				while (fault_take(wire->ports[p].to, 0, gone, COUNT_OF(gone), s->now_ns) > 0)
-					;
+				while (fault_take(wire->ports[p].to, 0, gone, 1, s->now_ns) > 0)
+					if (s->stranger && !wire->ports[p].host)
+						s->stranger(s, wire, p, gone[0].head, gone[0].head_len);
 		}
 }
 

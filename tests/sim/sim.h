@@ -40,6 +40,7 @@ struct sim_host {
 	uint8_t octet; /* its addresses end with it: 10.0.W.octet and fd00:W::octet, W the wire */
 	struct berth_stack_config config;
 	uint32_t iface_flags; /* BERTH_IF_ */
+	bool is_auto;	      /* IPv6 only, addresses as routers say, checked for duplicates */
 	uint32_t mtu_bytes;
 	void *memory;
 	size_t len_bytes;
@@ -209,6 +210,8 @@ struct sim {
 	struct observer *observer;
 	/* sockets whose word is SIM_USER_OTHER or more are a test's own affair */
 	void (*other_event)(struct sim *s, struct sim_host *h, const struct berth_event *ev);
+	/* A frame comes to a place at a wire that is no host's; in one piece. */
+	void (*stranger)(struct sim *s, struct sim_wire *w, unsigned port, const uint8_t *data, uint32_t len);
 	/* Something on the wire that changes a frame in place, checksums too; true: it did. The devices make no checksums then. */
 	bool (*middlebox)(struct sim *s, const struct sim_wire *w, uint8_t *data, uint32_t len);
 	bool is_attacked; /* somebody forges segments: what was sent and granted cannot be known from the stacks alone */

@@ -12,6 +12,7 @@
 	X(programs_that_replace_themselves, 120, 0) \
 	X(fast_opens, 80, 0) \
 	X(more_than_there_is, 60, 0) \
+	X(routers_that_come_and_go, 60, 0) \
 	X(datagrams, 100, 0) \
 	X(both_call_at_once, 50, 0) \
 	X(dialogues_with_long_silences, 40, 4) \
