@@ -14,6 +14,7 @@ Three things are checked:
 Prints one line per check: "ok NAME" or "FAIL NAME" with the places. Exit code 1 when one failed.
 """
 import argparse
+import json
 import os
 import re
 import shutil
@@ -151,6 +152,29 @@ def check_shown(library, header):
     return [f"{n} is declared and not there" for n in sorted(want - got)] + [f"{n} is not declared" for n in sorted(got - want)]
 
 
+def build_option(build, name):
+    with open(os.path.join(build, "meson-info", "intro-buildoptions.json"), encoding="utf-8") as f:
+        return next(o["value"] for o in json.load(f) if o["name"] == name)
+
+
+def check_hardened(path):
+    """What -Dhardening=true promises of a linked file: no stack to execute, nothing to overwrite after start-up, canaries."""
+    def readelf(*options):
+        return subprocess.run(["readelf", "-W", *options, path], capture_output=True, text=True, check=True).stdout
+
+    name, segments = os.path.basename(path), readelf("-l")
+    wrong = []
+    if not re.search(r"GNU_STACK.* RW +0x", segments):
+        wrong.append(f"{name} has an executable stack")
+    if "GNU_RELRO" not in segments or not re.search(r"\bNOW\b", readelf("-d")):
+        wrong.append(f"{name} has no full RELRO")
+    if not re.search(r"Type: +DYN", readelf("-h")):
+        wrong.append(f"{name} is not position independent")
+    if not re.search(r"UND __stack_chk_fail\b", readelf("--dyn-syms")):
+        wrong.append(f"{name} has no stack protector")
+    return wrong
+
+
 def find_built(build, name):
     for where, _, names in os.walk(build):
         if name in names:
@@ -267,6 +291,9 @@ def main():
             missing = [f"libberth-{name}.so is not built"]
             good &= report(f"libberth-{name} needs libc only", check_needed(library) if library else missing)
             good &= report(f"libberth-{name} shows what berth/{name}.h promises", check_shown(library, f"{name}.h") if library else missing)
+        if build_option(a.build, "hardening"):
+            paths = [find_built(a.build, n) for n in ("libberth-stack.so.1.0.0", "libberth-dhcp.so.1.0.0", "libberth-port.so.1.0.0", "libberth.so", "berth")]
+            good &= report("what is installed is hardened", [w for p in paths if p for w in check_hardened(p)])
         good &= report("the shim needs libc only", check_needed(shim) if shim else ["libberth.so is not built"])
         good &= report("libberth-port needs libc only", check_needed(free) if free else ["libberth-port.so is not built"])
     return 0 if good else 1
