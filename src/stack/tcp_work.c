@@ -127,11 +127,11 @@ void tcp_work_image(struct berth_stack *st, const struct tcp_conn *c, struct tcp
 	ret->burst_first = ret->burst_last = ret->gaps = ret->next = ret->prev = NIL;
 	for (unsigned i = 0; i < COUNT_OF(ret->at); i++)
 		ret->at[i] = NEVER_NS;
+	ret->nxt = ret->max = ret->snd_small = c->una;
 	if (c->state == TCP_CLOSED || c->state == TCP_LISTEN)
 		return;
 	names(st, c, ret);
 	way(st, c, ret);
-	ret->nxt = ret->max = ret->snd_small = c->una;
 	ret->snd_up = ret->snd_push = tcp_tx_end(c);
 	ret->rcv_acked = ret->rcv_up = ret->dsack_from = ret->dsack_to = c->rcv_nxt;
 	ret->rcv_epoch_ns = st->now_ns;

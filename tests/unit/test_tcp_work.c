@@ -137,12 +137,12 @@ static void test_writing_wakes(void **state)
 static void test_kept(void **state)
 {
 	static const char *const cases[][6] = {
-		{"+500"},						     /* silent, but not for long */
-		{"< PA 51+10 ack 101 ts 1003 *", "> A 101 ack 61", "+5000"}, /* unread */
-		{"send 10", "> PA 101+10", "lost 5000"},		     /* unacknowledged */
-		{"< PA 61+10 ack 101 ts 1003 *", "> A 101 ack 51", "+5000"}, /* a hole */
-		{"< A 51 ack 101 win 0 ts 1003 *", "send 10", "lost 5000"},  /* a closed window is probed */
-		{"shutdown wr", "> FA 101", "lost 5000"},		     /* FIN is not acknowledged */
+		{"+500"},							      /* silent, but not for long */
+		{"< PA 51+10 ack 101 ts 1003 *", "> A 101 ack 61", "quiet", "+5000"}, /* unread */
+		{"send 10", "> PA 101+10", "lost 5000"},			      /* unacknowledged */
+		{"< PA 61+10 ack 101 ts 1003 *", "> A 101 ack 51", "quiet", "+5000"}, /* a hole */
+		{"< A 51 ack 101 win 0 ts 1003 *", "send 10", "lost 5000"},	      /* a closed window is probed */
+		{"shutdown wr", "> FA 101", "lost 5000"},			      /* FIN is not acknowledged */
 	};
 
 	(void)state;
@@ -285,6 +285,26 @@ static void test_calls(void **state)
 	}
 }
 
+/* One that ended has no block. */
+static void test_after_the_end(void **state)
+{
+	(void)state;
+	BOTH
+	{
+		struct berth_tcp_info i;
+
+		begin(is6, 1);
+		LINES("< RA 51 ack 101", "state CLOSED");
+		assert_null(conn()->w);
+		i = info();
+		assert_true(i.snd_nxt == i.snd_una && i.notsent_bytes == 0);
+		assert_true(i.bytes_sent == 100 && i.bytes_acked == 100 && i.bytes_received == 50);
+		assert_true(another_gets_one());
+		LINES("error ECONNRESET", "recv eof");
+		stack_fixture_free(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest more[] = {
@@ -296,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_longest_first),
 		cmocka_unit_test(test_path_is_remembered),
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_after_the_end),
 	};
 
 	return stack_rows_run("tcp work", NULL, 0, more, COUNT_OF(more));
