@@ -317,7 +317,7 @@ enum berth_option {
 	BERTH_KEEPIDLE_S,      /* TCP_KEEPIDLE [7200] */
 	BERTH_KEEPINTVL_S,     /* TCP_KEEPINTVL [75] */
 	BERTH_KEEPCNT,	       /* TCP_KEEPCNT [9] */
-	BERTH_USER_TIMEOUT_MS, /* TCP_USER_TIMEOUT, and what RFC 5482's option says to the peer; 0: the standard's */
+	BERTH_USER_TIMEOUT_MS, /* TCP_USER_TIMEOUT; 0: the standard's */
 	BERTH_LINGER2_S,       /* TCP_LINGER2: how long FIN-WAIT-2 lasts once closed [60] */
 	BERTH_MAXSEG,	       /* TCP_MAXSEG; get: the segment size in use */
 	BERTH_CONGESTION,      /* enum berth_congestion */
@@ -341,6 +341,8 @@ enum berth_option {
 	BERTH_SYN_LINEAR,   /* so many timeouts of a SYN before they double [0] */
 	BERTH_IDLE_RESTART, /* a window that was not used for an RTO shrinks (RFC 2861, RFC 5681, 4.1) [1] */
 	BERTH_MULTICAST_ALL, /* UDP: hear groups that others here joined: IP_MULTICAST_ALL, of IPv6 sockets IPV6_MULTICAST_ALL [1] */
+	BERTH_UTO, /* the SYN tells the peer our user timeout (RFC 5482, 3.1: unless asked for it does not) [0] */
+	BERTH_FASTOPEN_ROOM, /* get: octets that may go with a SYN that has not left yet; 0: none, or no cookie for the peer */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };

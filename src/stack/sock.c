@@ -451,7 +451,7 @@ static int common_get(struct sock *s, enum berth_option o, uint64_t *ret)
 	case BERTH_SO_ERROR:
 		*ret = (uint64_t)-s->err;
 		s->err = 0;
-		return 0;
+		return *ret == 0 && s->proto == BERTH_TCP ? -ENOPROTOOPT : 0; /* TCP may know of a soft one */
 	case BERTH_REUSEADDR:
 		*ret = (s->flags & SOCK_REUSEADDR) != 0;
 		return 0;

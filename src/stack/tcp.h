@@ -144,7 +144,9 @@ struct tcp_burst {
 		rexmit; /* a bit for each segment: acknowledged by SACK, taken for lost, its copy is in flight */
 };
 _Static_assert(sizeof(struct tcp_burst) == 64, "a burst is one cache line");
-enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4 };
+#define SAY_UTO 0x80 /* conn->refuse: the SYN tells the user timeout */
+
+enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_PUSH = 8 }; /* PUSH, FIN: the last segment's */
 
 #define TCP_GAPS_MAX 32
 /* Intervals that arrived beyond rcv_nxt, ascending, apart from each other. Taken from a slab when the first hole appears. */
@@ -297,14 +299,15 @@ struct tcp_conn {
 	uint16_t fastopen_max; /* not inherited, as the next two */
 	uint8_t defer_s, syn_linear;
 	uint8_t linger2_s, keep_cnt, syn_retries;
-	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want */
+	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want; SAY_UTO if it wants that */
 	uint8_t train;	/* BERTH_TRAIN */
 	uint8_t n_keep; /* keepalives that nobody answered: tcp_timers.c */
 	uint8_t ecn_wish : 2, pmtu_disc : 2, mtu_probing : 2, syncookies : 2;
 	uint8_t idle_keep : 1; /* not BERTH_IDLE_RESTART */
 
 	/* counts for tcp_info */
-	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, rexmits, dsacks, reord_seen;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, rexmits, dsacks;
+	uint16_t reord_seen, reordering; /* how often, and how many segments at most; 0: TCP_REORDERING */
 	uint64_t bytes_acked, bytes_in, bytes_rexmit;
 };
 _Static_assert(sizeof(struct tcp_conn) <= 376,
@@ -592,6 +595,7 @@ void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c); /* start or 
 
 /* --- tcp_fastopen.c --- */
 /* Octets of the sending ring that go with c's SYN: 0 unless it has a cookie for its peer. */
+uint32_t tcp_fastopen_room(struct berth_stack *st, const struct tcp_conn *c); /* of a SYN that has not left yet */
 uint32_t tcp_fastopen_len(struct berth_stack *st, const struct tcp_conn *c);
 
 /* --- tcp_in.c --- */

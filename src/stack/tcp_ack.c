@@ -17,14 +17,15 @@
 
 /* RFC 9293, 3.10.7.4: a window is as new as the segment that says it. Of a SYN it is not scaled (RFC 7323, 2.2). A segment that came
  * late, yet acknowledges more than any before, is taken at its word, too, as Linux does: with its ACK and an older window the right
- * edge would move further than the peer ever granted. */
+ * edge would move further than the peer ever granted. Of two that differ in nothing else the larger window is the newer one; but a
+ * closed one is believed. */
 static bool window(struct tcp_conn *c, const struct tcp_seg *s)
 {
 	uint32_t wnd = s->flags & WIRE_TCP_SYN ? s->wnd : (uint32_t)s->wnd << c->snd_scale;
 	uint32_t before = c->snd_wnd;
 
 	if (!(s->flags & WIRE_TCP_SYN) && !seq_lt(c->snd_wl1, s->seq) && !seq_lt(c->snd_wl2, s->ack) &&
-	    !(c->snd_wl1 == s->seq && c->snd_wl2 == s->ack))
+	    !(c->snd_wl1 == s->seq && c->snd_wl2 == s->ack && (wnd >= before || wnd == 0)))
 		return false;
 	c->snd_wnd = wnd;
 	c->snd_wl1 = s->flags & WIRE_TCP_SYN ? s->seq : seq_max(c->snd_wl1, s->seq);
@@ -139,6 +140,7 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	a.ece = c->f & TF_ECN && (s->flags & (WIRE_TCP_ECE | WIRE_TCP_SYN)) == WIRE_TCP_ECE;
 	if (c->f & TF_SACK)
 		sack(st, c, s, &a);
+	a.sack_octets = a.delivered;
 	if (a.acked > 0) {
 		board_cum_ack(st, c, s->ack, &a);
 		ret |= advance(st, c, s, &a);

@@ -188,8 +188,11 @@ static void note_once(const struct tcp_conn *c, const struct tcp_burst *b, uint6
 	a->orig = true;
 	if (seq_le(board_to(b, first), c->w->recover_seq))
 		a->orig_low = true;
-	if (seq_lt(board_to(b, first), a->fack))
-		a->reorder = true; /* RFC 8985, 6.2, step 3 */
+	if (seq_lt(board_to(b, first), a->fack)) { /* RFC 8985, 6.2, step 3 */
+		a->reorder_octets = a->fack - board_from(b, first) > a->reorder_octets ? a->fack - board_from(b, first)
+										       : a->reorder_octets;
+		a->reorder = true;
+	}
 	rate_delivered(c, b, last_us, a);
 }
 
@@ -218,9 +221,12 @@ static void arrived(struct tcp_conn *c, struct tcp_burst *b, uint64_t m, struct 
 
 		note_once(c, b, once, a);
 		note_latest(us, us, board_to(b, highest(once)), false, a);
+		a->rack_rtt_us = a->now_us - us;
 	}
 	if (again) {
 		note_latest(b->rexmit_us, board_rexmit_last_us(b), board_to(b, highest(again)), true, a);
+		if (a->now_us - board_rexmit_last_us(b) >= c->min_rtt_us)
+			a->rack_rtt_us = a->now_us - b->rexmit_us;
 		rate_delivered(c, b, b->rexmit_us, a);
 	}
 	if (seq_lt(c->w->rack_fack, board_to(b, highest(m))))
@@ -408,10 +414,11 @@ void tcp_flight_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, u
 
 		if (b == NULL || !may_join(st, c, b, seq, burst_flags) || !same_cut(b, len - fin, mss))
 			b = burst_new(st, c, seq, mss, now_us);
+		b->flags &= (uint8_t)~BURST_PUSH;
 		took = append(c, b, len, fin, now_us);
 		seq += took;
 		len -= took;
-		b->flags |= (uint8_t)(burst_flags & ~(len > 0 ? BURST_FIN : 0));
+		b->flags |= (uint8_t)(burst_flags & ~(len > 0 ? BURST_FIN | BURST_PUSH : 0));
 		burst_flags &= (uint8_t)~BURST_SYN;
 	}
 	recover_sent(st, c, all, false, c->w->n_out - before);

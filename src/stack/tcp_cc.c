@@ -82,15 +82,15 @@ void cc_grow(struct tcp_conn *c, uint32_t octets)
 	c->w->cwnd_acked = sum < c->cwnd ? (uint32_t)sum : 0;
 }
 
-void cc_ack(struct tcp_conn *c, const struct flight_ack *a)
+void cc_ack(struct tcp_conn *c, const struct flight_ack *a, bool after_loss)
 {
 	struct cc_ack ack = {.octets = a->delivered, .now_us = a->now_us, .rtt_us = a->rtt ? a->rtt_us : 0};
 
-	/* Of the news, as much as una moved: what was sacked before is none, and pieces of a segment are. */
-	if (ack.octets == 0 || ack.octets > a->acked)
-		ack.octets = a->acked;
+	/* An acknowledgment in pieces is worth no more than a whole one. */
+	if (ack.octets == 0 || ack.octets > a->acked + a->sack_octets)
+		ack.octets = a->acked + a->sack_octets;
 	/* After a timeout the window is what limits, whatever was sent before it. */
-	if (!(c->f & TF_CC_LIMITED) && c->w->ca_state != CA_LOSS)
+	if (!(c->f & TF_CC_LIMITED) && !after_loss)
 		return;
 	cc_of(c)->on_ack(c, &ack);
 }

@@ -110,20 +110,24 @@ void tcp_fastopen_ask(struct berth_stack *st, const struct tcp_conn *c, struct w
 		memcpy(o->cookie, k->cookie, k->n);
 }
 
-uint32_t tcp_fastopen_len(struct berth_stack *st, const struct tcp_conn *c)
+uint32_t tcp_fastopen_room(struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_fastopen_cookie *k = find(st, c);
-	struct wire_tcp_options o;
-	uint32_t room, options;
+	uint32_t room;
 
-	if (c->state != TCP_SYN_SENT || !(c->f & TF_FASTOPEN) || c->w->n_rtx != 0 || k == NULL)
+	if (c->state != TCP_SYN_SENT || c->w->nxt != c->iss || !(c->f & TF_FASTOPEN) || c->w->n_rtx != 0 || k == NULL)
 		return 0;
-	tcp_options_syn(st, c, &o);
-	options = wire_tcp_options_len(&o);
 	room = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
 	if (k->mss < room)
 		room = k->mss;
-	room = room > options ? room - options : 0;
+	return room > WIRE_TCP_OPTIONS_MAX ? room - WIRE_TCP_OPTIONS_MAX
+					   : 0; /* so much as Linux: whatever options there are */
+}
+
+uint32_t tcp_fastopen_len(struct berth_stack *st, const struct tcp_conn *c)
+{
+	uint32_t room = tcp_fastopen_room(st, c);
+
 	return c->tx.used < room ? c->tx.used : room;
 }
 
@@ -133,6 +137,9 @@ void tcp_fastopen_answered(struct berth_stack *st, struct tcp_conn *c, const str
 
 	if (!(c->f & TF_FASTOPEN))
 		return;
+	if (s->ack == c->iss + 1)
+		c->f &= ~(
+			uint32_t)TF_FASTOPEN; /* no data was taken with the SYN: a connection like others (tcp_info) */
 	if (c->w->n_rtx != 0) {
 		if (k != NULL)
 			k->n = 0;

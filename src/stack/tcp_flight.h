@@ -44,6 +44,7 @@ struct flight_ack {
 	uint32_t now_us;
 	uint32_t acked;	      /* octets by which una moved */
 	uint32_t delivered;   /* octets heard of for the first time, by una or SACK */
+	uint32_t sack_octets; /* of those, what SACK told */
 	uint32_t segs;	      /* the same in segments */
 	uint32_t cum_segs;    /* segments that una moved past */
 	uint32_t pipe_before; /* in flight before */
@@ -63,6 +64,8 @@ struct flight_ack {
 	uint32_t rtt_us;	       /* of the newest; with rtt */
 	uint32_t rack_us, rack_end;    /* the latest sent of what was delivered now */
 	uint32_t rack_last_us;	       /* ... it cannot have been sent later than that */
+	uint32_t reorder_octets;       /* and so far behind */
+	uint32_t rack_rtt_us;	       /* of the last one looked at: SACK's in order, then una's */
 	bool rack_rexmit;
 	bool rate;
 	struct {
@@ -104,6 +107,8 @@ uint64_t rtt_timeout_ns(const struct tcp_conn *c);
 
 /* --- tcp_rack.c --- */
 void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, const struct flight_ack *a);
+/* A segment arrived after others that lie up to so many octets further on. */
+void reordering_seen(struct tcp_conn *c, uint32_t octets);
 /* Marks what is lost; returns in how many us to look again, 0: not. */
 uint32_t rack_detect(struct berth_stack *st, struct tcp_conn *c);
 void rack_timer_due(struct berth_stack *st, struct tcp_conn *c);
@@ -154,7 +159,8 @@ struct tcp_cc_ops {
 extern const struct tcp_cc_ops cc_newreno, cc_cubic;
 const struct tcp_cc_ops *cc_of(const struct tcp_conn *c);
 void cc_start(struct berth_stack *st, struct tcp_conn *c); /* the initial window (RFC 6928) */
-void cc_ack(struct tcp_conn *c, const struct flight_ack *a);
+/* after_loss: a timeout was being recovered from when it came, and that was not undone. */
+void cc_ack(struct tcp_conn *c, const struct flight_ack *a, bool after_loss);
 void cc_idle(struct berth_stack *st, struct tcp_conn *c);
 void cc_sent(struct tcp_conn *c, uint32_t end_seq);
 /* Slow start takes what it needs of octets; returns what is left for congestion avoidance. */

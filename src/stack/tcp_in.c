@@ -198,6 +198,7 @@ static enum verdict ack_in_syn_rcvd(struct berth_stack *st, struct tcp_conn *c, 
 		tcp_reset_for(st, s);
 		return STOP;
 	}
+	c->soft_err = 0;
 	rtt = handshake_rtt(st, c);
 	c->snd_wl1 = s->seq - 1;
 	c->snd_wl2 = s->ack;
@@ -223,13 +224,14 @@ static enum verdict ack_in(struct berth_stack *st, struct tcp_conn *c, const str
 		return STOP;
 	}
 	if (seq_lt(s->ack, c->una)) {
-		/* An old one says nothing new; a very old one is not from this peer (RFC 5961, 5.2). */
-		if (seq_lt(s->ack, c->una - c->snd_wnd_max)) {
+		/* An old one says nothing new; a very old one is not from this peer (RFC 5961, 5.2), nor is one of before the first octet. */
+		if (c->una - s->ack > c->snd_wnd_max || c->una - s->ack > c->bytes_acked) {
 			tcp_challenge_ack(st, c);
 			return STOP;
 		}
 		return GO_ON;
 	}
+	c->soft_err = 0; /* the way is there */
 	bits = tcp_ack(st, c, s);
 	if (bits & ACK_ENDED)
 		return STOP;
@@ -275,7 +277,8 @@ static void fin_in(struct berth_stack *st, struct tcp_conn *c)
 	uint32_t index = tcp_index(st, c);
 	uint32_t hup = c->s.flags & SOCK_SHUT_WR ? BERTH_EV_HUP : 0;
 
-	c->f |= TF_ACK_NOW;
+	if (c->state != TCP_ESTABLISHED)
+		c->f |= TF_ACK_NOW;
 	event_add(st, index, BERTH_EV_IN | BERTH_EV_RDHUP | hup);
 	switch ((enum tcp_state_name)c->state) {
 	case TCP_ESTABLISHED:

@@ -5,6 +5,8 @@
 #include "stack/tcp_control.h"
 #include "stack/tcp_flight.h"
 
+#define RCV_MSS_FIRST 536 /* what is believed of the peer's segments before the first */
+
 static uint32_t ms_since(const struct berth_stack *st, uint64_t then_ns)
 {
 	uint64_t ms = then_ns ? (st->now_ns - then_ns) / NS_PER_MS : 0;
@@ -28,9 +30,9 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	i->ca_state = c->w->ca_state;
 	i->retransmits = c->w->n_rtx;
 	i->probes = c->w->n_probes;
-	i->backoff = c->w->backoff;
+	i->backoff = c->w->n_probes ? c->w->n_probes : c->w->backoff;
 	i->snd_wscale = c->snd_scale;
-	i->rto_us = c->rto_us;
+	i->rto_us = (uint32_t)(rtt_timeout_ns(c) / 1000);
 	i->rtt_us = c->srtt_us;
 	i->rttvar_us = c->rttvar_us;
 	i->min_rtt_us = c->min_rtt_us;
@@ -43,7 +45,7 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	i->sacked = c->f & TF_SACK ? c->w->n_sacked : c->w->dupacks;
 	i->lost = c->w->n_lost;
 	i->retrans = c->w->n_rexmit;
-	i->reordering = TCP_REORDERING;
+	i->reordering = c->reordering ? c->reordering : TCP_REORDERING;
 	i->reord_seen = c->reord_seen;
 	i->total_retrans = c->rexmits;
 	i->notsent_bytes = c->tx.used > out ? c->tx.used - out : 0;
@@ -64,7 +66,7 @@ static void receiving(const struct berth_stack *st, const struct tcp_conn *c, st
 	i->rcv_wscale = c->rcv_scale;
 	i->ato_us = (uint32_t)(TCP_DELACK_NS / 1000);
 	i->rcv_rtt_us = c->w->rcv_rtt_us;
-	i->rcv_mss = c->rcv_mss;
+	i->rcv_mss = c->rcv_mss ? c->rcv_mss : c->mss < RCV_MSS_FIRST ? c->mss : RCV_MSS_FIRST;
 	i->advmss = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
 	i->rcv_wnd = seq_lt(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
 	i->rcv_space = c->w->rcv_space;

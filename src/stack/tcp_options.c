@@ -45,7 +45,7 @@ void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wi
 	}
 	if (c->state == TCP_SYN_SENT)
 		tcp_fastopen_ask(st, c, ret);
-	if (c->user_timeout_ms && wire_tcp_options_len(ret) + 4 <= WIRE_TCP_OPTIONS_MAX) {
+	if (c->refuse & SAY_UTO && c->user_timeout_ms && wire_tcp_options_len(ret) + 4 <= WIRE_TCP_OPTIONS_MAX) {
 		uint32_t s = (c->user_timeout_ms + 999) / 1000;
 
 		ret->has |= WIRE_TCP_HAS_USER_TIMEOUT;

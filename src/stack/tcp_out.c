@@ -110,6 +110,7 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
 	struct tcp_frame f = {.rexmit = true};
 	uint32_t fin_seq = tcp_tx_end(c);
+	const struct tcp_burst *b;
 	struct tcp_send s;
 
 	if (c->w->n_rtx)
@@ -122,7 +123,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 		tcp_mtu_probe_resent(st, c);
 	f.seq = s.seq;
 	f.len = s.len;
-	f.mss = ((const struct tcp_burst *)slab_at(&st->tcp->bursts, s.burst))->mss;
+	b = slab_at(&st->tcp->bursts, s.burst);
+	f.mss = b->mss;
 	if (f.mss > c->mss || f.len <= c->mss)
 		f.mss = c->mss; /* small ones that fit together go as one, on every device */
 	if (s.seq == c->iss && c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)) {
@@ -134,7 +136,7 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 			f.len--;
 		}
 		f.flags |= push_flag(c, f.seq, f.seq + f.len) | urgent_flag(c, f.seq) | tcp_ecn_out_flags(c, false);
-		if (c->train && f.len > f.mss)
+		if ((c->train && f.len > f.mss) || (b->flags & BURST_PUSH && s.seq + s.len == b->seq + b->len))
 			f.flags |= WIRE_TCP_PSH;
 		if (!f.len)
 			f.flags &= (uint16_t)~WIRE_TCP_PSH;
@@ -228,6 +230,7 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
 	struct tcp_frame f = {.seq = c->w->nxt, .mss = tcp_emit_mss(c)};
 	struct go one = {.frame_max = 0};
+	uint16_t push;
 	bool fin;
 
 	if (!c->tx.data || !tcp_flight_can_send(st, c))
@@ -237,7 +240,8 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	f.len = choose(st, c, f.flags ? &one : g, &f, &fin);
 	if (!f.len && !fin)
 		return false;
-	f.flags |= f.len ? push_flag(c, f.seq, f.seq + f.len) : 0;
+	push = f.len ? push_flag(c, f.seq, f.seq + f.len) : 0; /* also should it be sent again; a train's own is not */
+	f.flags |= push;
 	if (c->train && (f.len > f.mss || f.len > c->snd_wnd_max / 2))
 		f.flags |= WIRE_TCP_PSH; /* no more follows at once */
 	if (c->f & TF_PROBE && f.len)
@@ -260,7 +264,7 @@ static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	c->f &= ~(uint32_t)TF_PROBE;
 	c->data_segs_out += (f.len + f.mss - 1) / f.mss;
 	c->last_out_ns = st->now_ns;
-	sent(st, c, f.seq, f.len + fin, f.mss, fin ? BURST_FIN : 0);
+	sent(st, c, f.seq, f.len + fin, f.mss, (uint8_t)((fin ? BURST_FIN : 0) | (push ? BURST_PUSH : 0)));
 	tcp_pace_sent(st, c, f.len);
 	if (f.len)
 		tcp_rcv_data_sent(st, c);

@@ -101,8 +101,7 @@ void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c)
 	}
 	if (is_over(c)) {
 		st->n.tcp_timeouts++;
-		tcp_reset_conn(st, c);
-		tcp_end(st, c, -ETIMEDOUT);
+		tcp_end(st, c, c->soft_err ? c->soft_err : -ETIMEDOUT);
 		return;
 	}
 	if (!c->w->n_probes || st->now_ns - c->last_in_ns < interval_ns(c))

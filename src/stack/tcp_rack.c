@@ -17,6 +17,7 @@
 #include "stack/tcp_data.h"
 #include "stack/tcp_flight.h"
 
+#define REORDERING_MAX 300 /* segments, as Linux: it is only told, RACK needs no more than that there was some */
 #define REO_PERSIST 16
 #define REO_MULT_MAX 255
 #define TLP_ALONE_US ((uint32_t)(TCP_RTO_MIN_NS / 1000)) /* WCDelAckT: the peer's delayed acknowledgment, at most */
@@ -33,11 +34,22 @@ static uint32_t reo_wnd(const struct tcp_conn *c)
 	return wnd < c->srtt_us ? (uint32_t)wnd : c->srtt_us;
 }
 
+void reordering_seen(struct tcp_conn *c, uint32_t octets)
+{
+	uint32_t segs = (octets + c->mss - 1) / c->mss;
+
+	if (segs > REORDERING_MAX)
+		segs = REORDERING_MAX;
+	if (segs > TCP_REORDERING && segs > c->reordering)
+		c->reordering = (uint16_t)segs;
+	c->recover_flags |= RF_REORDER;
+	if (c->reord_seen < UINT16_MAX)
+		c->reord_seen++;
+}
+
 /* Steps 1 to 4: round trip, the latest sent that arrived, reordering. */
 void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, const struct flight_ack *a)
 {
-	uint32_t rtt_us = a->now_us - a->rack_us;
-
 	if (a->dsack_segs && (!(c->recover_flags & RF_DSACK_ROUND) || seq_lt(c->w->rack_dsack_seq, c->una))) {
 		if (c->rack_reo_mult < REO_MULT_MAX)
 			c->rack_reo_mult++;
@@ -46,8 +58,7 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 		c->recover_flags |= RF_DSACK_ROUND;
 	}
 	if (a->reorder) {
-		c->recover_flags |= RF_REORDER;
-		c->reord_seen++;
+		reordering_seen(c, a->reorder_octets);
 	}
 	if (!a->rack)
 		return;
@@ -61,7 +72,7 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 			return;
 	}
 	(void)st;
-	c->w->rack_rtt_us = rtt_us ? rtt_us : 1;
+	c->w->rack_rtt_us = a->rack_rtt_us ? a->rack_rtt_us : 1; /* step 2 takes each one's, so the last counts */
 	if (c->recover_flags & RF_RACK &&
 	    (us_after(c->w->rack_sent_us, a->rack_us) ||
 	     (c->w->rack_sent_us == a->rack_us && !seq_lt(c->w->rack_end_seq, a->rack_end))))

@@ -147,7 +147,7 @@ void tcp_rcv_data_sent(struct berth_stack *st, struct tcp_conn *c)
 /* Something in order came that is owed an acknowledgment. */
 static void owe(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t owed = c->rcv_nxt - c->w->rcv_acked;
+	uint32_t owed = c->rcv_nxt - c->w->rcv_acked - ((c->f & TF_FIN_RCVD) != 0);
 	bool quick = (c->quickacks || c->f & TF_QUICKACK) && !tcp_rcv_pingpong(c);
 
 	if (quick || owed > c->rcv_mss)
@@ -289,7 +289,10 @@ static bool next(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 {
 	copy_in(c, s, skip, c->rx.used, len);
 	fin = in_order(st, c, len, fin);
-	if (fin)
+	/* Who has sent something and then closes is likely to hear our own FIN soon: its acknowledgment may ride, as Linux's does. */
+	if (fin && c->state == TCP_ESTABLISHED && c->rcv_mss)
+		c->ato_pingpong = 1;
+	else if (fin)
 		c->f |= TF_ACK_NOW;
 	if (c->f & TF_ACK_NOW)
 		sock_ready(st, tcp_index(st, c));

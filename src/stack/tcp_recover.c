@@ -276,6 +276,8 @@ static void process_recovery(struct berth_stack *st, struct tcp_conn *c, const s
 			     uint32_t delivered, bool lost_more)
 {
 	if (may_undo(c, s, a) && (a->dsack_segs || c->w->n_rexmit == 0)) {
+		if (!a->dsack_segs && seq_lt(c->w->undo_una, c->w->rack_fack))
+			reordering_seen(c, c->w->rack_fack - c->w->undo_una); /* the hole was filled by who came late */
 		undo(st, c);
 		to_open(c);
 		return;
@@ -329,7 +331,7 @@ static uint64_t renege_ns(const struct tcp_conn *c)
 void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
 	uint8_t state = c->w->ca_state;
-	uint32_t delivered = a->delivered, lost_before, again_us = 0;
+	uint32_t delivered = a->delivered, lost_before, again_us = 0, cwnd_before = c->cwnd;
 	bool lost_more;
 
 	if (in_handshake(c) || (a->acked == 0 && c->w->n_out == 0 && !a->ece)) {
@@ -363,8 +365,8 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	 * would count as its own (RFC 6582, 3.2, step 2). */
 	if (c->w->ca_state < CA_CWR && seq_lt(c->w->recover_seq, c->una))
 		c->w->recover_seq = c->una;
-	if (a->acked > 0 && may_grow(state) && may_grow(c->w->ca_state))
-		cc_ack(c, a);
+	if (a->acked > 0 && may_grow(c->w->ca_state)) /* what ends a recovery lets the window grow from ssthresh, too */
+		cc_ack(c, a, state == CA_LOSS && c->cwnd == cwnd_before);
 	if (c->f & TF_SACK && c->w->n_out > 0 && board_sacked(burst_at(st, c->w->burst_first)) & 1)
 		/* What una points at was said to have arrived: the receiver dropped it again (RFC 2018, 8), or more is on its way. */
 		rtx_set(st, c, RTX_RTO, renege_ns(c));

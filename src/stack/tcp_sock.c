@@ -298,6 +298,8 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_DEFER_ACCEPT_S:
 		return set_u8(&c->defer_s, value, UINT8_MAX);
 	case BERTH_FASTOPEN:
+		if (!tcp_state_in(c, TCP_IN(CLOSED) | TCP_IN(LISTEN)))
+			return -EINVAL;
 		c->fastopen_max = (uint16_t)(value > UINT16_MAX ? UINT16_MAX : value);
 		return 0;
 	case BERTH_PMTUDISC:
@@ -331,6 +333,9 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		return set_u8(&c->syn_linear, value, 127);
 	case BERTH_TRAIN:
 		return set_u8(&c->train, value, 64);
+	case BERTH_UTO:
+		c->refuse = (uint8_t)(value ? c->refuse | SAY_UTO : c->refuse & ~SAY_UTO);
+		return 0;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -371,6 +376,8 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_TRAIN] = c->train,
 		[BERTH_IDLE_RESTART] = !c->idle_keep,
 		[BERTH_SYN_LINEAR] = c->syn_linear,
+		[BERTH_UTO] = (c->refuse & SAY_UTO) != 0,
+		[BERTH_FASTOPEN_ROOM] = tcp_fastopen_room(st, c),
 	};
 	/* Asked for, not answered with 0: options of sock.c and of UDP are not TCP's. */
 	static const bool ours[BERTH_NOPTIONS] = {
@@ -388,9 +395,15 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_SACK] = true,	      [BERTH_WINDOW_SCALING] = true,
 		[BERTH_SYNCNT] = true,	      [BERTH_MTU_PROBING] = true,
 		[BERTH_TRAIN] = true,	      [BERTH_IDLE_RESTART] = true,
-		[BERTH_SYN_LINEAR] = true,
+		[BERTH_SYN_LINEAR] = true,    [BERTH_UTO] = true,
+		[BERTH_FASTOPEN_ROOM] = true,
 	};
 
+	if (o == BERTH_SO_ERROR) { /* none that ended it: what the way reported, once, as Linux does */
+		*ret = (uint64_t)-c->soft_err;
+		tcp_at(st, index)->soft_err = 0;
+		return 0;
+	}
 	if ((unsigned)o >= BERTH_NOPTIONS || !ours[o])
 		return -ENOPROTOOPT;
 	*ret = values[o];

@@ -37,12 +37,26 @@ static uint64_t user_timeout_ns(const struct tcp_conn *c)
 	return c->user_timeout_ms * NS_PER_MS;
 }
 
+/* Since when the peer is silent, for R2 and the user timeout: the first retransmission, of a SYN the first one. 0: it is not. */
+static uint64_t tried_since_ns(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	const struct tcp_burst *b;
+
+	if (c->state != TCP_SYN_SENT || c->w->first_rtx_ns == 0 || c->w->burst_first == NIL)
+		return c->w->first_rtx_ns;
+	b = slab_at(&st->tcp->bursts, c->w->burst_first);
+	return st->now_ns - (uint64_t)(tcp_now_us(st) - b->sent_us) * 1000;
+}
+
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns)
 {
 	/* RFC 5482: the user timeout does not wait for the retransmission after it. */
-	if (which == TCP_AT_RTX && c->user_timeout_ms && c->w->first_rtx_ns && at_ns != NEVER_NS &&
-	    at_ns > c->w->first_rtx_ns + user_timeout_ns(c))
-		at_ns = c->w->first_rtx_ns + user_timeout_ns(c);
+	if (which == TCP_AT_RTX && c->user_timeout_ms && at_ns != NEVER_NS) {
+		uint64_t since_ns = tried_since_ns(st, c);
+
+		if (since_ns && at_ns > since_ns + user_timeout_ns(c))
+			at_ns = since_ns + user_timeout_ns(c);
+	}
 	if (which == TCP_AT_KEEP)
 		c->keep_at_ns = at_ns;
 	else
@@ -116,7 +130,7 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint64_t waited_ns = c->w->first_rtx_ns ? st->now_ns - c->w->first_rtx_ns : 0;
+	uint64_t since_ns = tried_since_ns(st, c), waited_ns = since_ns ? st->now_ns - since_ns : 0;
 	uint32_t most = R2;
 	bool over;
 
@@ -134,9 +148,7 @@ bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 			c->w->route.epoch = st->route_epoch - 1; /* look for another way (RFC 9293, MUST-20, SHLD-9) */
 		return true;
 	}
-	st->n.tcp_timeouts++;
-	if (!tcp_state_in(c, TCP_IN(SYN_SENT) | TCP_IN(SYN_RCVD)))
-		tcp_reset_conn(st, c);
+	st->n.tcp_timeouts++; /* without a reset, which nobody would hear: who still speaks later gets one */
 	/* A soft error that the way reported says more than "timed out" (RFC 9293, 3.9.2.2). */
 	tcp_end(st, c, c->soft_err ? c->soft_err : -ETIMEDOUT);
 	return false;

@@ -6,7 +6,7 @@
  * the window of congestion, and of the peer's, so that there are always two.
  *
  * And when less may go than that, waiting for the next acknowledgment can make one good train of two bad ones. It waits only where it
- * costs nothing: something was sent within the last millisecond, less than a third of the window is free, and the oldest segment in flight is
+ * costs nothing: something was sent less than a millisecond ago, less than a third of the window is free, and the oldest segment in flight is
  * out for half a round trip, so that an acknowledgment is about to come. No timer is needed for that reason.
  */
 #include "stack/tcp_data.h"
@@ -15,7 +15,7 @@
 #define RTT_SHIFT 9   /* of the shortest round trip in microseconds: halvings */
 #define WHOLE_OCTETS UINT32_C(65535)
 #define WIN_DIVISOR 3u
-#define RECENT_NS UINT64_C(1000000)
+#define RECENT_NS UINT64_C(900000) /* a millisecond ago is not recent, whoever looked at the clock first */
 
 static uint32_t whole_segments(const struct tcp_conn *c, uint32_t mss)
 {

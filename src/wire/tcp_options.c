@@ -212,12 +212,12 @@ static void put_user_timeout(struct cursor_writer *w, uint32_t s)
 static void put_cookie(struct cursor_writer *w, const struct wire_tcp_options *o)
 {
 	ASSERT(o->cookie_bytes <= WIRE_TCP_COOKIE_MAX);
-	put_nops(w, (4 - cookie_len(o) % 4) % 4);
 	cursor_put_u8(w, o->cookie_experimental ? KIND_EXPERIMENT : KIND_COOKIE);
 	cursor_put_u8(w, (uint8_t)cookie_len(o));
 	if (o->cookie_experimental)
 		cursor_put_be16(w, EXPERIMENT_COOKIE);
 	cursor_put_bytes(w, o->cookie, o->cookie_bytes);
+	put_nops(w, (4 - cookie_len(o) % 4) % 4); /* after it, as Linux */
 }
 
 static void put_sacks(struct cursor_writer *w, const struct wire_tcp_options *o)

@@ -489,6 +489,7 @@ static const struct {
 	       {"keepintvl", BERTH_KEEPINTVL_S},
 	       {"keepcnt", BERTH_KEEPCNT},
 	       {"user-timeout", BERTH_USER_TIMEOUT_MS},
+	       {"uto", BERTH_UTO},
 	       {"linger2", BERTH_LINGER2_S},
 	       {"maxseg", BERTH_MAXSEG},
 	       {"congestion", BERTH_CONGESTION},

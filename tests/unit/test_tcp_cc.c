@@ -27,7 +27,7 @@ static void acked(struct fl *f, uint32_t octets, uint32_t rtt_us)
 			       .rtt = rtt_us != 0,
 			       .rtt_us = rtt_us};
 
-	cc_ack(f->c, &a);
+	cc_ack(f->c, &a, f->c->w->ca_state == CA_LOSS);
 }
 
 static void initial_windows(void **state)

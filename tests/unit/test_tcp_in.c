@@ -26,7 +26,9 @@ static const struct stack_row rows[] = {
 	{"RFC 5961, 5: a very old ACK is challenged, its data dropped",
 	 {"established", "< PA 1+5 ack -70000", "> A 1 ack 1", "recv EAGAIN"}},
 	{"an old ACK within the largest window is ignored, its data is not",
-	 {"established", "< PA 1+5 ack 0", "recv 5", "> A 1 ack 6"}},
+	 {"established", "send 5", "> PA 1+5 ack 1", "< A 1 ack 6", "< PA 1+5 ack 3", "recv 5", "> A 6 ack 6"}},
+	{"an ACK of before the first octet is nobody's, nor are its octets",
+	 {"established", "< PA 1+5 ack 0", "> A 1 ack 1", "recv EAGAIN"}},
 	{"a segment without ACK is dropped", {"established", "< P 1+5", "quiet", "recv EAGAIN"}},
 	{"an old segment is answered",
 	 {"established", "< PA 1+5 ack 1", "> A 1 ack 6", "< PA 1+5 ack 1", "> A 1 ack 6", "recv 5"}},
@@ -78,8 +80,11 @@ static const struct stack_row rows[] = {
 	 {"established win 0 mss 1460", "< A 1 ack 1 win 0", "send 100", "quiet", "< A 1 ack 1 win 1000",
 	  "> PA 1+100 ack 1"}},
 	{"an older segment does not change the window (WL1, WL2)",
-	 {"established", "< PA 1+5 ack 1 win 10", "> A 1 ack 6", "< A 1 ack 1 win 60000", "> A 1 ack 6", "send 20",
-	  "quiet"}},
+	 {"established", "< PA 1+5 ack 1", "> A 1 ack 6", "< PA 6+5 ack 1 win 10", "> A 1 ack 11",
+	  "< A 1 ack 1 win 60000", "> A 1 ack 11", "send 20", "quiet"}},
+	{"of two that differ in nothing but the window the larger one counts, and a closed one",
+	 {"established", "< A 1 ack 1 win 60000", "< A 1 ack 1 win 10", "send 20", "> PA 1+20 ack 1",
+	  "< A 1 ack 21 win 60000", "< A 1 ack 21 win 0", "send 20", "quiet"}},
 	{"a FIN out of order waits",
 	 {"established", "< FA 6 ack 1", "> A 1 ack 1", "state ESTABLISHED", "< PA 1+5 ack 1", "> A 1 ack 7",
 	  "state CLOSE-WAIT", "recv 5", "recv eof"}},
@@ -198,6 +203,7 @@ static void test_refused_are_limited(void **state)
 		stack_fixture_init(&f, false, NULL);
 		stack_line(&f, "established win 65535 mss 1460 sackok");
 		stack_line(&f, old);
+		stack_line(&f, "+50"); /* a FIN's acknowledgment waits for a ride */
 		stack_line(&f, fin ? "> A 1 ack 7" : "> A 1 ack 6");
 		stack_line(&f, "+1600");
 		assert_in_range(answers_to(&f, old, 1000), 60, 220);

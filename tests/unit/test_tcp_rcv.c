@@ -55,7 +55,9 @@ static const struct script_row rows[] = {
 	 STREAM_BEGINS "in 17001+1000; drop; in 16001+1000; out 1+0 ack 18001 sack none; read 18000"},
 	{"a part of a hole that fills is acknowledged at once",
 	 STREAM_BEGINS "in 18001+1000; drop; in 16001+1000; out 1+0 ack 17001 sack 18001-19001"},
-	{"FIN is acknowledged at once", STREAM_BEGINS "in 16001+0 F; out 1+0 ack 16002; read 16000; read eof"},
+	{"FIN without anything before it is acknowledged at once", "in 1+0 F; out 1+0 ack 2; read eof"},
+	{"FIN after data waits for our own, at most 40 ms",
+	 STREAM_BEGINS "in 16001+0 F; quiet; wait 100; at 40; out 1+0 ack 16002; read 16000; read eof"},
 
 	/* holes */
 	{"S15: early data waits in the ring, not in segments",
@@ -78,7 +80,7 @@ static const struct script_row rows[] = {
 	{"a second FIN further on does not count: octets between them were never sent",
 	 "in 2+0 F; in 3+0 F; in 4+0 F; in 6+0 F; drop; in 1+1; out 1+0 ack 3; read 1; read eof"},
 	{"a FIN beyond the window is not kept",
-	 "in 1+4096 F; out 1+0 ack 4097 win 0; read 4096; read none; drop; in 4097+0 F; out 1+0 ack 4098; read eof",
+	 "in 1+4096 F; out 1+0 ack 4097 win 0; read 4096; read none; drop; in 4097+0 F; wait 50; out 1+0 ack 4098; read eof",
 	 .ring = 4096},
 
 	/* RFC 2018, 4: blocks */

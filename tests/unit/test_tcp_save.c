@@ -23,7 +23,7 @@ static const struct stack_row rows[] = {
 	 {"established", "shutdown wr", "> FA 1 ack 1", "< A 1 ack 2", "reborn", "> A 2 ack 1", "state FIN-WAIT-2",
 	  "< FA 1 ack 2", "> A 2 ack 2"}},
 	{"CLOSE-WAIT goes on",
-	 {"established", "< FPA 1+5 ack 1", "> A 1 ack 7", "reborn", "> A 1 ack 7", "state CLOSE-WAIT", "recv 5",
+	 {"established", "< FPA 1+5 ack 1", "+50", "> A 1 ack 7", "reborn", "> A 1 ack 7", "state CLOSE-WAIT", "recv 5",
 	  "recv eof", "send 5", "> PA 1+5 ack 7"}},
 };
 
