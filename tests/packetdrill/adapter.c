@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -45,6 +46,19 @@ static int64_t end(struct world *w, int64_t r)
 		return r;
 	errno = (int)-r;
 	return -1;
+}
+
+/* Pipes are the kernel's, whoever is asked to read them. */
+static bool is_ours(struct world *w, int fd)
+{
+	bool ours = false;
+
+	if (w != NULL) {
+		pthread_mutex_lock(&w->lock);
+		ours = world_fd(w, fd) != NULL;
+		pthread_mutex_unlock(&w->lock);
+	}
+	return ours;
 }
 
 static struct fd *socket_of(struct world *w, int number)
@@ -155,8 +169,8 @@ static int pd_socket(void *u, int domain, int type, int protocol)
 	f->domain = domain;
 	f->type = type & 0xf;
 	f->nonblocking = type & SOCK_NONBLOCK;
-	f->sndbuf = 212992;
-	f->rcvbuf = 212992;
+	f->sndbuf = sysctl_buffer(w, "tcp_wmem", 262144);
+	f->rcvbuf = sysctl_buffer(w, "tcp_rmem", 540000);
 	sysctl_apply(w, f);
 	return (int)end(w, f->number);
 }
@@ -168,7 +182,11 @@ static int pd_bind(void *u, int fd, const struct sockaddr *sa, socklen_t len)
 	struct berth_addr a;
 	int r = f == NULL ? -EBADF : address_in(f, sa, len, &a);
 
-	return (int)end(w, r < 0 ? r : berth_sock_bind(w->st, f->sock, &a));
+	if (r == 0)
+		r = berth_sock_bind(w->st, f->sock, &a);
+	if (r == 0)
+		f->bound = true;
+	return (int)end(w, r);
 }
 
 static int pd_listen(void *u, int fd, int backlog)
@@ -180,6 +198,11 @@ static int pd_listen(void *u, int fd, int backlog)
 	if (f == NULL)
 		return (int)end(w, -EBADF);
 	sysctl_apply(w, f);
+	if ((sysctl_fastopen(w) & (FASTOPEN_SERVER | FASTOPEN_ALL)) == (FASTOPEN_SERVER | FASTOPEN_ALL) &&
+	    !(f->chosen >> BERTH_FASTOPEN & 1))
+		(void)berth_sock_set(w->st, f->sock, BERTH_FASTOPEN, backlog > 0 ? (uint64_t)backlog : 1);
+	if (!(sysctl_fastopen(w) & FASTOPEN_SERVER))
+		(void)berth_sock_set(w->st, f->sock, BERTH_FASTOPEN, 0);
 	r = berth_sock_listen(w->st, f->sock, backlog < 0 ? 0 : (unsigned)backlog);
 	f->listening = r == 0;
 	return (int)end(w, r);
@@ -220,39 +243,93 @@ static int pd_accept(void *u, int fd, struct sockaddr *sa, socklen_t *len)
 	return (int)end(w, child->number);
 }
 
+/* connect(AF_UNSPEC): a reset, and a socket as it was before connect(): with the options and the address that the program gave it. */
+static int disconnect(struct world *w, struct fd *f)
+{
+	struct berth_addr local;
+	berth_sock s;
+	int r;
+
+	if (f->type == SOCK_DGRAM)
+		return berth_sock_connect(w->st, f->sock, NULL);
+	r = berth_sock_open(w->st, BERTH_TCP, f->domain == AF_INET ? BERTH_IPV4 : BERTH_IPV6, (uint64_t)f->number, &s);
+	if (r < 0)
+		return r;
+	for (int o = 0; o < BERTH_NOPTIONS; o++) {
+		uint64_t v;
+
+		if (f->chosen >> o & 1 && berth_sock_get(w->st, f->sock, (enum berth_option)o, &v) == 0)
+			(void)berth_sock_set(w->st, s, (enum berth_option)o, v);
+	}
+	r = berth_sock_names(w->st, f->sock, &local, NULL);
+	berth_sock_abort(w->st, f->sock);
+	f->sock = s;
+	f->connecting = f->connected = f->deferred = f->listening = false;
+	return f->bound && r == 0 ? berth_sock_bind(w->st, s, &local) : 0;
+}
+
+/* How much may go with a SYN to a? Asked of a socket whose SYN never leaves. */
+static uint64_t fastopen_room(struct world *w, const struct fd *f, const struct berth_addr *a)
+{
+	uint64_t room = 0;
+	berth_sock s;
+
+	if (!(sysctl_fastopen(w) & FASTOPEN_CLIENT) ||
+	    berth_sock_open(w->st, BERTH_TCP, f->domain == AF_INET ? BERTH_IPV4 : BERTH_IPV6, 0, &s) < 0)
+		return 0;
+	if (berth_sock_set(w->st, s, BERTH_FASTOPEN, 1) == 0 && berth_sock_connect(w->st, s, a) == -EINPROGRESS)
+		(void)berth_sock_get(w->st, s, BERTH_FASTOPEN_ROOM, &room);
+	berth_sock_abort(w->st, s);
+	return room;
+}
+
+/* Until it is connected, or is not. */
+static int connect_wait(struct world *w, struct fd *f, int flags)
+{
+	uint64_t err = 0;
+
+	f->connecting = true;
+	if (!(berth_sock_poll(w->st, f->sock) & (BERTH_EV_OUT | BERTH_EV_ERR | BERTH_EV_HUP)) &&
+	    wait_for(w, f, BERTH_EV_OUT, flags, f->snd_timeout_us) < 0)
+		return -EINPROGRESS;
+	f->connecting = false;
+	if (berth_sock_get(w->st, f->sock, BERTH_SO_ERROR, &err) == 0 && err != 0)
+		return -(int)err;
+	f->connected = true;
+	return 0;
+}
+
 static int pd_connect(void *u, int fd, const struct sockaddr *sa, socklen_t len)
 {
 	struct world *w = begin(u);
 	struct fd *f = socket_of(w, fd);
 	struct berth_addr a;
-	uint64_t err = 0;
 	int r = f == NULL ? -EBADF : 0;
 
-	if (r == 0 && f->type == SOCK_DGRAM && sa != NULL && len >= sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
-		return (int)end(w, berth_sock_connect(w->st, f->sock, NULL));
+	if (r == 0 && sa != NULL && len >= sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)
+		return (int)end(w, disconnect(w, f));
 	if (r == 0)
 		r = address_in(f, sa, len, &a);
 	if (r < 0)
 		return (int)end(w, r);
-	if (!f->connecting)
-		sysctl_apply(w, f);
-	if (!f->connecting || !(berth_sock_poll(w->st, f->sock) & (BERTH_EV_OUT | BERTH_EV_ERR | BERTH_EV_HUP)))
-		r = berth_sock_connect(w->st, f->sock, &a);
-	else
-		r = 0; /* the second call of a program that did not wait */
-	if (r == -EINPROGRESS && !f->nonblocking && !f->connecting) {
-		f->connecting = true;
-		if (wait_for(w, f, BERTH_EV_OUT, 0, f->snd_timeout_us) < 0)
-			return (int)end(w, -EINPROGRESS);
-		r = 0;
+	if (f->connecting)
+		/* the second call of a program that did not wait */
+		return (int)end(w, berth_sock_poll(w->st, f->sock) & (BERTH_EV_OUT | BERTH_EV_ERR | BERTH_EV_HUP)
+					   ? connect_wait(w, f, 0)
+					   : berth_sock_connect(w->st, f->sock, &a));
+	if (f->deferred)
+		return (int)end(w, -EISCONN);
+	sysctl_apply(w, f);
+	if (f->fastopen_connect && f->type == SOCK_STREAM && !f->connected) {
+		f->peer = a;
+		f->deferred = fastopen_room(w, f, &a) > 0;
+		if (f->deferred)
+			return (int)end(w, 0);
+		(void)berth_sock_set(w->st, f->sock, BERTH_FASTOPEN, sysctl_fastopen(w) & FASTOPEN_CLIENT);
 	}
+	r = berth_sock_connect(w->st, f->sock, &a);
 	if (r == -EINPROGRESS)
-		f->connecting = true;
-	if (r == 0 && f->connecting) {
-		f->connecting = false;
-		if (berth_sock_get(w->st, f->sock, BERTH_SO_ERROR, &err) == 0 && err != 0)
-			r = -(int)err;
-	}
+		r = connect_wait(w, f, 0);
 	f->connected = f->connected || r == 0;
 	return (int)end(w, r);
 }
@@ -332,6 +409,8 @@ static int64_t receive(struct world *w, int fd, void *buf, size_t n, int flags, 
 		return -EINVAL;
 	if (n > INT32_MAX)
 		n = INT32_MAX;
+	if (buf == NULL && n > 0 && !(flags & MSG_TRUNC) && berth_sock_poll(w->st, f->sock) & BERTH_EV_IN)
+		return -EFAULT;
 	if (f->type == SOCK_DGRAM) {
 		r = receive_datagram(w, f, buf, (uint32_t)n, flags, &from);
 		if (r >= 0)
@@ -353,7 +432,7 @@ static ssize_t pd_recvfrom(void *u, int fd, void *buf, size_t n, int flags, stru
 
 static ssize_t pd_read(void *u, int fd, void *buf, size_t n)
 {
-	return pd_recvfrom(u, fd, buf, n, 0, NULL, NULL);
+	return is_ours(u, fd) ? pd_recvfrom(u, fd, buf, n, 0, NULL, NULL) : read(fd, buf, n);
 }
 
 static ssize_t pd_recv(void *u, int fd, void *buf, size_t n, int flags)
@@ -389,7 +468,32 @@ static ssize_t receive_iov(void *u, int fd, const struct iovec *iov, size_t n, i
 
 static ssize_t pd_readv(void *u, int fd, const struct iovec *iov, int n)
 {
+	if (!is_ours(u, fd))
+		return readv(fd, iov, n);
 	return receive_iov(u, fd, iov, n < 0 ? 0 : (size_t)n, 0, NULL, NULL);
+}
+
+/* TCP_INQ: how much is left to be read, as a control message. */
+static void tell_inq(void *u, int fd, struct msghdr *m)
+{
+	struct world *w = begin(u);
+	struct fd *f = socket_of(w, fd);
+	struct cmsghdr *h = m->msg_controllen >= CMSG_SPACE(sizeof(int)) ? CMSG_FIRSTHDR(m) : NULL;
+	struct berth_part v[2];
+	int64_t left;
+	int n;
+
+	m->msg_controllen = 0;
+	if (f != NULL && f->inq && h != NULL) {
+		left = berth_sock_rx_peek(w->st, f->sock, v);
+		n = left > 0 ? (int)left : left == 0; /* Linux counts a FIN as one */
+		h->cmsg_level = IPPROTO_TCP;
+		h->cmsg_type = TCP_CM_INQ;
+		h->cmsg_len = CMSG_LEN(sizeof(n));
+		memcpy(CMSG_DATA(h), &n, sizeof(n));
+		m->msg_controllen = CMSG_SPACE(sizeof(n));
+	}
+	end(w, 0);
 }
 
 static ssize_t pd_recvmsg(void *u, int fd, struct msghdr *m, int flags)
@@ -399,8 +503,8 @@ static ssize_t pd_recvmsg(void *u, int fd, struct msghdr *m, int flags)
 
 	if (r >= 0) {
 		m->msg_namelen = m->msg_name != NULL ? len : 0;
-		m->msg_controllen = 0;
 		m->msg_flags = 0;
+		tell_inq(u, fd, m);
 	}
 	return r;
 }
@@ -433,6 +537,50 @@ static int64_t send_stream(struct world *w, struct fd *f, const uint8_t *buf, si
 	return (int64_t)done;
 }
 
+/* sendto(MSG_FASTOPEN), or the first write after a connect() that TCP_FASTOPEN_CONNECT put off: connect, with what may go with the SYN;
+ * the rest when it is connected, for who waits. */
+static int64_t send_fastopen(struct world *w, struct fd *f, const uint8_t *buf, size_t n, int flags,
+			     const struct sockaddr *sa, socklen_t len)
+{
+	struct berth_addr to = f->peer;
+	uint64_t room;
+	int64_t sent = 0, more;
+	int r;
+
+	if (!f->deferred && (!(sysctl_fastopen(w) & FASTOPEN_CLIENT) ||
+			     (sa != NULL && len >= sizeof(sa->sa_family) && sa->sa_family == AF_UNSPEC)))
+		return -EOPNOTSUPP;
+	r = f->deferred ? 0 : address_in(f, sa, len, &to);
+	if (r < 0)
+		return r;
+	if (f->connecting) {
+		if (!(berth_sock_poll(w->st, f->sock) & (BERTH_EV_OUT | BERTH_EV_ERR | BERTH_EV_HUP)))
+			return -EALREADY;
+		r = connect_wait(w, f, flags);
+		return r < 0 ? r : send_stream(w, f, buf, n, flags);
+	}
+	sysctl_apply(w, f);
+	f->deferred = false;
+	room = f->connected ? 0 : fastopen_room(w, f, &to);
+	(void)berth_sock_set(w->st, f->sock, BERTH_FASTOPEN, 1);
+	r = berth_sock_connect(w->st, f->sock, &to);
+	if (r != -EINPROGRESS)
+		return r;
+	if (room > n)
+		room = n;
+	if (room > 0)
+		sent = berth_sock_send(w->st, f->sock, buf, (uint32_t)room, 0);
+	if (sent < 0)
+		return sent;
+	r = connect_wait(w, f, flags);
+	if (r < 0)
+		return sent > 0 ? sent : r;
+	if ((size_t)sent == n)
+		return sent;
+	more = send_stream(w, f, buf + sent, n - (size_t)sent, flags);
+	return more < 0 ? (sent > 0 ? sent : more) : sent + more;
+}
+
 static int64_t transmit(struct world *w, int fd, const void *buf, size_t n, int flags, const struct sockaddr *sa,
 			socklen_t len)
 {
@@ -443,6 +591,8 @@ static int64_t transmit(struct world *w, int fd, const void *buf, size_t n, int 
 
 	if (f == NULL)
 		return -EBADF;
+	if (buf == NULL && n > 0)
+		return -EFAULT;
 	if (f->type == SOCK_DGRAM) {
 		struct berth_dgram d = {.data = (void *)(uintptr_t)buf, .len = (uint32_t)n, .iface = BERTH_IFACE_ANY};
 
@@ -453,8 +603,8 @@ static int64_t transmit(struct world *w, int fd, const void *buf, size_t n, int 
 		r = berth_sock_udp_send(w->st, f->sock, &d, 1);
 		return r == 1 ? (int64_t)n : r == 0 ? -EAGAIN : r;
 	}
-	if (flags & MSG_FASTOPEN)
-		return -EOPNOTSUPP;
+	if (flags & MSG_FASTOPEN || f->deferred)
+		return send_fastopen(w, f, buf, n, flags, sa, len);
 	sent = send_stream(w, f, buf, n, flags);
 	return sent == -ENOTCONN ? -EPIPE : sent; /* what Linux says to who writes to a stream that is none */
 }
@@ -469,7 +619,7 @@ static ssize_t pd_sendto(void *u, int fd, const void *buf, size_t n, int flags, 
 
 static ssize_t pd_write(void *u, int fd, const void *buf, size_t n)
 {
-	return pd_sendto(u, fd, buf, n, 0, NULL, 0);
+	return is_ours(u, fd) ? pd_sendto(u, fd, buf, n, 0, NULL, 0) : write(fd, buf, n);
 }
 
 static ssize_t pd_send(void *u, int fd, const void *buf, size_t n, int flags)
@@ -498,6 +648,8 @@ static ssize_t send_iov(void *u, int fd, const struct iovec *iov, size_t n, int 
 
 static ssize_t pd_writev(void *u, int fd, const struct iovec *iov, int n)
 {
+	if (!is_ours(u, fd))
+		return writev(fd, iov, n);
 	return send_iov(u, fd, iov, n < 0 ? 0 : (size_t)n, 0, NULL, 0);
 }
 
@@ -518,8 +670,10 @@ static int pd_fcntl(void *u, int fd, int cmd, ...)
 	va_start(ap, cmd);
 	arg = va_arg(ap, int);
 	va_end(ap);
-	if (f == NULL)
-		return (int)end(w, -EBADF);
+	if (f == NULL) {
+		end(w, 0);
+		return fcntl(fd, cmd, arg);
+	}
 	switch (cmd) {
 	case F_GETFL:
 		r = O_RDWR | (f->nonblocking ? O_NONBLOCK : 0);
@@ -549,8 +703,10 @@ static int pd_ioctl(void *u, int fd, unsigned long request, ...)
 	va_start(ap, request);
 	arg = va_arg(ap, int *);
 	va_end(ap);
-	if (f == NULL)
-		return (int)end(w, -EBADF);
+	if (f == NULL) {
+		end(w, 0);
+		return ioctl(fd, request, arg);
+	}
 	switch (request) {
 	case FIONREAD: /* SIOCINQ */
 		n = f->listening ? -EINVAL : berth_sock_rx_peek(w->st, f->sock, v);
@@ -588,8 +744,10 @@ static int pd_close(void *u, int fd)
 	struct world *w = begin(u);
 	struct fd *f = world_fd(w, fd);
 
-	if (f == NULL)
-		return (int)end(w, -EBADF);
+	if (f == NULL) {
+		end(w, 0);
+		return (int)syscall(SYS_close, fd);
+	}
 	if (f->kind == FD_SOCKET && f->linger.on && f->linger.seconds == 0 && !f->listening)
 		berth_sock_abort(w->st, f->sock);
 	else if (f->kind == FD_SOCKET) {
@@ -641,6 +799,8 @@ static uint32_t ready_now(struct world *w, const struct fd *f)
 
 	if (r < 0)
 		return POLLNVAL;
+	if (f->deferred)
+		return POLLOUT | POLLWRNORM;
 	bits |= r & BERTH_EV_IN ? POLLIN | POLLRDNORM : 0;
 	bits |= r & BERTH_EV_OUT ? POLLOUT | POLLWRNORM : 0;
 	bits |= r & BERTH_EV_RDHUP ? POLLRDHUP | POLLIN | POLLRDNORM : 0;
@@ -666,7 +826,10 @@ static int poll_count(struct world *w, struct pollfd *fds, nfds_t n)
 		fds[i].revents = 0;
 		if (fds[i].fd < 0)
 			continue;
-		fds[i].revents = f == NULL ? POLLNVAL : f->kind == FD_SOCKET ? (short)(ready_now(w, f) & wanted) : 0;
+		if (f == NULL)
+			(void)poll(&fds[i], 1, 0); /* a pipe, or nothing */
+		else
+			fds[i].revents = f->kind == FD_SOCKET ? (short)(ready_now(w, f) & wanted) : 0;
 		count += fds[i].revents != 0;
 	}
 	return count;
@@ -738,6 +901,7 @@ struct epoll_wish {
 	struct fd *e;
 	struct epoll_event *evs;
 	int max, n;
+	unsigned from[16]; /* which watch each is */
 };
 
 /* Edge triggered watches say a bit again only after it was off in between, or when something came or went (world_settle()). */
@@ -760,6 +924,7 @@ static bool epoll_true(struct world *w, void *arg)
 		}
 		if (now == 0)
 			continue;
+		p->from[p->n] = i;
 		p->evs[p->n].events = now;
 		p->evs[p->n++].data.u64 = k->data;
 	}
@@ -770,7 +935,7 @@ static int pd_epoll_wait(void *u, int epfd, struct epoll_event *evs, int max, in
 {
 	struct world *w = begin(u);
 	struct fd *e = world_fd(w, epfd);
-	struct epoll_wish p = {e, evs, max, 0};
+	struct epoll_wish p = {.e = e, .evs = evs, .max = max};
 
 	if (e == NULL || e->kind != FD_EPOLL || max <= 0)
 		return (int)end(w, e == NULL ? -EBADF : -EINVAL);
@@ -778,12 +943,12 @@ static int pd_epoll_wait(void *u, int epfd, struct epoll_event *evs, int max, in
 		epoll_true(w, &p);
 	else
 		world_wait(w, epoll_true, &p, timeout_ms < 0 ? NO_LIMIT : (uint64_t)timeout_ms * 1000);
-	for (int i = 0; i < p.n; i++)
-		for (unsigned k = 0; k < sizeof(e->watches) / sizeof(e->watches[0]); k++)
-			if (e->watches[k].used && e->watches[k].data == evs[i].data.u64) {
-				e->watches[k].said = evs[i].events;
-				e->watches[k].spent = e->watches[k].events & EPOLLONESHOT;
-			}
+	for (int i = 0; i < p.n; i++) {
+		struct watch *k = &e->watches[p.from[i]];
+
+		k->said = evs[i].events;
+		k->spent = k->events & EPOLLONESHOT;
+	}
 	return (int)end(w, p.n);
 }
 
@@ -798,12 +963,10 @@ static int pd_netdev_send(void *u, const void *buf, size_t count)
 	return 0;
 }
 
-#define PATIENCE_US UINT64_C(10000000) /* then there is no packet: a script's slowest wait is some seconds */
-
 static int pd_netdev_receive(void *u, void *buf, size_t *count, long long *time_usecs)
 {
 	struct world *w = begin(u);
-	uint64_t until = w->now_us + PATIENCE_US;
+	uint64_t until = w->now_us + w->patience_us;
 	struct packet_out *o;
 
 	if (w->out_n == 0)
@@ -867,7 +1030,8 @@ static ssize_t pd_splice(void *u, int in, loff_t *off_in, int out, loff_t *off_o
 	from_us = world_fd(w, in) != NULL;
 	to_us = world_fd(w, out) != NULL;
 	pthread_mutex_unlock(&w->lock);
-	if (off_in != NULL || off_out != NULL) {
+	/* packetdrill gives the addresses of its numbers; a script's NULL is the number 0. */
+	if ((off_in != NULL && *off_in != 0) || (off_out != NULL && *off_out != 0)) {
 		errno = ESPIPE;
 		return -1;
 	}
@@ -925,25 +1089,13 @@ EXPORT void packetdrill_interface_init(const char *flags, struct packetdrill_int
 	};
 }
 
-static bool is_ours(int fd)
-{
-	bool ours = false;
-
-	if (the_world != NULL) {
-		pthread_mutex_lock(&the_world->lock);
-		ours = world_fd(the_world, fd) != NULL;
-		pthread_mutex_unlock(&the_world->lock);
-	}
-	return ours;
-}
-
 EXPORT int close(int fd)
 {
-	return is_ours(fd) ? pd_close(the_world, fd) : (int)syscall(SYS_close, fd);
+	return is_ours(the_world, fd) ? pd_close(the_world, fd) : (int)syscall(SYS_close, fd);
 }
 
 EXPORT int getsockopt(int fd, int level, int option, void *value, socklen_t *len)
 {
-	return is_ours(fd) ? pd_getsockopt(the_world, fd, level, option, value, len)
-			   : (int)syscall(SYS_getsockopt, fd, level, option, value, len);
+	return is_ours(the_world, fd) ? pd_getsockopt(the_world, fd, level, option, value, len)
+				      : (int)syscall(SYS_getsockopt, fd, level, option, value, len);
 }

@@ -81,6 +81,47 @@ static int set_congestion(struct world *w, struct fd *f, const char *name, uint3
 	return -ENOENT;
 }
 
+/* Options that a stack without queues of errors, marks and priorities has no use for: what was set is read back. */
+static const struct told unused[] = {
+	{SOL_SOCKET, SO_PRIORITY, 0},		{SOL_SOCKET, SO_MARK, 0},
+	{SOL_SOCKET, SO_OOBINLINE, 0},		{SOL_SOCKET, SO_TIMESTAMP, 0},
+	{SOL_SOCKET, SO_DONTROUTE, 0},		{IPPROTO_IP, IP_RECVERR, 0},
+	{IPPROTO_IPV6, IPV6_RECVERR, 0},	{IPPROTO_IP, IP_FREEBIND, 0},
+	{IPPROTO_TCP, TCP_TIMESTAMP, 0},	{IPPROTO_TCP, TCP_WINDOW_CLAMP, 0},
+	{IPPROTO_TCP, TCP_THIN_DUPACK, 0},	{IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 0},
+	{IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 0}, {IPPROTO_TCP, TCP_INQ, 0},
+	{SOL_SOCKET, SO_SNDLOWAT, 1},
+};
+_Static_assert(sizeof(unused) <= sizeof(((struct fd *)0)->told), "struct fd's told");
+
+static struct told *told(struct fd *f, int level, int option)
+{
+	for (unsigned i = 0; i < sizeof(unused) / sizeof(unused[0]); i++)
+		if (unused[i].level == level && unused[i].option == option) {
+			if (f->told[i].level != level || f->told[i].option != option)
+				f->told[i] = unused[i];
+			return &f->told[i];
+		}
+	return NULL;
+}
+
+static int set_unused(struct fd *f, struct told *t, int number, uint32_t len)
+{
+	if (len < sizeof(number))
+		return -EINVAL;
+	if (t->level == SOL_SOCKET && t->option == SO_SNDLOWAT)
+		return -ENOPROTOOPT;
+	if (t->level == IPPROTO_TCP && (t->option == TCP_FASTOPEN_CONNECT || t->option == TCP_INQ) &&
+	    (number < 0 || number > 1))
+		return -EINVAL;
+	if (t->level == IPPROTO_TCP && t->option == TCP_FASTOPEN_CONNECT)
+		f->fastopen_connect = number != 0;
+	if (t->level == IPPROTO_TCP && t->option == TCP_INQ)
+		f->inq = number != 0;
+	t->value = number;
+	return 0;
+}
+
 int option_set(struct world *w, struct fd *f, int level, int option, const void *value, uint32_t len)
 {
 	int number = 0, which = ours(level, option);
@@ -107,20 +148,25 @@ int option_set(struct world *w, struct fd *f, int level, int option, const void 
 			return berth_sock_set(w->st, f->sock, BERTH_RCVBUF, (uint64_t)f->rcvbuf / 2);
 		case SO_MAX_PACING_RATE:
 			memcpy(&rate, value, len < sizeof(rate) ? len : sizeof(rate));
+			f->max_pacing = rate;
 			return berth_sock_set(w->st, f->sock, BERTH_PACING, rate > 1 ? rate : 0);
-		case SO_PRIORITY:
-		case SO_MARK:
-		case SO_OOBINLINE:
-		case SO_TIMESTAMP:
 		case SO_ZEROCOPY:
-			return option == SO_ZEROCOPY ? -EOPNOTSUPP : 0;
+			return -EOPNOTSUPP;
 		}
 	if (level == IPPROTO_TCP && option == TCP_CONGESTION)
 		return set_congestion(w, f, value, len);
+	if (told(f, level, option) != NULL)
+		return set_unused(f, told(f, level, option), number, len);
 	if (which < 0)
 		return -ENOPROTOOPT;
 	if (len < sizeof(number))
 		return -EINVAL;
+	if (which == BERTH_QUICKACK)
+		f->quickack_off = number == 0;
+	if (which == BERTH_LINGER2_S) {
+		f->linger2_none = number < 0; /* Linux: do not wait in FIN-WAIT-2 at all */
+		number = number < 0 || number > 120 ? 0 : number;
+	}
 	return choose(w, f, (enum berth_option)which, (uint64_t)(int64_t)number);
 }
 
@@ -205,6 +251,17 @@ static int get_tcp_info(struct world *w, struct fd *f, void *value, uint32_t *le
 	return give(&t, sizeof(t), value, len);
 }
 
+static int get_mtu(struct world *w, struct fd *f, void *value, uint32_t *len)
+{
+	struct berth_tcp_info info = {.struct_size = sizeof(info)};
+
+	if (!f->connected)
+		return -ENOTCONN;
+	if (berth_sock_tcp_info(w->st, f->sock, &info) < 0)
+		return -ENOPROTOOPT;
+	return get_number((int)info.pmtu, value, len);
+}
+
 int option_get(struct world *w, struct fd *f, int level, int option, void *value, uint32_t *len)
 {
 	static const char *const congestion[] = {"reno", "cubic"};
@@ -236,9 +293,23 @@ int option_get(struct world *w, struct fd *f, int level, int option, void *value
 			return get_number(f->rcvbuf, value, len);
 		case SO_TYPE:
 			return get_number(f->type, value, len);
+		case SO_PROTOCOL:
+			return get_number(f->type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP, value, len);
+		case SO_DOMAIN:
+			return get_number(f->domain, value, len);
+		case SO_MAX_PACING_RATE:
+			return get_number(f->max_pacing > 0 ? (int)f->max_pacing : -1, value, len);
 		case SO_ACCEPTCONN:
 			return get_number(f->listening, value, len);
 		}
+	if (level == IPPROTO_TCP && option == TCP_QUICKACK)
+		return get_number(f->quickack_off == 0, value, len);
+	if (level == IPPROTO_TCP && option == TCP_LINGER2 && f->linger2_none)
+		return get_number(-1, value, len);
+	if ((level == IPPROTO_IP && option == IP_MTU) || (level == IPPROTO_IPV6 && option == IPV6_MTU))
+		return get_mtu(w, f, value, len);
+	if (told(f, level, option) != NULL)
+		return get_number(told(f, level, option)->value, value, len);
 	if (which < 0)
 		return -ENOPROTOOPT;
 	r = berth_sock_get(w->st, f->sock, (enum berth_option)which, &v);

@@ -119,7 +119,12 @@ class Tcp:
 
 
 def option_text(o):
-    return o[0] if len(o) == 1 else o[0] + " " + " ".join("%s" % (x,) for x in o[1:])
+    """As a script writes it."""
+    if o[0] == "TS":
+        return "TS val %d ecr %d" % o[1:]
+    if o[0] == "sack":
+        return "sack " + " ".join("%d:%d" % b for b in o[1:])
+    return " ".join(str(x) for x in o)
 
 
 def options_parse(text):
@@ -258,7 +263,10 @@ def constants():
                   "TCP_USER_TIMEOUT": 18, "MSG_FASTOPEN": 0x20000000, "SO_MAX_PACING_RATE": 47, "TCP_CONGESTION": 13,
                   "POLLIN": 1, "POLLPRI": 2, "POLLOUT": 4, "POLLERR": 8, "POLLHUP": 16, "POLLRDHUP": 0x2000, "TCP_FASTOPEN": 23,
                   "EPOLLIN": 1, "EPOLLOUT": 4, "EPOLLERR": 8, "EPOLLHUP": 16, "EPOLLRDHUP": 0x2000, "EPOLLET": 1 << 31,
-                  "EPOLL_CTL_ADD": 1, "EPOLL_CTL_DEL": 2, "EPOLL_CTL_MOD": 3, "EPOLLONESHOT": 1 << 30, "TCP_INFO": 11})
+                  "EPOLL_CTL_ADD": 1, "EPOLL_CTL_DEL": 2, "EPOLL_CTL_MOD": 3, "EPOLLONESHOT": 1 << 30, "TCP_INFO": 11, "TCP_TIMESTAMP": 24,
+                  "TCP_FASTOPEN_CONNECT": 30, "TCP_INQ": 36, "IP_RECVERR": 11, "IPV6_RECVERR": 25, "IP_MTU": 14, "IPV6_MTU": 24, "IP_FREEBIND": 15,
+                  "IP_MTU_DISCOVER": 10, "IP_PMTUDISC_DONT": 0, "IP_PMTUDISC_WANT": 1, "IP_PMTUDISC_DO": 2, "IP_PMTUDISC_PROBE": 3,
+                  "MSG_ZEROCOPY": 0x4000000, "F_GETFD": 1, "F_SETFD": 2, "AF_UNSPEC": 0})
     return table
 
 
@@ -352,7 +360,8 @@ class Script:
         self.threads = []
         self.errors = []
         self.last_fd = None
-        self.sysctls = []
+        self.shown = None  # the number that the last call gave in its argument
+        self.recording = False  # record.py
 
     def fail(self, what):
         raise Failed("line %d: %s" % (self.line, what))
@@ -485,8 +494,12 @@ class Script:
     def do_out(self, text, lo, hi):
         want = packet_parse(text)
         got, at = self.next_out(want)
+        piece = got.length
         while got.length < want.length:
             more, at = self.next_out(want)
+            # All but the last are of one length; the kernel's trains are not cut, and of any.
+            if more.length != piece and got.length + more.length < want.length and not isinstance(self.lib, kernel.Kernel):
+                self.fail("expected %s\n      but got  a segment of %d octets after one of %d" % (want.text(), more.length, piece))
             loose = ~(1 | 8 | 128)  # FIN, PSH and CWR are one segment's own
             if more.seq != got.seq + got.length or (more.flags ^ got.flags) & loose or more.ack != got.ack or more.win != got.win:
                 self.fail("expected %s\n      but got  %s and then %s" % (want.text(), got.text(), more.text()))
@@ -608,6 +621,11 @@ class Script:
             b, p = buf_of(data)
             flags = [a[3]] if name != "write" and len(a) > 3 else [] if name == "write" else [0]
             extra = [0, 0] if name == "sendto" else []
+            if extra and len(a) > 4 and a[4] is ANY:  # packetdrill gives connect()'s address
+                where = self.pack_address((socket.AF_INET6 if self.v6 else socket.AF_INET, self.addresses()[0], 8080))
+                extra = [buf_of(where)[1], len(where)]
+                if self.local_isn is None:
+                    self.remote_port, self.remote_port_fixed = 8080, True
             return call(name, self.fd(a[0]), p, n, *flags, *extra)
         if name in ("close",):
             return call("close", self.fd(a[0]), result=cint)
@@ -618,7 +636,8 @@ class Script:
         if name == "ioctl":
             v = C.c_int(0)
             r, e = call("ioctl", self.fd(a[0]), a[1], C.cast(C.byref(v), C.c_void_p), result=cint)
-            if r == 0 and len(a) > 2 and isinstance(a[2], list) and a[2][0] is not ANY and v.value != a[2][0]:
+            self.shown = v.value
+            if r == 0 and len(a) > 2 and isinstance(a[2], list) and not self.recording and a[2][0] is not ANY and v.value != a[2][0]:
                 self.fail("ioctl() gave %d, expected %d" % (v.value, a[2][0]))
             return r, e
         if name in ("setsockopt", "getsockopt"):
@@ -668,6 +687,7 @@ class Script:
             return self.lib.call(name, self.fd(a[0]), level, opt, p, a[4] if len(a) > 4 and isinstance(a[4], int) else len(raw), result=C.c_int)
         n = C.c_uint(64 if isinstance(v, bytes) else len(raw))
         r, e = self.lib.call(name, self.fd(a[0]), level, opt, p, C.cast(C.byref(n), C.c_void_p), result=C.c_int)
+        self.shown = struct.unpack("=i", b.raw[:4])[0]
         if r == 0 and v is not ANY and b.raw[:len(raw)] != raw:
             self.fail("getsockopt() gave %s, expected %s" % (b.raw[:len(raw)].hex(), raw.hex()))
         return r, e
@@ -732,6 +752,16 @@ class Script:
             "delivery_rate busy_time rwnd_limited sndbuf_limited", "delivered delivered_ce", "bytes_sent bytes_retrans",
             "dsack_dups reord_seen rcv_ooopack snd_wnd")
 
+    def info_names(self, raw):
+        names, at_bytes = {}, 0
+        for fmt, words in (("B", self.INFO[1]), ("I", self.INFO[2]), ("Q", self.INFO[3]), ("I", self.INFO[4]), ("Q", self.INFO[5]),
+                           ("I", self.INFO[6]), ("Q", self.INFO[7]), ("I", self.INFO[8])):
+            for w in words.split():
+                names["tcpi_" + w] = struct.unpack_from("=" + fmt, raw, at_bytes)[0]
+                at_bytes += struct.calcsize(fmt)
+        names["tcpi_snd_wscale"], names["tcpi_rcv_wscale"] = names["tcpi_scales"] & 15, names["tcpi_scales"] >> 4
+        return names
+
     def do_python(self, code):
         b = C.create_string_buffer(400)
         n = C.c_uint(400)
@@ -739,14 +769,7 @@ class Script:
                              result=C.c_int)
         if r != 0:
             self.fail("TCP_INFO: " + os.strerror(e))
-        names, at, at_bytes = {}, 1, 0
-        for fmt, words in (("B", self.INFO[1]), ("I", self.INFO[2]), ("Q", self.INFO[3]), ("I", self.INFO[4]), ("Q", self.INFO[5]),
-                           ("I", self.INFO[6]), ("Q", self.INFO[7]), ("I", self.INFO[8])):
-            for w in words.split():
-                size = struct.calcsize(fmt)
-                names["tcpi_" + w] = struct.unpack_from("=" + fmt, b.raw, at_bytes)[0]
-                at_bytes += size
-        names["tcpi_snd_wscale"], names["tcpi_rcv_wscale"] = names["tcpi_scales"] & 15, names["tcpi_scales"] >> 4
+        names = self.info_names(b.raw)
         try:
             exec(compile(re.sub(r"^\s+", "", code, flags=re.M) if "\n" not in code.strip() else code, self.path, "exec"), names)  # pylint: disable=exec-used
         except AssertionError as e:

@@ -70,6 +70,22 @@ static void settings(struct world *w, struct fd *f)
 		set(w, f, BERTH_CONGESTION, strncmp(text, "reno", 4) == 0 ? BERTH_NEWRENO : BERTH_CUBIC);
 }
 
+unsigned sysctl_fastopen(const struct world *w)
+{
+	char text[64];
+
+	return w->sysctls && read_setting("tcp_fastopen", text) ? (unsigned)strtoul(text, NULL, 0)
+								: FASTOPEN_CLIENT | FASTOPEN_SERVER;
+}
+
+int sysctl_buffer(const struct world *w, const char *name, int else_bytes)
+{
+	char text[64];
+	int n;
+
+	return w->sysctls && read_setting(name, text) && sscanf(text, "%*d %d", &n) == 1 && n > 0 ? n : else_bytes;
+}
+
 void sysctl_apply(struct world *w, struct fd *f)
 {
 	/* What no file says: Linux's defaults, and what scripts begin with. */

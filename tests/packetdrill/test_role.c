@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -385,6 +387,95 @@ static void test_libc_calls(void **state)
 	assert_int_equal(close(l), 0);
 }
 
+/* A script's NULL is a number here, and its address is given: 0, and nowhere. Pipes are the kernel's. */
+static void test_splice(void **state)
+{
+	int l, fd = connected(&l), p[2];
+	loff_t none_in = 0, none_out = 0;
+	char buf[200];
+
+	(void)state;
+	assert_int_equal(ifc.pipe(ifc.userdata, p), 0);
+	inject(PSH | ACK, 1, 1, 100);
+	assert_int_equal(ifc.splice(ifc.userdata, fd, &none_in, p[1], &none_out, 1000, 0), 100);
+	assert_int_equal(ifc.read(ifc.userdata, p[0], buf, sizeof(buf)), 100);
+	assert_int_equal(ifc.write(ifc.userdata, p[1], buf, 50), 50);
+	assert_int_equal(ifc.splice(ifc.userdata, p[0], &none_in, fd, &none_out, 1000, 0), 50);
+	expect(ACK, 1, 0);
+	expect(PSH | ACK, 1, 50);
+	assert_int_equal(ifc.close(ifc.userdata, p[0]), 0);
+	assert_int_equal(close(p[1]), 0); /* left open: packetdrill's own close */
+	over(fd, l);
+}
+
+/* The upper half of an event's data is whatever packetdrill's stack had there; two watches may have the same data. */
+static void test_epoll(void **state)
+{
+	int l, fd = connected(&l), e = ifc.epoll_create(ifc.userdata, 1);
+	struct epoll_event ev = {.events = EPOLLIN | EPOLLET, .data.u64 = UINT64_C(0xdeadbeef00000000) | 7}, got[4];
+
+	(void)state;
+	assert_true(e >= 0);
+	assert_int_equal(ifc.epoll_ctl(ifc.userdata, e, EPOLL_CTL_ADD, fd, &ev), 0);
+	assert_int_equal(ifc.epoll_ctl(ifc.userdata, e, EPOLL_CTL_ADD, l, &ev), 0);
+	assert_int_equal(ifc.epoll_wait(ifc.userdata, e, got, 4, 0), 0);
+	inject(PSH | ACK, 1, 1, 100);
+	assert_int_equal(ifc.epoll_wait(ifc.userdata, e, got, 4, 0), 1);
+	assert_int_equal(got[0].events, EPOLLIN);
+	assert_true(got[0].data.u64 == ev.data.u64);
+	assert_int_equal(ifc.epoll_wait(ifc.userdata, e, got, 4, 0), 0); /* said once */
+	assert_int_equal(close(e), 0);
+	over(fd, l);
+}
+
+/* recvmsg() with what TCP_INQ tells, nothing to be had from the queue of errors, and buffers that are not there. */
+static void test_recvmsg(void **state)
+{
+	int l, fd = connected(&l), on = 1, left = -1;
+	char data[40], control[64];
+	struct iovec iov[2] = {{data, 10}, {data + 10, 20}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *h;
+
+	(void)state;
+	assert_int_equal(ifc.setsockopt(ifc.userdata, fd, IPPROTO_TCP, TCP_INQ, &on, sizeof(on)), 0);
+	inject(PSH | ACK, 1, 1, 100);
+	assert_int_equal(ifc.recvmsg(ifc.userdata, fd, &m, 0), 30);
+	assert_int_equal(m.msg_flags, 0);
+	h = CMSG_FIRSTHDR(&m);
+	assert_non_null(h);
+	assert_int_equal(h->cmsg_type, TCP_CM_INQ);
+	memcpy(&left, CMSG_DATA(h), sizeof(left));
+	assert_int_equal(left, 70);
+	assert_null(CMSG_NXTHDR(&m, h));
+	m.msg_controllen = sizeof(control);
+	assert_int_equal(ifc.recvmsg(ifc.userdata, fd, &m, MSG_ERRQUEUE), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(ifc.read(ifc.userdata, fd, NULL, 10), -1);
+	assert_int_equal(errno, EFAULT);
+	assert_int_equal(ifc.readv(ifc.userdata, fd, iov, 2), 30);
+	assert_int_equal(ifc.ioctl(ifc.userdata, fd, (unsigned long)FIONREAD, &left), 0);
+	assert_int_equal(left, 40);
+	assert_int_equal(ifc.fcntl(ifc.userdata, fd, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+	assert_int_equal(ifc.fcntl(ifc.userdata, fd, F_GETFL), O_RDWR | O_NONBLOCK);
+	over(fd, l);
+}
+
+/* packetdrill sets its descriptors free by libc's close() in any order, and with data that nobody read. */
+static void test_left_open(void **state)
+{
+	int l, fd = connected(&l), e = ifc.epoll_create(ifc.userdata, 1);
+
+	(void)state;
+	inject(PSH | ACK, 1, 1, 100);
+	expect(ACK, 1, 0);
+	assert_int_equal(close(e), 0);
+	assert_int_equal(close(l), 0);
+	assert_int_equal(close(fd), 0);
+	expect(RST | ACK, 1, 0);
+	inject(RST | ACK, 101, 1, 0);
+}
+
 static void test_locked_memory(void **state)
 {
 	char line[256];
@@ -411,6 +502,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_blocking_twice, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocking_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_libc_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_splice, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_epoll, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_recvmsg, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_memory, setup, teardown),
 	};
 

@@ -76,6 +76,10 @@ static int one_flag(struct world *w, char *flag)
 		w->mtu_bytes = (unsigned)atoi(value);
 		return 0;
 	}
+	if (strcmp(flag, "patience") == 0) {
+		w->patience_us = strtoull(value, NULL, 10) * 1000;
+		return 0;
+	}
 	if (strcmp(flag, "local") == 0) {
 		w->prefix4 = slash != NULL ? (unsigned)atoi(slash) : w->prefix4;
 		return address(value, &w->local4);
@@ -103,6 +107,7 @@ static int read_flags(struct world *w, const char *flags)
 	w->prefix6 = 48;
 	w->mtu_bytes = 1500;
 	w->sysctls = true;
+	w->patience_us = 10000000;
 	snprintf(text, sizeof(text), "%s", flags != NULL ? flags : "");
 	for (char *f = strtok_r(text, ",", &save); f != NULL; f = strtok_r(NULL, ",", &save))
 		if (one_flag(w, f) != 0) {

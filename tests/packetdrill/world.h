@@ -41,7 +41,16 @@ struct fd {
 	uint64_t rcv_timeout_us, snd_timeout_us; /* 0: none */
 	struct watch watches[16];		 /* FD_EPOLL */
 	int sndbuf, rcvbuf;			 /* as they are read back */
-	uint64_t chosen;			 /* a bit for each enum berth_option that the program has set */
+	bool bound;				 /* by bind(): a disconnected socket keeps its address */
+	bool fastopen_connect, deferred; /* TCP_FASTOPEN_CONNECT; connect() was called, the first write makes the SYN */
+	struct berth_addr peer;		 /* ... to there */
+	bool linger2_none, quickack_off;
+	uint64_t max_pacing;
+	bool inq; /* TCP_INQ: recvmsg() tells how much is left */
+	struct told {
+		int level, option, value;
+	} told[16];	 /* options that mean nothing here, as they were set */
+	uint64_t chosen; /* a bit for each enum berth_option that the program has set */
 };
 
 struct packet_out {
@@ -65,6 +74,7 @@ struct world {
 	uint16_t iface;
 	pthread_t main_thread;
 	struct waiter *waiter; /* the second thread's, while it waits */
+	uint64_t patience_us;  /* netdev_receive(): then there is no packet */
 	bool verbose, sysctls, super_frames;
 	struct {
 		enum berth_option option;
@@ -76,6 +86,7 @@ struct world {
 /* Flags: "local=192.168.0.1/16,remote=192.0.2.1,local6=...,remote6=...,mtu=1500,verbose,nosysctl" and options for all
  * sockets: ecn=1, cookies=2, timestamps=0, sack=0, wscale=0, cc=0 (NewReno), pacing=1, train=2. Trains leave as single segments,
  * each with PSH (packetdrill puts them together, and looks at the last one's), or whole with "gso" (for --strict_segments).
+ * patience=10000: milliseconds that netdev_receive() waits; a script's slowest wait is some seconds.
  * Return: 0, or -1 with a message printed. */
 int world_init(struct world *w, const char *flags);
 void world_fini(struct world *w);
@@ -112,6 +123,11 @@ void cut_frame(const struct berth_tx *t, bool whole, void (*take)(void *arg, con
 
 /* sysctl.c: what /proc/sys/net says now, and then --so_flags, for a socket that is made, listens or connects. */
 void sysctl_apply(struct world *w, struct fd *f);
+/* Some of tcp_fastopen's bits: client, server, every listener is one. */
+enum { FASTOPEN_CLIENT = 1, FASTOPEN_SERVER = 2, FASTOPEN_ALL = 0x400 };
+unsigned sysctl_fastopen(const struct world *w);
+/* The second number of tcp_rmem, tcp_wmem. */
+int sysctl_buffer(const struct world *w, const char *name, int else_bytes);
 /* options.c */
 int option_set(struct world *w, struct fd *f, int level, int option, const void *value, uint32_t len);
 int option_get(struct world *w, struct fd *f, int level, int option, void *value, uint32_t *len);
