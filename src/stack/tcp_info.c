@@ -5,6 +5,7 @@
 #include "stack/tcp_control.h"
 #include "stack/tcp_flight.h"
 
+#define TS_OCTETS 12	  /* of a timestamp, in each segment */
 #define RCV_MSS_FIRST 536 /* what is believed of the peer's segments before the first */
 
 static uint32_t ms_since(const struct berth_stack *st, uint64_t then_ns)
@@ -68,6 +69,8 @@ static void receiving(const struct berth_stack *st, const struct tcp_conn *c, st
 	i->rcv_rtt_us = c->w->rcv_rtt_us;
 	i->rcv_mss = c->rcv_mss ? c->rcv_mss : c->mss < RCV_MSS_FIRST ? c->mss : RCV_MSS_FIRST;
 	i->advmss = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
+	if (c->f & TF_TS && c->state != TCP_SYN_SENT)
+		i->advmss -= TS_OCTETS;
 	i->rcv_wnd = seq_lt(c->rcv_nxt, c->rcv_adv) ? c->rcv_adv - c->rcv_nxt : 0;
 	i->rcv_space = c->w->rcv_space;
 	i->rcv_nxt = c->rcv_nxt;

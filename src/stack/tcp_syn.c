@@ -429,8 +429,12 @@ static void syn_again(struct berth_stack *st, uint32_t i, const struct tcp_seg *
 		return;
 	}
 	q->f |= SYN_RESENT;
-	if (ticks(st->now_ns) - q->sent >= ticks(NS_PER_S / 2)) /* our SYN-ACK was lost */
-		syn_send(st, i);
+	if (ticks(st->now_ns) - q->sent < ticks(NS_PER_S / 2))
+		return;
+	syn_send(st, i); /* ours was lost; the timer counts from this one */
+	level_remove(st, i);
+	q->sent = ticks(st->now_ns);
+	level_add(st, i);
 }
 
 static bool accept_is_full(const struct tcp_conn *l)
