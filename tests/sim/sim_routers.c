@@ -306,7 +306,9 @@ static uint32_t draw_lifetime(struct sim *s, const char *name, bool is_long)
 {
 	static const uint32_t lifetimes[] = {86400, 2592000, WIRE_ND_INFINITE_S, 30000, 7300, 7100, 1800, 120, 30, 0};
 
-	return lifetimes[sim_draw(s, name, 0, is_long ? 3 : COUNT_OF(lifetimes) - 1)];
+	/* beside a rogue that fills the caps what has gone could not come back: then all outlast the world */
+	return is_long ? lifetimes[1 + sim_draw(s, name, 0, 1)]
+		       : lifetimes[sim_draw(s, name, 0, COUNT_OF(lifetimes) - 1)];
 }
 
 /* Router 0 knows the first two prefixes, router 1 the last two. */
