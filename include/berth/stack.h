@@ -536,6 +536,34 @@ struct berth_counters {
 };
 int berth_stack_counters(const struct berth_stack *st, struct berth_counters *ret); /* 0; -EINVAL */
 
+/* How much of what the configuration set aside is in use: which bound is near, and what a smaller configuration would have sufficed. */
+struct berth_used {
+	uint32_t used, peak; /* now, and the most there ever were */
+	uint32_t limit;
+};
+/* clang-format off */
+#define BERTH_USAGE(X) \
+	X(conns)	/* n_conns */ \
+	X(work)		/* n_work: of those, the ones with something under way; idle ones keep theirs until another needs it */ \
+	X(rings)	/* n_rings */ \
+	X(bursts)	/* n_bursts */ \
+	X(gaps)		/* n_gaps */ \
+	X(syns)		/* n_syn */ \
+	X(time_waits)	/* n_time_wait */ \
+	X(udp)		/* n_udp */ \
+	X(packets)	/* n_packets */
+/* clang-format on */
+struct berth_usage {
+	uint32_t struct_size;  /* set by the caller */
+	uint32_t n_orphans;    /* of conns: closed by the program, and not by TCP yet */
+	uint32_t n_ports;      /* claims: bound sockets, connections, TIME-WAITs */
+	uint32_t n_frag_bytes; /* of frag_bytes */
+#define BERTH_USAGE_FIELD(name) struct berth_used name;
+	BERTH_USAGE(BERTH_USAGE_FIELD)
+#undef BERTH_USAGE_FIELD
+};
+int berth_stack_usage(const struct berth_stack *st, struct berth_usage *ret); /* 0; -EINVAL */
+
 /* The slow checker: every invariant of every structure. False: a bug. */
 bool berth_stack_check(const struct berth_stack *st);
 

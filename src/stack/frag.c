@@ -70,6 +70,11 @@ static uint32_t lookup(const struct berth_stack *st, const struct fragment *f, u
 	return NIL;
 }
 
+uint32_t ip_frag_bytes(const struct berth_stack *st)
+{
+	return (st->ip->n_frag_blocks - st->ip->n_frag_free) * FRAG_BLOCK;
+}
+
 static void free_blocks(struct berth_stack *st, struct frag_datagram *d)
 {
 	struct ip_state *ip = st->ip;

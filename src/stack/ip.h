@@ -29,6 +29,8 @@ void ip_init(struct berth_stack *st);
 /* A timer of TIMER_NEIGH, FRAG, ADDR, ROUTE, GROUP, IFACE or PMTU is due. */
 void ip_timer(struct berth_stack *st, enum timer_kind kind, uint32_t index);
 bool ip_check(const struct berth_stack *st);
+/* Of cfg.frag_bytes, in use. */
+uint32_t ip_frag_bytes(const struct berth_stack *st);
 
 /* --- in --- */
 /* Headers looked at and checked, without any effect: for the batch's first pass. 0: *ret is a whole unfragmented TCP or UDP packet

@@ -44,7 +44,8 @@ uint32_t slab_take_dirty(struct slab *s)
 	ASSERT(s->generation[i] % 2 == 0);
 	s->free_first = s->next[i] + i + 1;
 	s->generation[i]++;
-	s->n_used++;
+	if (++s->n_used > s->n_peak)
+		s->n_peak = s->n_used;
 	return i;
 }
 
@@ -80,5 +81,5 @@ bool slab_check(const struct slab *s)
 			return false;
 	for (uint32_t i = 0; i < s->n_max; i++)
 		n_used += s->generation[i] % 2;
-	return n_used == s->n_used && n_free == s->n_max - n_used;
+	return n_used == s->n_used && n_used <= s->n_peak && n_free == s->n_max - n_used;
 }

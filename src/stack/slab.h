@@ -14,7 +14,7 @@ struct slab {
 	uint8_t *items;
 	uint32_t *generation; /* of each item; odd: in use */
 	uint32_t *next;	      /* the free list */
-	uint32_t item_bytes, n_max, n_used, free_first;
+	uint32_t item_bytes, n_max, n_used, n_peak, free_first;
 };
 
 /* Octets of memory (64-byte aligned) for n_max items. */

@@ -539,6 +539,27 @@ int berth_stack_counters(const struct berth_stack *st, struct berth_counters *re
 	return struct_out(ret, &st->n, sizeof(st->n), offsetof(struct berth_counters, frames_in));
 }
 
+int berth_stack_usage(const struct berth_stack *st, struct berth_usage *ret)
+{
+	const struct tcp_state *t = st->tcp;
+	struct berth_usage u = {.n_orphans = t->n_orphans,
+				.n_ports = port_table_n_claims(&st->ports),
+				.n_frag_bytes = ip_frag_bytes(st)};
+
+#define USED(slab) ((struct berth_used){(slab).n_used, (slab).n_peak, (slab).n_max})
+	u.conns = USED(st->conns);
+	u.work = USED(t->work);
+	u.rings = USED(t->rings);
+	u.bursts = USED(t->bursts);
+	u.gaps = USED(t->gaps);
+	u.syns = USED(t->syns);
+	u.time_waits = USED(t->time_waits);
+	u.udp = USED(st->udps);
+	u.packets = USED(st->pkts);
+#undef USED
+	return struct_out(ret, &u, sizeof(u), offsetof(struct berth_usage, conns));
+}
+
 static bool pkts_check(const struct berth_stack *st, const struct pkt_queue *q)
 {
 	uint32_t n = 0;

@@ -29,7 +29,7 @@ static void sending(const struct tcp_conn *c, struct berth_tcp_info *i)
 	if (c->state == TCP_LISTEN) /* its path is nobody's */
 		return;
 	i->ca_state = c->w->ca_state;
-	i->retransmits = c->w->n_rtx;
+	i->retransmits = out ? c->w->n_rtx : 0; /* else it is tcp_persist.c's, which `probes` shows */
 	i->probes = c->w->n_probes;
 	i->backoff = c->w->n_probes ? c->w->n_probes : c->w->backoff;
 	i->snd_wscale = c->snd_scale;

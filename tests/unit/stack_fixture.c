@@ -716,6 +716,7 @@ static void line_count(struct stack_fixture *f, struct words *w)
 		return;                                           \
 	}
 	BERTH_COUNTERS(SHOW)
+#undef SHOW
 	FAIL(f, "no counter '%s'", name ? name : "");
 }
 
@@ -796,6 +797,41 @@ static void line_state(struct stack_fixture *f, struct words *w)
 	same(f, "the state", i.state, want);
 }
 
+static void line_info(struct stack_fixture *f, struct words *w)
+{
+	struct berth_tcp_info i = {.struct_size = sizeof(i)};
+	const char *name = word(w);
+
+	same(f, "tcp_info()", berth_sock_tcp_info(f->st, f->s, &i), 0);
+#define SHOW(x)                                                   \
+	if (name != NULL && strcmp(name, #x) == 0) {              \
+		same(f, #x, (int64_t)i.x, (int64_t)number(f, w)); \
+		return;                                           \
+	}
+	SHOW(retransmits)
+	SHOW(probes)
+	SHOW(backoff)
+#undef SHOW
+	FAIL(f, "no '%s' is looked at", name ? name : "");
+}
+
+static void line_used(struct stack_fixture *f, struct words *w)
+{
+	struct berth_usage u = {.struct_size = sizeof(u)};
+	const char *name = word(w);
+
+	same(f, "usage()", berth_stack_usage(f->st, &u), 0);
+#define SHOW(x)                                                           \
+	if (name != NULL && strcmp(name, #x) == 0) {                      \
+		same(f, #x, u.x.used, (int64_t)number(f, w));             \
+		same(f, #x ", at most", u.x.peak, (int64_t)number(f, w)); \
+		return;                                                   \
+	}
+	BERTH_USAGE(SHOW)
+#undef SHOW
+	FAIL(f, "nothing is called '%s'", name ? name : "");
+}
+
 static void line_events(struct stack_fixture *f, struct words *w)
 {
 	struct berth_event v[16];
@@ -858,6 +894,10 @@ static bool line_socket(struct stack_fixture *f, const char *p, struct words *w)
 		same(f, "abort()", berth_sock_abort(f->st, f->s), 0);
 	} else if (strcmp(p, "state") == 0) {
 		line_state(f, w);
+	} else if (strcmp(p, "info") == 0) {
+		line_info(f, w);
+	} else if (strcmp(p, "used") == 0) {
+		line_used(f, w);
 	} else if (strcmp(p, "poll") == 0) {
 		same(f, "poll()", berth_sock_poll(f->st, f->s), bits_of(f, w));
 	} else if (strcmp(p, "error") == 0) {

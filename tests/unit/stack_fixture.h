@@ -27,6 +27,7 @@
  *	lost MS			the same, and whatever leaves meanwhile is lost
  *	send N | recv N | recv eof | recv EAGAIN | send EPIPE		N octets of the stream's pattern; N, or the error
  *	shutdown wr|rd|rdwr | close | abort				of f->s
+ *	info NAME N		of f->s: retransmits, probes, backoff	used NAME NOW PEAK	of berth_stack_usage()
  *	state NAME		of f->s, as tcp_state_text		poll [IN] [OUT] [RDHUP] [HUP] [ERR] [PRI] [nothing]
  *	error NAME|none		BERTH_SO_ERROR				events [IN] ... [CLOSED] [nothing]	all events, together
  *	count NAME N		a counter				set OPTION N, lset OPTION N		of f->s, of the listener
