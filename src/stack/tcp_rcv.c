@@ -19,7 +19,8 @@
  * out without a ride ends it.
  *
  * A zero window: a segment at rcv_nxt is acceptable whatever it carries, so that its ACK, URG and RST count (RFC 9293,
- * 3.10.7.4, "special allowance"); its octets are dropped and it is answered at once.
+ * 3.10.7.4, "special allowance"); its octets are dropped and it is answered at once. So does a bare acknowledgment at the window's right
+ * edge, as on Linux: whoever filled the window, and lost some of that, has no other number for it.
  */
 #include "stack/tcp_data.h"
 
@@ -41,6 +42,8 @@ bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s)
 	if (!open)
 		return false;
 	if (seq_in(s->seq, c->rcv_nxt, c->rcv_nxt + open))
+		return true;
+	if (len == 0 && !(s->flags & WIRE_TCP_RST) && s->seq == c->rcv_nxt + open)
 		return true;
 	/* A segment that begins before the window and reaches into it. Its length is at most a super-frame's. */
 	return len != 0 && seq_lt(s->seq, c->rcv_nxt) && seq_lt(c->rcv_nxt, s->seq + len);

@@ -200,10 +200,11 @@ static void garbage_in_the_word_costs_time_only(void **state)
 	(void)state;
 	fixture_open("net");
 	for (size_t i = 0; i < COUNT_OF(garbage); i++) {
-		pid_t pid = fork();
+		pid_t pid;
 
+		seen = network_change_seen(&net); /* before the fork: the child may be late */
+		pid = fork();
 		if (pid == 0) {
-			seen = network_change_seen(&net);
 			for (;;) {
 				uint32_t at = network_change_seen(&net);
 
