@@ -515,6 +515,14 @@ static uint32_t flow_of(struct berth_stack *st, const struct packet *p, const st
 	return (uint32_t)claim.user;
 }
 
+/* A socket that is bound to an interface hears that one only (SO_BINDTODEVICE). */
+static bool hears(struct berth_stack *st, const struct packet *p, uint32_t user)
+{
+	uint8_t only = tcp_at(st, user)->s.bind_iface;
+
+	return !only || only == p->iface + 1u;
+}
+
 /* Does somebody listen for new connections of this four-tuple? */
 static bool has_listener(struct berth_stack *st, const struct tcp_seg *s, const struct port_tuple *t)
 {
@@ -562,7 +570,7 @@ void tcp_input(struct berth_stack *st, const struct packet *p)
 	if (user != NIL && user & SOCK_ID_TIME_WAIT) {
 		if (tcp_wait_input(st, user & ~SOCK_ID_TIME_WAIT, &s, has_listener(st, &s, &t), &iss_min))
 			to_listener(st, &s, &t, iss_min);
-	} else if (user != NIL && slab_used(&st->conns, user)) {
+	} else if (user != NIL && slab_used(&st->conns, user) && hears(st, p, user)) {
 		tcp_conn_input(st, tcp_at(st, user), &s);
 	} else {
 		to_listener(st, &s, &t, 0);

@@ -193,6 +193,37 @@ static void test_cookie_is_ones_own(void **state)
 	}
 }
 
+/* A socket that is bound to a link hears nothing that came over another one (SO_BINDTODEVICE). */
+static void test_bound_to_a_link(void **state)
+{
+	struct berth_iface i = {.struct_size = sizeof(i), .link = BERTH_LINK_IP, .mtu_bytes = 1500, .name = "test1"};
+	struct berth_addr at;
+	uint16_t iface[2];
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	at = f.ours;
+	iface[0] = f.iface;
+	assert_int_equal(berth_iface_add(f.st, &i, &iface[1]), 0);
+	at.port = 80;
+	assert_int_equal(berth_sock_open(f.st, BERTH_TCP, BERTH_IPV4, 0, &f.listener), 0);
+	assert_int_equal(berth_sock_set(f.st, f.listener, BERTH_BIND_IFACE, iface[0] + 1u), 0);
+	assert_int_equal(berth_sock_bind(f.st, f.listener, &at), 0);
+	assert_int_equal(berth_sock_listen(f.st, f.listener, 5), 0);
+	stack_line(&f, "< S 0 mss 1400");
+	stack_line(&f, "> SA 0 ack 1");
+	stack_line(&f, "< A 1 ack 1");
+	stack_line(&f, "accept");
+	f.iface = iface[1];
+	stack_line(&f, "< PA 1+5 ack 1");
+	f.iface = iface[0];
+	stack_line(&f, "> R 1");
+	stack_line(&f, "recv EAGAIN");
+	stack_line(&f, "< PA 1+5 ack 1");
+	stack_line(&f, "> A 1 ack 6");
+	stack_line(&f, "recv 5");
+}
+
 /* The same link-local addresses and ports on two links are two handshakes. */
 static void test_two_links(void **state)
 {
@@ -243,7 +274,7 @@ static void test_two_links(void **state)
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_flood), cmocka_unit_test(test_cookie_is_ones_own),
-					  cmocka_unit_test(test_two_links)};
+					  cmocka_unit_test(test_two_links), cmocka_unit_test(test_bound_to_a_link)};
 
 	return stack_rows_run("tcp listen", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
