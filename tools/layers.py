@@ -60,7 +60,7 @@ HEART_CALLS = re.compile(
     r"^(__)?(mem(cpy|move|set|cmp|chr|rchr|ccpy|pcpy|mem)|st(r|p)(n?len|n?cpy|n?cmp|n?casecmp|n?cat|r?chr|chrnul|"
     r"str|casestr|spn|cspn|pbrk|toul|toull|tol|sep|lcpy)|v?snprintf|bsearch|qsort|bcmp|ffs|ffsl|ffsll)(_chk)?$"
     r"|^__ctype_(b|tolower|toupper)_loc$|^(tolower|toupper)$|^__errno_location$"
-    r"|^__stack_chk_fail$|^_GLOBAL_OFFSET_TABLE_$|^__tls_get_addr$|^__isoc\d+_strtou?ll?$"
+    r"|^__stack_chk_(fail|guard)$|^_GLOBAL_OFFSET_TABLE_$|^__tls_get_addr$|^__isoc\d+_strtou?ll?$"
     r"|^__(asan|ubsan|sancov|sanitizer|lsan|tsan|msan)_|^__start___sancov|^__stop___sancov"
     r"|^__aarch64_(ldadd|swp|cas|ldclr|ldset|ldeor)\w*$|^__(popcount|clz|ctz|u?div|u?mod)[dt]i[234]$")
 SHIM_NEEDS = re.compile(r"^(libc\.so|ld-linux|ld64|libdl\.so\.2|libpthread\.so\.0|libgcc_s|libasan|libubsan)")
