@@ -150,6 +150,8 @@ def main():
     driver = os.path.abspath(sys.argv[1])
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     exe = os.path.abspath(sys.argv[3]) if len(sys.argv) > 3 else None
+    if exe and not os.access(exe, os.X_OK):
+        sys.exit(f"{exe} is not there: liblwip-dev is needed to build it")
     enter_namespace()
     os.sched_setaffinity(0, {1} if os.cpu_count() > 1 else {0})
     ways = ["berth", "veth"] + (["lwip"] if exe else [])
