@@ -82,6 +82,11 @@ uint32_t board_from(const struct tcp_burst *b, unsigned i);    /* where segment 
 uint32_t board_to(const struct tcp_burst *b, unsigned i);      /* and ends */
 uint32_t board_sent_us(const struct tcp_burst *b, unsigned i); /* when it was sent first */
 uint32_t board_rexmit_last_us(const struct tcp_burst *b);
+/* Segments taken for lost whose copy is not in flight: more than before, when a copy was lost, too. */
+static inline int32_t flight_to_resend(const struct tcp_conn *c)
+{
+	return (int32_t)(c->w->n_lost - c->w->n_rexmit); /* below 0: a probe's copy is */
+}
 static inline struct tcp_burst *burst_at(const struct berth_stack *st, uint32_t i)
 {
 	return slab_at(&st->tcp->bursts, i);

@@ -139,9 +139,10 @@ uint32_t rack_detect(struct berth_stack *st, struct tcp_conn *c)
 
 void rack_timer_due(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint32_t before = c->w->n_lost, again_us = rack_detect(st, c);
+	int32_t before = flight_to_resend(c);
+	uint32_t again_us = rack_detect(st, c);
 
-	if (c->w->n_lost > before)
+	if (flight_to_resend(c) > before)
 		recover_lost(st, c);
 	if (again_us > 0) {
 		c->w->rtx_mode = RTX_REORDER;

@@ -331,7 +331,7 @@ static uint64_t renege_ns(const struct tcp_conn *c)
 void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
 	uint8_t state = c->w->ca_state;
-	uint32_t delivered = a->delivered, lost_before, again_us = 0, cwnd_before = c->cwnd;
+	uint32_t delivered = a->delivered, again_us = 0, cwnd_before = c->cwnd;
 	bool lost_more;
 
 	if (in_handshake(c) || (a->acked == 0 && c->w->n_out == 0 && !a->ece)) {
@@ -345,10 +345,12 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	tlp_ack(st, c, s, a);
 	ecn_ack(st, c, a);
 	if (c->f & TF_SACK) {
+		int32_t lost_before;
+
 		rack_ack(st, c, s, a);
-		lost_before = c->w->n_lost;
+		lost_before = flight_to_resend(c);
 		again_us = rack_detect(st, c);
-		lost_more = c->w->n_lost > lost_before;
+		lost_more = flight_to_resend(c) > lost_before;
 	} else {
 		delivered = count_duplicates(st, c, a);
 		lost_more = duplicates_mean_loss(st, c, a);

@@ -462,9 +462,13 @@ static inline bool fl_step(struct fl *f, uint64_t until_ns)
 			fl_ack_in(f, &e.ack);
 	} else {
 		tcp_deadline_set(&f->st, c, which, NEVER_NS);
+		unsigned n_ready = f->n_ready;
+
 		if (which == TCP_AT_RTX)
 			tcp_flight_timer(&f->st, c);
 		assert_true(tcp_flight_check(&f->st, c));
+		if (which == TCP_AT_RTX && f->n_ready == n_ready)
+			return true; /* nobody asks for more */
 	}
 	fl_pump(f);
 	return true;

@@ -206,6 +206,45 @@ static void spurious_timeout(void **state)
 }
 
 /* The receiver drops what it had sacked (RFC 2018, 8): a timeout sends all of it again. */
+/* The copy of a segment is lost, too, and all that was sent after it is acknowledged before the reordering window is over: its timer
+ * alone can tell, and what it finds goes out at once and not after a timeout. */
+static void a_copy_is_lost_too(void **state)
+{
+	unsigned drop[3] = {1, 0, 0}, n_told = 0;
+
+	(void)state;
+	for (uint32_t octets = 11000; octets <= 30000; octets += 1000) {
+		unsigned copy = 0, n = 0;
+
+		for (int both = 0; both < 2; both++) {
+			struct fl *f = make(BERTH_NEWRENO);
+
+			f->c->recover_flags |= RF_REORDER;
+			drop[1] = both ? copy : 0;
+			f->drop = drop;
+			fl_write(f, 5000);
+			fl_run(f, 30 * MS);
+			fl_write(
+				f,
+				octets -
+					5000); /* so it is acknowledgments that tell of the first loss, and clock out more */
+			fl_run(f, 60000 * MS);
+			expect(f, "octets that arrived", f->received, (int)octets);
+			n = f->n_log;
+			for (unsigned i = 0; i < n && !copy; i++)
+				copy = f->log[i].rexmit ? i + 1 : 0;
+			if (both &&
+			    f->log[copy].at_ns - f->log[copy - 1].at_ns < 20 * MS) { /* something was sent behind it */
+				expect(f, "timeouts", f->st.n.tcp_rto, 0);
+				n_told++;
+			}
+			done(f);
+		}
+		assert_int_not_equal(copy, 0);
+	}
+	assert_true(n_told > 3);
+}
+
 static void reneging(void **state)
 {
 	struct fl *f = make(BERTH_NEWRENO);
@@ -522,7 +561,7 @@ static void numbers_go_round_without_sack(void **state)
 	free(f);
 }
 
-#define N_MORE 13
+#define N_MORE 14
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -537,6 +576,7 @@ int main(void)
 		 NULL, NULL},
 		{"how a tail loss probe ends", ends_of_a_probe, NULL, NULL, NULL},
 		{"ECE: one reduction in a round trip", one_reduction_in_a_round_trip, NULL, NULL, NULL},
+		{"a copy is lost, too: RACK's timer sends it again", a_copy_is_lost_too, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
 		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
 		{"a loss after 2 GiB without one, no SACK: no timeout", numbers_go_round_without_sack, NULL, NULL,
