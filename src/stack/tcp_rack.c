@@ -161,11 +161,33 @@ bool tlp_may(const struct tcp_conn *c)
 	       c->snd_wnd != 0;
 }
 
+/* Can the last segment be repeated? Not while its copy is in flight (also after an undo), and not when it is larger than what goes now:
+ * the path became narrower, or it was to find out whether it is wider (tcp_mtu.c). Who waited for a probe that cannot go would wait
+ * for the RTO after that. */
+static bool last_may_go(const struct berth_stack *st, const struct tcp_conn *c, uint32_t len_max)
+{
+	const struct tcp_burst *b;
+	unsigned i;
+
+	if (c->w->burst_last == NIL)
+		return false;
+	b = burst_at(st, c->w->burst_last);
+	i = b->n - 1u;
+	if (board_sacked(b) >> i & 1 || b->rexmit >> i & 1)
+		return false;
+	return b->seq + b->len - seq_max(board_from(b, i), c->una) <= len_max + (b->flags & BURST_FIN ? 1u : 0u);
+}
+
+static bool probe_may_go(struct berth_stack *st, struct tcp_conn *c)
+{
+	return (flight_has_new(c) && tcp_flight_can_send(st, c)) || last_may_go(st, c, c->mss);
+}
+
 bool tlp_arm(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint64_t pto_us, rto_us = rtt_timeout_ns(c) / 1000;
 
-	if (!tlp_may(c))
+	if (!tlp_may(c) || !probe_may_go(st, c))
 		return false;
 	pto_us = 2 * (uint64_t)c->srtt_us + (c->w->n_out == 1 ? TLP_ALONE_US : TLP_SLACK_US);
 	if (pto_us > rto_us)
@@ -177,6 +199,11 @@ bool tlp_arm(struct berth_stack *st, struct tcp_conn *c)
 
 void tlp_due(struct berth_stack *st, struct tcp_conn *c)
 {
+	if (!probe_may_go(st, c)) { /* since it was armed: the RTO has run all the time */
+		c->w->rtx_mode = RTX_RTO;
+		tcp_deadline_set(st, c, TCP_AT_RTX, c->last_out_ns + rtt_timeout_ns(c));
+		return;
+	}
 	c->recover_flags |= RF_TLP_DUE;
 	st->n.tcp_tlp++;
 	c->w->rtx_mode = RTX_RTO; /* whether the probe can go or not */
@@ -200,21 +227,15 @@ bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, st
 
 	if (flight_has_new(c) && tcp_flight_can_send(st, c))
 		return false;
-	if (c->w->burst_last == NIL)
-		return false;
-	b = burst_at(st, c->w->burst_last);
-	i = b->n - 1u;
-	if (board_sacked(b) >> i & 1 || b->rexmit >> i & 1) {
+	if (!last_may_go(st, c, len_max)) {
 		c->recover_flags &= (uint16_t)~RF_TLP_DUE;
 		return false;
 	}
+	b = burst_at(st, c->w->burst_last);
+	i = b->n - 1u;
 	*ret = (struct tcp_send){.seq = seq_max(board_from(b, i), c->una), .burst = c->w->burst_last, .probe = true};
 	ret->len = b->seq + b->len - ret->seq;
 	ret->segs = UINT64_C(1) << i;
-	if (ret->len > len_max + (b->flags & BURST_FIN ? 1 : 0)) { /* the path got smaller: not a probe's business */
-		c->recover_flags &= (uint16_t)~RF_TLP_DUE;
-		return false;
-	}
 	return true;
 }
 

@@ -245,6 +245,32 @@ static void a_copy_is_lost_too(void **state)
 	assert_true(n_told > 3);
 }
 
+/* A probe that could not go is not waited for: the timeout is. */
+static void a_probe_that_cannot_go_is_not_armed(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	struct tcp_burst *b;
+
+	(void)state;
+	fl_write(f, 2000);
+	assert_int_equal(f->c->w->rtx_mode, RTX_TLP);
+	assert_true(tlp_arm(&f->st, f->c));
+	f->c->mss = MSS - 1; /* the path became narrower */
+	assert_false(tlp_arm(&f->st, f->c));
+	tlp_due(&f->st, f->c); /* or did so since */
+	assert_false(f->c->recover_flags & RF_TLP_DUE);
+	assert_int_equal(f->c->w->rtx_mode, RTX_RTO);
+	assert_true(f->c->w->at[TCP_AT_RTX] == f->c->last_out_ns + rtt_timeout_ns(f->c));
+	f->c->mss = MSS;
+	b = burst_at(&f->st, f->c->w->burst_last);
+	b->rexmit |= UINT64_C(1) << (b->n - 1); /* its copy is in flight */
+	assert_false(tlp_arm(&f->st, f->c));
+	b->rexmit = 0;
+	assert_true(tlp_arm(&f->st, f->c));
+	fl_run(f, 60000 * MS);
+	done(f);
+}
+
 static void reneging(void **state)
 {
 	struct fl *f = make(BERTH_NEWRENO);
@@ -561,7 +587,7 @@ static void numbers_go_round_without_sack(void **state)
 	free(f);
 }
 
-#define N_MORE 14
+#define N_MORE 15
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -577,6 +603,7 @@ int main(void)
 		{"how a tail loss probe ends", ends_of_a_probe, NULL, NULL, NULL},
 		{"ECE: one reduction in a round trip", one_reduction_in_a_round_trip, NULL, NULL, NULL},
 		{"a copy is lost, too: RACK's timer sends it again", a_copy_is_lost_too, NULL, NULL, NULL},
+		{"a probe that cannot go is not armed", a_probe_that_cannot_go_is_not_armed, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
 		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
 		{"a loss after 2 GiB without one, no SACK: no timeout", numbers_go_round_without_sack, NULL, NULL,
