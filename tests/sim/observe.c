@@ -263,6 +263,16 @@ void observe_out(struct sim *s, struct sim_host *h, const struct berth_tx *tx, c
 		sim_fail(s, "a frame is sound", "host %u: a TCP header that does not parse", h->index);
 }
 
+/* Damage in front of the transport header, which its checksum does not cover: the stack drops that, too. */
+static bool is_for(const struct sim_host *h, enum berth_link link, const struct berth_rx *rx, const struct link_view *v)
+{
+	static const uint8_t first[4] = {2};
+
+	if (link == BERTH_LINK_ETHERNET && (memcmp(rx->head, first, sizeof(first)) != 0 || rx->head[5] != h->octet))
+		return false;
+	return v->family != 4 || wire_checksum(wire_sum(0, rx->head + v->ip_at, (uint32_t)(v->l4_at - v->ip_at))) == 0;
+}
+
 void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const struct berth_rx *rx)
 {
 	struct direction *d, *peer;
@@ -277,7 +287,7 @@ void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const s
 	if (!v.has_tcp || s->is_attacked)
 		return;
 	if (s->has_corruption && !(rx->flags & (BERTH_F_NEEDS_CSUM | BERTH_F_DATA_VALID)) &&
-	    !link_checksum_good(rx->head, &v))
+	    (!link_checksum_good(rx->head, &v) || !is_for(h, link, rx, &v)))
 		return;
 	t = &v.tcp;
 	d = find(s->observer, &v.dst, &v.src, t->dst_port, t->src_port);
