@@ -295,7 +295,7 @@ static void on_stack(struct world *w, struct cursor_reader *in)
 				.mtu_bytes = take_number(in)};
 	struct berth_port_settings p = {(uint16_t)take_number(in), (uint16_t)take_number(in),
 					(uint16_t)(cursor_get_u8(in) & 3)};
-	struct berth_addr_info info;
+	struct berth_addr_info info = {.struct_size = sizeof(info)};
 	uint32_t cursor = take_number(in);
 	uint16_t iface = cursor_get_u8(in) & 3;
 	berth_sock s;
