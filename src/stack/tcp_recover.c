@@ -55,10 +55,12 @@ static void undo_forget(struct tcp_conn *c)
 	c->w->undo_retrans = 0;
 }
 
+/* Copies that are in flight already draw their D-SACKs later: until those have come too, one of them says nothing about this reduction. */
 static void undo_begin(struct tcp_conn *c)
 {
 	undo_forget(c);
 	c->recover_flags |= RF_UNDO;
+	c->w->undo_retrans = c->w->n_rexmit;
 	c->w->undo_cwnd = c->cwnd;
 	c->w->undo_ssthresh = c->ssthresh;
 	c->w->undo_una = c->una;

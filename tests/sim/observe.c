@@ -110,7 +110,7 @@ static const char *flags_text(uint16_t flags, char text[10])
 static void trace_frame(struct sim *s, const char *what, const struct sim_host *h, const struct link_view *v,
 			uint8_t gso)
 {
-	char flags[10], sacks[128] = "";
+	char flags[10], options[160] = "";
 	size_t n = 0;
 
 	if (!s->trace)
@@ -119,12 +119,14 @@ static void trace_frame(struct sim *s, const char *what, const struct sim_host *
 		sim_note(s, "host %u %s proto %u, %u octets", h->index, what, v->family ? v->proto : 0, v->ip_len);
 		return;
 	}
+	if (v->tcp.options.has & WIRE_TCP_HAS_TS)
+		n += (size_t)snprintf(options, sizeof(options), " ts %u %u", v->tcp.options.ts_val, v->tcp.options.ts_ecr);
 	for (unsigned i = 0; i < v->tcp.options.n_sacks; i++)
-		n += (size_t)snprintf(sacks + n, sizeof(sacks) - n, " sack %u-%u", v->tcp.options.sacks[i].left,
+		n += (size_t)snprintf(options + n, sizeof(options) - n, " sack %u-%u", v->tcp.options.sacks[i].left,
 				      v->tcp.options.sacks[i].right);
 	sim_note(s, "host %u %s %u>%u %s seq %u+%zu ack %u win %u%s%s", h->index, what, v->tcp.src_port,
 		 v->tcp.dst_port, flags_text(v->tcp.flags, flags), v->tcp.seq, v->tcp.payload.len_bytes, v->tcp.ack,
-		 v->tcp.window, sacks, gso ? " (super)" : "");
+		 v->tcp.window, options, gso ? " (super)" : "");
 }
 
 /* --- a frame by itself --- */
@@ -280,14 +282,14 @@ void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const s
 	struct link_view v;
 	uint32_t right;
 	uint8_t scale;
+	bool damaged;
 
 	if (link_view(rx->head, rx->head_len, link, &v) < 0)
 		return;
-	trace_frame(s, "   gets", h, &v, rx->gso);
-	if (!v.has_tcp || s->is_attacked)
-		return;
-	if (s->has_corruption && !(rx->flags & (BERTH_F_NEEDS_CSUM | BERTH_F_DATA_VALID)) &&
-	    (!link_checksum_good(rx->head, &v) || !is_for(h, link, rx, &v)))
+	damaged = s->has_corruption && !(rx->flags & (BERTH_F_NEEDS_CSUM | BERTH_F_DATA_VALID)) &&
+		  (!link_checksum_good(rx->head, &v) || !is_for(h, link, rx, &v));
+	trace_frame(s, damaged ? "   gets, damaged," : "   gets", h, &v, rx->gso);
+	if (damaged || !v.has_tcp || s->is_attacked)
 		return;
 	t = &v.tcp;
 	d = find(s->observer, &v.dst, &v.src, t->dst_port, t->src_port);
@@ -302,7 +304,7 @@ void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const s
 	if (!d->has_edge || diff(right, d->edge) > 0)
 		d->edge = right;
 	d->has_edge = true;
-	silence_got(&d->silence, t, d->has_granted ? d->granted : t->seq, s->now_ns);
+	silence_got(&d->silence, t, (uint32_t)t->window << scale, d->has_granted ? d->granted : t->seq, s->now_ns);
 }
 
 struct silence *observe_silence(struct sim *s, const struct sim_look *t, bool *ret_has_work)

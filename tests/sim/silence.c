@@ -4,7 +4,8 @@
  * knows what it wrote. How long it may be silent follows from its RTO (RFC 6298, doublings and all):
  *
  *	something is unacknowledged, or written and not sent	its RTO, which is 120 s at most
- *	data came that is next in order and within the window	half a second until it is acknowledged (RFC 9293, MUST-58)
+ *	data came that is next in order and within the window	half a second until it is acknowledged (RFC 9293, MUST-58);
+ *								not what others overtook so far that it is refused
  *
  * A silence begins with the latest of: a segment with sequence space left, or a probe; the acknowledgment point moved; SACK blocks came; it
  * got something to say, or was restored. The RTO is the largest since the acknowledgment point moved: only that sets a running timer anew, and a round trip
@@ -50,10 +51,30 @@ void silence_sent(struct silence *q, const struct wire_tcp *t, uint64_t now_ns)
 	}
 }
 
-void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t granted, uint64_t now_ns)
+/* A segment that others overtook may be refused, its data, too: by its timestamp when a copy that was sent later filled the hole before it
+ * (PAWS, RFC 7323, 5.2), by an acknowledgment from before the largest window (RFC 5961, 5.2). Its sender sends it again. */
+static bool is_outdated(struct silence *q, const struct wire_tcp *t, uint32_t window)
+{
+	bool older = false;
+
+	if (t->options.has & WIRE_TCP_HAS_TS) {
+		older = q->has_ts && diff(t->options.ts_val, q->ts_recent) < 0;
+		if (!older && q->has_acked && diff(t->seq, q->acked) <= 0) {
+			q->has_ts = true;
+			q->ts_recent = t->options.ts_val;
+		}
+	}
+	if (!older && window > q->window_max)
+		q->window_max = window;
+	return older || diff(t->ack, q->una - q->window_max) < 0;
+}
+
+void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t window, uint32_t granted, uint64_t now_ns)
 {
 	uint32_t len = (uint32_t)t->payload.len_bytes + !!(t->flags & WIRE_TCP_FIN);
 
+	if (is_outdated(q, t, window))
+		return;
 	if (diff(t->ack, q->una) > 0 || t->options.n_sacks)
 		q->since_ns = now_ns;
 	if (diff(t->ack, q->una) > 0)
@@ -106,6 +127,7 @@ static void check_conn(struct sim *s, const struct sim_host *h, uint32_t i)
 	if (t.block != q->block) { /* what came before was nobody's: dropped, as it should be */
 		q->owes_ack = false;
 		q->had_work = false;
+		q->waits = false;
 		q->block = t.block;
 	}
 	if (t.waits_for_neigh) {

@@ -177,7 +177,9 @@ struct silence {
 	uint64_t since_ns;
 	uint64_t rto_ns; /* the largest since then */
 	uint64_t n_tried;
-	bool had_work, has_acked, owes_ack, waits;
+	bool had_work, has_acked, owes_ack, waits, has_ts;
+	uint32_t ts_recent;  /* the newest timestamp at or below what it acknowledged */
+	uint32_t window_max; /* that it was ever given */
 	uint32_t acked, owed; /* the furthest it acknowledged, and what it should */
 	uint64_t owed_ns, waits_ns, block;
 };
@@ -314,8 +316,8 @@ void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const s
 struct silence *observe_silence(struct sim *s, const struct sim_look *t, bool *ret_has_work);
 void silence_syn(struct silence *q, uint32_t isn, uint64_t now_ns);
 void silence_sent(struct silence *q, const struct wire_tcp *t, uint64_t now_ns);
-/* granted: the right edge of the window it gave. */
-void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t granted, uint64_t now_ns);
+/* window: of this segment, octets. granted: the right edge of the window it gave. */
+void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t window, uint32_t granted, uint64_t now_ns);
 void silence_check(struct sim *s);
 
 /* --- drawing --- */
