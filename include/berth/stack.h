@@ -249,7 +249,8 @@ int berth_sock_accept(struct berth_stack *st, berth_sock s, uint64_t user, berth
  * again. */
 int berth_sock_connect(struct berth_stack *st, berth_sock s, const struct berth_addr *peer);
 /* Your own memory as rings: lengths are powers of two, 4 KiB to 1 GiB. Before connect(), or right after accept() (what arrived
- * already moves over). Return: 0; -EINVAL; -EISCONN, too late; -ENOBUFS, more has arrived than fits; -EBADF. */
+ * already moves over). Return: 0; -EINVAL, also when they overlap each other, or the ring that octets would move out of; -EISCONN, too
+ * late; -ENOBUFS, more has arrived than fits; -EBADF. */
 int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_t rx_bytes, uint8_t *tx,
 		      uint32_t tx_bytes);
 

@@ -280,6 +280,11 @@ static void move(const struct tcp_ring *from, uint32_t len, struct tcp_ring *to)
 	}
 }
 
+static bool overlap(const uint8_t *a, uint32_t a_bytes, const uint8_t *b, uint32_t b_bytes)
+{
+	return (uintptr_t)a < (uintptr_t)b + b_bytes && (uintptr_t)b < (uintptr_t)a + a_bytes;
+}
+
 int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_t rx_bytes, uint8_t *tx,
 		      uint32_t tx_bytes)
 {
@@ -290,7 +295,7 @@ int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_
 
 	if (r < 0)
 		return r;
-	if (!rx || !tx || !is_ring_size(rx_bytes) || !is_ring_size(tx_bytes))
+	if (!rx || !tx || !is_ring_size(rx_bytes) || !is_ring_size(tx_bytes) || overlap(rx, rx_bytes, tx, tx_bytes))
 		return -EINVAL;
 	c = tcp_at(st, index);
 	if (c->state == TCP_LISTEN)
@@ -304,6 +309,8 @@ int berth_sock_attach(struct berth_stack *st, berth_sock s, uint8_t *rx, uint32_
 		len = span(st, c);
 		if (len > rx_bytes)
 			return -ENOBUFS;
+		if (len && overlap(c->rx.data, c->rx.size, rx, rx_bytes))
+			return -EINVAL;
 		move(&c->rx, len, &new_rx);
 		new_rx.used = c->rx.used;
 	}

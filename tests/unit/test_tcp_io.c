@@ -165,7 +165,9 @@ static void attach_refuses(void **state)
 	assert_int_equal(berth_sock_attach(s.st, s.s + 1, m, 4096, m + 8192, 4096), -EBADF);
 	script_run(&s, "in 1+5000; drop");
 	assert_int_equal(berth_sock_attach(s.st, s.s, m, 4096, m + 8192, 4096), -ENOBUFS);
+	assert_int_equal(berth_sock_attach(s.st, s.s, m, 8192, m + 4096, 4096), -EINVAL);
 	assert_int_equal(berth_sock_attach(s.st, s.s, m, 8192, m + 8192, 4096), 0);
+	assert_int_equal(berth_sock_attach(s.st, s.s, m, 8192, m + 8192, 4096), -EINVAL); /* to where it is */
 	script_run(&s, "read 5000; send 10; drop");
 	assert_int_equal(berth_sock_attach(s.st, s.s, m, 8192, m + 8192, 4096), -EISCONN);
 	script_free(&s);
