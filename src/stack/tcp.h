@@ -442,6 +442,10 @@ void tcp_time_wait_enter(struct berth_stack *st, struct tcp_conn *c);
 void tcp_reset_for(struct berth_stack *st, const struct tcp_seg *s);
 /* RST on a connection that ends. */
 void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c);
+/* May a segment be answered that has data or a FIN, and may be the peer's, sent again? These cost little of tcp_may_answer()'s budget. One
+ * for which an answer is owed already costs nothing. */
+bool tcp_may_repeat(struct berth_stack *st, struct tcp_conn *c);
+uint32_t tcp_bare_seq(const struct tcp_conn *c); /* of a segment without data: tcp_reset.c */
 /* RFC 5961: at most so many in a time of random length, for each connection. */
 void tcp_challenge_ack(struct berth_stack *st, struct tcp_conn *c);
 /* A segment without data and without a connection block: SYN-ACKs of the cache, acknowledgments of TIME-WAIT, resets. */
@@ -563,9 +567,14 @@ struct tcp_send {
 	bool probe;	   /* TLP: allowed whatever the window of congestion says */
 };
 bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret);
+/* What directly follows `after`, whole segments that are lost, or a FIN: as many as room octets hold. false: none. */
+bool tcp_flight_join(struct berth_stack *st, const struct tcp_conn *c, const struct tcp_send *after, uint32_t room,
+		     struct tcp_send *ret);
 /* It was emitted. */
 void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const struct tcp_send *s);
 uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c);
+/* What goes next is to find out what became of the flight: Nagle and corks do not hold it back. */
+bool tcp_flight_probing(const struct tcp_conn *c);
 /* May a burst be written down? false: no record is left, wait for acknowledgments. */
 bool tcp_flight_can_send(struct berth_stack *st, struct tcp_conn *c);
 /* New sequence space [seq, seq + len) was emitted, in segments of mss. Arms the timer. */
@@ -592,6 +601,7 @@ uint8_t tcp_ecn_out_tos(const struct tcp_conn *c, bool new_data, bool rexmit);
 /* --- tcp_persist.c: TCP_AT_PERSIST --- */
 void tcp_persist_timer(struct berth_stack *st, struct tcp_conn *c);
 void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c); /* start or stop it, by window and ring */
+void tcp_persist_again(struct berth_stack *st, struct tcp_conn *c); /* the peer spoke: the interval begins anew */
 
 /* --- tcp_fastopen.c --- */
 /* Octets of the sending ring that go with c's SYN: 0 unless it has a cookie for its peer. */

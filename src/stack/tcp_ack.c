@@ -125,6 +125,7 @@ static unsigned advance(struct berth_stack *st, struct tcp_conn *c, const struct
 
 unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
 {
+	bool nothing_was_out = c->w->n_out == 0;
 	struct flight_ack a;
 	unsigned ret = 0;
 
@@ -158,6 +159,8 @@ unsigned tcp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	recover_ack(st, c, s, &a);
 	rate_look(c);
 	tcp_persist_check(st, c);
+	if (nothing_was_out && s->len == 0)
+		tcp_persist_again(st, c);
 	if (a.acked > 0 || a.sacked || a.dup || ret & ACK_WINDOW || c->w->n_lost)
 		sock_ready(st, tcp_index(st, c));
 	ASSERT_SLOW(tcp_flight_check(st, c));

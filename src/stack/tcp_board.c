@@ -148,6 +148,24 @@ void board_lose_all(struct berth_stack *st, struct tcp_conn *c)
 		(uint16_t)~RF_PIECES; /* a piece that was out is lost, too: it is not in the pipe any more */
 }
 
+/* RFC 8985, 6.3: the first, and what was sent last more than a round trip ago. The rest may well be under way. */
+void board_lose_overdue(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint32_t now_us = tcp_now_us(st);
+
+	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
+		struct tcp_burst *b = burst_at(st, i);
+		uint64_t old = i == c->w->burst_first;
+
+		for (unsigned k = 0; k < b->n; k++)
+			if (now_us - (b->rexmit & bit(k) ? board_rexmit_last_us(b) : board_sent_us(b, k)) >=
+			    c->w->rack_rtt_us)
+				old |= bit(k);
+		board_lose(c, b, old);
+	}
+	c->recover_flags &= (uint16_t)~RF_PIECES;
+}
+
 void board_lose_first(struct berth_stack *st, struct tcp_conn *c)
 {
 	if (c->w->burst_first != NIL)
@@ -225,7 +243,7 @@ static void arrived(struct tcp_conn *c, struct tcp_burst *b, uint64_t m, struct 
 	}
 	if (again) {
 		note_latest(b->rexmit_us, board_rexmit_last_us(b), board_to(b, highest(again)), true, a);
-		if (a->now_us - board_rexmit_last_us(b) >= c->min_rtt_us)
+		if (highest(m) == highest(again) && a->now_us - board_rexmit_last_us(b) >= c->min_rtt_us)
 			a->rack_rtt_us = a->now_us - b->rexmit_us;
 		rate_delivered(c, b, b->rexmit_us, a);
 	}
@@ -258,6 +276,8 @@ static void burst_trim(struct tcp_burst *b, unsigned k)
 
 void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, struct flight_ack *a)
 {
+	struct flight_ack before = *a;
+
 	while (c->w->burst_first != NIL) {
 		uint32_t i = c->w->burst_first;
 		struct tcp_burst *b = burst_at(st, i);
@@ -286,6 +306,15 @@ void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, str
 	}
 	if (c->recover_flags & RF_PIECES && seq_lt(c->w->rexmit_at, ack))
 		c->recover_flags &= (uint16_t)~RF_PIECES;
+	if (!a->rexmit_acked)
+		return;
+	/* What was sent once waited at the receiver for what was sent again: that is no round trip. And without SACK nobody can tell whether
+	 * it was under way or had long arrived: no witness for F-RTO. */
+	a->rtt = before.rtt;
+	a->oldest_us = before.oldest_us;
+	a->newest_us = before.newest_us;
+	if (!(c->f & TF_SACK))
+		a->orig_low = before.orig_low;
 }
 
 /* The segments of b that lie wholly within [left, right). */
@@ -432,6 +461,12 @@ static uint32_t payload_end(const struct tcp_burst *b, unsigned i)
 	return board_to(b, i) - (i + 1u == b->n && b->flags & BURST_FIN ? 1 : 0);
 }
 
+/* A window that shrank (RFC 9293, SHLD-16): what is beyond it is not repeated, but for the first of all, which then is a probe. */
+bool flight_in_window(const struct tcp_conn *c, uint32_t seq)
+{
+	return seq_le(seq, c->una) || seq_lt(seq, c->una + c->snd_wnd);
+}
+
 /* The next run of lost segments that has no copy in flight. */
 static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
 {
@@ -447,6 +482,12 @@ static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_m
 		seq = seq_max(board_from(b, from), c->una);
 		if (c->recover_flags & RF_PIECES && seq_in(c->w->rexmit_at, seq, board_to(b, from)))
 			seq = c->w->rexmit_at;
+		if (!flight_in_window(c, seq))
+			return false;
+		if (c->snd_wnd && seq_lt(c->una + c->snd_wnd, seq + len_max))
+			len_max = c->una + c->snd_wnd - seq;
+		else if (!c->snd_wnd && len_max > c->mss)
+			len_max = c->mss;
 		for (to = from + 1; to < b->n && m & bit(to) && payload_end(b, to) - seq <= len_max; to++)
 			continue;
 		*ret = (struct tcp_send){.seq = seq, .len = board_to(b, to - 1) - seq, .burst = i};
@@ -487,6 +528,31 @@ bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_
 	return true;
 }
 
+bool tcp_flight_join(struct berth_stack *st, const struct tcp_conn *c, const struct tcp_send *after, uint32_t room,
+		     struct tcp_send *ret)
+{
+	const struct tcp_burst *b = burst_at(st, after->burst);
+	uint32_t i = b->next;
+	unsigned n = 0;
+
+	if (after->segs == 0 || after->probe || after->seq + after->len != b->seq + b->len || i == NIL)
+		return false;
+	b = burst_at(st, i);
+	if (seq_lt(b->seq, c->una + c->snd_wnd) && seq_lt(c->una + c->snd_wnd, b->seq + room))
+		room = c->una + c->snd_wnd - b->seq;
+	else if (!seq_lt(b->seq, c->una + c->snd_wnd))
+		return false;
+	if (b->flags & BURST_SYN || (c->w->mtu_probe && seq_in(c->w->mtu_probe_seq, b->seq, b->seq + b->len)))
+		return false;
+	while (n < b->n && !((board_sacked(b) | b->rexmit) & bit(n)) &&
+	       (b->lost & bit(n) || payload_end(b, n) == b->seq) && payload_end(b, n) - b->seq <= room)
+		n++;
+	if (n == 0)
+		return false;
+	*ret = (struct tcp_send){.seq = b->seq, .len = board_to(b, n - 1) - b->seq, .burst = i, .segs = bits(0, n)};
+	return true;
+}
+
 void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const struct tcp_send *s)
 {
 	struct tcp_burst *b = burst_at(st, s->burst);
@@ -516,6 +582,8 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 	c->rexmits += m ? count(m) : 1;
 	st->n.tcp_retrans += m ? count(m) : 1;
 	recover_sent(st, c, s->len, true, m ? count(m) : 1);
+	if (s->burst == c->w->burst_first && m & 1 && c->w->ca_state >= CA_RECOVERY)
+		recover_rto(st, c);
 	ASSERT_SLOW(tcp_flight_check(st, c));
 }
 

@@ -92,6 +92,9 @@ void cc_ack(struct tcp_conn *c, const struct flight_ack *a, bool after_loss)
 	/* After a timeout the window is what limits, whatever was sent before it. */
 	if (!(c->f & TF_CC_LIMITED) && !after_loss)
 		return;
+	/* ... and a segment is a segment, as on Linux: by octets small ones would not let it grow. Pieces of one count as pieces. */
+	if (after_loss && a->segs && ack.octets % c->mss)
+		ack.octets += c->mss - ack.octets % c->mss;
 	cc_of(c)->on_ack(c, &ack);
 }
 

@@ -87,9 +87,6 @@ void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq);
 /* Out of the connection's own budget: is there an answer left for doubtful segments? So two ends that disagree do not answer each other
  * for ever, and nobody learns from a counter that all share. */
 bool tcp_may_answer(struct berth_stack *st, struct tcp_conn *c);
-/* The same for a segment that has data or a FIN, and may be the peer's, sent again: these cost little. One for which an answer is owed
- * already costs nothing. */
-bool tcp_may_repeat(struct berth_stack *st, struct tcp_conn *c);
 /* The same for a handshake's or TIME-WAIT's record, which has one octet for it: when it answered last, 0 at first. */
 bool tcp_record_may_answer(struct berth_stack *st, uint8_t *answered);
 

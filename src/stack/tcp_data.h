@@ -78,6 +78,6 @@ struct tcp_frame {
 };
 void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp_frame *f, struct berth_tx *v);
 /* Octets of data in a full segment that has what acknowledgments we owe beside it (SACK blocks take room). */
-uint16_t tcp_emit_mss(const struct tcp_conn *c);
+uint16_t tcp_emit_mss(const struct berth_stack *st, const struct tcp_conn *c);
 
 #endif

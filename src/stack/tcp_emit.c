@@ -29,20 +29,20 @@ static unsigned ts_len(const struct tcp_conn *c)
 }
 
 /* An upper bound of the blocks that are there to be sent. */
-static unsigned n_sacks(const struct tcp_conn *c)
+static unsigned n_sacks(const struct berth_stack *st, const struct tcp_conn *c)
 {
-	unsigned max = c->f & TF_TS ? SACKS_WITH_TS : SACKS_ALONE;
+	unsigned max = c->f & TF_TS ? SACKS_WITH_TS : SACKS_ALONE, n = c->w->dsack_from != c->w->dsack_to;
 
 	if (!(c->f & TF_SACK))
 		return 0;
 	if (c->w->gaps != NIL)
-		return max;
-	return c->w->dsack_from != c->w->dsack_to;
+		n += ((const struct tcp_gaps *)slab_at(&st->tcp->gaps, c->w->gaps))->n;
+	return n < max ? n : max;
 }
 
-uint16_t tcp_emit_mss(const struct tcp_conn *c)
+uint16_t tcp_emit_mss(const struct berth_stack *st, const struct tcp_conn *c)
 {
-	unsigned n = n_sacks(c), take = n ? SACK_LEN(n) : 0;
+	unsigned n = n_sacks(st, c), take = n ? SACK_LEN(n) : 0;
 
 	/* Where a segment is so small that blocks would take most of it, they are left out (put_options() sees to it). */
 	return c->mss > 2 * take ? (uint16_t)(c->mss - take) : c->mss;

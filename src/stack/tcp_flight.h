@@ -75,6 +75,7 @@ struct flight_ack {
 };
 
 /* --- tcp_board.c --- */
+bool flight_in_window(const struct tcp_conn *c, uint32_t seq); /* may it be sent again? */
 uint64_t board_all(const struct tcp_burst *b);		       /* a bit for each segment */
 uint64_t board_sacked(const struct tcp_burst *b);	       /* ... that arrived beyond una */
 uint32_t board_octets(const struct tcp_burst *b, uint64_t m);  /* of those segments */
@@ -98,6 +99,7 @@ void board_sack(struct berth_stack *st, struct tcp_conn *c, const struct wire_tc
 /* These segments (those that are not sacked) are lost, their copies too. */
 void board_lose(struct tcp_conn *c, struct tcp_burst *b, uint64_t m);
 void board_lose_all(struct berth_stack *st, struct tcp_conn *c);
+void board_lose_overdue(struct berth_stack *st, struct tcp_conn *c);
 void board_lose_first(struct berth_stack *st, struct tcp_conn *c); /* the segment at una */
 /* Nothing is lost after all: copies that are in flight stay so. */
 void board_unlose(struct berth_stack *st, struct tcp_conn *c);
@@ -123,7 +125,7 @@ bool flight_has_new(const struct tcp_conn *c);
 /* RFC 8985, 7.2: nothing is known to be amiss, and no probe is out. */
 bool tlp_may(const struct tcp_conn *c);
 void tlp_sent(struct berth_stack *st, struct tcp_conn *c, bool rexmit); /* the probe is out */
-bool tlp_arm(struct berth_stack *st, struct tcp_conn *c);
+bool tlp_arm(struct berth_stack *st, struct tcp_conn *c, uint64_t rto_ns);
 void tlp_due(struct berth_stack *st, struct tcp_conn *c);
 void tlp_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, const struct flight_ack *a);
 bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret);
@@ -135,7 +137,9 @@ void recover_lost(struct berth_stack *st, struct tcp_conn *c); /* something was 
 void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool rexmit, uint32_t segs);
 void recover_timeout(struct berth_stack *st, struct tcp_conn *c);
 /* Set TCP_AT_RTX for what is in flight now; restart: it begins anew. */
-void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart);
+/* advanced: on an acknowledgment; else a probe may not be later than the RTO that runs. */
+void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart, bool advanced);
+void recover_rto(struct berth_stack *st, struct tcp_conn *c); /* as it would have run had there been no other timer */
 bool recover_check(const struct tcp_conn *c);
 
 /* --- tcp_cc.c --- */

@@ -225,7 +225,9 @@ static enum verdict ack_in(struct berth_stack *st, struct tcp_conn *c, const str
 	}
 	if (seq_lt(s->ack, c->una)) {
 		/* An old one says nothing new; a very old one is not from this peer (RFC 5961, 5.2), nor is one of before the first octet. */
-		if (c->una - s->ack > c->snd_wnd_max || c->una - s->ack > c->bytes_acked) {
+		uint64_t acked = c->bytes_acked + (c->f & TF_FIN_SENT && c->una == c->w->max);
+
+		if (c->una - s->ack > c->snd_wnd_max || c->una - s->ack > acked) {
 			tcp_challenge_ack(st, c);
 			return STOP;
 		}
@@ -288,7 +290,7 @@ static void fin_in(struct berth_stack *st, struct tcp_conn *c)
 		tcp_set_state(st, c, TCP_CLOSING);
 		break;
 	case TCP_FIN_WAIT_2:
-		tcp_ack_bare(st, c, c->w->max); /* the record that takes over knows only what to repeat */
+		tcp_ack_bare(st, c, tcp_bare_seq(c)); /* the record that takes over knows only what to repeat */
 		tcp_set_state(st, c, TCP_TIME_WAIT);
 		tcp_time_wait_enter(st, c);
 		return;
@@ -316,8 +318,8 @@ static void text_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 	}
 	if (s->flags & WIRE_TCP_URG)
 		urgent_in(st, c, s);
-	if ((s->len || s->flags & WIRE_TCP_FIN) &&
-	    tcp_state_in(c, TCP_IN(ESTABLISHED) | TCP_IN(FIN_WAIT_1) | TCP_IN(FIN_WAIT_2)) &&
+	/* After the peer's FIN only what it sends again is answered. */
+	if ((s->len || s->flags & WIRE_TCP_FIN) && (!(c->f & TF_FIN_RCVD) || seq_lt(s->seq, c->rcv_nxt)) &&
 	    tcp_rcv_segment(st, c, s)) {
 		fin_in(st, c);
 		return;

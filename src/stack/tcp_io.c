@@ -233,10 +233,12 @@ static int64_t reader(struct berth_stack *st, berth_sock s, struct tcp_conn **re
 	*ret = c;
 	if (c->rx.data && c->rx.used)
 		return c->rx.used;
+	if (c->f & TF_FIN_RCVD)
+		return 0; /* whatever came after: the error stays for who writes, or asks (as Linux) */
 	r = no_stream(c);
 	if (r < 0)
 		return r;
-	return c->f & TF_FIN_RCVD || c->s.flags & SOCK_SHUT_RD || c->state == TCP_CLOSED ? 0 : -EAGAIN;
+	return c->s.flags & SOCK_SHUT_RD || c->state == TCP_CLOSED ? 0 : -EAGAIN;
 }
 
 int64_t berth_sock_rx_peek(struct berth_stack *st, berth_sock s, struct berth_part v[2])

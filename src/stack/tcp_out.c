@@ -106,37 +106,60 @@ static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	return true;
 }
 
+#define JOIN_MAX 8 /* records that one repeated segment takes from */
+
+/* What is sent again is joined by what comes after it, as far as one segment goes, and by the FIN: who has to repeat much of little needs fewer
+ * segments (RFC 9293, 3.8.6: repacketization). v[0] is what goes in any case; returns how many go. */
+static unsigned join(struct berth_stack *st, const struct tcp_conn *c, struct tcp_send v[JOIN_MAX])
+{
+	uint32_t len = v[0].len;
+	unsigned n = 1;
+
+	while (n < JOIN_MAX && tcp_flight_join(st, c, &v[n - 1], c->mss - len, &v[n]))
+		len += v[n++].len;
+	return n;
+}
+
 static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
 	struct tcp_frame f = {.rexmit = true};
-	uint32_t fin_seq = tcp_tx_end(c);
+	uint32_t fin_seq = tcp_tx_end(c), end;
+	struct tcp_send v[JOIN_MAX];
 	const struct tcp_burst *b;
-	struct tcp_send s;
+	unsigned n = 1;
 
 	if (c->w->n_rtx)
 		tcp_mtu_timeouts(st, c);
-	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &s))
+	if (!tcp_flight_rexmit(st, c, g->frame_max > c->mss ? g->frame_max : c->mss, &v[0]))
 		return false;
-	if ((c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) && s.seq != c->iss)
+	if ((c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) && v[0].seq != c->iss)
 		return false; /* data that went with the SYN waits for its answer */
-	if (c->w->mtu_probe && seq_in(c->w->mtu_probe_seq, s.seq, s.seq + s.len))
+	if (c->w->mtu_probe && seq_in(c->w->mtu_probe_seq, v[0].seq, v[0].seq + v[0].len))
 		tcp_mtu_probe_resent(st, c);
-	f.seq = s.seq;
-	f.len = s.len;
-	b = slab_at(&st->tcp->bursts, s.burst);
-	f.mss = b->mss;
+	f.seq = v[0].seq;
+	f.len = v[0].len;
+	f.mss = ((const struct tcp_burst *)slab_at(&st->tcp->bursts, v[0].burst))->mss;
 	if (f.mss > c->mss || f.len <= c->mss)
 		f.mss = c->mss; /* small ones that fit together go as one, on every device */
-	if (s.seq == c->iss && c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)) {
+	if (v[0].seq == c->iss && c->una == c->iss && (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)) {
 		f.flags = WIRE_TCP_SYN | tcp_ecn_out_flags(c, false);
 		f.len = 0;
 	} else {
-		if (c->f & TF_FIN_SENT && s.seq + s.len == fin_seq + 1) {
+		if (f.len <= c->mss)
+			n = join(st, c, v);
+		end = v[n - 1].seq + v[n - 1].len;
+		f.len = end - f.seq;
+		if (c->f & TF_FIN_SENT && end == fin_seq + 1) {
 			f.flags |= WIRE_TCP_FIN;
 			f.len--;
 		}
 		f.flags |= push_flag(c, f.seq, f.seq + f.len) | urgent_flag(c, f.seq) | tcp_ecn_out_flags(c, false);
-		if ((c->train && f.len > f.mss) || (b->flags & BURST_PUSH && s.seq + s.len == b->seq + b->len))
+		for (unsigned i = 0; i < n; i++) {
+			b = slab_at(&st->tcp->bursts, v[i].burst);
+			if (b->flags & BURST_PUSH && v[i].seq + v[i].len == b->seq + b->len)
+				f.flags |= WIRE_TCP_PSH;
+		}
+		if (c->train && f.len > f.mss)
 			f.flags |= WIRE_TCP_PSH;
 		if (!f.len)
 			f.flags &= (uint16_t)~WIRE_TCP_PSH;
@@ -144,7 +167,8 @@ static bool send_again(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 	}
 	put(st, c, g, &f);
 	c->bytes_rexmit += f.len;
-	tcp_flight_rexmitted(st, c, &s);
+	for (unsigned i = 0; i < n; i++)
+		tcp_flight_rexmitted(st, c, &v[i]);
 	return true;
 }
 
@@ -154,8 +178,8 @@ static bool small_may_go(const struct tcp_conn *c, uint32_t len, bool all, bool 
 {
 	bool small_in_flight = seq_lt(c->una, c->w->snd_small) && seq_le(c->w->snd_small, c->w->nxt);
 
-	if (c->f & TF_PROBE)
-		return true; /* it waited long enough: tcp_persist.c */
+	if (c->f & TF_PROBE || tcp_flight_probing(c))
+		return true; /* it waited long enough: tcp_persist.c; or it asks what became of the flight */
 	if (all && fin)
 		return true;
 	if (c->s.flags & SOCK_CORK || (all && c->f & TF_MORE))
@@ -193,7 +217,7 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 		if (len < mss && len < left && c->una != c->w->nxt)
 			return 0; /* acknowledgments will make it a full one */
 	}
-	fin = fin && len == left && window > len;
+	fin = fin && len == left && window > len && (len || room);
 	if (!len && !fin)
 		return 0;
 	quantum = tcp_pace_quantum(st, c, &at_ns);
@@ -228,7 +252,7 @@ static uint32_t choose(struct berth_stack *st, struct tcp_conn *c, const struct 
 
 static bool send_new(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
-	struct tcp_frame f = {.seq = c->w->nxt, .mss = tcp_emit_mss(c)};
+	struct tcp_frame f = {.seq = c->w->nxt, .mss = tcp_emit_mss(st, c)};
 	struct go one = {.frame_max = 0};
 	uint16_t push;
 	bool fin;
@@ -286,7 +310,7 @@ static bool send_probe(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 
 static bool send_ack(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 {
-	struct tcp_frame f = {.seq = c->w->nxt, .mss = c->mss};
+	struct tcp_frame f = {.seq = tcp_bare_seq(c), .mss = c->mss};
 
 	if (!(c->f & TF_ACK_NOW) && !c->w->n_dup_acks)
 		return false;

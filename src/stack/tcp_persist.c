@@ -9,6 +9,7 @@
  * A window that is open: when the timer runs out, what fits is sent, silly or not (3.8.6.2.1's override), and what was corked.
  */
 #include "stack/tcp_data.h"
+#include "stack/tcp_flight.h"
 
 #include <errno.h>
 
@@ -39,10 +40,10 @@ static bool waits(const struct tcp_conn *c)
 	return seq_lt(c->w->nxt, end);
 }
 
-/* The wait after n probes. */
+/* The wait after n probes: the RTO, with what a timeout left of doublings (Karn), doubled n times. */
 static uint64_t wait_ns(const struct tcp_conn *c, unsigned n)
 {
-	uint64_t ns = c->rto_us ? (uint64_t)c->rto_us * 1000 : TCP_RTO_FIRST_NS;
+	uint64_t ns = rtt_timeout_ns(c);
 
 	for (unsigned i = 0; i < n && ns < TCP_RTO_MAX_NS; i++)
 		ns *= 2;
@@ -81,6 +82,13 @@ void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
 		return;
 	}
 	if (c->w->at[TCP_AT_PERSIST] == NEVER_NS)
+		tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));
+}
+
+/* An acknowledgment has told the window: what a probe would ask (as Linux). */
+void tcp_persist_again(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->w->at[TCP_AT_PERSIST] != NEVER_NS)
 		tcp_deadline_set(st, c, TCP_AT_PERSIST, st->now_ns + interval_ns(c));
 }
 

@@ -144,11 +144,13 @@ void rack_timer_due(struct berth_stack *st, struct tcp_conn *c)
 
 	if (flight_to_resend(c) > before)
 		recover_lost(st, c);
+	else
+		c->w->rtx_mode = RTX_REORDER;
 	if (again_us > 0) {
 		c->w->rtx_mode = RTX_REORDER;
 		tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + (uint64_t)again_us * 1000);
 	} else {
-		recover_arm(st, c, true);
+		recover_arm(st, c, true, true);
 	}
 }
 
@@ -157,8 +159,7 @@ void rack_timer_due(struct berth_stack *st, struct tcp_conn *c)
 bool tlp_may(const struct tcp_conn *c)
 {
 	return c->f & TF_SACK && c->w->ca_state <= CA_CWR && !c->w->n_sacked && !c->w->n_lost && c->srtt_us != 0 &&
-	       !(c->recover_flags & (RF_TLP | RF_TLP_DUE)) && c->state != TCP_SYN_SENT && c->state != TCP_SYN_RCVD &&
-	       c->snd_wnd != 0;
+	       !(c->recover_flags & RF_TLP_DUE) && c->state != TCP_SYN_SENT && c->state != TCP_SYN_RCVD;
 }
 
 /* Can the last segment be repeated? Not while its copy is in flight (also after an undo), and not when it is larger than what goes now:
@@ -175,7 +176,8 @@ static bool last_may_go(const struct berth_stack *st, const struct tcp_conn *c, 
 	i = b->n - 1u;
 	if (board_sacked(b) >> i & 1 || b->rexmit >> i & 1)
 		return false;
-	return b->seq + b->len - seq_max(board_from(b, i), c->una) <= len_max + (b->flags & BURST_FIN ? 1u : 0u);
+	return flight_in_window(c, board_from(b, i)) &&
+	       b->seq + b->len - seq_max(board_from(b, i), c->una) <= len_max + (b->flags & BURST_FIN ? 1u : 0u);
 }
 
 static bool probe_may_go(struct berth_stack *st, struct tcp_conn *c)
@@ -183,14 +185,15 @@ static bool probe_may_go(struct berth_stack *st, struct tcp_conn *c)
 	return (flight_has_new(c) && tcp_flight_can_send(st, c)) || last_may_go(st, c, c->mss);
 }
 
-bool tlp_arm(struct berth_stack *st, struct tcp_conn *c)
+bool tlp_arm(struct berth_stack *st, struct tcp_conn *c, uint64_t rto_ns)
 {
-	uint64_t pto_us, rto_us = rtt_timeout_ns(c) / 1000;
+	uint64_t pto_us, rto_us = rto_ns / 1000;
 
-	if (!tlp_may(c) || !probe_may_go(st, c))
+	/* While one is out no other goes: then this waits as long, and what is left of the RTO after it (tlp_due()). */
+	if (!tlp_may(c) || (!(c->recover_flags & RF_TLP) && !probe_may_go(st, c)))
 		return false;
 	pto_us = 2 * (uint64_t)c->srtt_us + (c->w->n_out == 1 ? TLP_ALONE_US : TLP_SLACK_US);
-	if (pto_us > rto_us)
+	if (rto_us && pto_us > rto_us) /* one that is over already does not make the probe go at once (as Linux) */
 		pto_us = rto_us;
 	c->w->rtx_mode = RTX_TLP;
 	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + pto_us * 1000);
@@ -199,9 +202,8 @@ bool tlp_arm(struct berth_stack *st, struct tcp_conn *c)
 
 void tlp_due(struct berth_stack *st, struct tcp_conn *c)
 {
-	if (!probe_may_go(st, c)) { /* since it was armed: the RTO has run all the time */
-		c->w->rtx_mode = RTX_RTO;
-		tcp_deadline_set(st, c, TCP_AT_RTX, c->last_out_ns + rtt_timeout_ns(c));
+	if (c->recover_flags & RF_TLP || !probe_may_go(st, c)) { /* one at a time; and the RTO has run all the time */
+		recover_rto(st, c);
 		return;
 	}
 	c->recover_flags |= RF_TLP_DUE;
@@ -211,13 +213,15 @@ void tlp_due(struct berth_stack *st, struct tcp_conn *c)
 	sock_ready(st, tcp_index(st, c));
 }
 
+/* New data, or a FIN, for a probe. Neither Nagle nor a cork holds it back, as on Linux: it is about what is in flight. */
 bool flight_has_new(const struct tcp_conn *c)
 {
 	uint32_t end = tcp_tx_end(c), unsent = seq_lt(c->w->nxt, end) ? end - c->w->nxt : 0;
 	uint32_t len = unsent < c->mss ? unsent : c->mss;
 
-	return unsent > 0 && (len == c->mss || c->s.flags & SOCK_NODELAY) && !(c->s.flags & SOCK_CORK) &&
-	       c->snd_wnd >= c->w->nxt - c->una + len;
+	if (!unsent && c->f & TF_FIN_QUEUED && !(c->f & TF_FIN_SENT))
+		len = 1;
+	return len > 0 && c->snd_wnd >= c->w->nxt - c->una + len;
 }
 
 bool tlp_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)

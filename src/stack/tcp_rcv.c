@@ -39,14 +39,15 @@ bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s)
 
 	if (s->seq == c->rcv_nxt)
 		return true; /* also with a zero window, see above */
-	if (!open)
-		return false;
-	if (seq_in(s->seq, c->rcv_nxt, c->rcv_nxt + open))
+	if (seq_lt(s->seq, c->rcv_nxt)) {
+		/* It reaches into the window, or (as on Linux) to what was acknowledged last: its octets are duplicates, but its ACK may
+		 * be news. Its length is at most a super-frame's. */
+		return seq_lt(c->rcv_nxt, s->seq + len) ||
+		       (!(s->flags & WIRE_TCP_RST) && seq_le(c->w->rcv_acked, s->seq + len));
+	}
+	if (seq_lt(s->seq, c->rcv_nxt + open))
 		return true;
-	if (len == 0 && !(s->flags & WIRE_TCP_RST) && s->seq == c->rcv_nxt + open)
-		return true;
-	/* A segment that begins before the window and reaches into it. Its length is at most a super-frame's. */
-	return len != 0 && seq_lt(s->seq, c->rcv_nxt) && seq_lt(c->rcv_nxt, s->seq + len);
+	return len == 0 && !(s->flags & WIRE_TCP_RST) && open && s->seq == c->rcv_nxt + open;
 }
 
 void tcp_rcv_init(struct berth_stack *st, struct tcp_conn *c)
@@ -83,8 +84,8 @@ void tcp_rcv_refused(struct berth_stack *st, struct tcp_conn *c, const struct tc
 {
 	if (s->flags & WIRE_TCP_RST)
 		return;
-	if (s->len && seq_lt(s->seq, c->rcv_nxt)) {
-		uint32_t end = s->seq + s->len, from = s->seq;
+	if (seq_space(s) && seq_lt(s->seq, c->rcv_nxt)) {
+		uint32_t end = s->seq + seq_space(s), from = s->seq;
 
 		/* Only what was received: a keepalive's octet before the first of all was not. (irs is comparable for 2 GiB only.) */
 		if (c->bytes_in < UINT32_C(1) << 30)
@@ -92,6 +93,7 @@ void tcp_rcv_refused(struct berth_stack *st, struct tcp_conn *c, const struct tc
 		dsack(st, c, from, seq_min(end, c->rcv_nxt));
 		if (c->quickacks < TCP_QUICKACKS)
 			c->quickacks = TCP_QUICKACKS; /* the peer is in loss recovery */
+		c->ato_pingpong = 0;
 	}
 	ack_now(st, c);
 }
@@ -314,24 +316,22 @@ bool tcp_rcv_segment(struct berth_stack *st, struct tcp_conn *c, const struct tc
 	if (!len && !fin)
 		return false;
 	if (c->f & TF_FIN_RCVD || !c->rx.data) { /* sent again, or beyond the end */
-		tcp_rcv_refused(st, c, s);
+		if (tcp_may_repeat(st, c))
+			tcp_rcv_refused(st, c, s);
 		return false;
 	}
 	measure(st, c, s);
 	if (seq_lt(seq, c->rcv_nxt)) {
 		skip = c->rcv_nxt - seq < len ? c->rcv_nxt - seq : len;
+		if (seq + skip != c->rcv_nxt || (skip == len && !fin)) { /* all of it is old, its FIN, too */
+			if (tcp_may_repeat(st, c))
+				tcp_rcv_refused(st, c, s);
+			return false;
+		}
 		dsack(st, c, seq, seq + skip);
 		c->f |= TF_ACK_NOW;
 		seq += skip;
 		len -= skip;
-		if (seq != c->rcv_nxt) { /* even its FIN is old */
-			ack_now(st, c);
-			return false;
-		}
-	}
-	if (!len && !fin) {
-		ack_now(st, c);
-		return false;
 	}
 	room = tcp_window_open(c);
 	ahead = seq - c->rcv_nxt;

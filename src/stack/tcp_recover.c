@@ -19,6 +19,7 @@
 #include "stack/tcp_flight.h"
 
 #define RENEGE_LEAST_NS UINT64_C(10000000)
+#define RTO_LEFT_LEAST_NS UINT64_C(1000000)
 
 static bool in_handshake(const struct tcp_conn *c)
 {
@@ -33,8 +34,27 @@ static void rtx_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_rtx_mod
 	tcp_deadline_set(st, c, TCP_AT_RTX, st->now_ns + in_ns);
 }
 
-void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart)
+/* What is left of the RTO of the first segment, since it was sent last: another timer has run in its place meanwhile. */
+static uint64_t rto_left_ns(const struct berth_stack *st, const struct tcp_conn *c)
 {
+	const struct tcp_burst *b = burst_at(st, c->w->burst_first);
+	uint32_t sent_us = b->rexmit & 1 ? b->rexmit_us : board_sent_us(b, 0);
+	uint64_t gone_ns = (uint64_t)(tcp_now_us(st) - sent_us) * 1000, rto_ns = rtt_timeout_ns(c);
+
+	return gone_ns < rto_ns ? rto_ns - gone_ns : 0;
+}
+
+void recover_rto(struct berth_stack *st, struct tcp_conn *c)
+{
+	uint64_t left_ns = rto_left_ns(st, c);
+
+	rtx_set(st, c, RTX_RTO, left_ns > RTO_LEFT_LEAST_NS ? left_ns : RTO_LEFT_LEAST_NS);
+}
+
+void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart, bool advanced)
+{
+	bool other = c->w->rtx_mode == RTX_TLP || c->w->rtx_mode == RTX_REORDER;
+
 	if (c->w->n_out == 0) {
 		c->w->rtx_mode = RTX_NONE;
 		tcp_deadline_clear(st, c, TCP_AT_RTX);
@@ -43,7 +63,11 @@ void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart)
 	/* The peer's own data has acknowledgments, too: a probe that each of them put off would never leave. */
 	if (!restart && c->w->rtx_mode != RTX_NONE && (c->w->rtx_mode != RTX_TLP || tlp_may(c)))
 		return;
-	if (!tlp_arm(st, c))
+	if (tlp_arm(st, c, advanced ? rtt_timeout_ns(c) : rto_left_ns(st, c)))
+		return;
+	if (other)
+		recover_rto(st, c);
+	else
 		rtx_set(st, c, RTX_RTO, rtt_timeout_ns(c));
 }
 
@@ -337,7 +361,7 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 	bool lost_more;
 
 	if (in_handshake(c) || (a->acked == 0 && c->w->n_out == 0 && !a->ece)) {
-		recover_arm(st, c, a->acked > 0);
+		recover_arm(st, c, a->acked > 0, true);
 		return;
 	}
 	if (a->acked > 0)
@@ -351,7 +375,9 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 
 		rack_ack(st, c, s, a);
 		lost_before = flight_to_resend(c);
-		again_us = rack_detect(st, c);
+		/* Nothing is amiss, and una moved: what was sent before a copy that came back is not looked for (as Linux does not). */
+		if (state != CA_OPEN || a->sacked || a->acked == 0)
+			again_us = rack_detect(st, c);
 		lost_more = flight_to_resend(c) > lost_before;
 	} else {
 		delivered = count_duplicates(st, c, a);
@@ -378,7 +404,8 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		rtx_set(st, c, RTX_REORDER, (uint64_t)again_us * 1000);
 	else
 		recover_arm(st, c,
-			    a->acked > 0 || (c->w->rtx_mode == RTX_TLP && a->sacked) || c->w->rtx_mode == RTX_REORDER);
+			    a->acked > 0 || (c->w->rtx_mode == RTX_TLP && a->sacked) || c->w->rtx_mode == RTX_REORDER,
+			    true);
 }
 
 void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool rexmit, uint32_t segs)
@@ -395,7 +422,7 @@ void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool
 		tlp_sent(st, c, rexmit);
 		return;
 	}
-	recover_arm(st, c, !rexmit && c->w->rtx_mode == RTX_TLP);
+	recover_arm(st, c, !rexmit && c->w->rtx_mode == RTX_TLP, false);
 }
 
 /* --- timeouts --- */
@@ -405,6 +432,8 @@ void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
 {
 	bool first = c->w->ca_state < CA_RECOVERY || !seq_lt(c->una, c->w->recover_seq) ||
 		     (c->w->ca_state == CA_LOSS && c->w->n_rtx == 0);
+	/* While losses are recovered from, an acknowledgment of what was sent once says nothing about this timeout (as Linux). */
+	bool frto = c->w->ca_state < CA_RECOVERY || c->w->n_rtx > 0;
 
 	st->n.tcp_rto++;
 	if (c->w->burst_first != NIL && board_sacked(burst_at(st, c->w->burst_first)) & 1)
@@ -416,15 +445,19 @@ void recover_timeout(struct berth_stack *st, struct tcp_conn *c)
 			c->ssthresh = cc_of(c)->on_rto(c);
 		}
 		c->recover_flags &= (uint16_t)~RF_FRTO;
-		if (first || c->w->n_rtx > 0)
+		if (frto)
 			c->recover_flags |= RF_FRTO;
-		c->cwnd = c->mss; /* the loss window */
 		c->w->cwnd_acked = 0;
 		c->w->ca_state = CA_LOSS;
 		c->w->recover_seq = c->w->max;
 	}
 	c->w->dupacks = 0;
-	board_lose_all(st, c);
+	if (c->f & TF_SACK && c->recover_flags & RF_RACK)
+		board_lose_overdue(st, c);
+	else
+		board_lose_all(st, c);
+	if (!in_handshake(c))
+		c->cwnd = tcp_flight_pipe(c) + c->mss; /* the loss window, beside what is still under way */
 	if (c->w->first_rtx_ns == 0)
 		c->w->first_rtx_ns = st->now_ns;
 	if (c->w->n_rtx < UINT8_MAX)
@@ -467,9 +500,20 @@ uint32_t tcp_flight_room(struct berth_stack *st, struct tcp_conn *c)
 		cc_idle(st, c);
 	pipe = tcp_flight_pipe(c);
 	room = c->cwnd > pipe ? c->cwnd - pipe : 0;
+	if (c->w->ca_state == CA_LOSS) { /* the loss window is segments: a small one is one, too (RFC 5681, 3.1) */
+		uint32_t all = c->cwnd / c->mss, out = c->w->n_out - c->w->n_sacked - c->w->n_lost + c->w->n_rexmit;
+		uint32_t segs = out < all ? all - out : 0;
+
+		room = room < segs * c->mss ? room : segs * c->mss;
+	}
 	if (c->recover_flags & RF_TLP_DUE && room < c->mss)
 		room = c->mss; /* the probe goes beside the window of congestion (RFC 8985, 7.3) */
 	return room;
+}
+
+bool tcp_flight_probing(const struct tcp_conn *c)
+{
+	return c->recover_flags & (RF_TLP_DUE | RF_FRTO_NEW);
 }
 
 /* What is recovered from is not all acknowledged; a state ends when that is. */

@@ -106,6 +106,17 @@ void tcp_reset_for(struct berth_stack *st, const struct tcp_seg *s)
 	tcp_send_bare(st, &b);
 }
 
+/* A window that shrank does not take the number after all that was sent: at its edge the peer hears us (as Linux). What scaling rounds off is no
+ * shrinking. */
+uint32_t tcp_bare_seq(const struct tcp_conn *c)
+{
+	uint32_t edge = c->una + c->snd_wnd, over = c->w->max - edge;
+
+	if (!seq_lt(edge, c->w->max) || (c->f & TF_WSCALE && over < 1u << c->rcv_scale))
+		return c->w->max;
+	return edge;
+}
+
 static struct tcp_bare bare_of(struct berth_stack *st, struct tcp_conn *c, uint32_t seq, uint16_t flags)
 {
 	struct tcp_bare b = {.local = &c->w->local,
@@ -132,11 +143,11 @@ void tcp_reset_conn(struct berth_stack *st, struct tcp_conn *c)
 {
 	struct tcp_work image;
 	bool lent = tcp_work_lend(st, c, &image);
-	/* The peer takes a reset only at the sequence number it expects (RFC 5961, 3.2): if it got all, that is the furthest sent,
-	 * but never beyond its window. */
-	uint32_t seq = seq_min(c->w->max, c->una + c->snd_wnd);
-	struct tcp_bare b = bare_of(st, c, seq_max(seq, c->una), WIRE_TCP_RST | WIRE_TCP_ACK);
+	/* The peer takes a reset only at the sequence number it expects (RFC 5961, 3.2): if it got all, that is the furthest sent. */
+	struct tcp_bare b = bare_of(st, c, tcp_bare_seq(c), WIRE_TCP_RST | WIRE_TCP_ACK);
+	uint32_t wnd = tcp_window_advertise(st, c) >> c->rcv_scale;
 
+	b.wnd = (uint16_t)(wnd > UINT16_MAX ? UINT16_MAX : wnd);
 	st->n.tcp_rst_out++;
 	tcp_send_bare(st, &b);
 	if (lent)
@@ -204,5 +215,5 @@ void tcp_challenge_ack(struct berth_stack *st, struct tcp_conn *c)
 	if (!tcp_may_answer(st, c))
 		return;
 	st->n.tcp_challenge_acks++;
-	tcp_ack_bare(st, c, c->w->max);
+	tcp_ack_bare(st, c, tcp_bare_seq(c));
 }

@@ -120,7 +120,7 @@ struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 	r.is_receiving = c->state == TCP_ESTABLISHED || c->state == TCP_FIN_WAIT_1 || c->state == TCP_FIN_WAIT_2;
 	r.waits_for_neigh = c->s.flags & SOCK_WAITING;
 	r.rto_ns = rtt_timeout_ns(c);
-	for (unsigned i = c->w->backoff; i < c->w->n_probes && r.rto_ns < TCP_RTO_MAX_NS; i++)
+	for (unsigned i = 0; i < c->w->n_probes && r.rto_ns < TCP_RTO_MAX_NS; i++)
 		r.rto_ns *= 2; /* the persist timer's doublings */
 	r.n_tried = (uint64_t)c->rexmits + c->w->n_probes;
 	r.local = c->w->local;

@@ -120,7 +120,8 @@ static void trace_frame(struct sim *s, const char *what, const struct sim_host *
 		return;
 	}
 	if (v->tcp.options.has & WIRE_TCP_HAS_TS)
-		n += (size_t)snprintf(options, sizeof(options), " ts %u %u", v->tcp.options.ts_val, v->tcp.options.ts_ecr);
+		n += (size_t)snprintf(options, sizeof(options), " ts %u %u", v->tcp.options.ts_val,
+				      v->tcp.options.ts_ecr);
 	for (unsigned i = 0; i < v->tcp.options.n_sacks; i++)
 		n += (size_t)snprintf(options + n, sizeof(options) - n, " sack %u-%u", v->tcp.options.sacks[i].left,
 				      v->tcp.options.sacks[i].right);
@@ -304,6 +305,8 @@ void observe_in(struct sim *s, struct sim_host *h, enum berth_link link, const s
 	if (!d->has_edge || diff(right, d->edge) > 0)
 		d->edge = right;
 	d->has_edge = true;
+	if (diff(d->end, d->silence.una) <= 0 && t->payload.len_bytes == 0)
+		d->silence.since_ns = s->now_ns; /* it told its window: what a probe would ask */
 	silence_got(&d->silence, t, (uint32_t)t->window << scale, d->has_granted ? d->granted : t->seq, s->now_ns);
 }
 

@@ -7,8 +7,8 @@
  *	data came that is next in order and within the window	half a second until it is acknowledged (RFC 9293, MUST-58);
  *								not what others overtook so far that it is refused
  *
- * A silence begins with the latest of: a segment with sequence space left, or a probe; the acknowledgment point moved; SACK blocks came; it
- * got something to say, or was restored. The RTO is the largest since the acknowledgment point moved: only that sets a running timer anew, and a round trip
+ * A silence begins with the latest of: a segment with sequence space left, or a probe; the acknowledgment point moved; SACK blocks came; with
+ * nothing in flight, any bare acknowledgment (it tells the window); it got something to say, or was restored. The RTO is the largest since the acknowledgment point moved: only that sets a running timer anew, and a round trip
  * that is measured meanwhile takes doublings back from the RTO, not from the timer. Added is how late the host's program
  * is, how long its frames wait for their writer, and two milliseconds for the slots of the wheel.
  *

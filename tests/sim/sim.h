@@ -178,8 +178,8 @@ struct silence {
 	uint64_t rto_ns; /* the largest since then */
 	uint64_t n_tried;
 	bool had_work, has_acked, owes_ack, waits, has_ts;
-	uint32_t ts_recent;  /* the newest timestamp at or below what it acknowledged */
-	uint32_t window_max; /* that it was ever given */
+	uint32_t ts_recent;   /* the newest timestamp at or below what it acknowledged */
+	uint32_t window_max;  /* that it was ever given */
 	uint32_t acked, owed; /* the furthest it acknowledged, and what it should */
 	uint64_t owed_ns, waits_ns, block;
 };

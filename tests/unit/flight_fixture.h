@@ -132,6 +132,12 @@ void sock_ready(struct berth_stack *st, uint32_t id)
 	fl_now->n_ready++;
 }
 
+void tcp_persist_again(struct berth_stack *st, struct tcp_conn *c)
+{
+	(void)st;
+	(void)c;
+}
+
 void tcp_persist_check(struct berth_stack *st, struct tcp_conn *c)
 {
 	(void)st;

@@ -254,9 +254,9 @@ static void a_probe_that_cannot_go_is_not_armed(void **state)
 	(void)state;
 	fl_write(f, 2000);
 	assert_int_equal(f->c->w->rtx_mode, RTX_TLP);
-	assert_true(tlp_arm(&f->st, f->c));
+	assert_true(tlp_arm(&f->st, f->c, BERTH_NEVER));
 	f->c->mss = MSS - 1; /* the path became narrower */
-	assert_false(tlp_arm(&f->st, f->c));
+	assert_false(tlp_arm(&f->st, f->c, BERTH_NEVER));
 	tlp_due(&f->st, f->c); /* or did so since */
 	assert_false(f->c->recover_flags & RF_TLP_DUE);
 	assert_int_equal(f->c->w->rtx_mode, RTX_RTO);
@@ -264,9 +264,9 @@ static void a_probe_that_cannot_go_is_not_armed(void **state)
 	f->c->mss = MSS;
 	b = burst_at(&f->st, f->c->w->burst_last);
 	b->rexmit |= UINT64_C(1) << (b->n - 1); /* its copy is in flight */
-	assert_false(tlp_arm(&f->st, f->c));
+	assert_false(tlp_arm(&f->st, f->c, BERTH_NEVER));
 	b->rexmit = 0;
-	assert_true(tlp_arm(&f->st, f->c));
+	assert_true(tlp_arm(&f->st, f->c, BERTH_NEVER));
 	fl_run(f, 60000 * MS);
 	done(f);
 }
@@ -486,8 +486,11 @@ static void a_timeout_sends_one_segment(void **state)
 	fl_write(f, 10 * MSS);
 	f->drop = NULL;
 	f->c->recover_flags |= RF_TLP; /* no probe: a timeout */
-	recover_arm(&f->st, f->c, true);
+	recover_arm(&f->st, f->c, true, true);
 	n = f->n_log;
+	f->st.now_ns = f->c->w->at[TCP_AT_RTX];
+	tcp_flight_timer(&f->st, f->c); /* one probe at a time: the RTO's rest */
+	assert_int_equal(f->c->w->rtx_mode, RTX_RTO);
 	f->st.now_ns = f->c->w->at[TCP_AT_RTX];
 	tcp_flight_timer(&f->st, f->c);
 	fl_pump(f);
