@@ -112,10 +112,13 @@ void tcp_fastopen_ask(struct berth_stack *st, const struct tcp_conn *c, struct w
 
 uint32_t tcp_fastopen_room(struct berth_stack *st, const struct tcp_conn *c)
 {
-	const struct tcp_fastopen_cookie *k = find(st, c);
+	const struct tcp_fastopen_cookie *k;
 	uint32_t room;
 
-	if (c->state != TCP_SYN_SENT || c->w->nxt != c->iss || !(c->f & TF_FASTOPEN) || c->w->n_rtx != 0 || k == NULL)
+	if (c->state != TCP_SYN_SENT || c->w->nxt != c->iss || !(c->f & TF_FASTOPEN) || c->w->n_rtx != 0)
+		return 0;
+	k = find(st, c);
+	if (k == NULL)
 		return 0;
 	room = tcp_mss_offer(c->w->route.mtu_bytes, port_addr_is4(&c->w->local), c->mss_user);
 	if (k->mss < room)

@@ -109,6 +109,9 @@ static const struct stack_row rows[] = {
 	{"client: the same, and a reset ends it",
 	 {"open", "set fastopen 1", "connect", "> S 0 cookie", "< S 0 mss 1460", "> SA 0 ack 1", "< R 1",
 	  "poll IN OUT RDHUP HUP ERR"}},
+	{"client: with a cookie in store a socket without a connection may be asked, too",
+	 {"open", "set fastopen 1", "connect", "> S 0 cookie", "< SA 0 ack 1 mss 1460 cookie 0a0b0c0d0e0f1011",
+	  "> A 1 ack 1", "abort", "> RA 1 ack 1", "open", "error none"}},
 	{"client: without the option nothing is written before the handshake",
 	 {"connect", "send EAGAIN", "> S 0 no-cookie"}},
 };
