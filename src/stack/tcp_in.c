@@ -492,14 +492,15 @@ void tcp_conn_input(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 
 /* --- whose is it? --- */
 
-/* The batch was looked up before its first segment was worked on: is what was found still so? */
+/* The batch was looked up before its first segment was worked on: is what was found still so? A claim outlives its connection where the
+ * program bound it, and connect() failed. */
 static bool flow_is_fresh(struct berth_stack *st, const struct packet *p)
 {
 	struct port_ref now = PORT_REF_NONE;
 
 	if (p->flow_sock & SOCK_ID_TIME_WAIT)
 		now = tcp_wait_claim(st, p->flow_sock & ~SOCK_ID_TIME_WAIT);
-	else if (slab_used(&st->conns, p->flow_sock))
+	else if (slab_used(&st->conns, p->flow_sock) && tcp_at(st, p->flow_sock)->state != TCP_CLOSED)
 		now = tcp_at(st, p->flow_sock)->s.claim;
 	return now.generation != 0 && now.slot == p->flow.slot && now.generation == p->flow.generation;
 }

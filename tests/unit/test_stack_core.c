@@ -495,6 +495,35 @@ static void a_flow_that_ends_within_a_batch(void **state)
 	two_end(&w);
 }
 
+/* A bound socket keeps its claim when nobody answers its connect(): what was looked up as a flow is none any more. */
+static void a_refusal_that_comes_twice_in_a_batch(void **state)
+{
+	static uint8_t kept[2000];
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 81), from = berth_addr4(10, 0, 0, 1, 5555);
+	struct berth_rx rx[2];
+	uint64_t err = 0;
+	berth_sock a;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	w.cut = true;
+	assert_int_equal(berth_sock_open(w.st[0], BERTH_TCP, BERTH_IPV4, 0, &a), 0);
+	assert_int_equal(berth_sock_bind(w.st[0], a, &from), 0);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &at), -EINPROGRESS);
+	for (unsigned i = 0; i < 2; i++) { /* the SYN, and its reset */
+		two_settle(&w);
+		memcpy(kept, w.last, w.last_len);
+		rx[0] = rx[1] = (struct berth_rx){.head = kept, .head_len = w.last_len};
+		berth_stack_input(w.st[1 - i], rx, 1 + i, w.now_ns);
+	}
+	assert_true(berth_stack_check(w.st[0]));
+	assert_int_equal(two_counters(&w, 0).tcp_rst_in, 2);
+	assert_int_equal(berth_sock_get(w.st[0], a, BERTH_SO_ERROR, &err), 0);
+	assert_int_equal(err, ECONNREFUSED);
+	assert_int_equal(berth_sock_connect(w.st[0], a, &at), -EINPROGRESS);
+	two_end(&w);
+}
+
 /* --- the same inputs, the same outputs --- */
 static uint64_t a_run(void)
 {
@@ -550,6 +579,7 @@ int main(void)
 		cmocka_unit_test(sockets_are_walked_in_the_order_of_their_slots),
 		{"S21: output goes round the sockets", output_goes_round_the_sockets, NULL, NULL, NULL},
 		cmocka_unit_test(a_flow_that_ends_within_a_batch),
+		cmocka_unit_test(a_refusal_that_comes_twice_in_a_batch),
 		cmocka_unit_test(time_does_not_go_back),
 		cmocka_unit_test(the_same_inputs_give_the_same_outputs),
 	};
