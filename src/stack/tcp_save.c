@@ -19,6 +19,7 @@
 #define MAGIC 0x42545031u /* "BTP1" */
 #define VERSION 1
 #define HEAD_BYTES 16
+#define RTT_MAX_US UINT32_C(60000000) /* tcp_rtt.c: the variation is kept four times over */
 
 #define KEEP_SOCK                                                                                                    \
 	(SOCK_NODELAY | SOCK_CORK | SOCK_KEEPALIVE | SOCK_SHUT_RD | SOCK_SHUT_WR | SOCK_REUSEADDR | SOCK_REUSEPORT | \
@@ -346,7 +347,7 @@ static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 		return false;
 	if (s->snd_wnd > UINT32_C(1) << 30 || s->snd_wnd_max < s->snd_wnd || s->snd_wnd_max > UINT32_C(1) << 30)
 		return false;
-	return s->rto_us <= TCP_RTO_MAX_NS / 1000 && s->srtt_us <= 60000000 && s->rttvar_us <= 60000000 &&
+	return s->rto_us <= TCP_RTO_MAX_NS / 1000 && s->srtt_us <= RTT_MAX_US && s->rttvar_us <= 4 * RTT_MAX_US &&
 	       s->user_timeout_ms <= INT32_MAX && s->keep_idle_s <= 32767 && s->keep_intvl_s <= 32767 &&
 	       s->linger2_s <= 120 && s->keep_cnt <= 127;
 }

@@ -64,6 +64,32 @@ static void test_same_place_twice(void **state)
 	stack_fixture_free(&f);
 }
 
+/* The variation of round trips is kept four times over: it may be larger than the longest of them. */
+static void test_slow_path(void **state)
+{
+	static const char *const lines[][2] = {{"> PA 1+5 ack 1", "< A 1 ack 6"},
+					       {"> PA 6+5 ack 1", "< A 1 ack 11"},
+					       {"> PA 11+5 ack 1", "< A 1 ack 16"}};
+	struct berth_tcp_info before = {.struct_size = sizeof(before)}, after = before;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "established");
+	for (unsigned i = 0; i < COUNT_OF(lines); i++) {
+		stack_line(&f, "send 5");
+		stack_line(&f, lines[i][0]);
+		f.now_ns += UINT64_C(59000000000); /* and nobody looked at the deadline */
+		stack_line(&f, lines[i][1]);
+	}
+	assert_int_equal(berth_sock_tcp_info(f.st, f.s, &before), 0);
+	assert_int_equal(before.rto_us, 120000000);
+	stack_line(&f, "reborn");
+	stack_line(&f, "> A 16 ack 1");
+	assert_int_equal(berth_sock_tcp_info(f.st, f.s, &after), 0);
+	assert_int_equal(after.rttvar_us, before.rttvar_us);
+	stack_fixture_free(&f);
+}
+
 /* A program that replaces itself opens its listener before or after: the connection shares the port as it did. */
 static void test_listener_after(void **state)
 {
@@ -166,8 +192,8 @@ int main(void)
 {
 	const struct CMUnitTest more[] = {
 		cmocka_unit_test(test_same_place_twice), cmocka_unit_test(test_listener_after),
-		cmocka_unit_test(test_cut_short),	 cmocka_unit_test(test_every_octet),
-		cmocka_unit_test(test_not_a_connection),
+		cmocka_unit_test(test_slow_path),	 cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_every_octet),	 cmocka_unit_test(test_not_a_connection),
 	};
 
 	return stack_rows_run("tcp save", rows, COUNT_OF(rows), more, COUNT_OF(more));
