@@ -335,7 +335,7 @@ static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 	uint32_t open = s->rcv_adv - s->rcv_nxt;
 
 	if (s->sock_flags & ~(uint32_t)KEEP_SOCK || s->f & ~(uint32_t)KEEP_F ||
-	    s->refuse & ~(TF_WSCALE | TF_TS | TF_SACK))
+	    s->refuse & ~(TF_WSCALE | TF_TS | TF_SACK | SAY_UTO))
 		return false;
 	if (s->snd_scale > WIRE_TCP_WSCALE_MAX || s->rcv_scale > WIRE_TCP_WSCALE_MAX ||
 	    (!(s->f & TF_WSCALE) && (s->snd_scale || s->rcv_scale)))

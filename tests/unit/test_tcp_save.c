@@ -14,6 +14,7 @@ static const struct stack_row rows[] = {
 	{"what was in flight can be acknowledged",
 	 {"established", "send 50", "> PA 1+50 ack 1", "reborn", "> A 51 ack 1", "< A 1 ack 51", "send 5",
 	  "> PA 51+5 ack 1"}},
+	{"a wish to tell the user timeout goes on", {"established", "set uto 1", "reborn", "> A 1 ack 1", "get uto 1"}},
 	{"what was lost is sent again",
 	 {"established", "send 50", "> PA 1+50 ack 1", "reborn", "> A 51 ack 1", "+1100", "> PA 1+50 ack 1"}},
 	{"FIN-WAIT-1 goes on",
