@@ -21,7 +21,8 @@ static inline bool seq_le(uint32_t a, uint32_t b)
 	return seq_diff(a, b) <= 0;
 }
 
-/* lo <= s < hi, going round */
+/* lo <= s < hi, going round. For what a peer sends this is the way to ask: a number that is exactly 2^31 away is before and behind, so two
+ * comparisons may both be true of it. */
 static inline bool seq_in(uint32_t s, uint32_t lo, uint32_t hi)
 {
 	return s - lo < hi - lo;

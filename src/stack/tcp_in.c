@@ -194,7 +194,7 @@ static enum verdict ack_in_syn_rcvd(struct berth_stack *st, struct tcp_conn *c, 
 {
 	uint64_t rtt;
 
-	if (!seq_lt(c->una, s->ack) || !seq_le(s->ack, c->w->max)) {
+	if (!seq_in(s->ack, c->una + 1, c->w->max + 1)) {
 		tcp_reset_for(st, s);
 		return STOP;
 	}
@@ -380,7 +380,7 @@ static void syn_sent_in(struct berth_stack *st, struct tcp_conn *c, const struct
 	struct tcp_seg rest;
 	uint64_t rtt;
 
-	if (ack && (!seq_lt(c->iss, s->ack) || !seq_le(s->ack, c->w->max))) {
+	if (ack && !seq_in(s->ack, c->iss + 1, c->w->max + 1)) {
 		tcp_reset_for(st, s); /* never to an RST */
 		/* Whoever is there will have forgotten now what it took our SYN for: it is sent again soon (as Linux), once. */
 		if (c->w->n_rtx == 0 && c->w->nxt != c->iss)
@@ -423,7 +423,7 @@ static bool is_crossed_syn_ack(const struct tcp_conn *c, const struct tcp_seg *s
 {
 	return c->state == TCP_SYN_RCVD &&
 	       (s->flags & (WIRE_TCP_SYN | WIRE_TCP_ACK | WIRE_TCP_RST)) == (WIRE_TCP_SYN | WIRE_TCP_ACK) &&
-	       s->seq == c->irs && s->len == 0 && seq_lt(c->iss, s->ack) && seq_le(s->ack, c->w->max);
+	       s->seq == c->irs && s->len == 0 && seq_in(s->ack, c->iss + 1, c->w->max + 1);
 }
 
 /* The SYN that made this connection, again. */
@@ -441,8 +441,7 @@ static bool is_expected(const struct berth_stack *st, const struct tcp_conn *c, 
 {
 	return c->state == TCP_ESTABLISHED &&
 	       (s->flags & ~(WIRE_TCP_PSH | WIRE_TCP_ECE | WIRE_TCP_CWR)) == WIRE_TCP_ACK && s->seq == c->rcv_nxt &&
-	       s->len <= c->rcv_adv - c->rcv_nxt && seq_le(c->una, s->ack) && seq_le(s->ack, c->w->max) &&
-	       !paws_old(st, c, s);
+	       s->len <= c->rcv_adv - c->rcv_nxt && seq_in(s->ack, c->una, c->w->max + 1) && !paws_old(st, c, s);
 }
 
 static void expected_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)
