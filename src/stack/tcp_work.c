@@ -224,6 +224,8 @@ bool tcp_work_take_or_touch(struct berth_stack *st, struct tcp_conn *c)
 	tcp_work_image(st, c, c->w);
 	c->w->conn = tcp_index(st, c);
 	append(st, c->w);
+	if (owes(c)) /* it waited for this: nobody else will ask */
+		sock_ready(st, tcp_index(st, c));
 	if (tcp_state_in(c, TCP_SYNCHRONIZED)) {
 		if (c->w->route.mtu_bytes != 0)
 			tcp_mss_update(st, c);

@@ -202,6 +202,22 @@ static void test_none_left(void **state)
 	}
 }
 
+/* Who waits for a block gets one with a segment that says nothing: what waits is not forgotten then. */
+static void test_waits_and_gets_nonsense(void **state)
+{
+	(void)state;
+	BOTH
+	{
+		begin(is6, 1);
+		LINES("+2000");
+		another_keeps_it();
+		LINES("send 30", "shutdown wr", "quiet");
+		another_lets_go();
+		LINES("< R 0", "> FPA 101+30 ack 51", "+20", "quiet");
+		stack_fixture_free(&f);
+	}
+}
+
 /* Those that were silent longest give theirs first. */
 static void test_longest_first(void **state)
 {
@@ -313,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_probes_and_resets),
 		cmocka_unit_test(test_none_left),
+		cmocka_unit_test(test_waits_and_gets_nonsense),
 		cmocka_unit_test(test_longest_first),
 		cmocka_unit_test(test_path_is_remembered),
 		cmocka_unit_test(test_calls),
