@@ -15,12 +15,15 @@
 #include "base/cursor.h"
 #include "base/base.h"
 #include "stack/tcp.h"
+#include "stack_look.h"
 #include "wire/checksum.h"
 #include "wire/eth.h"
 #include "wire/ip4.h"
 #include "wire/ip6.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes);
+
+#define IFACE_FLAGS (BERTH_IF_TX_CSUM | BERTH_IF_TSO4 | BERTH_IF_NO_DAD | BERTH_IF_ROUTER_ADV)
 
 static size_t take_bytes(struct cursor_reader *in, uint8_t *to, size_t max)
 {
@@ -35,7 +38,7 @@ static size_t memory_size;
 static struct berth_stack *st;
 static uint64_t now_ns;
 static berth_sock listener, live, udp4, udp6;
-static uint8_t frame[2048], sent[70000], zeros[66000];
+static uint8_t frame[2048], sent[LOOK_ROOM], zeros[66000];
 static uint32_t last_seq; /* of the last TCP segment the stack sent */
 
 static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0, 0, 2};
@@ -46,28 +49,12 @@ static const struct port_addr our6 = {{0xfd, [15] = 1}, 0}, peer6 = {{0xfd, [15]
 /* --- what the stack sends --- */
 static void look_at(const struct berth_tx *v)
 {
-	uint32_t n = v->head_len;
-	struct wire_eth eth;
-	struct wire_ip4 ip4;
-	struct wire_ip6 ip6;
+	static const struct look_iface by = {BERTH_LINK_ETHERNET, IFACE_FLAGS, 1500};
+	struct link_view seen;
 
-	ASSERT(v->head_len <= BERTH_TX_HEAD_MAX && v->n_parts <= BERTH_TX_PARTS_MAX && v->iface == 0);
-	memcpy(sent, v->head, v->head_len);
-	for (unsigned i = 0; i < v->n_parts; i++) {
-		ASSERT(n + v->parts[i].len <= sizeof(sent));
-		memcpy(sent + n, v->parts[i].data, v->parts[i].len);
-		n += v->parts[i].len;
-	}
-	ASSERT(n == v->len);
-	ASSERT(v->gso != BERTH_GSO_NONE || v->len <= 1514);
-	ASSERT(wire_eth_parse(sent, n, &eth) == 0);
-	if (eth.type == WIRE_ETH_IP4) {
-		ASSERT(wire_ip4_parse(eth.payload.data, eth.payload.len_bytes, &ip4) == 0 && ip4.checksum_good);
-		if (ip4.proto == WIRE_PROTO_TCP && ip4.payload.len_bytes >= 20)
-			last_seq = wire_get32(ip4.payload.data + 4);
-	} else if (eth.type == WIRE_ETH_IP6) {
-		ASSERT(wire_ip6_parse(eth.payload.data, eth.payload.len_bytes, &ip6, NULL) == 0);
-	}
+	stack_look(v, &by, sent, &seen);
+	if (seen.has_tcp)
+		last_seq = seen.tcp.seq;
 }
 
 static void drain(void)
@@ -354,7 +341,7 @@ static void begin(void)
 	struct berth_iface f = {.struct_size = sizeof(f),
 				.link = BERTH_LINK_ETHERNET,
 				.mac = {2, 0, 0, 0, 0, 1},
-				.flags = BERTH_IF_TX_CSUM | BERTH_IF_TSO4 | BERTH_IF_NO_DAD | BERTH_IF_ROUTER_ADV,
+				.flags = IFACE_FLAGS,
 				.mtu_bytes = 1500};
 	struct berth_addr a4 = addr_public(&our4, 0), a6 = addr_public(&our6, 0), any = {.port = 80},
 			  p4 = addr_public(&peer4, 0);

@@ -12,6 +12,7 @@
 
 #include "base/cursor.h"
 #include "stack/ip_state.h"
+#include "stack_look.h"
 
 #define SECOND UINT64_C(1000000000)
 
@@ -68,31 +69,12 @@ static struct port_addr some_addr(bool v4, uint8_t which)
 static unsigned n_sent;
 static void look_at(const struct berth_tx *v)
 {
-	static uint8_t sent[70000];
-	uint32_t n = v->head_len;
-	struct wire_eth eth;
-	struct wire_ip4 ip4;
-	struct wire_ip6 ip6;
-	struct wire_arp arp;
+	static const struct look_iface by = {BERTH_LINK_ETHERNET, BERTH_IF_ROUTER_ADV, 1500};
+	static uint8_t sent[LOOK_ROOM];
+	struct link_view seen;
 
-	memcpy(sent, v->head, v->head_len);
-	for (unsigned i = 0; i < v->n_parts; i++) {
-		memcpy(sent + n, v->parts[i].data, v->parts[i].len);
-		n += v->parts[i].len;
-	}
-	ASSERT(n == v->len && n <= 1514 && v->iface == iface);
-	ASSERT(wire_eth_parse(sent, n, &eth) == 0 && memcmp(eth.src, our_mac, 6) == 0);
-	switch (eth.type) {
-	case WIRE_ETH_IP4:
-		ASSERT(wire_ip4_parse(eth.payload.data, eth.payload.len_bytes, &ip4) == 0 && ip4.checksum_good);
-		break;
-	case WIRE_ETH_IP6:
-		ASSERT(wire_ip6_parse(eth.payload.data, eth.payload.len_bytes, &ip6, NULL) == 0);
-		ASSERT(!port_addr_is_multicast(&ip6.src));
-		break;
-	default:
-		ASSERT(eth.type == WIRE_ETH_ARP && wire_arp_parse(eth.payload.data, eth.payload.len_bytes, &arp) == 0);
-	}
+	stack_look(v, &by, sent, &seen);
+	ASSERT(memcmp(sent + 6, our_mac, 6) == 0);
 	n_sent++;
 }
 
