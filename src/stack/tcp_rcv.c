@@ -35,19 +35,17 @@ static uint32_t seq_space(const struct tcp_seg *s)
 
 bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s)
 {
-	uint32_t len = seq_space(s), open = tcp_window_open(c);
+	uint32_t len = seq_space(s), open = tcp_window_open(c), behind = c->rcv_nxt - s->seq;
 
-	if (s->seq == c->rcv_nxt)
+	if (behind == 0)
 		return true; /* also with a zero window, see above */
-	if (seq_lt(s->seq, c->rcv_nxt)) {
-		/* It reaches into the window, or (as on Linux) to what was acknowledged last: its octets are duplicates, but its ACK may
-		 * be news. Its length is at most a super-frame's. */
-		return seq_lt(c->rcv_nxt, s->seq + len) ||
-		       (!(s->flags & WIRE_TCP_RST) && seq_le(c->w->rcv_acked, s->seq + len));
-	}
-	if (seq_lt(s->seq, c->rcv_nxt + open))
+	if (seq_in(s->seq, c->rcv_nxt, c->rcv_nxt + open))
 		return true;
-	return len == 0 && !(s->flags & WIRE_TCP_RST) && open && s->seq == c->rcv_nxt + open;
+	if (len == 0 && !(s->flags & WIRE_TCP_RST) && open && s->seq == c->rcv_nxt + open)
+		return true;
+	/* It begins before the window and reaches into it (its length is at most a super-frame's), or (as on Linux) to what was acknowledged
+	 * last: its octets are duplicates, but its ACK may be news. */
+	return behind < len || (!(s->flags & WIRE_TCP_RST) && behind - len <= c->rcv_nxt - c->w->rcv_acked);
 }
 
 void tcp_rcv_init(struct berth_stack *st, struct tcp_conn *c)
