@@ -5,7 +5,9 @@
  *
  * Pieces that touch become one, so a datagram in order has one piece, and what is missing is what lies between them.
  *
- * Bounds: 64 datagrams, frag_bytes of memory, of both a quarter for one source; when room is needed for another, the oldest goes. 32
+ * Bounds: 64 datagrams, frag_bytes of memory, of both a quarter for one source; when room is needed for another, the oldest goes. A
+ * /64 of IPv6 has no more than a quarter either, whatever addresses its owner makes up: within it, too, the oldest goes, so that a
+ * neighbour is not shut out by another's. (Who has a /48 is held by the bound of all.) 32
  * pieces apart from each other and 64 fragments for one datagram. A fragment that is not the last holds 48 octets at least (IPv4: what
  * the smallest MTU carries) or makes a packet of 640 (IPv6: half of what every link carries; who splits evenly makes no smaller ones).
  * 30 seconds for IPv4, 60 for IPv6; then the sender is told, if the first fragment is there.
@@ -104,14 +106,20 @@ static void spoil(struct berth_stack *st, struct frag_datagram *d)
 	d->spoilt = true;
 }
 
-/* The oldest that is in use, besides keep; NIL. */
-static uint32_t oldest(const struct berth_stack *st, uint32_t keep, bool with_blocks)
+/* One source, or two addresses that one owner can have: the /64 of IPv6. */
+static bool same_net(const struct port_addr *a, const struct port_addr *b)
+{
+	return is4(a) || is4(b) ? same_addr(a, b) : memcmp(a->b, b->b, 8) == 0 && a->scope == b->scope;
+}
+
+/* The oldest that is in use, besides keep, of net or (NULL) of anybody; NIL. */
+static uint32_t oldest(const struct berth_stack *st, uint32_t keep, bool with_blocks, const struct port_addr *net)
 {
 	const struct frag_datagram *d = st->ip->frags;
 	uint32_t found = NIL;
 
 	for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++)
-		if (d[i].used && i != keep && (!with_blocks || d[i].n_blocks) &&
+		if (d[i].used && i != keep && (!with_blocks || d[i].n_blocks) && (!net || same_net(&d[i].src, net)) &&
 		    (found == NIL || d[i].begun_ns < d[found].begun_ns))
 			found = i;
 	return found;
@@ -123,32 +131,52 @@ static void evict(struct berth_stack *st, uint32_t index)
 	st->n.frag_evicted++;
 }
 
-/* What one source has. */
-static void count(const struct berth_stack *st, const struct port_addr *src, uint32_t *ret_datagrams,
-		  uint32_t *ret_blocks)
+/* What a source has, and what its net has. */
+struct has {
+	uint32_t datagrams, blocks;
+};
+
+static struct has count(const struct berth_stack *st, const struct port_addr *src,
+			bool (*same)(const struct port_addr *, const struct port_addr *))
 {
-	*ret_datagrams = *ret_blocks = 0;
+	struct has n = {0, 0};
+
 	for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++)
-		if (st->ip->frags[i].used && same_addr(&st->ip->frags[i].src, src)) {
-			++*ret_datagrams;
-			*ret_blocks += st->ip->frags[i].n_blocks;
+		if (st->ip->frags[i].used && same(&st->ip->frags[i].src, src)) {
+			n.datagrams++;
+			n.blocks += st->ip->frags[i].n_blocks;
 		}
+	return n;
+}
+
+/* A slot for one more of this source, another's if need be; NIL: it has its share. */
+static uint32_t make_room(struct berth_stack *st, const struct port_addr *src)
+{
+	uint32_t i = 0, most = FRAG_DATAGRAMS / SHARE;
+
+	if (count(st, src, same_addr).datagrams >= most)
+		return NIL;
+	if (count(st, src, same_net).datagrams >= most) {
+		i = oldest(st, NIL, false, src);
+		evict(st, i);
+		return i;
+	}
+	while (i < FRAG_DATAGRAMS && st->ip->frags[i].used)
+		i++;
+	if (i == FRAG_DATAGRAMS) {
+		i = oldest(st, NIL, false, NULL);
+		evict(st, i);
+	}
+	return i;
 }
 
 static uint32_t begin(struct berth_stack *st, const struct fragment *f, uint64_t name)
 {
-	uint32_t n_datagrams, n_blocks, i;
+	uint32_t i = make_room(st, &f->src);
 	struct frag_datagram *d;
 
-	count(st, &f->src, &n_datagrams, &n_blocks);
-	if (n_datagrams >= FRAG_DATAGRAMS / SHARE)
+	if (i == NIL)
 		return NIL;
-	for (i = 0; i < FRAG_DATAGRAMS && st->ip->frags[i].used; i++)
-		;
-	if (i == FRAG_DATAGRAMS) {
-		i = oldest(st, NIL, false);
-		evict(st, i);
-	}
 	d = &st->ip->frags[i];
 	memset(d, 0, offsetof(struct frag_datagram, head));
 	d->used = true;
@@ -170,15 +198,18 @@ static bool take_blocks(struct berth_stack *st, uint32_t index, uint32_t from, u
 {
 	struct ip_state *ip = st->ip;
 	struct frag_datagram *d = &ip->frags[index];
-	uint32_t n_datagrams, n_blocks, n_wanted = 0, first = from / FRAG_BLOCK, last = (to - 1) / FRAG_BLOCK, other;
+	uint32_t n_wanted = 0, first = from / FRAG_BLOCK, last = (to - 1) / FRAG_BLOCK, other;
+	uint32_t most = (ip->n_frag_blocks + SHARE - 1) / SHARE;
 
 	for (uint32_t b = first; b <= last; b++)
 		n_wanted += d->blocks[b] == NO_BLOCK;
-	count(st, &d->src, &n_datagrams, &n_blocks);
-	if (n_blocks + n_wanted > (ip->n_frag_blocks + SHARE - 1) / SHARE)
+	if (count(st, &d->src, same_addr).blocks + n_wanted > most)
 		return false;
+	/* What is too much is then another address's: there is one to evict. */
+	while (n_wanted && count(st, &d->src, same_net).blocks + n_wanted > most)
+		evict(st, oldest(st, index, true, &d->src));
 	while (ip->n_frag_free < n_wanted) {
-		other = oldest(st, index, true);
+		other = oldest(st, index, true, NULL);
 		if (other == NIL)
 			return false;
 		evict(st, other);

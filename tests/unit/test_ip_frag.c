@@ -365,6 +365,42 @@ static void s17_a_source_has_a_quarter_of_the_memory(void **state)
 	lab_close(&w.l);
 }
 
+/* Who has a /64 has as many addresses as he likes: he has the share of one source. */
+static void s17_a_64_of_ipv6_is_one_source(void **state)
+{
+	static struct world w;
+	const struct ip_state *ip;
+	char src[32];
+
+	(void)state;
+	for (unsigned large = 0; large <= 1; large++) {
+		open_world(&w, &families[1], 0);
+		ip = w.l.st->ip;
+		datagram(&w, w.f->him, 1280);
+		fragment(&w, w.f->him, 1, 0, 640, true, 0);
+		for (uint32_t i = 0; i < 1000; i++) {
+			snprintf(src, sizeof(src), "fd00:0:0:1::%x", i + 1);
+			datagram(&w, src, 8000);
+			fragment(&w, src, i, 0, 640, true, 0);
+			for (size_t at = 640; large && at < 6400; at += 1280)
+				fragment(&w, src, i, at, at + 1280, true, 0);
+			lab_pass(&w.l, SEC(0.001));
+		}
+		assert_true(ip_frag_bytes(w.l.st) <= (ip->n_frag_blocks / 4 + 1) * FRAG_BLOCK);
+		if (!large) /* sixteen of the flood, and his */
+			assert_int_equal(ip_frag_bytes(w.l.st), 17 * FRAG_BLOCK);
+		datagram(&w, w.f->him, 1280);
+		fragment(&w, w.f->him, 1, 640, 1280, false, 0);
+		assert_true(arrived(&w)); /* it was there before all of these */
+		/* The newest of the /64 were kept, so a neighbour of the flood gets through. */
+		datagram(&w, "fd00:0:0:1::ffff", 1280);
+		fragment(&w, "fd00:0:0:1::ffff", 2, 0, 640, true, 0);
+		fragment(&w, "fd00:0:0:1::ffff", 2, 640, 1280, false, 0);
+		assert_true(arrived(&w));
+		lab_close(&w.l);
+	}
+}
+
 static void s17_fragments_that_nobody_needs_to_make(void **state)
 {
 	static const struct {
@@ -518,6 +554,7 @@ int main(void)
 		cmocka_unit_test(s17_pieces_apart_from_each_other_are_counted),
 		cmocka_unit_test(s17_sixty_four_fragments_and_no_more),
 		cmocka_unit_test(s17_a_source_has_a_quarter_of_the_memory),
+		cmocka_unit_test(s17_a_64_of_ipv6_is_one_source),
 		cmocka_unit_test(s17_fragments_that_nobody_needs_to_make),
 		cmocka_unit_test(names_are_addresses_number_and_protocol),
 		cmocka_unit_test(the_sender_is_told_when_the_first_fragment_was_there),
