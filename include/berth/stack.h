@@ -241,7 +241,8 @@ int berth_sock_accept(struct berth_stack *st, berth_sock s, uint64_t user, berth
 		      struct berth_addr *ret_peer);
 /* UDP: 0; a NULL address disconnects. TCP: -EINPROGRESS, then an event: BERTH_EV_OUT, or BERTH_EV_ERR with
  *	-ECONNREFUSED	a reset, or "port unreachable"
- *	-EHOSTUNREACH	the neighbour (peer or router) did not answer for three seconds; or at the end, when routers had said so
+ *	-EHOSTUNREACH	the neighbour (peer or router) did not answer for three seconds, or interface, address or route went; or at the
+ *			end, when routers had said so
  *	-ETIMEDOUT	no answer to BERTH_SYNCNT repetitions (127 s), or within BERTH_USER_TIMEOUT_MS
  * "Host unreachable" and "net unreachable" do not end it, as they do on Linux: routes come back (RFC 9293, MUST-56).
  * At once, with nothing changed: -ENETUNREACH, no route; -EADDRNOTAVAIL, no source address that is good yet (berth_addr_add()), or no port

@@ -350,7 +350,11 @@ static void refresh_route(struct berth_stack *st, struct tcp_conn *c)
 	if (c->w->route.epoch == st->route_epoch)
 		return;
 	if (ip_route_find(st, &c->w->local, &c->w->peer, iface, &rt, NULL) < 0) {
-		c->w->route.epoch = st->route_epoch; /* the old one, until something changes */
+		/* No way, until something changes. The old one may not be gone: its neighbour's entry may be another's by
+		 * now, its MTU too large, its source no longer ours. */
+		c->w->route.epoch = st->route_epoch;
+		c->w->route.neigh = NIL;
+		c->w->route.iface = BERTH_IFACE_ANY;
 		return;
 	}
 	c->w->route = rt;

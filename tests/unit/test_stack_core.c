@@ -458,6 +458,72 @@ static void time_does_not_go_back(void **state)
 	two_end(&w);
 }
 
+/* --- a connection's way --- */
+static berth_sock connected(const struct berth_addr *to)
+{
+	berth_sock l, a, b;
+
+	assert_int_equal(berth_sock_open(w.st[1], BERTH_TCP, BERTH_IPV6, 0, &l), 0);
+	assert_int_equal(berth_sock_bind(w.st[1], l, to), 0);
+	assert_int_equal(berth_sock_listen(w.st[1], l, 5), 0);
+	assert_int_equal(berth_sock_open(w.st[0], BERTH_TCP, BERTH_IPV6, 0, &a), 0);
+	assert_int_equal(berth_sock_connect(w.st[0], a, to), -EINPROGRESS);
+	two_settle(&w);
+	assert_int_equal(berth_sock_accept(w.st[1], l, 0, &b, NULL), 0);
+	return a;
+}
+
+/* Two neighbours for good in a table of two: the connection's is pushed out, and no room is left for it. */
+static const struct two_how two_neighs = {.link = BERTH_LINK_ETHERNET, .config.n_neighs = 2};
+static const uint8_t stranger_mac[6] = {2, 0, 0, 0, 0, 9};
+
+static struct berth_addr stranger(uint8_t n)
+{
+	return berth_addr4(10, 0, 0, (uint8_t)(70 + n), 0);
+}
+
+static void fill_neighs(void)
+{
+	for (uint8_t n = 0; n < 2; n++) {
+		struct berth_addr at = stranger(n);
+
+		assert_int_equal(berth_neigh_add(w.st[0], w.iface[0], &at, stranger_mac), 0);
+	}
+}
+
+static void without_a_way_nothing_goes_the_old_one(void **state)
+{
+	struct berth_addr at4 = berth_addr4(10, 0, 0, 2, 80), ours4 = berth_addr4(10, 0, 0, 1, 0);
+	struct berth_addr at6 = addr6(0xfd00, 2, 80), ours6 = addr6(0xfd00, 1, 0);
+
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++)
+		for (int why = 0; why < 2; why++) {
+			berth_sock a;
+			uint64_t n;
+
+			two_begin(&w, &two_neighs);
+			a = connected(is6 ? &at6 : &at4);
+			if (why == 0) /* the entry that its route names is a stranger's from now on */
+				fill_neighs();
+			else
+				assert_int_equal(berth_addr_remove(w.st[0], w.iface[0], is6 ? &ours6 : &ours4), 0);
+			n = two_counters(&w, 0).tcp_segs_out;
+			assert_int_equal(berth_sock_send(w.st[0], a, "x", 1, 0), 1);
+			two_run(&w, 5 * SECOND);
+			assert_int_equal(two_counters(&w, 0).tcp_segs_out, n);
+			if (why == 1) { /* as if the frames were lost: it goes on when there is a way */
+				assert_int_equal(berth_addr_add(w.st[0], w.iface[0], is6 ? &ours6 : &ours4,
+								is6 ? 64 : 24),
+						 0);
+				two_run(&w, 10 * SECOND);
+				assert_int_equal(two_counters(&w, 0).tcp_segs_out, n + 1);
+				assert_int_equal(two_counters(&w, 1).tcp_segs_in, n + 1);
+			}
+			two_end(&w);
+		}
+}
+
 /* --- a batch whose first packets change what the later ones were looked up for --- */
 static void a_flow_that_ends_within_a_batch(void **state)
 {
@@ -578,6 +644,7 @@ int main(void)
 		cmocka_unit_test(a_closed_tcp_socket_says_that_it_is_gone_once),
 		cmocka_unit_test(sockets_are_walked_in_the_order_of_their_slots),
 		{"S21: output goes round the sockets", output_goes_round_the_sockets, NULL, NULL, NULL},
+		cmocka_unit_test(without_a_way_nothing_goes_the_old_one),
 		cmocka_unit_test(a_flow_that_ends_within_a_batch),
 		cmocka_unit_test(a_refusal_that_comes_twice_in_a_batch),
 		cmocka_unit_test(time_does_not_go_back),
