@@ -144,8 +144,9 @@ bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 	else
 		over = c->w->n_rtx >= most;
 	if (!over) {
-		if (c->w->n_rtx == R1)
-			c->w->route.epoch = st->route_epoch - 1; /* look for another way (RFC 9293, MUST-20, SHLD-9) */
+		/* Look for another way (RFC 9293, MUST-20, SHLD-9). There can be one now that did not tell: room for the neighbour. */
+		if (c->w->n_rtx >= R1)
+			c->w->route.epoch = st->route_epoch - 1;
 		return true;
 	}
 	st->n.tcp_timeouts++; /* without a reset, which nobody would hear: who still speaks later gets one */

@@ -524,6 +524,34 @@ static void without_a_way_nothing_goes_the_old_one(void **state)
 		}
 }
 
+/* Room for a neighbour tells nobody: only who looks again finds the way. */
+static void must_20_after_three_timeouts_the_way_is_looked_for(void **state)
+{
+	static const uint64_t waits[] = {1 * SECOND, 20 * SECOND}; /* the third timeout comes between them */
+	struct berth_addr at = berth_addr4(10, 0, 0, 2, 80), one = stranger(0);
+
+	(void)state;
+	for (unsigned i = 0; i < COUNT_OF(waits); i++) {
+		uint64_t n;
+		berth_sock a;
+
+		two_begin(&w, &two_neighs);
+		a = connected(&at);
+		two_run(&w, 10 * SECOND);
+		fill_neighs();
+		n = two_counters(&w, 0).tcp_segs_out;
+		assert_int_equal(berth_sock_send(w.st[0], a, "x", 1, 0), 1);
+		two_run(&w, waits[i]);
+		assert_int_equal(berth_neigh_remove(w.st[0], w.iface[0], &one), 0);
+		two_run(&w, 50 * MS);
+		assert_int_equal(two_counters(&w, 0).tcp_segs_out, n);
+		two_run(&w, 40 * SECOND);
+		assert_int_equal(two_counters(&w, 0).tcp_segs_out, n + 1);
+		assert_int_equal(two_counters(&w, 1).tcp_segs_in, n + 1);
+		two_end(&w);
+	}
+}
+
 /* --- a batch whose first packets change what the later ones were looked up for --- */
 static void a_flow_that_ends_within_a_batch(void **state)
 {
@@ -645,6 +673,7 @@ int main(void)
 		cmocka_unit_test(sockets_are_walked_in_the_order_of_their_slots),
 		{"S21: output goes round the sockets", output_goes_round_the_sockets, NULL, NULL, NULL},
 		cmocka_unit_test(without_a_way_nothing_goes_the_old_one),
+		cmocka_unit_test(must_20_after_three_timeouts_the_way_is_looked_for),
 		cmocka_unit_test(a_flow_that_ends_within_a_batch),
 		cmocka_unit_test(a_refusal_that_comes_twice_in_a_batch),
 		cmocka_unit_test(time_does_not_go_back),
