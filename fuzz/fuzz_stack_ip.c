@@ -236,7 +236,7 @@ static void change(void)
 		(void)berth_iface_set_up(st, iface, what & 0x40);
 		break;
 	case 7:
-		(void)berth_iface_set_mtu(st, iface, what & 0x40 ? 1500 : 1280);
+		(void)berth_iface_set_mtu(st, iface, what & 0x40 ? 1500 : what & 0x20 ? 1000 : 1280);
 		break;
 	case 8:
 		(void)berth_sock_join(st, what & 0x80 ? sock4 : sock6, &p, iface);

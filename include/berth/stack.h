@@ -421,6 +421,9 @@ struct berth_iface {
 int berth_iface_add(struct berth_stack *st, const struct berth_iface *i, uint16_t *ret);
 int berth_iface_remove(struct berth_stack *st, uint16_t iface);
 int berth_iface_set_up(struct berth_stack *st, uint16_t iface, bool up);
+/* Below 1280 there is no IPv6 on an interface (RFC 8200, 5), as on Linux: its IPv6 addresses go, as if each were removed, and so does what
+ * routers said. From 1280 on they may be added again; with BERTH_IF_ROUTER_ADV the link-local one comes by itself, and routers are asked.
+ * Routes, neighbours and memberships that were added stay, and count again then (on Linux they go, too). */
 int berth_iface_set_mtu(struct berth_stack *st, uint16_t iface, uint32_t mtu_bytes);
 struct berth_iface_info {
 	uint32_t struct_size; /* set by the caller */

@@ -12,7 +12,8 @@
  * Always true (addr_check())
  *   A1  an address in use is not in the table twice;
  *   A2  a slot in use lies below n_addrs;
- *   A3  only an address that is or was tentative is a duplicate, and it stays tentative.
+ *   A3  an address of IPv6 is on an interface that carries 1280 octets (iface_has6());
+ *   A4  only an address that is or was tentative is a duplicate, and it stays tentative.
  */
 #include "stack/ip_state.h"
 
@@ -218,8 +219,8 @@ int addr_add(struct berth_stack *st, uint16_t iface, const struct port_addr *a, 
 
 	if (!addr_ok(f, &at) || prefix_bits > 128)
 		return -EINVAL;
-	if (!is4(&at) && f->mtu_bytes < IP6_MTU_MIN)
-		return -EINVAL; /* RFC 8200, 5 */
+	if (!is4(&at) && !iface_has6(f))
+		return -EINVAL;
 	if (addr_find(st, &at) != NIL)
 		return -EEXIST;
 	for (i = 0; i < st->cfg.n_addrs && st->ip->addrs[i].used; i++)
@@ -356,6 +357,8 @@ bool addr_check(const struct berth_stack *st)
 		if (!a->used)
 			continue;
 		if (i >= st->ip->n_addrs || addr_find(st, &a->addr) != i || !iface_at(st, a->iface))
+			return false;
+		if (!is4(&a->addr) && !iface_has6(iface_at(st, a->iface)))
 			return false;
 		if ((a->flags & BERTH_ADDR_DUPLICATE) && !(a->flags & BERTH_ADDR_TENTATIVE))
 			return false;

@@ -542,11 +542,14 @@ void frag_timer(struct berth_stack *st, uint32_t index)
 	end(st, index);
 }
 
-void frag_forget_iface(struct berth_stack *st, uint16_t iface)
+void frag_forget_iface(struct berth_stack *st, uint16_t iface, bool only6)
 {
-	for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++)
-		if (st->ip->frags[i].used && st->ip->frags[i].iface == iface)
+	for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++) {
+		const struct frag_datagram *d = &st->ip->frags[i];
+
+		if (d->used && d->iface == iface && !(only6 && is4(&d->src)))
 			end(st, i);
+	}
 }
 
 static bool pieces_ok(const struct frag_datagram *d)

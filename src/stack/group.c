@@ -64,11 +64,11 @@ static unsigned version(const struct berth_stack *st, uint16_t iface, bool v4)
 	return q->v2_until_ns > st->now_ns ? 2 : 3;
 }
 
-static bool says_anything(const struct berth_stack *st, uint16_t iface)
+static bool says_anything(const struct berth_stack *st, uint16_t iface, bool v4)
 {
 	const struct iface *f = iface_at(st, iface);
 
-	return f->up && !(f->flags & BERTH_IF_LOOPBACK);
+	return f->up && !(f->flags & BERTH_IF_LOOPBACK) && (v4 || iface_has6(f));
 }
 
 static void send(struct berth_stack *st, uint16_t iface, const struct wire_group *g, const struct port_addr *dst,
@@ -146,7 +146,7 @@ static void announce(struct berth_stack *st, uint32_t index)
 {
 	struct group *m = &st->ip->groups[index];
 
-	if (is_silent(&m->addr) || !says_anything(st, m->iface))
+	if (is_silent(&m->addr) || !says_anything(st, m->iface, is4(&m->addr)))
 		return;
 	m->queried = false;
 	m->n_reports = (uint8_t)((is4(&m->addr) ? iface_at(st, m->iface)->igmp.robustness
@@ -201,7 +201,7 @@ int group_leave(struct berth_stack *st, uint16_t iface, const struct port_addr *
 		return 0;
 	wheel_cancel(&st->wheel, TIMER_GROUP, i);
 	m->n_reports = 0;
-	if (is_silent(group) || !says_anything(st, iface)) {
+	if (is_silent(group) || !says_anything(st, iface, is4(group))) {
 		forget(st, i);
 		return 0;
 	}
@@ -227,7 +227,7 @@ void group_timer(struct berth_stack *st, uint32_t index)
 {
 	struct group *m = &st->ip->groups[index];
 
-	if (!says_anything(st, m->iface)) {
+	if (!says_anything(st, m->iface, is4(&m->addr))) {
 		m->n_reports = 0;
 		if (m->leaving)
 			forget(st, index);
@@ -372,11 +372,14 @@ void group_general(struct berth_stack *st, uint16_t iface)
 
 /* --- interfaces --- */
 
-void group_iface_up(struct berth_stack *st, uint16_t iface)
+void group_iface_up(struct berth_stack *st, uint16_t iface, bool only6)
 {
-	for (uint32_t i = 0; i < st->cfg.n_groups; i++)
-		if (st->ip->groups[i].used && st->ip->groups[i].iface == iface && st->ip->groups[i].n_users)
+	for (uint32_t i = 0; i < st->cfg.n_groups; i++) {
+		const struct group *m = &st->ip->groups[i];
+
+		if (m->used && m->iface == iface && m->n_users && !(only6 && is4(&m->addr)))
 			announce(st, i);
+	}
 }
 
 void group_forget_iface(struct berth_stack *st, uint16_t iface)

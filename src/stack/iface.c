@@ -2,6 +2,8 @@
  *
  * An interface is a number from 0, up from the start. Taking one down forgets what was learnt on it (neighbours, what routers said,
  * fragments) and keeps what was configured: addresses, routes, memberships; bringing it up checks the addresses for duplicates again.
+ * With an MTU below 1280 there is no IPv6 on it (RFC 8200, 5): what was learnt by IPv6 goes, and so do all addresses, as on Linux.
+ * Routes, neighbours and memberships that were configured wait until there is IPv6 again.
  * IP_IFACE_SELF is the stack's own loopback, always there and in no table.
  *
  * An interface has one timer, at the earliest of: router solicitations (slaac.c), answers to general queries (igmp.c, mld.c).
@@ -75,7 +77,7 @@ static bool config_ok(const struct berth_iface *i)
 	return i->link != BERTH_LINK_ETHERNET || !wire_mac_is_multicast(i->mac);
 }
 
-static void learn_nothing(struct iface *f)
+static void learn_nothing6(struct iface *f)
 {
 	f->hops = 0;
 	f->mtu6_bytes = 0;
@@ -84,7 +86,13 @@ static void learn_nothing(struct iface *f)
 	f->retrans_ms = RETRANS_MS;
 	f->reachable_ns = 0;
 	f->rs_at_ns = NEVER_NS;
-	f->igmp = f->mld = (struct group_querier){.general_at_ns = NEVER_NS, .robustness = 2};
+	f->mld = (struct group_querier){.general_at_ns = NEVER_NS, .robustness = 2};
+}
+
+static void learn_nothing(struct iface *f)
+{
+	learn_nothing6(f);
+	f->igmp = f->mld;
 }
 
 int berth_iface_add(struct berth_stack *st, const struct berth_iface *theirs, uint16_t *ret)
@@ -117,22 +125,41 @@ int berth_iface_add(struct berth_stack *st, const struct berth_iface *theirs, ui
 	return 0;
 }
 
-/* What was learnt on it goes; all: what was configured, too. */
-static void forget(struct berth_stack *st, uint16_t iface, bool all)
+enum what {
+	LEARNT,
+	IPV6, /* what was learnt by it, and its addresses */
+	ALL,  /* what was configured, too */
+};
+
+static bool goes(enum what what, const struct port_addr *a, bool learnt)
+{
+	return what == ALL || (learnt && (what == LEARNT || !is4(a)));
+}
+
+static void forget(struct berth_stack *st, uint16_t iface, enum what what)
 {
 	struct ip_state *ip = st->ip;
 
-	for (uint32_t i = 0; i < st->cfg.n_neighs; i++)
-		if (ip->neighs[i].used && ip->neighs[i].iface == iface && (all || ip->neighs[i].state != NEIGH_STATIC))
+	for (uint32_t i = 0; i < st->cfg.n_neighs; i++) {
+		const struct neigh *n = &ip->neighs[i];
+
+		if (n->used && n->iface == iface && goes(what, &n->addr, n->state != NEIGH_STATIC))
 			neigh_remove(st, i);
-	for (uint32_t i = 0; i < st->cfg.n_addrs; i++)
-		if (ip->addrs[i].used && ip->addrs[i].iface == iface && (all || (ip->addrs[i].flags & BERTH_ADDR_AUTO)))
+	}
+	for (uint32_t i = 0; i < st->cfg.n_addrs; i++) {
+		const struct ip_addr *a = &ip->addrs[i];
+
+		if (a->used && a->iface == iface && goes(what, &a->addr, what == IPV6 || (a->flags & BERTH_ADDR_AUTO)))
 			addr_remove(st, i);
-	for (uint32_t i = 0; i < st->cfg.n_routes; i++)
-		if (ip->routes[i].used && ip->routes[i].iface == iface && (all || ip->routes[i].kind >= ROUTE_PREFIX))
+	}
+	for (uint32_t i = 0; i < st->cfg.n_routes; i++) {
+		const struct ip_route_entry *e = &ip->routes[i];
+
+		if (e->used && e->iface == iface && goes(what, &e->net, e->kind >= ROUTE_PREFIX))
 			route_remove(st, i);
-	frag_forget_iface(st, iface);
-	if (all) {
+	}
+	frag_forget_iface(st, iface, what == IPV6);
+	if (what == ALL) {
 		group_forget_iface(st, iface);
 		udp_forget_iface(st, iface);
 	}
@@ -145,7 +172,7 @@ int berth_iface_remove(struct berth_stack *st, uint16_t iface)
 	if (!f || iface == IP_IFACE_SELF)
 		return -ENODEV;
 	f->up = false; /* nothing is said on it any more */
-	forget(st, iface, true);
+	forget(st, iface, ALL);
 	wheel_cancel(&st->wheel, TIMER_IFACE, iface);
 	f->used = false;
 	route_changed(st);
@@ -166,10 +193,10 @@ int berth_iface_set_up(struct berth_stack *st, uint16_t iface, bool up)
 		for (uint32_t i = 0; i < st->cfg.n_addrs; i++)
 			if (st->ip->addrs[i].used && st->ip->addrs[i].iface == iface)
 				addr_begin(st, i);
-		group_iface_up(st, iface);
+		group_iface_up(st, iface, false);
 		slaac_start(st, iface);
 	} else {
-		forget(st, iface, false);
+		forget(st, iface, LEARNT);
 		learn_nothing(f);
 		wheel_cancel(&st->wheel, TIMER_IFACE, iface);
 	}
@@ -181,15 +208,27 @@ int berth_iface_set_up(struct berth_stack *st, uint16_t iface, bool up)
 int berth_iface_set_mtu(struct berth_stack *st, uint16_t iface, uint32_t mtu_bytes)
 {
 	struct iface *f = iface_at(st, iface);
+	bool had6;
 
 	if (!f || iface == IP_IFACE_SELF)
 		return -ENODEV;
 	if (mtu_bytes < IP4_MTU_MIN || mtu_bytes > 65535)
 		return -EINVAL;
+	had6 = iface_has6(f);
+	if (had6 && mtu_bytes < IP6_MTU_MIN) {
+		forget(st, iface, IPV6); /* still with IPv6: that groups are left is said */
+		learn_nothing6(f);
+		iface_timer_set(st, iface);
+	}
 	f->mtu_bytes = mtu_bytes;
 	if (f->mtu6_bytes > mtu_bytes)
 		f->mtu6_bytes = 0;
+	if (!had6 && iface_has6(f)) {
+		group_iface_up(st, iface, true);
+		slaac_start(st, iface);
+	}
 	route_changed(st);
+	sock_wake_waiting(st);
 	return 0;
 }
 

@@ -116,6 +116,8 @@ static enum verdict addresses6(const struct berth_stack *st, const struct iface 
 	struct port_addr dst = with_scope(ip->dst, iface), src = with_scope(ip->src, iface);
 	unsigned scope = ip->dst.b[1] & 0x0f;
 
+	if (!iface_has6(f))
+		return FOR_OTHERS;
 	if (port_addr_is_multicast(&ip->src) || port_addr_is_any(&ip->dst))
 		return MARTIAN;
 	if (!loops && (port_addr_is_loopback(&ip->src) || port_addr_is_loopback(&ip->dst)))

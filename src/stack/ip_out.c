@@ -42,7 +42,7 @@ static uint16_t some_iface(const struct berth_stack *st, const struct port_addr 
 		return st->ip->routes[slot].iface;
 	for (uint16_t i = 0; i < st->cfg.n_ifaces && i < IP_IFACE_SELF; i++)
 		if (st->ip->ifaces[i].used && st->ip->ifaces[i].up && !(st->ip->ifaces[i].flags & BERTH_IF_LOOPBACK) &&
-		    route_source(st, i, dst, &unused))
+		    (is4(dst) || iface_has6(&st->ip->ifaces[i])) && route_source(st, i, dst, &unused))
 			return i;
 	return BERTH_IFACE_ANY;
 }
@@ -55,7 +55,7 @@ static int to_many(struct berth_stack *st, const struct port_addr *dst, uint16_t
 	rt->iface = iface != BERTH_IFACE_ANY ? iface : some_iface(st, dst);
 	rt->not_unicast = 1;
 	f = iface_at(st, rt->iface);
-	if (!f)
+	if (!f || (!is4(dst) && !iface_has6(f)))
 		return -ENETUNREACH;
 	if (!f->up)
 		return -ENETDOWN;
@@ -88,7 +88,7 @@ static int to_one(struct berth_stack *st, const struct port_addr *dst, uint16_t 
 		return -ENETUNREACH;
 	}
 	f = iface_at(st, rt->iface);
-	if (!f)
+	if (!f || (!is4(dst) && !iface_has6(f)))
 		return -ENETUNREACH;
 	if (!f->up)
 		return -ENETDOWN;

@@ -207,6 +207,12 @@ struct ip_state {
 	uint32_t *ids;
 };
 
+/* Is there IPv6 on it (RFC 8200, 5)? */
+static inline bool iface_has6(const struct iface *f)
+{
+	return f->mtu_bytes >= IP6_MTU_MIN;
+}
+
 /* iface.c: NULL when there is none of that number. */
 struct iface *iface_at(const struct berth_stack *st, uint16_t iface);
 /* Also IP_IFACE_SELF's. Up or not. */
@@ -287,7 +293,7 @@ bool frag_input4(struct berth_stack *st, uint16_t iface, const uint8_t *data, co
 bool frag_input6(struct berth_stack *st, uint16_t iface, const uint8_t *data, const struct wire_ip6 *ip,
 		 bool not_unicast, size_t *ret_len, bool *ret_not_unicast);
 void frag_timer(struct berth_stack *st, uint32_t index);
-void frag_forget_iface(struct berth_stack *st, uint16_t iface);
+void frag_forget_iface(struct berth_stack *st, uint16_t iface, bool only6);
 bool frag_check(const struct berth_stack *st);
 
 /* icmp_in.c, icmp_out.c */
@@ -302,7 +308,7 @@ void icmp_send(struct berth_stack *st, const struct port_addr *src, const struct
 
 /* group.c, igmp.c, mld.c */
 void group_timer(struct berth_stack *st, uint32_t index);
-void group_iface_up(struct berth_stack *st, uint16_t iface);
+void group_iface_up(struct berth_stack *st, uint16_t iface, bool only6);
 void group_forget_iface(struct berth_stack *st, uint16_t iface);
 void group_heard(struct berth_stack *st, uint16_t iface, const struct port_addr *group); /* another member's report */
 /* A message of IGMP or MLD that may be believed: igmp.c and mld.c have looked at where it came from. */

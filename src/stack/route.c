@@ -2,7 +2,7 @@
  *
  *	route_order[]: slots, longest prefix first, then lower metric, then the router's preference (RFC 4191), then age
  *
- * The first in this order that holds the destination, whose interface is up and is the one asked for, is the route. This is a walk of
+ * The first in this order that holds the destination, whose interface is up, has the family and is the one asked for, is the route. This is a walk of
  * at most n_routes entries; a connection does it when st->route_epoch has moved, not for each packet. A router that did not answer
  * (neigh.c: doubted) is passed over when another default router is there (RFC 4861, 6.3.6).
  *
@@ -114,13 +114,14 @@ uint32_t route_lookup(const struct berth_stack *st, const struct port_addr *dst,
 	for (uint32_t i = 0; i < st->ip->n_routes; i++) {
 		uint32_t slot = st->ip->route_order[i];
 		const struct ip_route_entry *e = &st->ip->routes[slot];
+		const struct iface *f = iface_at(st, e->iface);
 
 		if (found != NIL && (e->prefix_bits != st->ip->routes[found].prefix_bits))
 			break;
 		if (iface != BERTH_IFACE_ANY && e->iface != iface)
 			continue;
-		if (!port_addr_in(&unscoped, &e->net, e->prefix_bits) || is4(&e->net) != is4(dst) ||
-		    !iface_at(st, e->iface)->up)
+		if (!port_addr_in(&unscoped, &e->net, e->prefix_bits) || is4(&e->net) != is4(dst) || !f->up ||
+		    (!is4(dst) && !iface_has6(f)))
 			continue;
 		if (!router_is_dead(st, e))
 			return slot;

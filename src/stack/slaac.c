@@ -32,8 +32,7 @@
 
 static bool listens(const struct iface *f)
 {
-	return f->up && (f->flags & BERTH_IF_ROUTER_ADV) && f->link == BERTH_LINK_ETHERNET &&
-	       f->mtu_bytes >= IP6_MTU_MIN;
+	return f->up && (f->flags & BERTH_IF_ROUTER_ADV) && f->link == BERTH_LINK_ETHERNET && iface_has6(f);
 }
 
 static uint64_t until(const struct berth_stack *st, uint32_t lifetime_s)

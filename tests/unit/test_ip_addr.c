@@ -252,11 +252,147 @@ static void down_and_up_checks_the_address_again(void **state)
 	lab_close(&l);
 }
 
+/* --- a link that is too small for IPv6 (RFC 8200, 5) --- */
+
+static unsigned n_addrs6(const struct lab *l)
+{
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < l->st->ip->n_addrs; i++)
+		n += l->st->ip->addrs[i].used && !is4(&l->st->ip->addrs[i].addr);
+	return n;
+}
+
+static unsigned n_out6(const struct lab *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < l->n_out; i++)
+		n += lab_seen(l, i).v6;
+	return n;
+}
+
+static int route_by(struct lab *l, const char *src, const char *dst, uint16_t iface)
+{
+	struct port_addr from = src ? A(src) : PORT_ADDR_ANY6, to = A(dst);
+	struct ip_route rt;
+
+	return ip_route_find(l->st, src ? &from : NULL, &to, iface, &rt, NULL);
+}
+
+static int route_to(struct lab *l, const char *dst)
+{
+	return route_by(l, NULL, dst, BERTH_IFACE_ANY);
+}
+
+/* The first fragment of a datagram. */
+static void begin_datagram(struct lab *l, const char *src, const char *dst)
+{
+	uint8_t buf[1000], fh[8], data[640] = {0};
+	struct pk p =
+		{.src = src, .dst = dst, .proto = WIRE_PROTO_UDP, .mf = true, .payload = data, .len = sizeof(data)};
+
+	wire_ip6_put_fragment(fh, WIRE_PROTO_UDP, 0, true, 1);
+	p.extensions = fh;
+	p.n_extensions = sizeof(fh);
+	p.next = WIRE_PROTO_FRAGMENT;
+	lab_packet(l, buf, pk_build(&p, buf, sizeof(buf)));
+}
+
+static void ping(struct lab *l, const char *dst)
+{
+	uint8_t echo[64], buf[200];
+	struct pk p = {.src = "fd00::9", .dst = dst, .proto = WIRE_PROTO_ICMP6, .payload = echo};
+
+	p.len = echo_build(p.src, dst, "x", 1, echo);
+	lab_packet(l, buf, pk_build(&p, buf, sizeof(buf)));
+}
+
+/* A second interface, whose IPv6 stays. */
+static uint16_t other_link(struct lab *l)
+{
+	struct berth_iface f = {.struct_size = sizeof(f), .link = BERTH_LINK_IP, .mtu_bytes = 1500};
+	struct berth_addr a = pub("fd77::1");
+	uint16_t n;
+
+	assert_int_equal(berth_iface_add(l->st, &f, &n), 0);
+	assert_int_equal(berth_addr_add(l->st, n, &a, 64), 0);
+	return n;
+}
+
+static void below_1280_an_interface_has_no_ipv6(void **state)
+{
+	struct berth_addr own = pub("fd00::1"), net = pub("fd11::"), via = pub("fd00::9"), group = pub("ff05::77");
+	struct berth_addr all = {.port = 0};
+	struct lab l;
+	uint16_t other;
+	berth_sock s;
+
+	(void)state;
+	lab_open(&l, BERTH_LINK_ETHERNET, 0);
+	other = other_link(&l);
+	lab_addr(&l, "10.0.0.1", 24);
+	lab_addr(&l, "fd00::1", 64);
+	assert_int_equal(berth_route_add(l.st, &net, 16, &via, l.iface, 0), 0);
+	assert_int_equal(berth_neigh_add(l.st, l.iface, &via, his_mac), 0);
+	s = lab_socket(&l, BERTH_IPV6, 5000);
+	assert_int_equal(berth_sock_join(l.st, s, &group, l.iface), 0);
+	lab_pass(&l, SEC(12));
+	lab_addr(&l, "fd00::2", 64); /* still tentative then */
+	assert_int_equal(route_to(&l, "fd11::5"), 0);
+	assert_int_equal(route_to(&l, "fd00::5"), 0);
+	assert_int_equal(berth_iface_set_mtu(l.st, l.iface, 1280), 0);
+	assert_int_equal(n_addrs6(&l), 3);
+	begin_datagram(&l, "10.0.0.9", "10.0.0.1");
+	begin_datagram(&l, "fd00::9", "fd00::1");
+	assert_int_equal(ip_frag_bytes(l.st), 2 * FRAG_BLOCK);
+
+	assert_int_equal(berth_iface_set_mtu(l.st, l.iface, 1279), 0);
+	assert_int_equal(n_addrs6(&l), 1);
+	assert_int_equal(lab_addr_flags(&l, "10.0.0.1"), 0);
+	assert_int_equal(route_to(&l, "10.0.0.5"), 0);
+	assert_int_equal(ip_frag_bytes(l.st), FRAG_BLOCK);
+	assert_int_equal(route_to(&l, "fd11::5"), -ENETUNREACH); /* not from the other link's address either */
+	assert_int_equal(route_to(&l, "fd00::5"), -ENETUNREACH);
+	assert_int_equal(route_by(&l, "fd77::1", "fe80::5", l.iface), -ENETUNREACH);
+	assert_int_equal(route_by(&l, "fd77::1", "ff05::5", l.iface), -ENETUNREACH);
+	assert_int_equal(berth_route_add(l.st, &all, 0, NULL, other, 0), 0);
+	assert_int_equal(route_to(&l, "fd11::5"), 0); /* the better one does not count */
+	assert_int_equal(berth_route_remove(l.st, &all, 0, other), 0);
+	lab_drain(&l); /* that groups were left */
+	lab_clear(&l);
+	ping(&l, "fd77::1");
+	lab_pass(&l, SEC(100));
+	assert_int_equal(n_out6(&l), 0);
+	assert_int_equal(l.st->n.dropped_not_ours, 1);
+	assert_int_equal(berth_addr_add(l.st, l.iface, &own, 64), -EINVAL);
+	assert_int_equal(berth_iface_set_up(l.st, l.iface, false), 0);
+	assert_int_equal(berth_iface_set_up(l.st, l.iface, true), 0);
+	lab_pass(&l, SEC(100));
+	assert_int_equal(n_out6(&l), 0);
+
+	/* Again, but for the addresses, which are the program's to add: what was configured, and membership, which is said. */
+	assert_int_equal(berth_iface_set_mtu(l.st, l.iface, 1280), 0);
+	assert_int_equal(n_addrs6(&l), 1);
+	lab_pass(&l, SEC(100));
+	assert_int_equal(lab_n_icmp(&l, WIRE_ICMP6_MLD_REPORT2), 2);
+	assert_int_equal(route_to(&l, "fd11::5"), 0);
+	assert_int_equal(berth_addr_add(l.st, l.iface, &own, 64), 0);
+	assert_int_equal(lab_addr_flags(&l, "fd00::1"), BERTH_ADDR_TENTATIVE);
+	lab_pass(&l, SEC(5));
+	assert_int_equal(lab_addr_flags(&l, "fd00::1"), 0);
+	lab_clear(&l);
+	ping(&l, "fd00::1");
+	assert_int_equal(lab_n_icmp(&l, WIRE_ICMP6_ECHO_REPLY), 1);
+	lab_close(&l);
+}
+
 int main(void)
 {
 	static struct CMUnitTest tests[COUNT_OF(rows) + 16];
 	const struct CMUnitTest others[] = {
 		cmocka_unit_test(a_tentative_address_is_no_source_and_gets_no_packets),
+		cmocka_unit_test(below_1280_an_interface_has_no_ipv6),
 		cmocka_unit_test(an_address_in_use_is_defended_once_in_ten_seconds),
 		cmocka_unit_test(a_probe_for_an_address_in_use_is_answered),
 		cmocka_unit_test(adding_and_removing),

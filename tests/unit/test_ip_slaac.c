@@ -278,6 +278,50 @@ static void s19_parameters_out_of_all_bounds_are_not_taken(void **state)
 	lab_close(&l);
 }
 
+/* A link that is too small for IPv6 forgets its routers; when it is large enough it begins as one that comes up. */
+static void an_mtu_below_1280_ends_it_and_it_begins_anew(void **state)
+{
+	struct wire_nd_ra ra = advert(1800);
+	const struct iface *f;
+	const struct ip_addr *a;
+	struct lab l;
+
+	(void)state;
+	open_lab(&l);
+	f = iface_at(l.st, l.iface);
+	add_prefix(&ra, "fd00::", 7200, 3600);
+	ra.hops = 99;
+	ra.options.has |= WIRE_ND_HAS_MTU;
+	ra.options.mtu = 1300;
+	say(&l, &ra);
+	lab_pass(&l, SEC(5));
+	assert_int_equal(n_auto(&l, "fd00::", NULL), 1);
+	assert_int_equal(f->mtu6_bytes, 1300);
+	for (unsigned asking = 0; asking <= 1; asking++) { /* the second time no router was heard yet */
+		assert_int_equal(berth_iface_set_mtu(l.st, l.iface, 1000), 0);
+		assert_int_equal(l.st->ip->n_addrs, 0);
+		assert_int_equal(l.st->ip->n_routes, 0);
+		assert_int_equal(f->mtu6_bytes, 0);
+		assert_int_equal(f->hops, 0);
+		lab_drain(&l);
+		lab_clear(&l);
+		say(&l, &ra);
+		lab_pass(&l, SEC(100));
+		assert_int_equal(l.n_out, 0);
+		assert_int_equal(l.st->ip->n_addrs, 0);
+		assert_int_equal(l.st->ip->n_routes, 0);
+		assert_int_equal(berth_iface_set_mtu(l.st, l.iface, 1500), 0);
+		lab_pass(&l, SEC(3));
+		assert_int_equal(n_auto(&l, "fe80::", &a), 1);
+		assert_int_equal(a->flags & BERTH_ADDR_TENTATIVE, 0);
+		lab_icmp(&l, WIRE_ICMP6_ND_RS);
+		if (asking)
+			say(&l, &ra);
+		assert_int_equal(n_auto(&l, "fd00::", NULL), asking);
+	}
+	lab_close(&l);
+}
+
 static void a_router_takes_itself_back(void **state)
 {
 	struct wire_nd_ra ra = advert(1800);
@@ -560,6 +604,7 @@ int main(void)
 		cmocka_unit_test(s19_prefixes_that_make_no_sense),
 		cmocka_unit_test(s19_a_thousand_advertisements_add_no_more_than_the_caps),
 		cmocka_unit_test(s19_parameters_out_of_all_bounds_are_not_taken),
+		cmocka_unit_test(an_mtu_below_1280_ends_it_and_it_begins_anew),
 		cmocka_unit_test(a_router_takes_itself_back),
 		cmocka_unit_test(the_preferred_router_is_taken),
 		cmocka_unit_test(identifiers_are_stable_and_tell_nothing),

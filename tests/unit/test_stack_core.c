@@ -498,7 +498,7 @@ static void without_a_way_nothing_goes_the_old_one(void **state)
 
 	(void)state;
 	for (int is6 = 0; is6 < 2; is6++)
-		for (int why = 0; why < 2; why++) {
+		for (int why = 0; why < 2 + is6; why++) {
 			berth_sock a;
 			uint64_t n;
 
@@ -506,13 +506,16 @@ static void without_a_way_nothing_goes_the_old_one(void **state)
 			a = connected(is6 ? &at6 : &at4);
 			if (why == 0) /* the entry that its route names is a stranger's from now on */
 				fill_neighs();
-			else
+			else if (why == 1)
 				assert_int_equal(berth_addr_remove(w.st[0], w.iface[0], is6 ? &ours6 : &ours4), 0);
+			else /* no link for IPv6 any more */
+				assert_int_equal(berth_iface_set_mtu(w.st[0], w.iface[0], 1000), 0);
 			n = two_counters(&w, 0).tcp_segs_out;
 			assert_int_equal(berth_sock_send(w.st[0], a, "x", 1, 0), 1);
 			two_run(&w, 5 * SECOND);
 			assert_int_equal(two_counters(&w, 0).tcp_segs_out, n);
-			if (why == 1) { /* as if the frames were lost: it goes on when there is a way */
+			if (why != 0) { /* as if the frames were lost: it goes on when there is a way */
+				assert_int_equal(berth_iface_set_mtu(w.st[0], w.iface[0], 1500), 0);
 				assert_int_equal(berth_addr_add(w.st[0], w.iface[0], is6 ? &ours6 : &ours4,
 								is6 ? 64 : 24),
 						 0);
