@@ -66,6 +66,8 @@ struct ip_head {
 };
 /* Link and IP header for a route that is ready: returns their octets (at most 14 + 40), at head[0]. IPv4's ID is by RFC 6864. */
 size_t ip_head_put(struct berth_stack *st, const struct ip_route *rt, const struct ip_head *h, uint8_t *head);
+/* IPv6's label of a flow (RFC 6437): the same in all its packets, none is 0, and who does not see them cannot tell it. */
+uint32_t ip_flow_label(const struct berth_stack *st, const struct port_tuple *t);
 /* Octets of link header on this route: 14 or 0. */
 size_t ip_link_len(const struct berth_stack *st, const struct ip_route *rt);
 /* May this interface do that? flags: BERTH_IF_. */

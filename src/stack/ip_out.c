@@ -186,6 +186,20 @@ uint32_t ip_fragment_id(struct berth_stack *st, const struct ip_head *h)
 	return next_id(st, is4(h->src) ? &st->keys.ip_id : &st->keys.frag_id, h);
 }
 
+uint32_t ip_flow_label(const struct berth_stack *st, const struct port_tuple *t)
+{
+	uint8_t name[37];
+	uint32_t label;
+
+	memcpy(name, t->local.b, 16);
+	memcpy(name + 16, t->remote.b, 16);
+	wire_put16(name + 32, t->local_port);
+	wire_put16(name + 34, t->remote_port);
+	name[36] = (uint8_t)t->proto;
+	label = (uint32_t)siphash13(&st->keys.flow_label, name, sizeof(name)) & 0xfffff;
+	return label ? label : 1;
+}
+
 static uint8_t hops_of(const struct berth_stack *st, const struct ip_route *rt, const struct ip_head *h)
 {
 	const struct iface *f = iface_at(st, rt->iface);

@@ -89,13 +89,9 @@ static unsigned put_options(struct berth_stack *st, const struct tcp_conn *c, un
 
 static uint32_t flow_label(struct berth_stack *st, const struct tcp_conn *c)
 {
-	uint8_t t[36];
+	struct port_tuple t = {PORT_TCP, c->w->local, c->w->peer, c->w->local_port, c->w->peer_port};
 
-	memcpy(t, c->w->local.b, 16);
-	memcpy(t + 16, c->w->peer.b, 16);
-	wire_put16(t + 32, c->w->local_port);
-	wire_put16(t + 34, c->w->peer_port);
-	return (uint32_t)siphash13(&st->keys.flow_label, t, sizeof(t)) & 0xfffff;
+	return ip_flow_label(st, &t);
 }
 
 /* Octets of TCP options that fit beside the payload of one segment. */

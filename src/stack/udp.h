@@ -75,6 +75,8 @@ struct udp_ring {
 struct udp_way {
 	struct port_addr dst, want, src;
 	uint16_t iface;
+	uint16_t label_from, label_to; /* IPv6: the ports that flow_label is for */
+	uint32_t flow_label;	       /* 0: not asked for yet */
 	struct ip_route route;
 };
 

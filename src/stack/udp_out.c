@@ -45,6 +45,7 @@ static int way_find(struct berth_stack *st, struct udp_sock *u, const struct por
 	r = ip_route_find(st, port_addr_is_any(want) ? NULL : want, dst, iface, &w->route, &src);
 	if (r < 0)
 		return r;
+	w->flow_label = 0;
 	w->dst = *dst;
 	w->want = *want;
 	w->src = src;
@@ -297,6 +298,23 @@ static struct ip_head head_for(const struct udp_sock *u, const struct udp_record
 	return h;
 }
 
+/* Of what goes the way that was found for rec. A hash for each datagram would be felt, one for each change of destination is not. */
+static uint32_t flow_label(const struct berth_stack *st, struct udp_sock *u, const struct udp_record *rec)
+{
+	struct udp_way *w = &u->way;
+	struct port_tuple t;
+
+	if (is4(&rec->peer))
+		return 0;
+	if (w->flow_label == 0 || w->label_from != rec->local_port || w->label_to != rec->peer_port) {
+		t = (struct port_tuple){PORT_UDP, rec->local, rec->peer, rec->local_port, rec->peer_port};
+		w->flow_label = ip_flow_label(st, &t);
+		w->label_from = rec->local_port;
+		w->label_to = rec->peer_port;
+	}
+	return w->flow_label;
+}
+
 /* A router may find it too big: its name is kept, so that an error about it can be told from a lie. */
 static void remember(struct berth_stack *st, const struct udp_sock *u, uint32_t at, const struct ip_head *h,
 		     const struct berth_tx *v, bool train)
@@ -342,6 +360,7 @@ static void frame_whole(struct berth_stack *st, struct udp_sock *u, uint32_t at,
 	bool noted = may_be_too_big(st, u, rec, super ? rec->gso_size : len);
 
 	h.dont_fragment = u->pmtu_disc != 0;
+	h.flow_label = flow_label(st, u, rec);
 	if (noted)
 		h.id = udp_sent_id(st, super);
 	v->n_parts = (uint16_t)udp_ring_parts(&u->tx, at, rec->at, len, v->parts);
@@ -364,6 +383,7 @@ static void frame_fragment(struct berth_stack *st, struct udp_sock *u, uint32_t 
 	struct ip_head h = head_for(u, rec, rec->len);
 	uint32_t from = rec->at == 0 ? 0 : rec->at + WIRE_UDP_LEN, len;
 
+	h.flow_label = flow_label(st, u, rec);
 	if (from == 0)
 		rec->id = ip_fragment_id(st, &h);
 	v->head_len = (uint16_t)ip_fragment_put(st, &u->way.route, &h, rec->id, from, v->head, &len);

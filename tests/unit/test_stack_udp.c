@@ -955,6 +955,89 @@ static void run_df(void **state)
 	two_end(&w);
 }
 
+/* --- flow labels --- */
+static const struct two_how trains_by_device = {.link = BERTH_LINK_IP, .flags = BERTH_IF_TX_CSUM | BERTH_IF_USO};
+
+/* Sends, and takes the frames that leave: all must have one label, which is returned. */
+static uint32_t label_from(struct berth_addr local, berth_sock s, struct berth_addr at, uint32_t len, uint16_t gso_size,
+			   unsigned n_frames)
+{
+	struct berth_dgram d = to(at, big, len);
+	struct berth_tx tx[8];
+	uint32_t label = 0;
+
+	d.local = local;
+	d.gso_size = gso_size;
+	d.tos = 0xb8;
+	assert_int_equal(berth_sock_udp_send(w.st[0], s, &d, 1), 1);
+	assert_int_equal(berth_stack_output(w.st[0], tx, 8, w.now_ns), n_frames);
+	for (unsigned i = 0; i < n_frames; i++) {
+		uint32_t word = wire_get32(tx[i].head);
+
+		assert_int_equal(word >> 20, 0x6b8);
+		assert_int_equal(tx[i].gso != BERTH_GSO_NONE, gso_size != 0);
+		assert_true(i == 0 || label == (word & 0xfffff));
+		label = word & 0xfffff;
+	}
+	assert_int_not_equal(label, 0);
+	return label;
+}
+
+static uint32_t label_of(berth_sock s, struct berth_addr at, uint32_t len, uint16_t gso_size, unsigned n_frames)
+{
+	return label_from((struct berth_addr){.port = 0}, s, at, len, gso_size, n_frames);
+}
+
+static void rfc_6437_a_flow_has_one_label(void **state)
+{
+	struct berth_addr at = addr6(0xfd00, 2, 53), others[] = {addr6(0xfd00, 2, 54), addr6(0xfd00, 3, 53)};
+	struct berth_addr from[] = {addr6(0xfd00, 1, 5000), addr6(0xfd00, 1, 5001), addr6(0xfd01, 1, 5000)};
+	uint32_t label, labels[5];
+	berth_sock s[3];
+
+	(void)state;
+	fill_big();
+	two_begin(&w, &trains_by_device);
+	assert_int_equal(berth_addr_add(w.st[0], w.iface[0], &from[2], 64), 0);
+	for (int i = 0; i < 3; i++)
+		s[i] = udp_at_port(0, BERTH_IPV6, from[i]);
+	label = labels[0] = label_of(s[0], at, 10, 0, 1);
+	for (int i = 0; i < 2; i++)
+		labels[1 + i] = label_of(s[0], others[i], 10, 0, 1);
+	for (int i = 1; i < 3; i++)
+		labels[2 + i] = label_of(s[i], at, 10, 0, 1);
+	for (int i = 0; i < 5; i++)
+		for (int k = 0; k < i; k++)
+			assert_int_not_equal(labels[i], labels[k]);
+	/* Whatever was sent in between, however it leaves, and whoever sends it next. */
+	assert_int_equal(label_of(s[0], at, 1400, 0, 1), label);
+	assert_int_equal(label_of(s[0], at, 4000, 0, 3), label);
+	assert_int_equal(label_of(s[0], at, 4000, 1000, 1), label);
+	assert_int_equal(berth_iface_set_mtu(w.st[0], w.iface[0], 1400), 0);
+	assert_int_equal(label_of(s[0], at, 10, 0, 1), label);
+	assert_int_equal(berth_sock_close(w.st[0], s[0]), 0);
+	s[0] = udp_at_port(0, BERTH_IPV6, from[0]);
+	assert_int_equal(label_of(s[0], at, 10, 0, 1), label);
+	two_end(&w);
+}
+
+/* A socket whose port changes while its destination does not. */
+static void rfc_6437_another_port_is_another_flow(void **state)
+{
+	struct berth_addr at = addr6(0xfd00, 2, 53), ours = addr6(0xfd00, 1, 0);
+	uint32_t label;
+	berth_sock s;
+
+	(void)state;
+	two_begin(&w, &trains_by_device);
+	s = udp(0, BERTH_IPV6);
+	assert_int_equal(berth_sock_connect(w.st[0], s, &at), 0);
+	label = label_of(s, at, 10, 0, 1);
+	assert_int_equal(berth_sock_connect(w.st[0], s, NULL), 0);
+	assert_int_not_equal(label_from(ours, s, at, 10, 0, 1), label);
+	two_end(&w);
+}
+
 /* --- S13: "too big" is believed of datagrams that left lately, and no others (RFC 5927, RFC 8201) --- */
 struct too_big_case {
 	const char *name;
@@ -973,7 +1056,6 @@ struct too_big_case {
 	uint32_t believed; /* the path's MTU after it */
 };
 static const struct two_how csum_by_device = {.link = BERTH_LINK_IP, .flags = BERTH_IF_TX_CSUM};
-static const struct two_how trains_by_device = {.link = BERTH_LINK_IP, .flags = BERTH_IF_TX_CSUM | BERTH_IF_USO};
 static const struct too_big_case too_big_cases[] = {
 	{"S13: too big: a datagram of ours", .believed = 1000},
 	{"S13: too big: quoted in full", .other_quote = true, .believed = 1000},
@@ -1283,6 +1365,8 @@ int main(void)
 		cmocka_unit_test(a_bound_interface_counts_for_the_connected),
 		cmocka_unit_test(a_dual_stack_socket_has_both_families),
 		cmocka_unit_test(ttl_and_tos_are_the_datagrams_or_the_sockets),
+		cmocka_unit_test(rfc_6437_a_flow_has_one_label),
+		cmocka_unit_test(rfc_6437_another_port_is_another_flow),
 		cmocka_unit_test(too_big_is_said_to_each_socket),
 		cmocka_unit_test(a_flood_of_our_own_hides_no_error),
 		cmocka_unit_test(a_membership_ends_with_its_interface),
