@@ -71,6 +71,7 @@ static void error_in(struct berth_stack *st, const struct packet *p, enum icmp_e
 		n.mtu_bytes = plateau(e.total_bytes);
 	n.head_bytes = (uint32_t)e.header_bytes;
 	n.total_bytes = (uint32_t)e.total_bytes;
+	n.flow_label = e.flow_label;
 	n.id = e.id;
 	n.fragment = e.fragment;
 	n.iface = p->iface;

@@ -125,6 +125,7 @@ struct icmp_note {
 	const uint8_t *l4;	      /* its transport header as far as it is there, at least 8 octets */
 	uint32_t l4_len;
 	uint32_t head_bytes, total_bytes; /* of the packet quoted, as its header says: up to the transport's; in all */
+	uint32_t flow_label;		  /* IPv6's */
 	uint16_t id;			  /* IPv4's */
 	uint16_t iface;			  /* where the error came in */
 	bool fragment;			  /* total_bytes are a fragment's */

@@ -8,7 +8,8 @@
  * wants trains, else one by one.
  *
  * Errors (RFC 1122, 4.1.3.3): a connected socket hears of what the kernel calls fatal, one that is not connected hears nothing, as
- * on Linux without IP_RECVERR.
+ * on Linux without IP_RECVERR. Over IPv6 an error must quote the flow's label, which who did not see the flow does not know; so
+ * errors from beyond a router that changes labels (RFC 6437, 3: it must not) are not heard.
  */
 #include <errno.h>
 #include <string.h>
@@ -244,6 +245,10 @@ void udp_icmp_error(struct berth_stack *st, const struct icmp_note *e)
 	/* Nobody here can have sent it: a stranger made it up (RFC 5927). */
 	if (port_demux(&st->ports, &tuple, (uint32_t)e->iface + 1, &ref) < 0 ||
 	    port_table_get_user(&st->ports, ref, &user) < 0) {
+		st->n.icmp_rejected++;
+		return;
+	}
+	if (!port_addr_is4(&e->peer) && e->flow_label != ip_flow_label(st, &tuple)) {
 		st->n.icmp_rejected++;
 		return;
 	}

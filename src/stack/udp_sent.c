@@ -6,12 +6,14 @@
  *	addresses, ports, UDP's length		a stranger guesses them
  *	IPv4: the identification		drawn by chance for each datagram that a router might find too big (RFC 6864, 4.1 allows any)
  *	IPv6: UDP's checksum, 8 octets of data	all errors quote them (RFC 4443, 3.2); the checksum if it was made here
+ *	IPv6: the flow's label			20 bits by a key, not kept here but made again (udp_icmp_error())
  *
  *	note --> bits[now]		check: all its bits in bits[now], or all of them in bits[!now]
  *	4 s --> the other half is emptied, and is now
  *
- * So whoever knows what was said, because he asked for it in another's name, still misses 16 bits of IPv4. The checksum is left out
- * there: address translators do not always mend it in what they quote.
+ * So whoever knows what was said, because he asked for it in another's name, still misses 16 bits of IPv4, for each datagram anew, or 20 of
+ * IPv6, a flow's for good: nothing in IPv6's header may differ from datagram to datagram. IPv4's checksum is left out: address
+ * translators do not always mend it in what they quote.
  *
  * A name is three bits of 64 Ki (Bloom, 1970). Below some thousand large datagrams in 4 seconds a name that was not noted is believed
  * once in 10,000 times; the more there are the more is believed, and nothing that left is ever forgotten too early: a path whose

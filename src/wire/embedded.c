@@ -115,6 +115,7 @@ static int parse6(struct wire_slice s, struct wire_embedded *e)
 	if (!p || p[0] >> 4 != 6)
 		return -EBADMSG;
 	e->tos = (uint8_t)(wire_get16(p) >> 4);
+	e->flow_label = wire_get32(p) & 0xfffff;
 	e->total_bytes = WIRE_IP6_LEN + (size_t)wire_get16(p + 4);
 	e->proto = p[6];
 	if (wire_is_mapped(p + 8) || wire_is_mapped(p + 24))

@@ -90,6 +90,7 @@ struct wire_embedded {
 	bool later_fragment;	     /* no transport header in it: n_known is 0 */
 	uint16_t id;		     /* IPv4's identification */
 	uint8_t tos;		     /* or traffic class */
+	uint32_t flow_label;	     /* IPv6's */
 	size_t total_bytes;	     /* of the quoted packet when it was whole, as its header says */
 	size_t header_bytes;	     /* of IP, extension headers included */
 	unsigned n_known;	     /* octets of the transport header that are there, capped at 8 */

@@ -325,6 +325,7 @@ struct got {
 	size_t quoted_len; /* of the transport's octets */
 	int error;	   /* the socket's, positive; 0: none */
 	unsigned n_rejected;
+	bool no_label;
 };
 #define U4 \
 	.quoted_src = "10.0.0.1", .quoted_dst = "10.0.0.2", .quoted_sport = 5000, .quoted_dport = 7000, .quoted_len = 8
@@ -334,6 +335,7 @@ static const struct got gots[] = {
 	{"IPv4: protocol unreachable", 0, 3, 2, U4, .error = ENOPROTOOPT},
 	{"IPv6: port unreachable", 1, 1, 4, U6, .error = ECONNREFUSED},
 	{"IPv6: prohibited", 1, 1, 1, U6, .error = EACCES},
+	{"S13: IPv6: without the flow's label", 1, 1, 4, U6, .n_rejected = 1, .no_label = true},
 	{"S13: IPv4: about another peer's port", 0, 3, 3, .quoted_src = "10.0.0.1", .quoted_dst = "10.0.0.2",
 	 .quoted_sport = 5000, .quoted_dport = 7001, .quoted_len = 8, .n_rejected = 1},
 	{"S13: IPv4: about another port of ours", 0, 3, 3, .quoted_src = "10.0.0.1", .quoted_dst = "10.0.0.2",
@@ -360,6 +362,7 @@ static void run_got(void **state)
 		  p = {.src = f->him, .dst = f->us};
 	struct berth_addr peer = pub(f->him);
 	struct port_addr him = A(f->him);
+	struct port_tuple t;
 	struct lab l;
 	berth_sock s;
 	uint64_t err;
@@ -375,6 +378,10 @@ static void run_got(void **state)
 	q.payload = l4;
 	q.len = 1200;
 	pk_build(&q, quoted, sizeof(quoted));
+	if (g->family == 1 && !g->no_label) {
+		t = (struct port_tuple){PORT_UDP, A(q.src), A(q.dst), g->quoted_sport, g->quoted_dport};
+		wire_put32(quoted, wire_get32(quoted) | ip_flow_label(l.st, &t));
+	}
 	len = f->header + g->quoted_len;
 	memset(msg, 0, 8);
 	msg[0] = g->type;

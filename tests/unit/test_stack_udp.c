@@ -1047,10 +1047,12 @@ struct too_big_case {
 	uint32_t mtu;		   /* what the router says; 0: 1000, IPv6 1300 */
 	bool old_router;	   /* it says none */
 	uint16_t gso_size;
+	bool no_label;
 	bool other_quote;  /* 200 octets of IPv4, 8 of UDP over IPv6; else 8 of UDP (RFC 792), 1000 of IPv6 */
 	uint32_t at;	   /* octet of the quotation that is changed, from the IP header on; 0: none */
 	uint64_t wait_ns;  /* from the datagram to the error */
 	bool by_iface;	   /* the socket is bound to its interface, and not connected */
+	uint8_t type;	   /* another error, of IPv6: its code is 4 of "unreachable" (port), 1 of "parameter problem" */
 	bool may_cut;	   /* the socket's datagrams may be cut: no router says this of them */
 	uint32_t nth;	   /* of the train's frames, as the device cut it */
 	uint32_t believed; /* the path's MTU after it */
@@ -1096,10 +1098,22 @@ static const struct too_big_case too_big_cases[] = {
 	{"S13: too big: IPv6, a fragment", .is6 = true, .len = 4000, .believed = 1300},
 	{"S13: too big: IPv6, a fragment with another checksum", .is6 = true, .len = 4000, .at = 55, .believed = 1500},
 	{"S13: too big: IPv6, long ago", .is6 = true, .wait_ns = 10 * SECOND, .believed = 1500},
+	{"S13: too big: IPv6, another flow label", .is6 = true, .at = 3, .believed = 1500},
+	{"S13: too big: IPv6, no flow label", .is6 = true, .no_label = true, .believed = 1500},
+	{"S13: too big: IPv6, a fragment with another flow label", .is6 = true, .len = 4000, .at = 2, .believed = 1500},
+	{"S13: too big: IPv6, a train's, the device's checksums", .is6 = true, .how = &trains_by_device, .len = 14000,
+	 .gso_size = 1400, .believed = 1300},
+	{"S13: too big: IPv6, a train's, another flow label", .is6 = true, .how = &trains_by_device, .len = 14000,
+	 .gso_size = 1400, .at = 1, .believed = 1500},
+	{"S13: refused: IPv6", .is6 = true, .type = 1, .len = 20, .believed = 1500},
+	{"S13: refused: IPv6, another flow label", .is6 = true, .type = 1, .len = 20, .at = 3, .believed = 1500},
+	{"S13: no such protocol: IPv6", .is6 = true, .type = 4, .len = 20, .believed = 1500},
+	{"S13: no such protocol: IPv6, no flow label", .is6 = true, .type = 4, .len = 20, .no_label = true,
+	 .believed = 1500},
 };
 
 /* What a router on the way says of the frame that is in w.last, of quoted octets. */
-static void say_too_big(bool is6, uint32_t mtu, uint32_t quoted)
+static void say_error(bool is6, uint8_t type, uint8_t code, uint32_t mtu, uint32_t quoted)
 {
 	uint32_t l4 = is6 ? 40 : 20, len = l4 + 8 + quoted;
 	static uint8_t icmp[1500];
@@ -1118,8 +1132,8 @@ static void say_too_big(bool is6, uint32_t mtu, uint32_t quoted)
 	memcpy(is6 ? icmp + 24 : icmp + 16, is6 ? w.last + 8 : w.last + 12, is6 ? 16 : 4); /* to whom it quotes */
 	if (is6)
 		memcpy(icmp + 8, (uint8_t[16]){0xfd, [15] = 0xfe}, 16);
-	p[0] = is6 ? 2 : 3;
-	p[1] = is6 ? 0 : 4;
+	p[0] = type;
+	p[1] = code;
 	wire_put32(p + 4, mtu);
 	memcpy(p + 8, w.last, quoted);
 	src = is6 ? port_addr_from6(icmp + 8, 0) : port_addr_v4(10, 0, 0, 254);
@@ -1130,15 +1144,26 @@ static void say_too_big(bool is6, uint32_t mtu, uint32_t quoted)
 	berth_stack_input(w.st[0], &rx, 1, w.now_ns);
 }
 
-/* The nth frame that a device makes of the super-frame in w.last (IPv4). */
-static void cut_super(uint32_t nth, uint32_t gso_size)
+static void say_too_big(bool is6, uint32_t mtu, uint32_t quoted)
 {
-	wire_put16(w.last + 2, (uint16_t)(28 + gso_size));
-	wire_put16(w.last + 4, (uint16_t)(wire_get16(w.last + 4) + nth));
-	wire_put16(w.last + 24, (uint16_t)(8 + gso_size));
-	wire_put16(w.last + 26, 0x1234); /* a checksum that we never saw */
-	memcpy(w.last + 28, big + nth * gso_size, gso_size);
-	w.last_len = 28 + gso_size;
+	say_error(is6, is6 ? 2 : 3, is6 ? 0 : 4, mtu, quoted);
+}
+
+/* The nth frame that a device makes of the super-frame in w.last. */
+static void cut_super(bool is6, uint32_t nth, uint32_t gso_size)
+{
+	uint32_t l4 = is6 ? 40 : 20;
+
+	if (is6) {
+		wire_put16(w.last + 4, (uint16_t)(8 + gso_size));
+	} else {
+		wire_put16(w.last + 2, (uint16_t)(28 + gso_size));
+		wire_put16(w.last + 4, (uint16_t)(wire_get16(w.last + 4) + nth));
+	}
+	wire_put16(w.last + l4 + 4, (uint16_t)(8 + gso_size));
+	wire_put16(w.last + l4 + 6, 0x1234); /* a checksum that we never saw */
+	memcpy(w.last + l4 + 8, big + nth * gso_size, gso_size);
+	w.last_len = l4 + 8 + gso_size;
 }
 
 static void run_too_big(void **state)
@@ -1152,6 +1177,7 @@ static void run_too_big(void **state)
 	uint64_t err, rejected;
 	struct berth_tx tx[8];
 	berth_sock a;
+	bool heard;
 
 	fill_big();
 	two_begin(&w, c->how != NULL ? c->how : &bare_ip);
@@ -1168,19 +1194,28 @@ static void run_too_big(void **state)
 	assert_in_range(berth_stack_output(w.st[0], tx, 8, w.now_ns), 1, 8);
 	two_keep(&w, &tx[0]);
 	if (c->gso_size != 0)
-		cut_super(c->nth, c->gso_size);
+		cut_super(c->is6, c->nth, c->gso_size);
 	else if (tx[0].flags & BERTH_F_NEEDS_CSUM)
 		wire_put16(w.last + (c->is6 ? 46 : 26), 0x1234); /* the device's */
 	w.now_ns += c->wait_ns;
 	berth_stack_tick(w.st[0], w.now_ns, 100);
 	if (c->at != 0)
 		w.last[c->at] ^= 1;
+	if (c->no_label)
+		wire_put32(w.last, wire_get32(w.last) & 0xfff00000);
 	rejected = two_counters(&w, 0).icmp_rejected;
-	say_too_big(c->is6, c->old_router ? 0 : mtu, quoted);
+	if (c->type != 0)
+		say_error(true, c->type, c->type == 1 ? 4 : 1, 0, w.last_len);
+	else
+		say_too_big(c->is6, c->old_router ? 0 : mtu, quoted);
 	assert_int_equal(pmtu_get(w.st[0], &peer, 1500), c->believed);
-	assert_int_equal(two_counters(&w, 0).icmp_rejected - rejected, c->believed == 1500);
+	heard = c->type != 0 ? c->at == 0 && !c->no_label : c->believed != 1500;
+	assert_int_equal(two_counters(&w, 0).icmp_rejected - rejected, !heard);
 	assert_int_equal(berth_sock_get(w.st[0], a, BERTH_SO_ERROR, &err), 0);
-	assert_int_equal(err, c->believed == 1500 || c->by_iface || c->may_cut ? 0 : EMSGSIZE);
+	assert_int_equal(err, !heard || c->by_iface || c->may_cut ? 0
+			      : c->type == 0			  ? EMSGSIZE
+			      : c->type == 1			  ? ECONNREFUSED
+								  : ENOPROTOOPT);
 	/* What follows is cut to size. */
 	d = to(at, big, 1420);
 	assert_int_equal(berth_sock_udp_send(w.st[0], a, &d, 1), 1);

@@ -248,10 +248,11 @@ static void quoted_udp6(void)
 static void quoted_class(void)
 {
 	assert_int_equal(quoted.tos, 0xb8);
+	assert_int_equal(quoted.flow_label, 0xa1234);
 	assert_int_equal(quoted.header_bytes, 104);
 }
 
-#define Q6(next, rest) "6b800000 05b4" next "40 fd000000000000000000000000000001 fd000000000000000000000000000002" rest
+#define Q6(next, rest) "6b8a1234 05b4" next "40 fd000000000000000000000000000001 fd000000000000000000000000000002" rest
 
 static const struct wire_row quoted_rows[] = {
 	{"S13: TCP cut behind 8 octets", "4500 05dc beef 4000 01 06 ffff" Q4 "9c40 0050 11223344", parse_quoted4, 0,
