@@ -112,6 +112,20 @@ static size_t link_head(uint16_t type, uint8_t who)
 	return (size_t)wire_eth_emit(&e, frame, sizeof(frame));
 }
 
+/* What an error quotes of UDP gets the label that we send with: no input guesses it. */
+static void mend_label(uint8_t *l4, size_t len)
+{
+	struct wire_embedded e;
+	struct port_tuple t;
+
+	if (len < WIRE_ICMP_LEN || l4[0] >= 128 ||
+	    wire_embedded_parse(PORT_FAMILY_6, (struct wire_slice){l4 + WIRE_ICMP_LEN, len - WIRE_ICMP_LEN}, &e) < 0 ||
+	    e.proto != WIRE_PROTO_UDP || e.flow_label != 0)
+		return;
+	t = (struct port_tuple){PORT_UDP, e.src, e.dst, e.src_port, e.dst_port};
+	wire_put32(l4 + WIRE_ICMP_LEN, wire_get32(l4 + WIRE_ICMP_LEN) | ip_flow_label(st, &t));
+}
+
 /* The input's octets behind the headers, as an ICMP, IGMP, UDP... message with its checksum right. */
 static void packet(bool v4, uint8_t proto, uint8_t ttl)
 {
@@ -158,8 +172,11 @@ static void packet(bool v4, uint8_t proto, uint8_t ttl)
 	at += (size_t)n;
 	if (len)
 		memcpy(frame + at, cursor_take(&in, len), len);
-	if (offset >= 0 && (size_t)offset + 2 <= len && !(who & 4))
+	if (offset >= 0 && (size_t)offset + 2 <= len && !(who & 4)) {
+		if (proto == WIRE_PROTO_ICMP6)
+			mend_label(frame + at, len);
 		wire_checksum_fill(&src, &dst, proto, frame + at, len, 0, 0);
+	}
 	give(at + len, 64);
 }
 
