@@ -12,6 +12,8 @@
 #ifndef BERTH_STACK_STACK_H
 #define BERTH_STACK_STACK_H
 
+#include <string.h>
+
 #include <berth/stack.h>
 
 #include "base/siphash.h"
@@ -168,6 +170,15 @@ struct arena {
 };
 /* n octets, 64-byte aligned; NULL while counting. */
 void *arena_take(struct arena *a, size_t n);
+
+/* Behind each ring in the stack's memory (S30). Zeros, as that memory came, so nothing need be written or touched for it. */
+#define RING_GUARD 64u
+static inline bool ring_guard_ok(const uint8_t *end)
+{
+	static const uint8_t zeros[RING_GUARD];
+
+	return memcmp(end, zeros, RING_GUARD) == 0;
+}
 
 /* Random octets for nonces and jitter: a counter under a keyed hash (S23). */
 uint64_t stack_random(struct berth_stack *st);

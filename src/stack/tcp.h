@@ -481,6 +481,7 @@ bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c);
 void tcp_rings_layout(struct berth_stack *st, struct arena *a);
 void tcp_rings_init(struct berth_stack *st);
 bool tcp_rings_check(const struct berth_stack *st, const struct tcp_conn *c); /* C2, C3, gaps */
+bool tcp_ring_guards_check(const struct berth_stack *st);
 void tcp_ring_init(struct tcp_ring *r, uint8_t *data, uint32_t size);
 /* Octets [at, at + len) from head on, as at most two pieces; returns how many pieces. */
 unsigned tcp_ring_parts(const struct tcp_ring *r, uint32_t at, uint32_t len, struct berth_part v[2]);

@@ -13,7 +13,8 @@
  *
  * The pool is one piece of memory, pair after pair, the receiving ring first. A pair is taken when a connection is set up and given
  * back when it ends; the one given back last is taken first, because it is in the cache. Memory is not wiped between: a ring
- * shows only what was written since (used, and the intervals of tcp_gaps.c), and st's owner sees all of it anyway.
+ * shows only what was written since (used, and the intervals of tcp_gaps.c), and st's owner sees all of it anyway. Behind each ring
+ * are RING_GUARD octets that nobody writes: who goes beyond a ring is noticed there.
  *
  * Pins (BERTH_STACK_PIN). A frame that was handed out points into the sending ring until berth_stack_unpin(). Octets that are
  * acknowledged meanwhile leave `used` but are `held`: not yet free. A frame points at nothing that was acknowledged before it was made, so
@@ -24,7 +25,8 @@
  * Always true (tcp_rings_check())
  *	R1  head < size, used + held <= size;
  *	R2  sending: from una to max there is nothing that the ring has not, but SYN and FIN;
- *	R3  receiving: used and what is advertised beyond rcv_nxt fit into the ring together.
+ *	R3  receiving: used and what is advertised beyond rcv_nxt fit into the ring together;
+ *	R4  the guards behind both rings of a pair in use hold zeros (tcp_ring_guards_check()).
  */
 #include "stack/tcp_data.h"
 
@@ -44,7 +46,22 @@ struct pair {
 
 static size_t pair_bytes(const struct berth_stack *st)
 {
-	return (size_t)st->cfg.rx_ring_bytes + st->cfg.tx_ring_bytes;
+	return (size_t)st->cfg.rx_ring_bytes + RING_GUARD + st->cfg.tx_ring_bytes + RING_GUARD;
+}
+
+static bool guards_ok(const struct berth_stack *st, uint32_t i)
+{
+	const uint8_t *rx = st->tcp->ring_memory + i * pair_bytes(st), *tx = rx + st->cfg.rx_ring_bytes + RING_GUARD;
+
+	return ring_guard_ok(rx + st->cfg.rx_ring_bytes) && ring_guard_ok(tx + st->cfg.tx_ring_bytes);
+}
+
+bool tcp_ring_guards_check(const struct berth_stack *st)
+{
+	for (uint32_t i = 0; i < st->tcp->rings.n_max; i++)
+		if (slab_used(&st->tcp->rings, i) && !guards_ok(st, i))
+			return false;
+	return true;
 }
 
 void tcp_rings_layout(struct berth_stack *st, struct arena *a)
@@ -146,7 +163,7 @@ int tcp_rings_take(struct berth_stack *st, struct tcp_conn *c)
 	pair->conn = tcp_index(st, c);
 	at = t->ring_memory + i * pair_bytes(st);
 	tcp_ring_init(&c->rx, at, st->cfg.rx_ring_bytes);
-	tcp_ring_init(&c->tx, at + st->cfg.rx_ring_bytes, st->cfg.tx_ring_bytes);
+	tcp_ring_init(&c->tx, at + st->cfg.rx_ring_bytes + RING_GUARD, st->cfg.tx_ring_bytes);
 	limits(c);
 	return 0;
 }
@@ -163,6 +180,7 @@ void tcp_rings_give(struct berth_stack *st, struct tcp_conn *c)
 		uint32_t i = pair_of(st, c);
 		struct pair *p = slab_at(&st->tcp->rings, i);
 
+		ASSERT_SLOW(guards_ok(st, i));
 		p->conn = NIL;
 		p->n_pins = n_pins;
 		if (!p->n_pins)

@@ -473,6 +473,6 @@ bool tcp_check(const struct berth_stack *cst)
 			return false;
 	}
 	return orphans_check(st, orphans) && early == st->tcp->n_fastopen && slab_check(&st->conns) &&
-	       tcp_work_check(st) && slab_check(&st->tcp->bursts) && slab_check(&st->tcp->gaps) && tcp_syn_check(st) &&
-	       tcp_wait_check(st);
+	       tcp_work_check(st) && tcp_ring_guards_check(st) && slab_check(&st->tcp->bursts) &&
+	       slab_check(&st->tcp->gaps) && tcp_syn_check(st) && tcp_wait_check(st);
 }

@@ -11,7 +11,8 @@
  *   U1  both rings are chains of whole records;
  *   U2  n_wait counts the records that wait, n_pins the frames that are pinned;
  *   U3  a member names a socket that is there;
- *   U4  tx_at is where a record begins, or the end; all records before it wait or went out.
+ *   U4  the guards behind both rings hold zeros;
+ *   U5  tx_at is where a record begins, or the end; all records before it wait or went out.
  */
 #include "stack/udp.h"
 
@@ -24,7 +25,7 @@ void udp_layout(struct berth_stack *st, struct arena *a)
 
 	struct udp_member *members = arena_take(a, sizeof(struct udp_member) * st->cfg.n_groups);
 	struct udp_sent *sent = arena_take(a, sizeof(*sent));
-	uint8_t *rings = arena_take(a, (size_t)st->cfg.n_udp * 2 * st->cfg.udp_ring_bytes);
+	uint8_t *rings = arena_take(a, (size_t)st->cfg.n_udp * 2 * (st->cfg.udp_ring_bytes + RING_GUARD));
 
 	st->udp = arena_take(a, sizeof(*st->udp));
 	if (st->udp == NULL)
@@ -48,10 +49,10 @@ int udp_open(struct berth_stack *st, int family, uint64_t user, uint32_t *ret_in
 	if (i == NIL)
 		return -ENOBUFS;
 	u = udp_at(st, i);
-	rings = st->udp->rings + (size_t)i * 2 * size;
+	rings = st->udp->rings + (size_t)i * 2 * (size + RING_GUARD);
 	sock_init(&u->s, BERTH_UDP, family, user);
 	udp_ring_init(&u->rx, rings, size);
-	udp_ring_init(&u->tx, rings + size, size);
+	udp_ring_init(&u->tx, rings + size + RING_GUARD, size);
 	u->rcvbuf = size;
 	u->mcast_ttl = 1;
 	u->pmtu_disc = 1;
@@ -351,12 +352,18 @@ int udp_shutdown(struct berth_stack *st, uint32_t index, int how)
 	return 0;
 }
 
+static bool guards_ok(const struct udp_sock *u)
+{
+	return ring_guard_ok(u->rx.data + u->rx.size) && ring_guard_ok(u->tx.data + u->tx.size);
+}
+
 void udp_end(struct berth_stack *st, uint32_t index)
 {
 	struct udp_sock *u = udp_at(st, index);
 
 	if (u->n_pins > 0)
 		return;
+	ASSERT_SLOW(guards_ok(u));
 	event_forget(st, index | SOCK_ID_UDP);
 	sock_unready(st, index | SOCK_ID_UDP);
 	slab_give(&st->udps, index);
@@ -405,7 +412,7 @@ bool udp_check(const struct berth_stack *st)
 		if (!slab_used(&st->udps, i))
 			continue;
 		u = slab_at(&st->udps, i);
-		if (!udp_ring_check(&u->rx) || !udp_ring_check(&u->tx) || !tx_check(u))
+		if (!udp_ring_check(&u->rx) || !udp_ring_check(&u->tx) || !tx_check(u) || !guards_ok(u))
 			return false;
 	}
 	for (uint32_t i = 0; i < st->cfg.n_groups; i++)

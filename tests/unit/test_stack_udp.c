@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "stack/ip.h"
+#include "stack/udp.h"
 #include "wire/checksum.h"
 #include "wire/ip4.h"
 
@@ -955,6 +955,31 @@ static void run_df(void **state)
 	two_end(&w);
 }
 
+/* --- S30 --- */
+static void s30_octets_behind_a_ring_are_noticed(void **state)
+{
+	struct udp_sock *u;
+	uint8_t *at[4];
+	berth_sock s;
+
+	(void)state;
+	two_begin(&w, &bare_ip);
+	s = udp(0, BERTH_IPV4);
+	u = udp_at(w.st[0], (uint32_t)s & ~SOCK_ID_UDP);
+	at[0] = u->rx.data + u->rx.size;
+	at[1] = u->tx.data - 1;
+	at[2] = u->tx.data + u->tx.size;
+	at[3] = u->tx.data + u->tx.size + RING_GUARD - 1;
+	assert_true(berth_stack_check(w.st[0]));
+	for (unsigned i = 0; i < COUNT_OF(at); i++) {
+		*at[i] = 0x80;
+		assert_false(berth_stack_check(w.st[0]));
+		*at[i] = 0;
+		assert_true(berth_stack_check(w.st[0]));
+	}
+	two_end(&w);
+}
+
 /* --- flow labels --- */
 static const struct two_how trains_by_device = {.link = BERTH_LINK_IP, .flags = BERTH_IF_TX_CSUM | BERTH_IF_USO};
 
@@ -1400,6 +1425,7 @@ int main(void)
 		cmocka_unit_test(a_bound_interface_counts_for_the_connected),
 		cmocka_unit_test(a_dual_stack_socket_has_both_families),
 		cmocka_unit_test(ttl_and_tos_are_the_datagrams_or_the_sockets),
+		cmocka_unit_test(s30_octets_behind_a_ring_are_noticed),
 		cmocka_unit_test(rfc_6437_a_flow_has_one_label),
 		cmocka_unit_test(rfc_6437_another_port_is_another_flow),
 		cmocka_unit_test(too_big_is_said_to_each_socket),

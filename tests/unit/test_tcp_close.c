@@ -189,13 +189,40 @@ static void test_interface_is_gone(void **state)
 	}
 }
 
+/* S30: who writes beyond a ring is noticed, and before it, that is beyond the one in front. */
+static void test_guards_of_rings(void **state)
+{
+	static struct stack_fixture f;
+	uint8_t *at[4];
+	struct tcp_conn *c;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "established");
+	c = tcp_at(f.st, (uint32_t)f.s);
+	at[0] = c->rx.data + c->rx.size;
+	at[1] = c->tx.data - 1;
+	at[2] = c->tx.data + c->tx.size;
+	at[3] = c->tx.data + c->tx.size + RING_GUARD - 1;
+	assert_int_equal((uintptr_t)c->tx.data % 64, 0);
+	assert_true(berth_stack_check(f.st));
+	for (unsigned i = 0; i < COUNT_OF(at); i++) {
+		*at[i] = 0x80;
+		assert_false(berth_stack_check(f.st));
+		*at[i] = 0;
+		assert_true(berth_stack_check(f.st));
+	}
+	stack_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_orphans),
 					  cmocka_unit_test(test_shut_window_of_an_orphan),
 					  cmocka_unit_test(test_way_is_gone),
 					  cmocka_unit_test(test_no_record_for_a_syn),
-					  cmocka_unit_test(test_interface_is_gone)};
+					  cmocka_unit_test(test_interface_is_gone),
+					  cmocka_unit_test(test_guards_of_rings)};
 
 	return stack_rows_run("tcp close", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
