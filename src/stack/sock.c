@@ -290,6 +290,7 @@ int berth_sock_accept(struct berth_stack *st, berth_sock h, uint64_t user, berth
 		if (lent)
 			c->w = NULL;
 	}
+	tcp_work_done(st, c);
 	return 0;
 }
 

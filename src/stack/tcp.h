@@ -380,6 +380,9 @@ MUST_CHECK static inline bool tcp_work_take(struct berth_stack *st, struct tcp_c
 	       tcp_work_take_or_touch(st, c);
 }
 void tcp_work_give(struct berth_stack *st, struct tcp_conn *c);
+/* The same if c is CLOSED and nothing in its block is of use any more: frames that are pinned are counted there; and whoever accepts c later
+ * learns there who called. */
+void tcp_work_done(struct berth_stack *st, struct tcp_conn *c);
 /* For tcp_output(): has c something to send, and the block to do it with? false: no; a timer asks again if the block is missing. */
 MUST_CHECK bool tcp_work_wanted(struct berth_stack *st, struct tcp_conn *c);
 /* What c->w would be if it were taken now. */

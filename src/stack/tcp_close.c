@@ -98,9 +98,7 @@ void tcp_end(struct berth_stack *st, struct tcp_conn *c, int err)
 		bury(st, c);
 		return;
 	}
-	/* Frames that are pinned are counted there; and whoever accepts it later learns who called. */
-	if (c->w != NULL && !(c->w->tx_pins[0] | c->w->tx_pins[1]) && !(c->f & TF_IN_ACCEPT))
-		tcp_work_give(st, c);
+	tcp_work_done(st, c);
 	if (err)
 		c->s.err = (int16_t)err;
 	event_add(st, tcp_index(st, c),

@@ -268,6 +268,7 @@ void tcp_unpin(struct berth_stack *st, uint64_t pin)
 	c->w->tx_pins[epoch]--;
 	st->n_pinned--;
 	turn_epoch(st, c);
+	tcp_work_done(st, c);
 }
 
 static bool is_ring_size(uint32_t n)

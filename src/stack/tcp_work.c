@@ -8,7 +8,7 @@
  *			connection has none
  *	taken back	when the slab is empty and another connection wants one: from the one that was used longest ago, if it rests.
  *			While there are enough nobody loses anything
- *	given back	when the connection is CLOSED
+ *	given back	when the connection is CLOSED, was accepted, and none of its frames is pinned
  *
  * A connection rests when nothing is unacknowledged, unsent, unread or owed, no hole is open, no deadline but the keepalive's is set,
  * and it was silent for a second and an RTO at least: as long as a window that is not used stays as it was (RFC 5681, 4.1). What is
@@ -152,6 +152,12 @@ void tcp_work_give(struct berth_stack *st, struct tcp_conn *c)
 	take_out(st, c->w);
 	slab_give(&st->tcp->work, index_of(st, c->w));
 	c->w = NULL;
+}
+
+void tcp_work_done(struct berth_stack *st, struct tcp_conn *c)
+{
+	if (c->state == TCP_CLOSED && c->w != NULL && !(c->w->tx_pins[0] | c->w->tx_pins[1]) && !(c->f & TF_IN_ACCEPT))
+		tcp_work_give(st, c);
 }
 
 static bool owes(const struct tcp_conn *c)

@@ -321,6 +321,38 @@ static void test_after_the_end(void **state)
 	}
 }
 
+/* Nor has one whose frames are written, or that was accepted, only then. */
+static void test_after_the_end_of_all(void **state)
+{
+	struct berth_stack_config c = stack_fixture_config();
+	struct berth_tx tx;
+
+	(void)state;
+	c.n_work = 1;
+	c.flags = BERTH_STACK_PIN;
+	BOTH
+	{
+		stack_fixture_init(&f, is6, &c);
+		LINES("established", "send 10");
+		assert_int_equal(berth_stack_output(f.st, &tx, 1, f.now_ns), 1);
+		assert_true(tx.pin != 0);
+		LINES("< RA 1 ack 11", "state CLOSED");
+		assert_non_null(conn()->w);
+		berth_stack_unpin(f.st, tx.pin);
+		assert_null(conn()->w);
+		assert_true(another_gets_one());
+		stack_fixture_free(&f);
+
+		stack_fixture_init(&f, is6, &c);
+		LINES("listen", "< S 0 win 1000 mss 1000", "> SA 0 ack 1", "< A 1 ack 1", "< RA 1 ack 1");
+		assert_false(another_gets_one());
+		LINES("accept", "state CLOSED");
+		assert_null(conn()->w);
+		assert_true(another_gets_one());
+		stack_fixture_free(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest more[] = {
@@ -334,6 +366,7 @@ int main(void)
 		cmocka_unit_test(test_path_is_remembered),
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_after_the_end),
+		cmocka_unit_test(test_after_the_end_of_all),
 	};
 
 	return stack_rows_run("tcp work", NULL, 0, more, COUNT_OF(more));
