@@ -304,6 +304,8 @@ void board_cum_ack(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, str
 			c->w->burst_last = NIL;
 		slab_give(&st->tcp->bursts, i);
 	}
+	if (c->recover_flags & RF_PIECES && seq_lt(c->w->rexmit_from, ack))
+		a->rexmit_acked = true; /* of one that has no mark yet */
 	if (c->recover_flags & RF_PIECES && seq_lt(c->w->rexmit_at, ack))
 		c->recover_flags &= (uint16_t)~RF_PIECES;
 	if (!a->rexmit_acked)
