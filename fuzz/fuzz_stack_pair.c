@@ -94,7 +94,7 @@ static void all_agree(void)
 		}
 }
 
-/* What is owed or in flight has a timer, or its turn is to come; or it waits for frames to be unpinned. */
+/* What is owed, in flight or cannot go has a timer, or its turn is to come; or it waits for frames to be unpinned. */
 static void nobody_is_forgotten(const struct berth_stack *st)
 {
 	for (uint32_t i = 0; i < st->conns.n_max; i++) {
@@ -105,6 +105,8 @@ static void nobody_is_forgotten(const struct berth_stack *st)
 			continue;
 		ASSERT(c->rcv_nxt == c->w->rcv_acked || c->w->at[TCP_AT_DELACK] != NEVER_NS);
 		ASSERT(c->una == c->w->max || c->w->at[TCP_AT_RTX] != NEVER_NS);
+		ASSERT(c->una != c->w->max || c->tx.used == 0 || c->w->at[TCP_AT_PERSIST] != NEVER_NS ||
+		       c->w->at[TCP_AT_PACE] != NEVER_NS);
 	}
 }
 
