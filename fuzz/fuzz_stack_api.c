@@ -187,7 +187,7 @@ static int64_t many(struct world *w, struct cursor_reader *in, berth_sock s, boo
 
 	for (unsigned i = 0; i < n; i++)
 		d[i] = (struct berth_dgram){.peer = take_addr(in),
-					    .local = cursor_get_u8(in) & 1 ? take_addr(in) : (struct berth_addr){0},
+					    .local = cursor_get_u8(in) & 1 ? take_addr(in) : (struct berth_addr){{0}},
 					    .data = cursor_get_u8(in) < 250 ? scratch : NULL,
 					    .len = take_number(in) % sizeof(scratch),
 					    .gso_size = (uint16_t)take_number(in),

@@ -336,7 +336,9 @@ void pair_set(struct side *s)
 
 	if (o == BERTH_PACING)
 		value = value > 1 ? value * 1000 + 1000000
-				  : value; /* a few octets a second: as many deadlines as octets */
+				  : value;  /* a few octets a second: as many deadlines as octets */
+	if (o == BERTH_RCVBUF && e == NULL) /* takes back what a SYN-ACK granted: docs/stack.md, "Known gaps" */
+		return;
 	if (o != BERTH_SO_ERROR && o != BERTH_BIND_IFACE)
 		(void)berth_sock_set(s->st, to, o, value);
 }
