@@ -98,18 +98,17 @@ static int end_dead(struct network *n, uint32_t host, struct port_ref ref, const
 /* 0: it was dead and is ended; -EBUSY: it lives. */
 static int end_if_dead(struct network *n, uint32_t host, struct port_ref ref, const struct port_claim *c)
 {
+	bool garbage = owner_is_garbage(n, c);
 	enum network_alive owner;
 	int path = -ENOENT;
 
-	/* The short cut: a listener whose path answers lives. */
-	if (c->state == CLAIM_LISTENING && c->flags & PORT_LISTEN_READY) {
+	/* The short cut: a listener whose path answers lives. Where its owner was scribbled over its flags may have been. */
+	if (c->state == CLAIM_LISTENING && (garbage || c->flags & PORT_LISTEN_READY)) {
 		path = path_probe(n, host, ref, c);
 		if (path == 1)
 			return -EBUSY;
 	}
-	owner = owner_is_garbage(n, c) ? NETWORK_DEAD
-		: c->owner.inode == 0  ? NETWORK_UNKNOWN
-				       : network_owner_alive(n, &c->owner);
+	owner = garbage ? NETWORK_DEAD : c->owner.inode == 0 ? NETWORK_UNKNOWN : network_owner_alive(n, &c->owner);
 	/* Where the kernel cannot be asked (another namespace, an owner somebody scribbled over), a ready
 	 * listener that nobody can reach any more does not keep its port. */
 	if (owner == NETWORK_ALIVE || (owner == NETWORK_UNKNOWN && path != 0))

@@ -404,6 +404,13 @@ static int find_region(struct network *n, uint32_t host, struct map_host *h, uin
 	return 0;
 }
 
+/* A host's table has a place for each claim and all that is said of one: any other form is somebody's scribble,
+ * and one with too few places would be full for ever, however much it grows. */
+static bool form_ok(const struct port_table *t)
+{
+	return t->n_places == t->n_max && !t->lean;
+}
+
 int host_attach(struct network *n, uint32_t host, struct network_lock *l)
 {
 	struct map_host *h = (void *)((uint8_t *)l->word - offsetof(struct map_host, lock));
@@ -417,7 +424,8 @@ int host_attach(struct network *n, uint32_t host, struct network_lock *l)
 	r = find_region(n, host, h, &off, &len);
 	if (r < 0 && r != -EUCLEAN)
 		return r;
-	if (r < 0 || port_table_attach(&l->table, region_mem(n, off), len - sizeof(struct map_region)) < 0)
+	if (r < 0 || port_table_attach(&l->table, region_mem(n, off), len - sizeof(struct map_region)) < 0 ||
+	    !form_ok(&l->table))
 		return host_mend(n, host, l, true);
 	return 0;
 }

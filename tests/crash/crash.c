@@ -500,9 +500,9 @@ static int mode_garbage(int rounds, uint64_t seed)
 		}
 		waitpid(pid, &status, 0);
 		if (status != 0) {
-			fprintf(stderr, "seed %llu: status %x; replay: crash garbage 1 %llu\n",
-				(unsigned long long)(seed + (uint64_t)i), (unsigned)status,
-				(unsigned long long)(seed + (uint64_t)i));
+			/* What earlier rounds did to the table counts. */
+			fprintf(stderr, "round %d: status %x; replay: crash garbage %d %llu\n", i, (unsigned)status,
+				i + 1, (unsigned long long)seed);
 			bad++;
 		}
 		close(live.fd);

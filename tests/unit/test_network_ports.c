@@ -1,5 +1,6 @@
 /* tests/unit/test_network_ports.c: the living keep their ports, the dead do not, and tables grow and heal. */
 #include "network_fixture.h"
+#include "port/internal.h"
 
 static void the_living_are_in_the_way_and_named(void **state)
 {
@@ -161,6 +162,42 @@ static void a_damaged_table_is_rebuilt_from_the_living(void **state)
 	close(client);
 }
 
+static void a_table_whose_form_was_scribbled_over_is_rebuilt(void **state)
+{
+	(void)state;
+	for (int lean = 0; lean < 2; lean++) {
+		struct port_refusal no;
+		struct port_claim c;
+		struct port_ref ref, other;
+		struct port_want w;
+		struct map_host *h;
+		struct header *t;
+		uint64_t len;
+		int fd, fd2;
+
+		fixture_open("net");
+		fixture_host("a");
+		fd = fixture_listen(0, 80, &ref, &c);
+		h = map_host(&net, 0);
+		len = h->table_len_bytes;
+		t = (void *)(map_base(&net) + h->table_off + sizeof(struct map_region));
+		assert_int_equal(t->n_places, t->n_max);
+		if (lean)
+			t->lean = 1;
+		else
+			t->n_places = 1;
+		fd2 = fixture_socket();
+		w = fixture_want(fd2, 80);
+		assert_int_equal(network_bind(&net, 0, PORT_REF_NONE, &w, &other, &no), -EADDRINUSE);
+		assert_true(no.by_valid);
+		w = fixture_want(fd2, 81);
+		assert_int_equal(network_bind(&net, 0, PORT_REF_NONE, &w, &other, &no), 0);
+		assert_true(map_host(&net, 0)->table_len_bytes <= 2 * len); /* not grown to all there may be */
+		close(fd);
+		close(fd2);
+	}
+}
+
 static void two_hosts_never_share_a_region(void **state)
 {
 	struct map_host *a, *b;
@@ -223,7 +260,8 @@ static void a_sweep_leaves_no_path(void **state)
 	assert_int_equal(stat(path, &st), -1);
 }
 
-static void a_listener_whose_owner_was_scribbled_over_keeps_its_port(void **state)
+/* ready: its flags do not say that it can be reached, either, when they were scribbled over. */
+static void a_scribbled_listener_keeps_its_port(bool ready)
 {
 	struct port_owner nonsense = {.inode = 12345678, .cookie = 87654321, .netns = 1};
 	struct network_lock l;
@@ -233,13 +271,13 @@ static void a_listener_whose_owner_was_scribbled_over_keeps_its_port(void **stat
 	struct port_want w;
 	int fd, fd2;
 
-	(void)state;
 	fixture_open("net");
 	fixture_host("a");
 	fd = fixture_listen(0, 80, &ref, &c);
 	nonsense.netns = net.netns;
 	assert_int_equal(network_lock(&net, 0, &l), 0);
 	assert_int_equal(port_table_set_owner(&l.table, ref, &nonsense), 0); /* its sum stays the old one */
+	assert_int_equal(port_table_set_flags(&l.table, ref, PORT_LISTEN_READY, ready ? PORT_LISTEN_READY : 0), 0);
 	network_unlock(&l);
 	assert_true(network_sweep(&net, NETWORK_HOSTS_MAX) >= 0);
 	fd2 = fixture_socket();
@@ -247,6 +285,13 @@ static void a_listener_whose_owner_was_scribbled_over_keeps_its_port(void **stat
 	assert_int_equal(network_bind(&net, 0, PORT_REF_NONE, &w, &other, &no), -EADDRINUSE);
 	close(fd2);
 	close(fd);
+}
+
+static void a_listener_whose_owner_was_scribbled_over_keeps_its_port(void **state)
+{
+	(void)state;
+	a_scribbled_listener_keeps_its_port(true);
+	a_scribbled_listener_keeps_its_port(false);
 }
 
 int main(void)
@@ -257,6 +302,7 @@ int main(void)
 		TEST(a_table_of_the_living_grows),
 		TEST(the_dead_do_not_make_it_grow_for_ever),
 		TEST(a_damaged_table_is_rebuilt_from_the_living),
+		TEST(a_table_whose_form_was_scribbled_over_is_rebuilt),
 		TEST(two_hosts_never_share_a_region),
 		TEST(low_ports_are_a_matter_of_the_network),
 		TEST(a_sweep_leaves_no_path),
