@@ -22,6 +22,7 @@ import traceback
 
 import kernel
 import pdrill
+import record
 
 GAPS = (0.003, 0.013, 0.027, 0.057, 0.093, 0.15, 0.28, 0.47, 0.73, 1.3)
 INFO = ("ca_state", "snd_cwnd", "snd_ssthresh", "unacked", "lost", "sacked", "retrans") + tuple(os.environ.get("INFO_MORE", "").split())
@@ -63,45 +64,16 @@ class Segment:
         return all(getattr(self, k) == getattr(b, k) for k in ("flags", "seq", "length", "ack", "sacks", "options", "ecn", "urg", "ecr") + (("win",) if win else ()))
 
 
-class Anything(dict):
-    def __init__(self, driver):
-        super().__init__()
-        self.driver = driver
-
-    def __contains__(self, value):
-        return True
-
-    def __getitem__(self, value):
-        return self.driver.ts_base + value
-
-
 class Driver(pdrill.Script):
     def __init__(self, lib, args):
         args.kernel, args.mapped, args.verbose, args.tolerance = isinstance(lib, kernel.Kernel), False, False, 0
         super().__init__(lib, "?", args, args.v6)
         self.recording = True
-        self.ts_seen = Anything(self)
+        self.ts_seen = record.Echoes(self)
         self.seen = []  # everything, in order: ("event", at, text), ("out", Segment)
 
     def drain(self, hear=None):
-        while True:
-            if isinstance(self.lib, kernel.Kernel):
-                with self.lib.lock:
-                    if not self.lib.packets:
-                        return
-                    at, data = self.lib.packets.pop(0)
-            else:
-                data, at = self.receive()
-                if not data:
-                    return
-            p = self.from_wire(data)
-            if p is None:
-                continue
-            for i, o in enumerate(p.options):
-                if o[0] == "TS":
-                    if self.ts_base is None:
-                        self.ts_base = o[1] - 100
-                    p.options[i] = ("TS", o[1] - self.ts_base, o[2])
+        for p, at in self.sent():
             if p.flags & 16 == 0:
                 p.ack = 0
             s = Segment(at - self.start, p)
@@ -172,17 +144,16 @@ class Conversation:
         self.manner = r.choice(("bulk", "talk", "mixed", "receive"))
         self.events = []
         # the peer
-        self.nxt, self.una = 1, 1  # its data
+        self.nxt = 1  # its data
         self.lost_data = []  # what it must send again
         self.got = []  # of the stack's octets: [left, right), apart and in order
-        self.cum, self.fin_at = 1, None
+        self.cum = 1
         self.recent = []  # SACK blocks, the newest first
         self.pending = []  # segments that have come and were not looked at
         self.dsack = None
         self.now = 0.0
-        self.ts_recent, self.stack_ts = 0, 100
-        self.dead = False
-        self.fin_sent = self.closed = self.shut = False
+        self.stack_ts = 100
+        self.fin_sent = self.closed = False
         self.left_bytes = 40000
 
     def flags(self):
@@ -193,12 +164,6 @@ class Conversation:
         for o in p.options:
             if o[0] == "TS":
                 self.stack_ts = max(self.stack_ts, o[1])
-        if p.flags & 4:
-            self.dead = True
-        if p.flags & 16 and not p.flags & 2:
-            ack = (p.ack - 0) & 0xffffffff
-            if ack > self.una:
-                self.una = ack
         if p.flags & 2:
             return
         if p.length or p.flags & 1:
@@ -206,7 +171,7 @@ class Conversation:
             while at_seq < p.seq + p.length or (p.flags & 1 and at_seq == p.seq + p.length):
                 n = min(self.piece, p.seq + p.length - at_seq)
                 fin = bool(p.flags & 1) and at_seq + n == p.seq + p.length
-                self.pending.append((at_seq, at_seq + n + fin, fin))
+                self.pending.append((at_seq, at_seq + n + fin))
                 at_seq += n + fin
                 if n == 0:
                     break
@@ -296,11 +261,9 @@ class Conversation:
     def hear_pending(self, most):
         n = 0
         while self.pending and n < most:
-            left, right, fin = self.pending.pop(0)
+            left, right = self.pending.pop(0)
             n += 1
             if self.r.random() >= self.loss:
-                if fin:
-                    self.fin_at = right
                 self.arrive(left, right)
 
     def data(self):
@@ -334,7 +297,7 @@ class Conversation:
         if k == 3:
             return self.packet(".", self.nxt + 1000000, 10)
         if k == 4 and self.pending:  # a part of a segment
-            left, right, _ = self.pending[0]
+            left, right = self.pending[0]
             if left <= self.cum < right and right - left > 2:
                 self.cum += (right - self.cum) // 2
             return self.packet(".", self.nxt, 0)
@@ -343,12 +306,11 @@ class Conversation:
         if k == 6:
             return "< S %d:%d(0) win 1000 <mss 1000>" % (self.nxt, self.nxt)
         if k == 7:
-            self.dead = self.dead or False
             return self.packet("R.", self.nxt + r.choice((1, 10, 100)), 0, sacks=())
         if k == 8:
             return self.packet(".", self.nxt, 0, sacks=((self.cum + 100, self.cum + 5),) if self.sack else ())
         if k == 9:
-            return self.packet("P.U" if False else "P.", self.nxt - 1 if self.nxt > 1 else 1, 1)
+            return self.packet("P.", self.nxt - 1 if self.nxt > 1 else 1, 1)
         if k == 10:
             return self.packet("", self.nxt, 10).replace("<  ", "< - ")
         return self.packet(".", self.nxt - 1, 0)
@@ -383,7 +345,6 @@ class Conversation:
         x -= w[3]
         k = r.randrange(10)
         if k == 0 and not self.closed:
-            self.shut = True
             return "shutdown(4, SHUT_WR) = 0"
         if k == 1 and not self.closed:
             self.closed = True
@@ -406,10 +367,6 @@ class Conversation:
             self.now += d
             self.events.append((d, what))
             yield d, what
-        if not self.active:
-            pass
-        else:
-            d, what = 0, self.packet(".", 1, 0)
         n = 0
         while n < self.n_steps and self.now < 7:
             n += 1

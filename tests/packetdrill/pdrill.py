@@ -460,6 +460,28 @@ class Script:
             self.fail("netdev_receive said %d" % r)
         return buf.raw[:n.value], us.value / 1e6
 
+    def sent(self):
+        """What has left and was not looked at: (Tcp, when), its timestamps counted from the first one, which is 100. Waits for nothing."""
+        while True:
+            if isinstance(self.lib, kernel.Kernel):
+                with self.lib.lock:
+                    if not self.lib.packets:
+                        return
+                    at, data = self.lib.packets.pop(0)
+            else:
+                data, at = self.receive()
+                if not data:
+                    return
+            p = self.from_wire(data)
+            if p is None:
+                continue
+            for i, o in enumerate(p.options):
+                if o[0] == "TS":
+                    if self.ts_base is None:
+                        self.ts_base = o[1] - 100
+                    p.options[i] = ("TS", o[1] - self.ts_base, o[2])
+            yield p, at
+
     def from_wire(self, data):
         """A Tcp with the script's numbers, and its raw TS."""
         if self.v6:

@@ -42,24 +42,9 @@ class Recorder(pdrill.Script):
 
     def drain(self):
         """What has left since, with the time that has gone by since the event before."""
-        while True:
-            if isinstance(self.lib, kernel.Kernel):
-                with self.lib.lock:
-                    if not self.lib.packets:
-                        return
-                    at, data = self.lib.packets.pop(0)
-            else:
-                data, at = self.receive()
-                if not data:
-                    return
-            p = self.from_wire(data)
-            if p is None:
-                continue
-            for i, o in enumerate(p.options):
-                if o[0] == "TS":
-                    if self.ts_base is None:
-                        self.ts_base = o[1] - 100
-                    p.options[i] = ("TS", o[1] - self.ts_base if self.args.ts else 100, o[2])
+        for p, at in self.sent():
+            if not self.args.ts:
+                p.options = [("TS", 100, o[2]) if o[0] == "TS" else o for o in p.options]
             if not self.args.win and not p.flags & 2:
                 p.win = None
             later = at - self.event_at
