@@ -131,16 +131,20 @@ def name_of(pid):
 
 def end_tree(root_pid, term_s):
     """TERM and, after term_s, KILL to all below root_pid. True: KILL was not needed."""
-    until, gentle = time.monotonic() + term_s, True
-    for pid in descendants(root_pid):
-        if name_of(pid) not in ("berth", "runuser"):  # they end with their program; runuser kills it 2 s after a TERM
-            send(pid, signal.SIGTERM)
+    until, gentle, asked, empty = time.monotonic() + term_s, True, set(), 0
     while True:
         reap()
         left = descendants(root_pid)
-        if not left:
+        # A process that changes its parent while /proc is read may be missed: twice nobody is nobody.
+        empty = 0 if left else empty + 1
+        if empty == 2:
             return gentle
-        if time.monotonic() > until:
+        for pid in left:
+            # berth and runuser end with their program; runuser kills it 2 s after a TERM
+            if pid not in asked and name_of(pid) not in ("berth", "runuser"):
+                send(pid, signal.SIGTERM)
+            asked.add(pid)
+        if left and time.monotonic() > until:
             gentle = False
             for pid in left:
                 send(pid, signal.SIGKILL)
