@@ -91,9 +91,11 @@ uint32_t board_sent_us(const struct tcp_burst *b, unsigned i)
 	return b->n < 2 ? b->sent_us : b->sent_us + (uint32_t)b->sent_span * i / (b->n - 1u);
 }
 
-uint32_t board_rexmit_last_us(const struct tcp_burst *b)
+uint32_t board_rexmit_last_us(const struct tcp_burst *b, uint32_t now_us)
 {
-	return b->rexmit_us + ((uint32_t)b->rexmit_span << SPAN_SHIFT);
+	uint32_t last_us = b->rexmit_us + ((uint32_t)b->rexmit_span << SPAN_SHIFT);
+
+	return us_after(last_us, now_us) ? now_us : last_us; /* the span is rounded up */
 }
 
 uint64_t board_sacked(const struct tcp_burst *b)
@@ -158,7 +160,7 @@ void board_lose_overdue(struct berth_stack *st, struct tcp_conn *c)
 		uint64_t old = i == c->w->burst_first;
 
 		for (unsigned k = 0; k < b->n; k++)
-			if (now_us - (b->rexmit & bit(k) ? board_rexmit_last_us(b) : board_sent_us(b, k)) >=
+			if (now_us - (b->rexmit & bit(k) ? board_rexmit_last_us(b, now_us) : board_sent_us(b, k)) >=
 			    c->w->rack_rtt_us)
 				old |= bit(k);
 		board_lose(c, b, old);
@@ -242,8 +244,8 @@ static void arrived(struct tcp_conn *c, struct tcp_burst *b, uint64_t m, struct 
 		a->rack_rtt_us = a->now_us - us;
 	}
 	if (again) {
-		note_latest(b->rexmit_us, board_rexmit_last_us(b), board_to(b, highest(again)), true, a);
-		if (highest(m) == highest(again) && a->now_us - board_rexmit_last_us(b) >= c->min_rtt_us)
+		note_latest(b->rexmit_us, board_rexmit_last_us(b, a->now_us), board_to(b, highest(again)), true, a);
+		if (highest(m) == highest(again) && a->now_us - board_rexmit_last_us(b, a->now_us) >= c->min_rtt_us)
 			a->rack_rtt_us = a->now_us - b->rexmit_us;
 		rate_delivered(c, b, b->rexmit_us, a);
 	}

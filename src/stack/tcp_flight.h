@@ -82,7 +82,8 @@ uint32_t board_octets(const struct tcp_burst *b, uint64_t m);  /* of those segme
 uint32_t board_from(const struct tcp_burst *b, unsigned i);    /* where segment i begins */
 uint32_t board_to(const struct tcp_burst *b, unsigned i);      /* and ends */
 uint32_t board_sent_us(const struct tcp_burst *b, unsigned i); /* when it was sent first */
-uint32_t board_rexmit_last_us(const struct tcp_burst *b);
+uint32_t board_rexmit_last_us(const struct tcp_burst *b,
+			      uint32_t now_us); /* when the last copy was, at most 64 us later */
 /* Segments taken for lost whose copy is not in flight: more than before, when a copy was lost, too. */
 static inline int32_t flight_to_resend(const struct tcp_conn *c)
 {

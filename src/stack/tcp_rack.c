@@ -102,7 +102,7 @@ static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us,
 	while (open) {
 		unsigned i = (unsigned)__builtin_ctzll(open);
 		bool copy = b->rexmit >> i & 1;
-		uint32_t us = copy ? board_rexmit_last_us(b) : board_sent_us(b, own ? i : b->n - 1u);
+		uint32_t us = copy ? board_rexmit_last_us(b, now_us) : board_sent_us(b, own ? i : b->n - 1u);
 		int32_t left_us = (int32_t)(us + c->w->rack_rtt_us + wnd_us - now_us);
 
 		open &= open - 1;

@@ -38,7 +38,7 @@ static void rtx_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_rtx_mod
 static uint64_t rto_left_ns(const struct berth_stack *st, const struct tcp_conn *c)
 {
 	const struct tcp_burst *b = burst_at(st, c->w->burst_first);
-	uint32_t sent_us = b->rexmit & 1 ? board_rexmit_last_us(b) : board_sent_us(b, 0);
+	uint32_t sent_us = b->rexmit & 1 ? board_rexmit_last_us(b, tcp_now_us(st)) : board_sent_us(b, 0);
 	uint64_t gone_ns = (uint64_t)(tcp_now_us(st) - sent_us) * 1000, rto_ns = rtt_timeout_ns(c);
 
 	return gone_ns < rto_ns ? rto_ns - gone_ns : 0;

@@ -399,6 +399,19 @@ static void times_of_a_burst(void **state)
 }
 
 /* Many connections, few records: each can always send something. */
+/* The span of copies is kept in 64 us and rounded up: no copy is of the future, whose age would be 71 minutes. */
+static void no_copy_is_later_than_now(void **state)
+{
+	struct tcp_burst b = {.rexmit_us = 1000, .rexmit_span = 1};
+
+	(void)state;
+	assert_int_equal(board_rexmit_last_us(&b, 1010), 1010);
+	assert_int_equal(board_rexmit_last_us(&b, 1064), 1064);
+	assert_int_equal(board_rexmit_last_us(&b, 5000), 1064);
+	b.rexmit_us = UINT32_MAX - 9;
+	assert_int_equal(board_rexmit_last_us(&b, 3), 3);
+}
+
 static void nobody_is_starved_of_records(void **state)
 {
 	struct fl *f = calloc(1, sizeof(*f));
@@ -512,6 +525,7 @@ int main(void)
 		{"FIN rides on the last segment, or is one of its own", fin_rides_along, NULL, NULL, NULL},
 		{"S16: the peer makes no records", s16_the_peer_makes_no_records, NULL, NULL, NULL},
 		{"segments of a burst have their own times", times_of_a_burst, NULL, NULL, NULL},
+		{"no copy is later than now", no_copy_is_later_than_now, NULL, NULL, NULL},
 		{"nobody is starved of records", nobody_is_starved_of_records, NULL, NULL, NULL},
 		{"what became too big goes in pieces", too_big_goes_in_pieces, NULL, NULL, NULL},
 		{"pieces heed the window", pieces_heed_the_window, NULL, NULL, NULL},
