@@ -65,7 +65,7 @@ struct sock {
 	uint64_t user;	       /* the program's word */
 	union {
 		struct sock_link ev;	      /* st->events */
-		struct {		      /* a connection that waits for accept() has no events: tcp_syn.c */
+		struct {		      /* a connection that waits for accept() has no events: tcp_listen.c */
 			uint32_t accept_next; /* of its listener's queue, NIL */
 			uint32_t listener;
 		};

@@ -3,8 +3,9 @@
  *
  * Control
  *	tcp_state.c	states and the edges between them	tcp_in.c	a segment arrives (RFC 9293, 3.10.7)
- *	tcp_open.c	connect, ISN, simultaneous open		tcp_syn.c	listeners: SYN cache, accept queue
- *	tcp_cookie.c	SYN cookies (RFC 4987)			tcp_close.c	shutdown, close, abort, orphans, FIN-WAIT-2
+ *	tcp_open.c	connect, ISN, simultaneous open		tcp_syn.c	handshakes of listeners: SYN cache
+ *	tcp_cookie.c	SYN cookies (RFC 4987)			tcp_listen.c	listeners: accept queue, its connections
+ *	tcp_close.c	shutdown, close, abort, orphans, FIN-WAIT-2
  *	tcp_time_wait.c	records of 64 octets			tcp_reset.c	RST, challenge ACKs (RFC 5961)
  *	tcp_options.c	what is agreed in the handshake		tcp_timers.c	one wheel node for all deadlines; keepalive
  *	tcp_icmp.c	errors from the way (RFC 5927)		tcp_info.c, tcp_save.c, tcp_fastopen.c
@@ -272,7 +273,7 @@ struct tcp_conn {
 			uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured */
 			uint32_t mdev_us, mdev_max_us;			 /* deviation, its maximum in this round trip */
 		};
-		/* a listener's: tcp_syn.c. Between the two lies CLOSED, in which neither is looked at */
+		/* a listener's: tcp_listen.c. Between the two lies CLOSED, in which neither is looked at */
 		struct {
 			uint32_t accept_first, accept_last; /* those that wait for accept(): s.accept_next */
 			uint32_t n_accept, n_syn, backlog;

@@ -97,8 +97,8 @@ void tcp_syn_timer(struct berth_stack *st, uint32_t level);
 bool tcp_syn_check(const struct berth_stack *st);
 /* A segment for listener l; a new connection's sequence numbers begin at iss_min at least (0: anywhere). */
 void tcp_listen_from(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s, uint32_t iss_min);
-/* It listens no more: handshakes are forgotten, connections nobody accepted are reset. Back in CLOSED. */
-void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l);
+/* The handshakes of a listener that listens no more. */
+void tcp_syn_forget(struct berth_stack *st, const struct tcp_conn *l);
 /* A SYN-ACK of listener l: b has addresses, ports and numbers, f and the rest say what it answers. */
 void tcp_syn_answer(struct berth_stack *st, const struct tcp_conn *l, const struct tcp_bare *b, uint32_t f,
 		    uint8_t rcv_scale, uint32_t ts_ecr);
@@ -114,7 +114,12 @@ struct tcp_child {
 	bool early;		      /* fast open: made by the SYN, the handshake goes on in SYN-RECEIVED */
 	bool cookie;		      /* fast open: the client wants one */
 };
-/* The child of listener l; NULL: no room (counted). */
+
+/* --- tcp_listen.c --- */
+bool tcp_accept_is_full(const struct tcp_conn *l);
+/* It listens no more: handshakes are forgotten, connections nobody accepted are reset. Back in CLOSED. */
+void tcp_listener_stop(struct berth_stack *st, struct tcp_conn *l);
+/* The child of listener l, on its queue; NULL: no room (counted). */
 struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp_seg *s,
 			       const struct tcp_child *k);
 
