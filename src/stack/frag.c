@@ -5,9 +5,9 @@
  *
  * Pieces that touch become one, so a datagram in order has one piece, and what is missing is what lies between them.
  *
- * Bounds: 64 datagrams, frag_bytes of memory, of both a quarter for one source; when room is needed for another, the oldest goes. A
- * /64 of IPv6 has no more than a quarter either, whatever addresses its owner makes up: within it, too, the oldest goes, so that a
- * neighbour is not shut out by another's. (Who has a /48 is held by the bound of all.) 32
+ * Bounds: 64 datagrams, frag_bytes of memory, of both a quarter for one source; when room is needed, the oldest goes: the source's own
+ * when it has its share, so that neither a lost fragment nor a few that somebody forged end its reassembly until they time out. A
+ * /64 of IPv6 has no more than a quarter either, whatever addresses its owner makes up. (Who has a /48 is held by the bound of all.) 32
  * pieces apart from each other and 64 fragments for one datagram. A fragment that is not the last holds 48 octets at least (IPv4: what
  * the smallest MTU carries) or makes a packet of 640 (IPv6: half of what every link carries; who splits evenly makes no smaller ones).
  * 30 seconds for IPv4, 60 for IPv6; then the sender is told, if the first fragment is there.
@@ -112,14 +112,17 @@ static bool same_net(const struct port_addr *a, const struct port_addr *b)
 	return is4(a) || is4(b) ? same_addr(a, b) : memcmp(a->b, b->b, 8) == 0 && a->scope == b->scope;
 }
 
-/* The oldest that is in use, besides keep, of net or (NULL) of anybody; NIL. */
-static uint32_t oldest(const struct berth_stack *st, uint32_t keep, bool with_blocks, const struct port_addr *net)
+typedef bool (*same_source)(const struct port_addr *, const struct port_addr *);
+
+/* The oldest that is in use, besides keep, of who is the same as src or (NULL) of anybody; NIL. */
+static uint32_t oldest(const struct berth_stack *st, uint32_t keep, bool with_blocks, const struct port_addr *src,
+		       same_source same)
 {
 	const struct frag_datagram *d = st->ip->frags;
 	uint32_t found = NIL;
 
 	for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++)
-		if (d[i].used && i != keep && (!with_blocks || d[i].n_blocks) && (!net || same_net(&d[i].src, net)) &&
+		if (d[i].used && i != keep && (!with_blocks || d[i].n_blocks) && (!same || same(&d[i].src, src)) &&
 		    (found == NIL || d[i].begun_ns < d[found].begun_ns))
 			found = i;
 	return found;
@@ -136,8 +139,7 @@ struct has {
 	uint32_t datagrams, blocks;
 };
 
-static struct has count(const struct berth_stack *st, const struct port_addr *src,
-			bool (*same)(const struct port_addr *, const struct port_addr *))
+static struct has count(const struct berth_stack *st, const struct port_addr *src, same_source same)
 {
 	struct has n = {0, 0};
 
@@ -149,24 +151,23 @@ static struct has count(const struct berth_stack *st, const struct port_addr *sr
 	return n;
 }
 
-/* A slot for one more of this source, another's if need be; NIL: it has its share. */
+/* A slot for one more of this source: its own oldest's when it has its share, its net's, another's if need be. */
 static uint32_t make_room(struct berth_stack *st, const struct port_addr *src)
 {
 	uint32_t i = 0, most = FRAG_DATAGRAMS / SHARE;
 
-	if (count(st, src, same_addr).datagrams >= most)
-		return NIL;
-	if (count(st, src, same_net).datagrams >= most) {
-		i = oldest(st, NIL, false, src);
-		evict(st, i);
-		return i;
+	if (count(st, src, same_addr).datagrams >= most) {
+		i = oldest(st, NIL, false, src, same_addr);
+	} else if (count(st, src, same_net).datagrams >= most) {
+		i = oldest(st, NIL, false, src, same_net);
+	} else {
+		while (i < FRAG_DATAGRAMS && st->ip->frags[i].used)
+			i++;
+		if (i == FRAG_DATAGRAMS)
+			i = oldest(st, NIL, false, NULL, NULL);
 	}
-	while (i < FRAG_DATAGRAMS && st->ip->frags[i].used)
-		i++;
-	if (i == FRAG_DATAGRAMS) {
-		i = oldest(st, NIL, false, NULL);
+	if (st->ip->frags[i].used)
 		evict(st, i);
-	}
 	return i;
 }
 
@@ -175,8 +176,6 @@ static uint32_t begin(struct berth_stack *st, const struct fragment *f, uint64_t
 	uint32_t i = make_room(st, &f->src);
 	struct frag_datagram *d;
 
-	if (i == NIL)
-		return NIL;
 	d = &st->ip->frags[i];
 	memset(d, 0, offsetof(struct frag_datagram, head));
 	d->used = true;
@@ -193,27 +192,38 @@ static uint32_t begin(struct berth_stack *st, const struct fragment *f, uint64_t
 	return i;
 }
 
-/* Blocks for [from, to), others' if need be; false: there are none for this source. */
+/* Evicts the oldest with blocks, besides index, of who is the same. */
+static bool evict_one(struct berth_stack *st, uint32_t index, same_source same)
+{
+	uint32_t other = oldest(st, index, true, &st->ip->frags[index].src, same);
+
+	if (other == NIL)
+		return false;
+	evict(st, other);
+	return true;
+}
+
+/* Blocks for [from, to), others' if need be, the source's own first; false: one datagram alone is more than its share. */
 static bool take_blocks(struct berth_stack *st, uint32_t index, uint32_t from, uint32_t to)
 {
 	struct ip_state *ip = st->ip;
 	struct frag_datagram *d = &ip->frags[index];
-	uint32_t n_wanted = 0, first = from / FRAG_BLOCK, last = (to - 1) / FRAG_BLOCK, other;
+	uint32_t n_wanted = 0, first = from / FRAG_BLOCK, last = (to - 1) / FRAG_BLOCK;
 	uint32_t most = (ip->n_frag_blocks + SHARE - 1) / SHARE;
 
 	for (uint32_t b = first; b <= last; b++)
 		n_wanted += d->blocks[b] == NO_BLOCK;
-	if (count(st, &d->src, same_addr).blocks + n_wanted > most)
+	if (d->n_blocks + n_wanted > most)
 		return false;
-	/* What is too much is then another address's: there is one to evict. */
-	while (n_wanted && count(st, &d->src, same_net).blocks + n_wanted > most)
-		evict(st, oldest(st, index, true, &d->src));
-	while (ip->n_frag_free < n_wanted) {
-		other = oldest(st, index, true, NULL);
-		if (other == NIL)
+	while (n_wanted && count(st, &d->src, same_addr).blocks + n_wanted > most)
+		if (!evict_one(st, index, same_addr))
 			return false;
-		evict(st, other);
-	}
+	while (n_wanted && count(st, &d->src, same_net).blocks + n_wanted > most)
+		if (!evict_one(st, index, same_net))
+			return false;
+	while (ip->n_frag_free < n_wanted)
+		if (!evict_one(st, index, NULL))
+			return false;
 	for (uint32_t b = first; b <= last; b++)
 		if (d->blocks[b] == NO_BLOCK) {
 			d->blocks[b] = ip->frag_free[--ip->n_frag_free];
@@ -438,10 +448,6 @@ static bool input(struct berth_stack *st, const struct fragment *f, size_t *ret_
 	st->n.frag_in++;
 	if (i == NIL)
 		i = begin(st, f, name);
-	if (i == NIL) {
-		st->n.frag_evicted++;
-		return false;
-	}
 	whole = add(st, i, f);
 	if (whole) {
 		d = &st->ip->frags[i];

@@ -296,6 +296,11 @@ static void s17_sixteen_datagrams_of_one_source_leave_room_for_others(void **sta
 		fragment(&w, w.f->other, 7, 0, unit, true, 0);
 		fragment(&w, w.f->other, 7, unit, 2 * unit, false, 0);
 		assert_true(arrived(&w));
+		/* Nor is the source itself shut out: they may be forged, or what losses left. */
+		datagram(&w, w.f->him, 2 * unit);
+		fragment(&w, w.f->him, 2000, 0, unit, true, 0);
+		fragment(&w, w.f->him, 2000, unit, 2 * unit, false, 0);
+		assert_true(arrived(&w));
 		lab_close(&w.l);
 	}
 }
@@ -362,6 +367,9 @@ static void s17_a_source_has_a_quarter_of_the_memory(void **state)
 			fragment(&w, w.f->him, id, at, at + 1600, true, 0);
 	assert_true(ip->n_frag_blocks - ip->n_frag_free <= ip->n_frag_blocks / 4);
 	assert_true(ip->n_frag_blocks - ip->n_frag_free >= ip->n_frag_blocks / 8);
+	for (size_t at = 0; at < 60000; at += 1600)
+		fragment(&w, w.f->him, 100, at, at + 1600 < 60000 ? at + 1600 : 60000, at + 1600 < 60000, 0);
+	assert_true(arrived(&w)); /* its newest, of almost all of the share */
 	lab_close(&w.l);
 }
 
