@@ -173,6 +173,7 @@ static void keys_make(struct stack_keys *k, const uint8_t secret[32])
 	k->pmtu_hash = key_for(secret, "path mtu");
 	k->udp_sent = key_for(secret, "datagrams sent");
 	k->icmp_hash = key_for(secret, "icmp sources");
+	k->rst_hash = key_for(secret, "reset sources");
 	k->iid = key_for(secret, "interface identifier");
 	k->random = key_for(secret, "random");
 }

@@ -25,7 +25,7 @@
 /* One key for each purpose, so that one identifier tells nothing about another (RFC 9415; S22). */
 struct stack_keys {
 	struct siphash_key isn, ts, ip_id, frag_id, flow_label, cookie[2], syn_hash, neigh_hash, frag_hash, pmtu_hash,
-		udp_sent, icmp_hash, iid, random;
+		udp_sent, icmp_hash, rst_hash, iid, random;
 };
 
 /* --- sockets: the part that TCP and UDP have in common, first in their own structures --- */

@@ -323,6 +323,8 @@ static inline uint32_t tcp_now_us(const struct berth_stack *st)
 	return (uint32_t)(st->now_ns / 1000);
 }
 
+#define TCP_RST_SOURCES 256
+
 struct tcp_state {
 	struct slab work, bursts, gaps;
 	uint32_t work_first, work_last; /* tcp_work.c: in the order of use */
@@ -330,8 +332,10 @@ struct tcp_state {
 	uint8_t *ring_memory;
 	struct slab syns, time_waits;
 	uint64_t rst_until_ns; /* tcp_reset.c: resets for nobody's segments until then */
-	uint32_t rst_left;
-	uint32_t n_fastopen; /* tcp_fastopen.c: connections in SYN-RECEIVED that began with data */
+	uint64_t rst_salt;
+	uint32_t rst_left, rst_left_source; /* of all; of each source before it sent any */
+	uint16_t rst_used[TCP_RST_SOURCES]; /* by a hash of the source */
+	uint32_t n_fastopen;		    /* tcp_fastopen.c: connections in SYN-RECEIVED that began with data */
 	struct tcp_fastopen_state *fastopen;
 	uint32_t n_orphans;	     /* tcp_close.c */
 	struct sock_queue orphans;   /* the oldest first; by sock.ev */

@@ -5,7 +5,8 @@
  *   - a challenge acknowledgment (RFC 5961) comes out of the connection's own budget, drawn anew for each window (S10); an answer to data
  *     that is refused is a twelfth of it, because a peer whose acknowledgments were lost sends a window of them;
  *   - a record (a handshake's, TIME-WAIT's) answers once in a quarter of a second, as it would say the same each time;
- *   - resets for nobody's segments come out of the stack's budget, of which neither size nor window can be predicted (S11);
+ *   - resets for nobody's segments come out of their source's budget (a /64 of IPv6 is one), which others share by chance alone and in
+ *     no two windows, and out of one of all that is sixteen times as large; neither size nor window can be predicted (S11);
  *   - nothing answers a reset, or a segment whose source or destination is not one host's (RFC 9293, MUST-57).
  */
 #include <string.h>
@@ -13,8 +14,9 @@
 #include "stack/tcp_control.h"
 #include "wire/checksum.h"
 
-#define RESETS_PER_S 1000
-#define CHALLENGES 12 /* on average in a second */
+#define RESETS_PER_S 1000 /* for a source */
+#define RESETS_ALL 16	  /* times as many for all */
+#define CHALLENGES 12	  /* on average in a second */
 #define CHALLENGE_COST 12
 #define RECORD_TIME_SHIFT 28 /* 268 ms */
 
@@ -61,18 +63,32 @@ void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b)
 		st->n.tcp_segs_out++;
 }
 
-/* May one more reset leave? Windows of 0.5 to 1.5 s, budgets of 3/4 to 5/4. */
-static bool may_reset(struct berth_stack *st)
+static uint32_t about(struct berth_stack *st, uint32_t n)
+{
+	return n * 3 / 4 + stack_random_below(st, n / 2);
+}
+
+/* May one more reset leave, to src? Windows of 0.5 to 1.5 s, budgets of 3/4 to 5/4. */
+static bool may_reset(struct berth_stack *st, const struct port_addr *src)
 {
 	struct tcp_state *t = st->tcp;
+	uint8_t who[24] = {0};
+	uint16_t *used;
 
 	if (st->now_ns >= t->rst_until_ns) {
 		t->rst_until_ns = st->now_ns + NS_PER_S / 2 + stack_random_below(st, (uint32_t)NS_PER_S);
-		t->rst_left = RESETS_PER_S * 3 / 4 + stack_random_below(st, RESETS_PER_S / 2);
+		t->rst_left = about(st, RESETS_ALL * RESETS_PER_S);
+		t->rst_left_source = about(st, RESETS_PER_S);
+		t->rst_salt = stack_random(st);
+		memset(t->rst_used, 0, sizeof(t->rst_used));
 	}
-	if (t->rst_left == 0)
+	memcpy(who, &t->rst_salt, 8);
+	memcpy(who + 8, src->b, port_addr_is4(src) ? 16 : 8);
+	used = &t->rst_used[siphash13(&st->keys.rst_hash, who, sizeof(who)) % TCP_RST_SOURCES];
+	if (t->rst_left == 0 || *used >= t->rst_left_source)
 		return false;
 	t->rst_left--;
+	(*used)++;
 	return true;
 }
 
@@ -92,7 +108,7 @@ void tcp_reset_for(struct berth_stack *st, const struct tcp_seg *s)
 
 	if (s->flags & WIRE_TCP_RST || !is_one_host(st, s->p))
 		return;
-	if (!may_reset(st)) {
+	if (!may_reset(st, &s->p->src)) {
 		st->n.dropped_policy++;
 		return;
 	}

@@ -237,7 +237,8 @@ static void test_repeated_syns_are_limited(void **state)
 	stack_fixture_free(&f);
 }
 
-/* S11: resets for nobody's segments have a budget, too, which comes back. */
+/* S11: resets for nobody's segments have a budget of their source, and one of all; both come back. What one source has used up tells
+ * another nothing (CVE-2016-5696), and a flood of one does not silence the answers to others. */
 static void test_resets_are_limited(void **state)
 {
 	struct berth_stack_config c = stack_fixture_config();
@@ -252,6 +253,32 @@ static void test_resets_are_limited(void **state)
 	stack_fixture_free(&f);
 }
 
+static void test_resets_for_others(void **state)
+{
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++) {
+		struct berth_stack_config c = stack_fixture_config();
+		struct stack_fixture f;
+		int n = 0, silent = 0;
+
+		stack_fixture_init(&f, is6, &c);
+		answers_to(&f, "< A 1 ack 1", 1300);
+		for (uint8_t i = 10; i < 60; i++) { /* others; a few share the hash's place with the first */
+			f.peers.ip[is6 ? 7 : 15] = i;
+			silent += answers_to(&f, "< A 1 ack 1", 1) == 0;
+		}
+		assert_in_range(silent, 0, 3);
+		for (uint8_t i = 60; i < 100; i++) {
+			f.peers.ip[is6 ? 7 : 15] = i;
+			n += answers_to(&f, "< A 1 ack 1", 1000);
+		}
+		assert_in_range(n, 9000, 20000); /* all of them together */
+		stack_line(&f, "+1600");
+		assert_int_equal(answers_to(&f, "< A 1 ack 1", 1), 1);
+		stack_fixture_free(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host),
@@ -259,7 +286,8 @@ int main(void)
 					  cmocka_unit_test(test_budget_is_own),
 					  cmocka_unit_test(test_refused_are_limited),
 					  cmocka_unit_test(test_repeated_syns_are_limited),
-					  cmocka_unit_test(test_resets_are_limited)};
+					  cmocka_unit_test(test_resets_are_limited),
+					  cmocka_unit_test(test_resets_for_others)};
 
 	return stack_rows_run("tcp in", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
