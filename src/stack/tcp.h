@@ -152,6 +152,8 @@ enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_PUSH = 8 }; /*
 #define TCP_GAPS_MAX 32
 /* Intervals that arrived beyond rcv_nxt, ascending, apart from each other. Taken from a slab when the first hole appears. */
 struct tcp_gaps {
+	uint64_t since_ns; /* the first hole has not become smaller since */
+	uint32_t conn;
 	uint32_t n;
 	uint32_t fin_seq; /* of a FIN that came early, when has_fin; its interval counts it */
 	bool has_fin;
@@ -327,6 +329,7 @@ static inline uint32_t tcp_now_us(const struct berth_stack *st)
 
 struct tcp_state {
 	struct slab work, bursts, gaps;
+	uint32_t gaps_hand;		/* tcp_rcv.c: where the last look for an old hole ended */
 	uint32_t work_first, work_last; /* tcp_work.c: in the order of use */
 	struct slab rings;		/* a small item for each pair; their octets are in ring_memory (tcp_ring.c) */
 	uint8_t *ring_memory;
@@ -531,6 +534,8 @@ bool tcp_rcv_acceptable(const struct tcp_conn *c, const struct tcp_seg *s);
 /* SACK blocks to send now, the D-SACK first (RFC 2883); returns how many, at most max. */
 unsigned tcp_rcv_sack_blocks(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_sack v[4], unsigned max);
 void tcp_gaps_free(struct berth_stack *st, struct tcp_conn *c);
+/* Nothing has filled the hole for so long that what lies behind it need not be kept, when somebody else wants the room (S15). */
+bool tcp_gaps_stale(const struct berth_stack *st, const struct tcp_conn *c);
 /* An acknowledgment left, with everything up to rcv_nxt. */
 void tcp_rcv_acked(struct berth_stack *st, struct tcp_conn *c);
 

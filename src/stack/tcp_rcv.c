@@ -27,6 +27,8 @@
 #include <string.h>
 
 #define DUP_ACKS_MAX 64 /* of one batch */
+#define GAPS_LOOKS 8
+#define GAPS_KEEP_NS UINT64_C(30000000000)
 
 static uint32_t seq_space(const struct tcp_seg *s)
 {
@@ -194,6 +196,45 @@ static struct tcp_gaps *gaps_of(const struct berth_stack *st, const struct tcp_c
 	return c->w->gaps == NIL ? NULL : slab_at(&st->tcp->gaps, c->w->gaps);
 }
 
+bool tcp_gaps_stale(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	const struct tcp_gaps *g = gaps_of(st, c);
+
+	return g != NULL && st->now_ns - g->since_ns >= GAPS_KEEP_NS;
+}
+
+/* A record for c; when there is none left, that of a peer that leaves its hole open. It may send again what it had sent beyond (RFC 2018, 8). */
+static bool gaps_take(struct berth_stack *st, struct tcp_conn *c)
+{
+	struct tcp_state *t = st->tcp;
+	struct tcp_gaps *g;
+
+	c->w->gaps = slab_take(&t->gaps);
+	for (unsigned n = 0; n < GAPS_LOOKS && c->w->gaps == NIL; n++) {
+		struct tcp_conn *other;
+
+		t->gaps_hand = t->gaps_hand + 1 < t->gaps.n_max ? t->gaps_hand + 1 : 0;
+		if (!slab_used(&t->gaps, t->gaps_hand))
+			continue;
+		g = slab_at(&t->gaps, t->gaps_hand);
+		other = tcp_at(st, g->conn);
+		if (tcp_gaps_stale(st, other)) {
+			tcp_gaps_free(st, other);
+			st->n.tcp_ooo_dropped++;
+			c->w->gaps = slab_take(&t->gaps);
+		}
+	}
+	if (c->w->gaps == NIL) {
+		st->n.tcp_ooo_dropped++;
+		st->n.tcp_no_memory++;
+		return false;
+	}
+	g = gaps_of(st, c);
+	g->conn = tcp_index(st, c);
+	g->since_ns = st->now_ns;
+	return true;
+}
+
 /* The FIN is the next in order. */
 static void take_fin(struct tcp_conn *c)
 {
@@ -217,6 +258,7 @@ static bool in_order(struct berth_stack *st, struct tcp_conn *c, uint32_t len, b
 			to--;
 		}
 		nxt = to;
+		g->since_ns = st->now_ns;
 		if (!g->n || fin)
 			tcp_gaps_free(st, c);
 	}
@@ -252,14 +294,8 @@ static void early(struct berth_stack *st, struct tcp_conn *c, const struct tcp_s
 	struct wire_tcp_sack dup;
 
 	owe_duplicate(st, c, s);
-	if (c->w->gaps == NIL) {
-		c->w->gaps = slab_take(&st->tcp->gaps);
-		if (c->w->gaps == NIL) {
-			st->n.tcp_ooo_dropped++;
-			st->n.tcp_no_memory++;
-			return;
-		}
-	}
+	if (c->w->gaps == NIL && !gaps_take(st, c))
+		return;
 	g = gaps_of(st, c);
 	if (g->has_fin) { /* nothing comes after a FIN */
 		uint32_t room = seq_lt(seq, g->fin_seq) ? g->fin_seq - seq : 0;

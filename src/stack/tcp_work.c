@@ -175,8 +175,9 @@ static bool rests(const struct berth_stack *st, const struct tcp_conn *c)
 		silent_ns = (uint64_t)c->rto_us * 1000;
 	if (!tcp_state_in(c, TCP_SYNCHRONIZED) || owes(c) || st->now_ns - last_ns < silent_ns)
 		return false;
-	if (c->una != w->max || c->rx.used != 0 || w->gaps != NIL || w->rcv_acked != c->rcv_nxt || w->n_dup_acks ||
-	    w->dsack_from != w->dsack_to || w->tx_pins[0] | w->tx_pins[1] || c->s.flags & SOCK_TX_QUEUED)
+	if (c->una != w->max || c->rx.used != 0 || (w->gaps != NIL && !tcp_gaps_stale(st, c)) ||
+	    w->rcv_acked != c->rcv_nxt || w->n_dup_acks || w->dsack_from != w->dsack_to ||
+	    w->tx_pins[0] | w->tx_pins[1] || c->s.flags & SOCK_TX_QUEUED)
 		return false;
 	for (unsigned i = 0; i < COUNT_OF(w->at); i++)
 		if (w->at[i] != NEVER_NS)
@@ -189,6 +190,7 @@ static void rest(struct berth_stack *st, struct tcp_conn *c)
 {
 	if ((c->w->ca_state == CA_CWR || c->w->ca_state == CA_RECOVERY) && c->cwnd > c->ssthresh)
 		c->cwnd = c->ssthresh; /* as at its end */
+	tcp_gaps_free(st, c);
 	c->recover_flags &= RF_REORDER | RF_IDLE_SEEN;
 	c->cc_kept = cc_of(c)->kept ? cc_of(c)->kept(c) : 0;
 	tcp_work_give(st, c);

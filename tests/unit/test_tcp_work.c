@@ -157,6 +157,41 @@ static void test_kept(void **state)
 	}
 }
 
+/* S15: a peer that leaves a hole open and falls silent keeps no block for ever, and no record of what lies behind the hole, when others want
+ * them. It sends that again (RFC 2018, 8). */
+static void test_old_hole(void **state)
+{
+	(void)state;
+	BOTH
+	{
+		begin(is6, 1);
+		LINES("< PA 61+10 ack 101 ts 1003 *", "> A 101 ack 51 sack 61-71", "lost 29000");
+		assert_false(another_gets_one());
+		LINES("+1100");
+		assert_true(another_gets_one());
+		assert_null(conn()->w);
+		LINES("< PA 51+10 ack 101 ts 1004 *", "recv 10", "> A 101 ack 61 no-sack",
+		      "< PA 61+10 ack 101 ts 1005 *", "recv 10");
+		stack_fixture_free(&f);
+	}
+}
+
+static void test_old_hole_of_another(void **state)
+{
+	struct berth_stack_config c = stack_fixture_config();
+
+	(void)state;
+	c.n_gaps = 1;
+	stack_fixture_init(&f, false, &c);
+	LINES("established win 65535 mss 1460 sackok", "< PA 11+10 ack 1", "> A 1 ack 1 sack 11-21", "+20000",
+	      "< PA 1+5 ack 1", "> A 1 ack 6 sack 11-21", "+20000", "peer-port 5001",
+	      "established win 65535 mss 1460 sackok", "< PA 11+10 ack 1", "> A 1 ack 1 no-sack",
+	      "count tcp_no_memory 1"); /* the first hole became smaller 20 s ago */
+	LINES("+11000", "< PA 11+10 ack 1", "> A 1 ack 1 sack 11-21", "< PA 1+10 ack 1", "> A 1 ack 21",
+	      "count tcp_no_memory 1");
+	stack_fixture_free(&f);
+}
+
 /* What asks the peer for a sign of life, and what ends a connection, needs no block. */
 static void test_probes_and_resets(void **state)
 {
@@ -359,6 +394,8 @@ int main(void)
 		cmocka_unit_test(test_given_up_at_rest),
 		cmocka_unit_test(test_writing_wakes),
 		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_old_hole),
+		cmocka_unit_test(test_old_hole_of_another),
 		cmocka_unit_test(test_probes_and_resets),
 		cmocka_unit_test(test_none_left),
 		cmocka_unit_test(test_waits_and_gets_nonsense),
