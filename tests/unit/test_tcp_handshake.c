@@ -189,6 +189,58 @@ static void test_isn(void **state)
 	stack_fixture_free(&g);
 }
 
+/* ... and it is what leaves, in SYN and SYN-ACK. */
+static void test_isn_leaves(void **state)
+{
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++) {
+		struct port_addr ours, peers;
+
+		stack_fixture_init(&f, is6, NULL);
+		ours = (struct port_addr){.scope = 0};
+		peers = ours;
+		memcpy(ours.b, f.ours.ip, 16);
+		memcpy(peers.b, f.peers.ip, 16);
+		stack_line(&f, "connect");
+		stack_line(&f, "> S 0");
+		assert_int_equal(f.our_iss, tcp_isn(f.st, &ours, f.local_port, &peers, 8080));
+		stack_line(&f, "abort");
+		stack_line(&f, "listen");
+		stack_line(&f, "peer-port 5000");
+		stack_line(&f, "< S 0 mss 1460");
+		stack_line(&f, "> SA 0 ack 1");
+		assert_int_equal(f.our_iss, tcp_isn(f.st, &ours, 80, &peers, 5000));
+		stack_fixture_free(&f);
+	}
+}
+
+/* MUST-43: of two addresses the one that bind() says, and its port; MUST-44: without a word, always the same. */
+static void test_bound_to(void **state)
+{
+	berth_sock s;
+	struct berth_addr at = berth_addr4(10, 0, 0, 9, 3333), to;
+
+	(void)state;
+	for (int bound = 0; bound < 2; bound++) {
+		stack_fixture_init(&f, false, NULL);
+		assert_int_equal(berth_addr_add(f.st, f.iface, &at, 24), 0);
+		to = f.peers;
+		to.port = f.peer_port = 8080;
+		assert_int_equal(berth_sock_open(f.st, BERTH_TCP, BERTH_IPV4, 0, &s), 0);
+		if (bound) {
+			assert_int_equal(berth_sock_bind(f.st, s, &at), 0);
+			f.ours = at; /* the fixture's checksums are of this address */
+		}
+		assert_int_equal(berth_sock_connect(f.st, s, &to), -EINPROGRESS);
+		stack_line(&f, "> S 0");
+		if (bound)
+			assert_int_equal(f.local_port, 3333);
+		stack_line(&f, "< SA 0 ack 1");
+		stack_line(&f, "> A 1 ack 1");
+		stack_fixture_free(&f);
+	}
+}
+
 /* MUST-46: nobody can be called there. */
 static void test_bad_peers(void **state)
 {
@@ -249,7 +301,7 @@ static void test_ttl_tos(void **state)
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_mss_default),
-					  cmocka_unit_test(test_isn), cmocka_unit_test(test_bad_peers),
+					  cmocka_unit_test(test_isn), cmocka_unit_test(test_isn_leaves), cmocka_unit_test(test_bound_to), cmocka_unit_test(test_bad_peers),
 					  cmocka_unit_test(test_ttl_tos)};
 
 	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), more, COUNT_OF(more));
