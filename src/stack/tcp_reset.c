@@ -18,6 +18,7 @@
 #define RESETS_ALL 16	  /* times as many for all */
 #define CHALLENGES 12	  /* on average in a second */
 #define CHALLENGE_COST 12
+#define WINDOW_MS 1500	     /* at most; a third at least */
 #define RECORD_TIME_SHIFT 28 /* 268 ms */
 
 static uint32_t now_ms(const struct berth_stack *st)
@@ -189,10 +190,10 @@ void tcp_ack_bare(struct berth_stack *st, struct tcp_conn *c, uint32_t seq)
 
 static bool spend(struct berth_stack *st, struct tcp_conn *c, uint8_t cost)
 {
-	uint32_t now = now_ms(st);
+	uint32_t now = now_ms(st), left_ms = c->challenge_ms - now;
 
-	if (!c->challenge_ms || seq_le(c->challenge_ms, now)) {
-		c->challenge_ms = now + 500 + stack_random_below(st, 1000);
+	if (!c->challenge_ms || left_ms == 0 || left_ms > WINDOW_MS) { /* the clock may have gone round since */
+		c->challenge_ms = now + WINDOW_MS / 3 + stack_random_below(st, WINDOW_MS * 2 / 3);
 		c->challenge_left = (uint8_t)(CHALLENGE_COST * (CHALLENGES / 2 + stack_random_below(st, CHALLENGES)));
 	}
 	if (c->challenge_left < cost) {

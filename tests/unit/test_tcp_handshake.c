@@ -301,7 +301,8 @@ static void test_ttl_tos(void **state)
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_mss_default),
-					  cmocka_unit_test(test_isn), cmocka_unit_test(test_isn_leaves), cmocka_unit_test(test_bound_to), cmocka_unit_test(test_bad_peers),
+					  cmocka_unit_test(test_isn),	      cmocka_unit_test(test_isn_leaves),
+					  cmocka_unit_test(test_bound_to),    cmocka_unit_test(test_bad_peers),
 					  cmocka_unit_test(test_ttl_tos)};
 
 	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), more, COUNT_OF(more));

@@ -181,6 +181,13 @@ static void test_budget_is_own(void **state)
 	stack_line(&f, "+1600"); /* longer than any window */
 	stack_line(&f, "< R 2");
 	stack_line(&f, "> A 1 ack 1");
+	for (int i = 0; i < 50; i++)
+		stack_line(&f, "< R 2");
+	while (stack_fixture_next(&f, f.out_octets, sizeof(f.out_octets)) != 0)
+		n++;
+	stack_line(&f, "+2592000000"); /* more than half of the clock's round */
+	stack_line(&f, "< R 2");
+	stack_line(&f, "> A 1 ack 1");
 	stack_fixture_free(&f);
 }
 
