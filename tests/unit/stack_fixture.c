@@ -363,6 +363,7 @@ static bool leaves(struct stack_fixture *f)
 		proto = ip.proto;
 		f->out_tos = ip.tclass;
 		f->out_ttl = ip.hops;
+		f->out_label = ip.flow;
 	} else {
 		struct wire_ip4 ip;
 
@@ -653,16 +654,20 @@ static void rest_of(struct words *w, char *buf, size_t room, const char *otherwi
 static void line_established(struct stack_fixture *f, struct words *w)
 {
 	char options_text[200];
-	bool ts;
+	const char *ts;
+	unsigned value = 0;
 
 	rest_of(w, options_text, sizeof(options_text), "win 65535 mss 1460");
-	ts = strstr(options_text, "ts ") != NULL;
+	ts = strstr(options_text, "ts ");
+	if (ts != NULL)
+		sscanf(ts, "ts %u", &value);
 	f->local_port = 80;
 	if (!f->listener)
 		stack_line(f, "listen");
 	run(f, "< S 0 %s", options_text);
 	stack_line(f, "> SA 0 ack 1");
-	run(f, "< A 1 ack 1 %s", ts ? "ts 1000 0" : "");
+	snprintf(options_text, sizeof(options_text), ts ? "ts %u 0" : "", value);
+	run(f, "< A 1 ack 1 %s", options_text);
 	stack_line(f, "accept");
 	berth_stack_events(f->st, (struct berth_event[8]){0}, 8);
 }
@@ -811,6 +816,8 @@ static void line_info(struct stack_fixture *f, struct words *w)
 	SHOW(retransmits)
 	SHOW(probes)
 	SHOW(backoff)
+	SHOW(snd_wscale)
+	SHOW(snd_wnd)
 #undef SHOW
 	FAIL(f, "no '%s' is looked at", name ? name : "");
 }
@@ -1059,6 +1066,7 @@ void stack_script(const char *row, bool is6, const struct berth_stack_config *co
 	f.row = row;
 	for (f.line = 1; *lines != NULL; lines++, f.line++)
 		stack_line(&f, *lines);
+	quiet(&f); /* what nobody expected */
 	stack_fixture_free(&f);
 }
 

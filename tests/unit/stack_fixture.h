@@ -10,7 +10,8 @@
  *		"recv 10",
  *		...
  *
- * A row of a test's table is such a script; stack_script() runs it, and checks every invariant of the stack after each line.
+ * A row of a test's table is such a script; stack_script() runs it, and checks every invariant of the stack after each line;
+ * at its end nothing may be left to leave.
  *
  * Segments: `<` arrives, `>` must be the next to leave. FLAGS is letters of SFRPAUEC. SEQ is relative to the first number of its
  * sender, SEQ+LEN has LEN octets of payload; =SEQ is absolute. Then any of
@@ -27,7 +28,8 @@
  *	lost MS			the same, and whatever leaves meanwhile is lost
  *	send N | recv N | recv eof | recv EAGAIN | send EPIPE		N octets of the stream's pattern; N, or the error
  *	shutdown wr|rd|rdwr | close | abort				of f->s
- *	info NAME N		of f->s: retransmits, probes, backoff	used NAME NOW PEAK	of berth_stack_usage()
+ *	info NAME N		of f->s: retransmits, probes, backoff, snd_wscale, snd_wnd
+ *	used NAME NOW PEAK	of berth_stack_usage()
  *	state NAME		of f->s, as tcp_state_text		poll [IN] [OUT] [RDHUP] [HUP] [ERR] [PRI] [nothing]
  *	error NAME|none		BERTH_SO_ERROR				events [IN] ... [CLOSED] [nothing]	all events, together
  *	count NAME N		a counter				set OPTION N, lset OPTION N		of f->s, of the listener
@@ -74,6 +76,7 @@ struct stack_fixture {
 	uint8_t out_octets[65536 + 100];
 	uint32_t out_len; /* of the payload */
 	uint8_t out_tos, out_ttl;
+	uint32_t out_label; /* IPv6's */
 };
 
 /* What may be different: NULL takes the defaults (small numbers of everything). */

@@ -16,13 +16,38 @@ static const struct stack_row rows[] = {
 	  "< A 1 ack 6", "send 5", "> PA 6+5 ack 1"}},
 	{"S13: nothing in flight, nothing believed",
 	 {"established", "icmp port 1", "state ESTABLISHED", "count icmp_rejected 1"}},
-	{"S13: a smaller path MTU makes segments smaller, and what is out is sent again",
-	 {"established win 65535 mss 1400", "send 1400", "> PA 1+1400 ack 1", "icmp big 1 1300", "+1"}},
 	{"S13: a path MTU for a segment that is not in flight is ignored",
 	 {"established win 65535 mss 1400", "send 1400", "> PA 1+1400 ack 1", "icmp big 5000 1300", "get maxseg 1400"}},
 };
 
+/* What the path takes is less the headers, which IPv6's are larger of. What is in flight goes again at once: it is no congestion. */
+static void test_smaller_segments(void **state)
+{
+	static const char *const lines[2][7] = {{"> A 1+1260 ack 1", "> PA 1261+140 ack 1", "get maxseg 1260", "quiet",
+						 "< A 1 ack 1401", "send 1261", "> A 1401+1260 ack 1"},
+						{"> A 1+1240 ack 1", "> PA 1241+160 ack 1", "get maxseg 1240", "quiet",
+						 "< A 1 ack 1401", "send 1241", "> A 1401+1240 ack 1"}};
+	struct stack_fixture f;
+
+	(void)state;
+	for (int is6 = 0; is6 < 2; is6++) {
+		stack_fixture_init(&f, is6, NULL);
+		stack_line(&f, "established win 65535 mss 1400");
+		stack_line(&f, "send 1400");
+		stack_line(&f, "> PA 1+1400 ack 1");
+		stack_line(&f, "icmp big 1 1300");
+		for (size_t i = 0; i < COUNT_OF(lines[is6]); i++)
+			stack_line(&f, lines[is6][i]);
+		stack_line(&f, "count tcp_rto 0");
+		stack_fixture_free(&f);
+	}
+}
+
 int main(void)
 {
-	return stack_rows_run("tcp icmp", rows, COUNT_OF(rows), NULL, 0);
+	const struct CMUnitTest more[] = {
+		{"S13: a smaller path MTU makes segments smaller, and what is out is sent again", test_smaller_segments,
+		 NULL, NULL, NULL}};
+
+	return stack_rows_run("tcp icmp", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }

@@ -4,26 +4,30 @@
 
 static const struct script_row rows[] = {
 	/* events and what poll says */
-	{"data is BERTH_EV_IN", "poll out; in 1+10; ev in; poll in,out; read 10; poll out; ev none"},
-	{"each arrival is an edge", "in 1+10; ev in; in 11+10; ev in; read 20; poll out"},
-	{"early data is none", "in 11+10; ev none; poll out; in 1+10; ev in; read 20"},
+	{"data is BERTH_EV_IN", "poll out; in 1+10; ev in; poll in,out; read 10; poll out; ev none; out 1+0 ack 11"},
+	{"each arrival is an edge",
+	 "in 1+10; ev in; in 11+10; ev in; read 20; poll out; out 1+0 ack 11; out 1+0 ack 21"},
+	{"early data is none", "in 11+10; ev none; poll out; in 1+10; ev in; read 20; out 1+0 ack 1; out 1+0 ack 21"},
 	{"BERTH_RCVLOWAT waits for so much",
-	 "set rcvlowat 100; in 1+50; ev none; poll out; in 51+50; ev in; poll in,out; read 50; poll out"},
+	 "set rcvlowat 100; in 1+50; ev none; poll out; in 51+50; ev in; poll in,out; read 50; poll out; out 1+0 ack 51; out 1+0 ack 101"},
 	{"BERTH_RCVLOWAT does not wait for more than can come",
-	 "set rcvlowat 5000; in 1+4000; ev none; in 4001+96; ev in; poll in,out", .ring = 4096},
+	 "set rcvlowat 5000; in 1+4000; ev none; in 4001+96; ev in; poll in,out; out 1+0 ack 4001; out 1+0 ack 4097 win 0",
+	 .ring = 4096},
 	{"BERTH_RCVLOWAT does not wait beyond the end",
 	 "set rcvlowat 100; in 1+10 F; ev in,rdhup; poll in,out,rdhup; read 10; read eof"},
-	{"the end of the stream", "in 1+0 F; ev in,rdhup; poll in,out,rdhup; read eof; read eof"},
+	{"the end of the stream", "in 1+0 F; ev in,rdhup; poll in,out,rdhup; read eof; read eof; out 1+0 ack 2"},
 	{"a ring that is full is not writable; a third of it free is",
-	 "send 4096; want; poll none; in 1+0 ack 1001; ev none; poll none; in 1+0 ack 1461; ev out; poll out; send 1460",
+	 "send 4096; want; poll none; in 1+0 ack 1001; ev none; poll none; in 1+0 ack 1461; ev out; poll out; send 1460; drop",
 	 .ring = 4096},
-	{"BERTH_SNDBUF is less than the ring", "set sndbuf 5000; send 6000 part; want; poll none"},
+	{"BERTH_SNDBUF is less than the ring", "set sndbuf 5000; send 6000 part; want; poll none; drop"},
 	{"BERTH_NOTSENT_LOWAT: writable while less than that is unsent",
-	 "set notsent 2000; send 3000; poll none; in 1+0 ack 1001 win 2000; ev out; poll out", .win = 1000},
-	{"a write takes what fits", "send 5000 part; want; in 1+0 ack 1461; send 5000 part", .ring = 4096},
+	 "set notsent 2000; send 3000; poll none; in 1+0 ack 1001 win 2000; ev out; poll out; out 1+1000; out 1001+1460; out 2461+540",
+	 .win = 1000},
+	{"a write takes what fits", "send 5000 part; want; in 1+0 ack 1461; send 5000 part; drop", .ring = 4096},
 	{"what was written before the end is sent", "send 3000; fin; drop; in 1+0 ack 3002; poll out; ev none"},
 	{"a write after shutdown is refused", "fin; poll out; drop; in 1+0 ack 2; quiet"},
-	{"a reset is an error, once", "in 1+10; in 11+0 R; ev in,out,rdhup,hup,err; read 10; err 104; err 0; read eof"},
+	{"a reset is an error, once",
+	 "in 1+10; in 11+0 R; ev in,out,rdhup,hup,err; read 10; err 104; err 0; read eof; out 1+0 ack 11"},
 
 	/* rings of the program's own */
 	{"attach: what arrived moves over, holes too",
@@ -31,10 +35,10 @@ static const struct script_row rows[] = {
 	{"attach: a larger ring is a larger window",
 	 "attach 1048576 65536; in 1+60000 gso 1460; read 60000; wait 10; in 60001+60000 gso 1460; read 60000; drop; in 120001+60000 gso 1460; read 60000; wait 100; drop; in 180001+1000; wait 50; out 1+0 ack 181001 win 262272"},
 	{"attach: a smaller one takes the window back",
-	 "in 1+1000; drop; attach 4096 4096; in 1001+4000; out 1+0 ack 4097 win 0; read 4096"},
+	 "in 1+1000; drop; attach 4096 4096; in 1001+4000; out 1+0 ack 4097 win 0; read 4096; out 1+0 ack 4097 win 4096"},
 
 	/* the sending buffer grows with the window of congestion */
-	{"tuning: the sending buffer is 64 KiB at first", "send 100000 part; want; poll none", .ring = 1 << 20,
+	{"tuning: the sending buffer is 64 KiB at first", "send 100000 part; want; poll none; drop", .ring = 1 << 20,
 	 .scale = 7, .win = 1 << 20},
 };
 

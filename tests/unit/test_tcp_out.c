@@ -75,7 +75,7 @@ static const struct script_row rows[] = {
 	{"a super-frame ends at the window", "send 10000; out 1+4380 . gso 1460; quiet", .iface_flags = TSO,
 	 .win = 5000},
 	{"sent again and sent first are never in one frame",
-	 "send 14600; drop; wait 20; send 5000; quiet; in 1+0 ack 1 sack 1461-14601; out 1+1460 gso 0",
+	 "send 14600; drop; wait 20; send 5000; quiet; in 1+0 ack 1 sack 1461-14601; out 1+1460 gso 0; out 14601+5000 P gso 1460",
 	 .iface_flags = TSO},
 	{"the checksum is complete where the device does none", "send 5001; drop"},
 	{"the checksum is the device's where it can", "send 5001; drop; in 1+7; drop", .iface_flags = BERTH_IF_TX_CSUM},

@@ -7,7 +7,7 @@ static const struct script_row rows[] = {
 	 "in 1+30000 gso 1000; read 30000; in 30001+10000 gso 1000; read 10000; drop; in 40001+10; wait 50; out 1+0 ack 40011; read 10"},
 	{"what was received is trimmed on the left", "in 1+100; drop; in 51+100; out 1+0 ack 151; read 150; read none"},
 	{"what is beyond the window is trimmed on the right",
-	 "in 1+3000; drop; in 3001+3000; out 1+0 ack 4097 win 0; read 4096", .ring = 4096},
+	 "in 1+3000; drop; in 3001+3000; out 1+0 ack 4097 win 0; read 4096; out 1+0 ack 4097 win 4096", .ring = 4096},
 
 	/* RFC 9293, 3.10.7.4, first: acceptability */
 	{"an old segment is acknowledged and dropped",
@@ -20,7 +20,8 @@ static const struct script_row rows[] = {
 	{"one octet further it does not",
 	 "send 100; out 1+100 P; in 4098+0 ack 101; out 101+0 ack 1; wait 1500; out 1+100 P", .ring = 4096},
 	{"with a zero window data at rcv_nxt is dropped and answered at once",
-	 "in 1+4096; drop; in 4097+1; out 1+0 ack 4097 win 0; read 4096; read none", .ring = 4096},
+	 "in 1+4096; drop; in 4097+1; out 1+0 ack 4097 win 0; read 4096; read none; out 1+0 ack 4097 win 4096",
+	 .ring = 4096},
 	{"with a zero window an ACK counts all the same",
 	 "send 100; drop; in 1+4096; drop; in 4097+1 ack 101; out 101+0; wait 3000; quiet", .ring = 4096},
 	{"with a zero window a bare ACK is acceptable",
@@ -120,9 +121,9 @@ static const struct script_row rows[] = {
 
 	/* S7 */
 	{"S7: an urgent pointer beyond the segment is clamped to it",
-	 "in 1+10 urg 60000; ev in,pri; read 10; poll out"},
+	 "in 1+10 urg 60000; ev in,pri; read 10; poll out; out 1+0 ack 11"},
 	{"S7: urgent data is part of the stream",
-	 "in 1+10 urg 5; poll in,out,pri; read 4; poll in,out,pri; read 6; poll out"},
+	 "in 1+10 urg 5; poll in,out,pri; read 4; poll in,out,pri; read 6; poll out; out 1+0 ack 11"},
 };
 
 int main(void)

@@ -7,7 +7,7 @@
 
 static const struct stack_row rows[] = {
 	{"an idle connection goes on",
-	 {"established win 65535 mss 1460 ws 3 sackok ts 100 0", "reborn", "> A 1 ack 1 ts * 1000",
+	 {"established win 65535 mss 1460 ws 3 sackok ts 100 0", "reborn", "> A 1 ack 1 ts * 100",
 	  "< PA 1+5 ack 1 ts 1001 0", "recv 5", "> A 1 ack 6 ts * 1001", "send 7", "> PA 1+7 ack 6"}},
 	{"unread and unsent octets go on",
 	 {"established", "< PA 1+5 ack 1", "> A 1 ack 6", "send 50", "reborn", "> PA 1+50 ack 6", "< A 6 ack 51"}},
