@@ -41,6 +41,7 @@ void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b)
 			    .ttl = b->ttl ? b->ttl : 64,
 			    .tos = b->tos,
 			    .dont_fragment = true};
+	struct port_tuple flow = {PORT_TCP, *b->local, *b->peer, b->local_port, b->peer_port};
 	struct ip_route rt;
 	uint32_t i;
 	struct pkt *p;
@@ -60,6 +61,8 @@ void tcp_send_bare(struct berth_stack *st, const struct tcp_bare *b)
 	p->len = (uint16_t)n;
 	wire_checksum_fill(b->local, b->peer, WIRE_PROTO_TCP, p->data + PKT_HEADROOM, (size_t)n, 0, 0);
 	h.l4_len = (uint32_t)n;
+	if (!port_addr_is4(b->peer)) /* the same as of the flow's data: RFC 6437, 3 */
+		h.flow_label = ip_flow_label(st, &flow);
 	if (ip_send(st, i, &h, &rt) == 0)
 		st->n.tcp_segs_out++;
 }

@@ -302,12 +302,76 @@ static void test_ttl_tos(void **state)
 	stack_fixture_free(&f);
 }
 
+static uint32_t label_of(const char *line)
+{
+	stack_line(&f, line);
+	return f.out_label;
+}
+
+/* RFC 6437, 3: all segments of a flow have the same label, other flows have others, none is 0, and each stack has its own. */
+static void test_flow_labels(void **state)
+{
+	struct berth_stack_config other = stack_fixture_config();
+	uint32_t first, second, ours;
+
+	(void)state;
+	stack_fixture_init(&f, true, NULL);
+	stack_line(&f, "listen");
+	stack_line(&f, "< S 0 mss 1400");
+	first = label_of("> SA 0 ack 1");
+	assert_in_range(first, 1, 0xfffff);
+	stack_line(&f, "+1001");
+	assert_int_equal(label_of("> SA 0 ack 1"), first);
+	stack_line(&f, "< A 1 ack 1");
+	stack_line(&f, "accept");
+	stack_line(&f, "send 5");
+	assert_int_equal(label_of("> PA 1+5 ack 1"), first);
+	stack_line(&f, "+1100");
+	assert_int_equal(label_of("> PA 1+5 ack 1"), first); /* a copy */
+	stack_line(&f, "< R 2");
+	assert_int_equal(label_of("> A 6 ack 1"), first); /* a challenge */
+	stack_line(&f, "< A 1 ack 6");
+	stack_line(&f, "close");
+	assert_int_equal(label_of("> FA 6 ack 1"), first);
+	stack_line(&f, "< FA 1 ack 7");
+	assert_int_equal(label_of("> A 7 ack 2"), first);
+	stack_line(&f, "< FA 1 ack 7");
+	assert_int_equal(label_of("> A 7 ack 2"), first); /* TIME-WAIT's */
+
+	stack_line(&f, "peer-port 5001");
+	stack_line(&f, "established");
+	stack_line(&f, "send 5");
+	second = label_of("> PA 1+5 ack 1");
+	assert_in_range(second, 1, 0xfffff);
+	assert_int_not_equal(second, first);
+	stack_line(&f, "abort");
+	assert_int_equal(label_of("> RA 6 ack 1"), second);
+
+	f.s = 0;
+	stack_line(&f, "connect");
+	ours = label_of("> S 0");
+	assert_in_range(ours, 1, 0xfffff);
+	assert_true(ours != first && ours != second);
+	stack_line(&f, "+1001");
+	assert_int_equal(label_of("> S 0"), ours);
+	stack_line(&f, "< SA 0 ack 1");
+	assert_int_equal(label_of("> A 1 ack 1"), ours);
+	stack_fixture_free(&f);
+
+	other.secret[5] ^= 1;
+	stack_fixture_init(&f, true, &other);
+	stack_line(&f, "listen");
+	stack_line(&f, "< S 0 mss 1400");
+	assert_int_not_equal(label_of("> SA 0 ack 1"), first);
+	stack_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_mss_default),
 					  cmocka_unit_test(test_isn),	      cmocka_unit_test(test_isn_leaves),
 					  cmocka_unit_test(test_bound_to),    cmocka_unit_test(test_bad_peers),
-					  cmocka_unit_test(test_ttl_tos)};
+					  cmocka_unit_test(test_ttl_tos),     cmocka_unit_test(test_flow_labels)};
 
 	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
