@@ -513,7 +513,8 @@ struct berth_port_settings {
 int berth_stack_set_ports(struct berth_stack *st, const struct berth_port_settings *p);
 int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t last, bool reserved);
 
-/* All count up from 0. neigh_chain_max is the longest chain there was in the table of neighbours; 16 is the bound.
+/* All count up from 0. neigh_chain_max is the longest chain there was in the table of neighbours; 16 is the bound. flow_chain_max is the
+ * longest that a segment or datagram had to walk to its flow: no bound, but the hash is keyed, and beyond some ten somebody knows the key.
  * The formatter never comes to rest on this list. */
 /* clang-format off */
 #define BERTH_COUNTERS(X) \
@@ -530,7 +531,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
 	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
 	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max) \
-	X(tcp_no_work) X(no_places)
+	X(tcp_no_work) X(no_places) X(flow_chain_max)
 /* clang-format on */
 struct berth_counters {
 	uint32_t struct_size; /* set by the caller */

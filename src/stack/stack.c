@@ -284,8 +284,10 @@ static void find_flows(struct berth_stack *st, struct packet *const v[], const s
 {
 	struct port_ref refs[BATCH];
 	uint64_t users[BATCH];
+	unsigned longest = port_demux_batch(&st->ports, tuples, n, refs, users);
 
-	port_demux_batch(&st->ports, tuples, n, refs, users);
+	if (longest > st->n.flow_chain_max)
+		st->n.flow_chain_max = longest;
 	for (unsigned i = 0; i < n; i++) {
 		const struct slab *s;
 		uint32_t index;

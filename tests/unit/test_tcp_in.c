@@ -3,6 +3,9 @@
 
 #include "stack_fixture.h"
 
+#include "port/internal.h"
+#include "stack/stack.h"
+
 static const struct stack_row rows[] = {
 	{"S10: a reset at exactly the next number ends the connection",
 	 {"established", "< R 1", "events IN OUT RDHUP HUP ERR", "poll IN OUT RDHUP HUP ERR", "recv ECONNRESET",
@@ -292,6 +295,37 @@ static void test_resets_for_others(void **state)
 	}
 }
 
+/* S18: the longest walk to a flow is counted. Nobody without the key can make this one. */
+static void test_chain_of_flows(void **state)
+{
+	struct port_addr ours = port_addr_v4(10, 0, 0, 1), peer = port_addr_v4(10, 0, 0, 2);
+	struct stack_fixture f;
+	const uint32_t *head;
+	uint16_t ports[6];
+	unsigned n = 0;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	head = index_flow_head(&f.st->ports, PORT_TCP, &ours, 80, &peer, 5000);
+	for (uint16_t port = 5000; n < COUNT_OF(ports); port++)
+		if (index_flow_head(&f.st->ports, PORT_TCP, &ours, 80, &peer, port) == head)
+			ports[n++] = port;
+	for (unsigned i = 0; i < n; i++) {
+		f.peer_port = ports[i];
+		stack_line(&f, "established");
+	}
+	f.peer_port = ports[0]; /* the oldest is the last of the chain */
+	stack_line(&f, "< R 2");
+	stack_line(&f, "> A * ack 1");
+	stack_line(&f, "count flow_chain_max 6");
+	stack_line(&f, "peer-port 4999");
+	stack_line(&f, "established");
+	stack_line(&f, "< R 2");
+	stack_line(&f, "> A 1 ack 1");
+	stack_line(&f, "count flow_chain_max 6"); /* the longest, not the last */
+	stack_fixture_free(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest more[] = {cmocka_unit_test(test_not_one_host),
@@ -300,7 +334,8 @@ int main(void)
 					  cmocka_unit_test(test_refused_are_limited),
 					  cmocka_unit_test(test_repeated_syns_are_limited),
 					  cmocka_unit_test(test_resets_are_limited),
-					  cmocka_unit_test(test_resets_for_others)};
+					  cmocka_unit_test(test_resets_for_others),
+					  cmocka_unit_test(test_chain_of_flows)};
 
 	return stack_rows_run("tcp in", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
