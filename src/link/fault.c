@@ -326,6 +326,7 @@ static void schedule(struct fault *f, struct link_frame *r, uint64_t extra_ns, u
 	at = f->busy_ns + f->c.delay_ns + extra_ns;
 	if (f->c.jitter_ns)
 		at += rng_range(&f->rng[R_JITTER], 0, f->c.jitter_ns);
+	f->n.n_delayed += at > now_ns;
 	if (f->c.reorder_ppm && rng_chance_ppm(&f->rng[R_REORDER], f->c.reorder_ppm)) {
 		f->n.n_reordered++;
 		arrive_at(f, r, at + f->c.reorder_ns);

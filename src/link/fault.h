@@ -55,6 +55,7 @@ struct fault_config {
 struct fault_counts {
 	uint64_t n_put, n_taken, n_lost, n_burst_lost, n_queue_full, n_too_big, n_icmp, n_fragmented, n_duplicated;
 	uint64_t n_reordered, n_corrupted, n_marked, n_ruled, n_split, n_merged, n_no_memory;
+	uint64_t n_delayed; /* not there at once */
 };
 
 struct fault;

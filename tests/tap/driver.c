@@ -248,9 +248,9 @@ static void say_counters(const struct driver *d)
 	       ",\"resegmented\":%" PRIu64,
 	       d->n_write_dropped, d->tap.n_write_failed, d->tap.n_bad_header, d->tap.n_resegmented);
 	printf(",\"lost\":%" PRIu64 ",\"duplicated\":%" PRIu64 ",\"reordered\":%" PRIu64 ",\"corrupted\":%" PRIu64
-	       "}\n",
+	       ",\"delayed\":%" PRIu64 "}\n",
 	       in->n_lost + out->n_lost, in->n_duplicated + out->n_duplicated, in->n_reordered + out->n_reordered,
-	       in->n_corrupted + out->n_corrupted);
+	       in->n_corrupted + out->n_corrupted, in->n_delayed + out->n_delayed);
 }
 
 /* What the stack holds: connections (listeners too), rings, what is in flight, packets. TIME-WAIT may last. */

@@ -51,12 +51,29 @@ def traceroute_far(b, family):
 
 def nmap(w, family, wanted, *flags):
     """It scans what it likes; then the stack still serves, and every invariant holds."""
-    need("nmap")
-    v6 = ["-6"] if family == V6 else []
-    out = sh("nmap", *v6, "-n", "-Pn", "-T5", "--max-retries", "1", "--host-timeout", "25s", *flags, STACK[family], timeout=100)
+    out = scan(family, *flags)
     for port in wanted:
         if not re.search(rf"^{port}/tcp +open", out, re.M):
             raise Failed(f"port {port} was not found open:\n{out}")
+    k_send(family, 1000)
+    expect("berth_stack_check()", w.ask("check"), "ok")
+
+
+def scan(family, *flags):
+    need("nmap")
+    v6 = ["-6"] if family == V6 else []
+    return sh("nmap", *v6, "-n", "-Pn", "-T5", "--max-retries", "1", "--host-timeout", "25s", *flags, STACK[family], timeout=100)
+
+
+def nmap_protocols(w, family):
+    """Every number of a protocol: what is there answers; what is not is refused, by ICMP errors, of which there are only so many a second."""
+    out = scan(family, "-sO", "-p", "0-255")
+    for number in (6, 58 if family == V6 else 1):
+        if not re.search(rf"^{number} +open ", out, re.M):
+            raise Failed(f"protocol {number} was not found:\n{out}")
+    refused = re.search(r"(\d+) closed n/a protocols", out)
+    if not refused or int(refused.group(1)) < 10:
+        raise Failed(f"next to no protocol was refused:\n{out}")
     k_send(family, 1000)
     expect("berth_stack_check()", w.ask("check"), "ok")
 
@@ -104,6 +121,11 @@ def tshark(path, *flags):
     if n < 100:
         raise Failed(f"only {n} frames were captured")
     expect("errors", ask("_ws.expert.severity == error || _ws.malformed")[:20], [])
+    if flags:  # with offloads they cannot hold; without, that they were looked at
+        for what, least in (("ip", 100), ("tcp", 1000), ("udp", 4)):
+            good = len(ask(f"{what}.checksum.status == Good"))
+            if good < least:
+                raise Failed(f"only {good} checksums of {what} were verified")
     return f"{n} frames,"
 
 
@@ -150,7 +172,8 @@ def run(exe):
         row(f"nmap: {f}, whole connections", nmap, w, family, OPEN, "-sT", "-p", "1-500")
         for scan in ("-sF", "-sX", "-sN", "-sA", "-sW", "-sM"):
             row(f"nmap: {f}, scan {scan}", nmap, w, family, (), scan, "-p", "1-200")
-        row(f"nmap: {f}, UDP and IP protocols", nmap, w, family, (), "-sU", "-p", "1-30")
+        row(f"nmap: {f}, UDP ports", nmap, w, family, (), "-sU", "-p", "1-30")
+        row(f"nmap: {f}, IP protocols", nmap_protocols, w, family)
         row(f"nmap: {f}, the probes that tell systems apart", nmap, w, family, (), "-O", "--max-os-tries", "1", "-p", "7,80,81")
         row(f"nmap: {f}, in fragments, with bad checksums", nmap, w, family, (), *(("-f",) if family == V4 else ()), "-sS", "--badsum", "-p", "1-100")
     row("after all that the stack is sound, and gave everything back", w.is_quiet)
