@@ -17,7 +17,7 @@ demo: deps-demo ## build, then two web servers on port 80 of two hosts, and curl
 	@ninja -C build --quiet src/cli/berth src/shim/libberth.so
 	@tools/demo.sh build
 
-check: deps-build ## the quick half of the tests, under a minute: build, unit, golden, format, layers
+check: deps-build ## the quick half of the tests, under a minute: build, unit, golden, format, layers, docs
 	@-tools/install-deps.sh check
 	@tools/test.py check
 

@@ -2,7 +2,7 @@
 """Runs the tests and counts them.
 
     tools/test.py             everything (`make test`)
-    tools/test.py check       what is quick: build, unit, golden, format, layers (`make check`)
+    tools/test.py check       what is quick: build, unit, golden, format, layers, docs (`make check`)
     tools/test.py san         the sanitizer build: unit, crash, fuzz corpora (`make san`)
     tools/test.py fuzz-smoke  each fuzz target on its corpus and a short run (`make fuzz-smoke`)
     tools/test.py cross       everything compiled for arm64 (`make cross`)
@@ -321,6 +321,11 @@ def step_layers(count):
         command(count, "layers", ["tools/layers.py"])
 
 
+def step_docs(count):
+    command(count, "stack docs: self-test", ["tools/stack_docs.py", "--self-test"])
+    command(count, "stack docs", ["tools/stack_docs.py"])
+
+
 def step_format(count):
     command(count, "format", ["tools/format.sh", "--check"])
 
@@ -392,6 +397,7 @@ def step_cross(count):
 STEPS = [
     ("format", step_format, {"check", "all"}),
     ("layers", step_layers, {"check", "all"}),
+    ("docs", step_docs, {"check", "all"}),
     ("unit", step_unit, {"check"}),
     ("meson", step_meson, {"all"}),
     ("clang", step_clang, {"all"}),

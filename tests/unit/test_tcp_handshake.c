@@ -366,12 +366,46 @@ static void test_flow_labels(void **state)
 	stack_fixture_free(&f);
 }
 
+static uint16_t id_of(const char *line, bool df)
+{
+	stack_line(&f, line);
+	assert_int_equal((f.out_octets[6] & 0x40) != 0, df);
+	return wire_get16(f.out_octets + 4);
+}
+
+/* RFC 6864, 4.1: with DF there is none, in a copy (MAY-4) neither. Without, a copy is another datagram: its pieces must not meet the first's. */
+static void test_identifications(void **state)
+{
+	uint16_t first;
+
+	(void)state;
+	stack_fixture_init(&f, false, NULL);
+	stack_line(&f, "established");
+	stack_line(&f, "send 5");
+	assert_int_equal(id_of("> PA 1+5 ack 1", true), 0);
+	stack_line(&f, "+1100");
+	assert_int_equal(id_of("> PA 1+5 ack 1", true), 0);
+	stack_line(&f, "< A 1 ack 6");
+	assert_int_equal(berth_sock_set(f.st, f.s, BERTH_PMTUDISC, 0), 0);
+	stack_line(&f, "send 5");
+	first = id_of("> PA 6+5 ack 1", false);
+	assert_int_not_equal(first, 0);
+	stack_line(&f, "+3000");
+	assert_int_not_equal(id_of("> PA 6+5 ack 1", false), first);
+	stack_fixture_free(&f);
+}
+
 int main(void)
 {
-	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered), cmocka_unit_test(test_mss_default),
-					  cmocka_unit_test(test_isn),	      cmocka_unit_test(test_isn_leaves),
-					  cmocka_unit_test(test_bound_to),    cmocka_unit_test(test_bad_peers),
-					  cmocka_unit_test(test_ttl_tos),     cmocka_unit_test(test_flow_labels)};
+	const struct CMUnitTest more[] = {cmocka_unit_test(test_mss_offered),
+					  cmocka_unit_test(test_mss_default),
+					  cmocka_unit_test(test_isn),
+					  cmocka_unit_test(test_isn_leaves),
+					  cmocka_unit_test(test_bound_to),
+					  cmocka_unit_test(test_bad_peers),
+					  cmocka_unit_test(test_ttl_tos),
+					  cmocka_unit_test(test_flow_labels),
+					  cmocka_unit_test(test_identifications)};
 
 	return stack_rows_run("tcp handshake", rows, COUNT_OF(rows), more, COUNT_OF(more));
 }
