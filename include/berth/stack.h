@@ -343,7 +343,8 @@ enum berth_option {
 	BERTH_SYN_LINEAR,   /* so many timeouts of a SYN before they double [0] */
 	BERTH_IDLE_RESTART, /* a window that was not used for an RTO shrinks (RFC 2861, RFC 5681, 4.1) [1] */
 	BERTH_MULTICAST_ALL, /* UDP: hear groups that others here joined: IP_MULTICAST_ALL, of IPv6 sockets IPV6_MULTICAST_ALL [1] */
-	BERTH_UTO, /* the SYN tells the peer our user timeout (RFC 5482, 3.1: unless asked for it does not) [0] */
+	BERTH_UTO, /* RFC 5482: 1: SYN and SYN-ACK tell BERTH_USER_TIMEOUT_MS, if there is one; if not, what the peer tells holds, from 2 to
+		      30 minutes. 2: it also lengthens the one that is told. 0: none of it [0] */
 	BERTH_FASTOPEN_ROOM, /* get: octets that may go with a SYN that has not left yet; 0: none, or no cookie for the peer */
 	BERTH_NOPTIONS,
 };
@@ -378,6 +379,8 @@ struct berth_tcp_info {
 	uint64_t delivery_rate_bps, pacing_rate_bps; /* octets a second */
 	uint32_t last_data_sent_ms, last_ack_sent_ms, last_data_recv_ms, last_ack_recv_ms;
 	uint32_t rcv_ooopack, snd_una, snd_nxt, rcv_nxt;
+	uint32_t user_timeout_ms; /* the one that holds, by BERTH_USER_TIMEOUT_MS and BERTH_UTO; 0: none */
+	uint32_t peer_uto_s;	  /* what the peer told last; 0: nothing, or BERTH_UTO is off */
 };
 int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_info *ret);
 /* All sockets that you have a handle of, in the order of their slots: start with *cursor 0. Return: 1; 0 at the end. */

@@ -145,7 +145,9 @@ struct tcp_burst {
 		rexmit; /* a bit for each segment: acknowledged by SACK, taken for lost, its copy is in flight */
 };
 _Static_assert(sizeof(struct tcp_burst) == 64, "a burst is one cache line");
-#define SAY_UTO 0x80 /* conn->refuse: the SYN tells the user timeout */
+/* conn->refuse, RFC 5482: the SYN tells the user timeout, and the peer's is heard; the program's own gives way to a longer one. */
+#define SAY_UTO 0x80
+#define UTO_YIELDS 0x40
 
 enum { BURST_SYN = 1, BURST_FIN = 2, BURST_APP_LIMITED = 4, BURST_PUSH = 8 }; /* PUSH, FIN: the last segment's */
 
@@ -302,11 +304,12 @@ struct tcp_conn {
 	uint16_t fastopen_max; /* not inherited, as the next two */
 	uint8_t defer_s, syn_linear;
 	uint8_t linger2_s, keep_cnt, syn_retries;
-	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want; SAY_UTO if it wants that */
+	uint8_t refuse; /* TF_WSCALE, TF_TS, TF_SACK that the program does not want; SAY_UTO, UTO_YIELDS if it wants that */
 	uint8_t train;	/* BERTH_TRAIN */
 	uint8_t n_keep; /* keepalives that nobody answered: tcp_timers.c */
 	uint8_t ecn_wish : 2, pmtu_disc : 2, mtu_probing : 2, syncookies : 2;
 	uint8_t idle_keep : 1; /* not BERTH_IDLE_RESTART */
+	uint16_t peer_uto;     /* the peer's user timeout option as it came last; 0: none */
 
 	/* counts for tcp_info */
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out, rexmits, dsacks;
@@ -433,6 +436,14 @@ MUST_CHECK int tcp_setup(struct berth_stack *st, struct tcp_conn *c);
 void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_options *ret);
 /* The peer's SYN or SYN-ACK: sets TF_WSCALE, TF_TS, TF_SACK, mss_peer, snd_scale, ts_recent; calls tcp_mss_update(). */
 void tcp_options_agree(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s);
+/* The user timeout option that c (a listener, too) is to send, if it is and there is room. */
+void tcp_uto_say(const struct tcp_conn *c, struct wire_tcp_options *o);
+/* What conn->peer_uto becomes by a segment with these options: was, if they say nothing or c does not ask. */
+uint16_t tcp_uto_heard(const struct tcp_conn *c, const struct wire_tcp_options *o, uint16_t was);
+static inline uint32_t tcp_uto_s(uint16_t uto)
+{
+	return uto & 0x8000 ? (uint32_t)(uto & 0x7fff) * 60 : uto;
+}
 /* What our timestamps say now: milliseconds and an offset (c->ts_offset; RFC 7323, 5.4). */
 static inline uint32_t tcp_ts_now(const struct berth_stack *st, uint32_t offset)
 {
@@ -484,6 +495,8 @@ static inline void tcp_deadline_clear(struct berth_stack *st, struct tcp_conn *c
 	if (tcp_deadline(c, which) != NEVER_NS)
 		tcp_deadline_set(st, c, which, NEVER_NS);
 }
+/* The user timeout that holds, by the program's word and the peer's (RFC 5482, 3.1); 0: none, R2 does. */
+uint64_t tcp_user_timeout_ns(const struct tcp_conn *c);
 /* May it go on trying? Looks at R2, the user timeout and the retry counts. false: it was ended with -ETIMEDOUT. */
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c);
 

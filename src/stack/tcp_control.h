@@ -109,6 +109,7 @@ struct tcp_child {
 	uint64_t rtt_ns;
 	uint32_t ts_recent;
 	uint16_t mss;		      /* the peer's option, or the default */
+	uint16_t peer_uto;	      /* conn->peer_uto */
 	uint8_t snd_scale, rcv_scale; /* with TF_WSCALE */
 	uint32_t f;		      /* TF_TS, TF_SACK, TF_WSCALE, TF_ECN */
 	bool early;		      /* fast open: made by the SYN, the handshake goes on in SYN-RECEIVED */

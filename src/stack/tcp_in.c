@@ -339,6 +339,7 @@ static void synchronized_in(struct berth_stack *st, struct tcp_conn *c, const st
 	else if (c->state != TCP_SYN_RCVD && ack_in(st, c, s) == STOP)
 		return;
 	keep_timestamp(st, c, s);
+	c->peer_uto = tcp_uto_heard(c, &s->opt, c->peer_uto);
 	if (c->f & TF_ECN)
 		tcp_ecn_in(st, c, s);
 	text_in(st, c, s);
@@ -441,7 +442,8 @@ static bool is_expected(const struct berth_stack *st, const struct tcp_conn *c, 
 {
 	return c->state == TCP_ESTABLISHED &&
 	       (s->flags & ~(WIRE_TCP_PSH | WIRE_TCP_ECE | WIRE_TCP_CWR)) == WIRE_TCP_ACK && s->seq == c->rcv_nxt &&
-	       s->len <= c->rcv_adv - c->rcv_nxt && seq_in(s->ack, c->una, c->w->max + 1) && !paws_old(st, c, s);
+	       s->len <= c->rcv_adv - c->rcv_nxt && seq_in(s->ack, c->una, c->w->max + 1) &&
+	       !(s->opt.has & WIRE_TCP_HAS_USER_TIMEOUT) && !paws_old(st, c, s);
 }
 
 static void expected_in(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s)

@@ -100,6 +100,8 @@ int berth_sock_tcp_info(struct berth_stack *st, berth_sock s, struct berth_tcp_i
 	i.state = c->state;
 	i.options = options(c);
 	i.pmtu = c->w->route.mtu_bytes;
+	i.user_timeout_ms = (uint32_t)(tcp_user_timeout_ns(c) / 1000000);
+	i.peer_uto_s = tcp_uto_s(c->peer_uto);
 	sending(c, &i);
 	if (c->state == TCP_LISTEN) { /* as Linux: how many wait for accept(), how many may */
 		i.unacked = c->n_accept;

@@ -87,6 +87,7 @@ struct tcp_conn *tcp_child_new(struct berth_stack *st, struct tcp_conn *l, const
 	c->irs = k->irs;
 	tcp_rcv_init(st, c);
 	c->mss_peer = k->mss;
+	c->peer_uto = k->peer_uto;
 	c->snd_scale = k->snd_scale;
 	c->rcv_scale = k->f & TF_WSCALE ? k->rcv_scale : 0;
 	c->snd_wnd = k->early ? s->wnd : (uint32_t)s->wnd << c->snd_scale; /* a SYN's is not scaled */

@@ -25,6 +25,27 @@ uint16_t tcp_mss_of_peer(const struct wire_tcp_options *o, bool is4)
 	return o->mss < TCP_MSS_FLOOR ? (uint16_t)TCP_MSS_FLOOR : o->mss;
 }
 
+/* RFC 5482, 3.2: ADV_UTO is the program's user timeout; without one nothing is told. */
+void tcp_uto_say(const struct tcp_conn *c, struct wire_tcp_options *o)
+{
+	uint32_t s = (c->user_timeout_ms + 999) / 1000;
+
+	if (!(c->refuse & SAY_UTO) || s == 0 || wire_tcp_options_len(o) + 4 > WIRE_TCP_OPTIONS_MAX)
+		return;
+	o->has |= WIRE_TCP_HAS_USER_TIMEOUT;
+	o->user_timeout_s = s < 32768 ? s : (s < 32767 * 60 ? s / 60 * 60 : 32767 * 60);
+}
+
+/* REMOTE_UTO. 0 is reserved and says nothing (RFC 5482, 3.4). */
+uint16_t tcp_uto_heard(const struct tcp_conn *c, const struct wire_tcp_options *o, uint16_t was)
+{
+	uint32_t s = o->user_timeout_s;
+
+	if (!(c->refuse & SAY_UTO) || !(o->has & WIRE_TCP_HAS_USER_TIMEOUT) || s == 0)
+		return was;
+	return (uint16_t)(s < 0x8000 ? s : 0x8000 | s / 60);
+}
+
 void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wire_tcp_options *ret)
 {
 	/* SYN-SENT offers all that is not refused; SYN-RECEIVED answers what the peer's SYN had. */
@@ -45,12 +66,7 @@ void tcp_options_syn(struct berth_stack *st, const struct tcp_conn *c, struct wi
 	}
 	if (c->state == TCP_SYN_SENT)
 		tcp_fastopen_ask(st, c, ret);
-	if (c->refuse & SAY_UTO && c->user_timeout_ms && wire_tcp_options_len(ret) + 4 <= WIRE_TCP_OPTIONS_MAX) {
-		uint32_t s = (c->user_timeout_ms + 999) / 1000;
-
-		ret->has |= WIRE_TCP_HAS_USER_TIMEOUT;
-		ret->user_timeout_s = s < 32768 ? s : (s < 32767 * 60 ? s / 60 * 60 : 32767 * 60);
-	}
+	tcp_uto_say(c, ret);
 }
 
 static void agree_ecn(struct tcp_conn *c, const struct tcp_seg *s)
@@ -81,6 +97,7 @@ void tcp_options_agree(struct berth_stack *st, struct tcp_conn *c, const struct 
 	if (o->has & WIRE_TCP_HAS_SACK_OK && !(c->refuse & TF_SACK))
 		c->f |= TF_SACK;
 	c->mss_peer = tcp_mss_of_peer(o, port_addr_is4(&c->w->local));
+	c->peer_uto = tcp_uto_heard(c, o, 0);
 	agree_ecn(c, s);
 	tcp_mss_update(st, c);
 }

@@ -96,8 +96,8 @@ static bool is_over(const struct tcp_conn *c)
 {
 	if (c->s.flags & SOCK_ORPHAN && c->w->n_probes >= ORPHAN_PROBES)
 		return true;
-	/* What the program gave to the peer is too old for it, though the peer answers (as Linux). */
-	return c->user_timeout_ms && tried_ns(c) >= c->user_timeout_ms * UINT64_C(1000000);
+	/* What the program gave to the peer is too old for it, though the peer answers (as Linux). Only the program can say so. */
+	return c->user_timeout_ms && tried_ns(c) >= tcp_user_timeout_ns(c);
 }
 
 /* While nothing is in flight n_rtx is free: here it counts the probes that nobody answered, for tcp_may_retry(). */

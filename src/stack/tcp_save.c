@@ -40,7 +40,7 @@ struct saved {
 	uint64_t ts_recent_age_ns;
 	uint32_t sndbuf, rcvbuf, notsent_lowat, rcvlowat;
 	uint32_t cwnd, ssthresh, srtt_us, rttvar_us, rto_us;
-	uint32_t user_timeout_ms, unused, keep_idle_s, keep_intvl_s, linger2_s;
+	uint32_t user_timeout_ms, peer_uto, keep_idle_s, keep_intvl_s, linger2_s;
 	uint64_t pacing_max_bps;
 	uint64_t bytes_acked, bytes_in, bytes_out;
 	uint32_t tx_used, rx_used;
@@ -125,7 +125,7 @@ static void walk_tuning(struct tape *t, struct saved *s)
 {
 	uint32_t *const v[] = {&s->sndbuf,   &s->rcvbuf,      &s->notsent_lowat, &s->rcvlowat, &s->cwnd,
 			       &s->ssthresh, &s->srtt_us,     &s->rttvar_us,	 &s->rto_us,   &s->user_timeout_ms,
-			       &s->unused,   &s->keep_idle_s, &s->keep_intvl_s,	 &s->linger2_s};
+			       &s->peer_uto, &s->keep_idle_s, &s->keep_intvl_s,	 &s->linger2_s};
 
 	for (size_t i = 0; i < COUNT_OF(v); i++)
 		u32(t, v[i]);
@@ -216,6 +216,7 @@ static void fill(struct berth_stack *st, const struct tcp_conn *c, struct saved 
 		.rttvar_us = c->rttvar_us,
 		.rto_us = c->rto_us,
 		.user_timeout_ms = c->user_timeout_ms,
+		.peer_uto = c->peer_uto,
 		.keep_idle_s = c->keep_idle_s,
 		.keep_intvl_s = c->keep_intvl_s,
 		.linger2_s = c->linger2_s,
@@ -335,7 +336,7 @@ static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 	uint32_t open = s->rcv_adv - s->rcv_nxt;
 
 	if (s->sock_flags & ~(uint32_t)KEEP_SOCK || s->f & ~(uint32_t)KEEP_F ||
-	    s->refuse & ~(TF_WSCALE | TF_TS | TF_SACK | SAY_UTO))
+	    s->refuse & ~(TF_WSCALE | TF_TS | TF_SACK | SAY_UTO | UTO_YIELDS))
 		return false;
 	if (s->snd_scale > WIRE_TCP_WSCALE_MAX || s->rcv_scale > WIRE_TCP_WSCALE_MAX ||
 	    (!(s->f & TF_WSCALE) && (s->snd_scale || s->rcv_scale)))
@@ -348,8 +349,8 @@ static bool numbers_ok(const struct berth_stack *st, const struct saved *s)
 	if (s->snd_wnd > UINT32_C(1) << 30 || s->snd_wnd_max < s->snd_wnd || s->snd_wnd_max > UINT32_C(1) << 30)
 		return false;
 	return s->rto_us <= TCP_RTO_MAX_NS / 1000 && s->srtt_us <= RTT_MAX_US && s->rttvar_us <= 4 * RTT_MAX_US &&
-	       s->user_timeout_ms <= INT32_MAX && s->keep_idle_s <= 32767 && s->keep_intvl_s <= 32767 &&
-	       s->linger2_s <= 120 && s->keep_cnt <= 127;
+	       s->user_timeout_ms <= INT32_MAX && s->peer_uto <= UINT16_MAX && s->keep_idle_s <= 32767 &&
+	       s->keep_intvl_s <= 32767 && s->linger2_s <= 120 && s->keep_cnt <= 127;
 }
 
 static bool addresses_ok(const struct saved *s)
@@ -428,6 +429,7 @@ static void unfill(struct berth_stack *st, struct tcp_conn *c, const struct save
 	c->notsent_lowat = s->notsent_lowat;
 	c->rcvlowat = s->rcvlowat;
 	c->user_timeout_ms = s->user_timeout_ms;
+	c->peer_uto = (uint16_t)s->peer_uto;
 	c->keep_idle_s = (uint16_t)s->keep_idle_s;
 	c->keep_intvl_s = (uint16_t)s->keep_intvl_s;
 	c->keep_cnt = s->keep_cnt;

@@ -334,7 +334,10 @@ int tcp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	case BERTH_TRAIN:
 		return set_u8(&c->train, value, 64);
 	case BERTH_UTO:
-		c->refuse = (uint8_t)(value ? c->refuse | SAY_UTO : c->refuse & ~SAY_UTO);
+		if (value > 2)
+			return -EINVAL;
+		c->refuse = (uint8_t)((c->refuse & ~(SAY_UTO | UTO_YIELDS)) | (value ? SAY_UTO : 0) |
+				      (value == 2 ? UTO_YIELDS : 0));
 		return 0;
 	default:
 		return -ENOPROTOOPT;
@@ -376,7 +379,9 @@ int tcp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 		[BERTH_TRAIN] = c->train,
 		[BERTH_IDLE_RESTART] = !c->idle_keep,
 		[BERTH_SYN_LINEAR] = c->syn_linear,
-		[BERTH_UTO] = (c->refuse & SAY_UTO) != 0,
+		[BERTH_UTO] = !(c->refuse & SAY_UTO)   ? 0
+			      : c->refuse & UTO_YIELDS ? 2
+						       : 1,
 		[BERTH_FASTOPEN_ROOM] = tcp_fastopen_room(st, c),
 	};
 	/* Asked for, not answered with 0: options of sock.c and of UDP are not TCP's. */

@@ -35,8 +35,9 @@ struct tcp_syn {
 	uint8_t f;	/* SYN_ */
 	uint8_t snd_scale : 4,
 		rcv_scale : 4; /* ours as the SYN-ACK said it: the listener's buffer may change meanwhile */
-	uint8_t level;
-	uint8_t answered; /* tcp_record_may_answer() */
+	uint8_t level : 3,
+		uto_min : 5; /* the peer's user timeout in minutes, rounded up; 31: more (30 is the most that counts) */
+	uint8_t answered;    /* tcp_record_may_answer() */
 };
 _Static_assert(sizeof(struct tcp_syn) == 64, "a handshake costs 64 octets");
 enum {
@@ -247,7 +248,15 @@ void tcp_syn_answer(struct berth_stack *st, const struct tcp_conn *l, const stru
 		if (a.opt.ts_val == 0)
 			a.opt.ts_val = tcp_ts_now(st, tcp_ts_offset(st, a.local, a.peer));
 	}
+	tcp_uto_say(l, &a.opt);
 	tcp_send_bare(st, &a);
+}
+
+static uint8_t uto_minutes(uint16_t uto)
+{
+	uint32_t n = (tcp_uto_s(uto) + 59) / 60;
+
+	return (uint8_t)(n < 31 ? n : 31);
 }
 
 static uint32_t syn_tf(const struct tcp_syn *q)
@@ -331,6 +340,7 @@ static void offer_in(const struct tcp_conn *l, const struct tcp_seg *s, struct t
 		ret->f |= TF_WSCALE;
 		ret->snd_scale = o->wscale;
 	}
+	ret->peer_uto = tcp_uto_heard(l, o, 0);
 	/* RFC 3168, 6.1.1; and 6.1.1.1: not when the SYN itself is marked. */
 	if (l->ecn_wish && (s->flags & both) == both && (s->p->tos & WIRE_ECN_MASK) == WIRE_ECN_NOT_ECT)
 		ret->f |= TF_ECN;
@@ -379,6 +389,7 @@ static void syn_new(struct berth_stack *st, struct tcp_conn *l, const struct tcp
 	q->scope = (uint16_t)tcp_seg_scope(s);
 	q->f = (k->f & TF_TS ? SYN_TS : 0) | (k->f & TF_SACK ? SYN_SACK : 0) | (k->f & TF_WSCALE ? SYN_WSCALE : 0) |
 	       (k->f & TF_ECN ? SYN_ECN : 0) | (k->cookie ? SYN_COOKIE : 0);
+	q->uto_min = uto_minutes(k->peer_uto) & 31;
 	q->snd_scale = k->snd_scale & 15;
 	q->rcv_scale = k->f & TF_WSCALE ? tcp_window_scale(st, l) & 15 : 0;
 	b = bucket_of(st, q->local, q->local_port, q->peer, q->peer_port);
@@ -523,6 +534,7 @@ static void finish(struct berth_stack *st, uint32_t i, const struct tcp_seg *s)
 			      .mss = q->mss,
 			      .snd_scale = q->snd_scale,
 			      .rcv_scale = q->rcv_scale,
+			      .peer_uto = q->uto_min ? (uint16_t)(0x8000 | q->uto_min) : 0,
 			      .f = syn_tf(q)};
 
 	if (!may_finish(st, q, s))

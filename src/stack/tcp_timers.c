@@ -32,9 +32,29 @@ void tcp_timers_stop(struct berth_stack *st, struct tcp_conn *c)
 		wheel_cancel(&st->wheel, TIMER_TCP, tcp_index(st, c));
 }
 
-static uint64_t user_timeout_ns(const struct tcp_conn *c)
+/* A peer's word is at least this (RFC 5482, 3.1: not below RFC 1122's 100 s, and longer than any RTO), and at most that: it can keep data
+ * that nobody acknowledges, and the memory for it, for half an hour (6); R2 alone does for a quarter. */
+#define UTO_LEAST_NS (UINT64_C(120) * NS_PER_S)
+#define UTO_MOST_NS (UINT64_C(1800) * NS_PER_S)
+
+/* Does the peer's option count? Not against what the program asked for (RFC 5482's CHANGEABLE), not in a handshake, and
+ * not once nobody has the connection open: what it then costs is not the peer's to say. */
+static bool peer_uto_counts(const struct tcp_conn *c)
 {
-	return c->user_timeout_ms * NS_PER_MS;
+	return c->peer_uto && c->refuse & SAY_UTO && (!c->user_timeout_ms || c->refuse & UTO_YIELDS) &&
+	       !(c->s.flags & SOCK_ORPHAN) && tcp_state_in(c, TCP_SYNCHRONIZED);
+}
+
+/* USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)). What the program itself asks for is below its own U_LIMIT. */
+uint64_t tcp_user_timeout_ns(const struct tcp_conn *c)
+{
+	uint64_t own_ns = c->user_timeout_ms * NS_PER_MS, ns;
+
+	if (!peer_uto_counts(c))
+		return own_ns;
+	ns = tcp_uto_s(c->peer_uto) * NS_PER_S;
+	ns = ns < UTO_LEAST_NS ? UTO_LEAST_NS : ns > UTO_MOST_NS ? UTO_MOST_NS : ns;
+	return ns > own_ns ? ns : own_ns;
 }
 
 /* Since when the peer is silent, for R2 and the user timeout: the first retransmission, of a SYN the first one. 0: it is not. */
@@ -51,11 +71,11 @@ static uint64_t tried_since_ns(const struct berth_stack *st, const struct tcp_co
 void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadline which, uint64_t at_ns)
 {
 	/* RFC 5482: the user timeout does not wait for the retransmission after it. */
-	if (which == TCP_AT_RTX && c->user_timeout_ms && at_ns != NEVER_NS) {
-		uint64_t since_ns = tried_since_ns(st, c);
+	if (which == TCP_AT_RTX && (c->user_timeout_ms || c->peer_uto) && at_ns != NEVER_NS) {
+		uint64_t since_ns = tried_since_ns(st, c), user_ns = tcp_user_timeout_ns(c);
 
-		if (since_ns && at_ns > since_ns + user_timeout_ns(c))
-			at_ns = since_ns + user_timeout_ns(c);
+		if (since_ns && user_ns && at_ns > since_ns + user_ns)
+			at_ns = since_ns + user_ns;
 	}
 	if (which == TCP_AT_KEEP)
 		c->keep_at_ns = at_ns;
@@ -90,9 +110,12 @@ void tcp_keep_update(struct berth_stack *st, struct tcp_conn *c)
 /* Is this many unanswered probes, the last of them sent, more than the program bears? */
 static bool keep_is_over(const struct tcp_conn *c, uint64_t silent_ns)
 {
+	uint64_t user_ns = tcp_user_timeout_ns(c);
+
 	if (c->user_timeout_ms)
-		return silent_ns >= user_timeout_ns(c) && c->n_keep > 0;
-	return c->n_keep >= (c->keep_cnt ? c->keep_cnt : TCP_KEEP_CNT);
+		return silent_ns >= user_ns && c->n_keep > 0;
+	/* What the peer asked for is not cut short here (RFC 5482, 4.2). */
+	return c->n_keep >= (c->keep_cnt ? c->keep_cnt : TCP_KEEP_CNT) && silent_ns >= user_ns;
 }
 
 static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
@@ -131,6 +154,7 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 {
 	uint64_t since_ns = tried_since_ns(st, c), waited_ns = since_ns ? st->now_ns - since_ns : 0;
+	uint64_t user_ns = tcp_user_timeout_ns(c);
 	uint32_t most = R2;
 	bool over;
 
@@ -139,8 +163,8 @@ bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 	else if (c->s.flags & SOCK_ORPHAN)
 		most = R2_ORPHAN;
 	/* RFC 5482: the user timeout takes R2's place. */
-	if (c->user_timeout_ms && c->w->first_rtx_ns)
-		over = waited_ns >= user_timeout_ns(c);
+	if (user_ns && c->w->first_rtx_ns)
+		over = waited_ns >= user_ns;
 	else
 		over = c->w->n_rtx >= most;
 	if (!over) {

@@ -818,6 +818,8 @@ static void line_info(struct stack_fixture *f, struct words *w)
 	SHOW(backoff)
 	SHOW(snd_wscale)
 	SHOW(snd_wnd)
+	SHOW(user_timeout_ms)
+	SHOW(peer_uto_s)
 #undef SHOW
 	FAIL(f, "no '%s' is looked at", name ? name : "");
 }
