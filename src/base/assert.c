@@ -20,9 +20,18 @@ static void put_cut(struct cursor_writer *w, const char *text)
 	cursor_put_bytes(w, text, n < left ? n : left);
 }
 
+static void put_events(void)
+{
+#ifndef BERTH_NO_TRACE
+	static const char head[] = "berth: the last events, oldest first:\n";
+
+	if (write(STDERR_FILENO, head, sizeof(head) - 1) > 0)
+		trace_dump(STDERR_FILENO);
+#endif
+}
+
 _Noreturn void base_assert_failed(const char *expr, const char *file, int line)
 {
-	static const char head[] = "berth: the last events, oldest first:\n";
 	char text[512];
 	struct cursor_writer w = cursor_writer(text, sizeof(text) - 1); /* room for the newline */
 	ssize_t n;
@@ -36,8 +45,6 @@ _Noreturn void base_assert_failed(const char *expr, const char *file, int line)
 	text[cursor_writer_len(&w)] = '\n';
 	n = write(STDERR_FILENO, text, cursor_writer_len(&w) + 1);
 	if (n > 0)
-		n = write(STDERR_FILENO, head, sizeof(head) - 1);
-	if (n > 0)
-		trace_dump(STDERR_FILENO);
+		put_events();
 	abort();
 }
