@@ -51,7 +51,7 @@ test-suites: deps-build ## suites of libuv, node, perl, ruby and Tcl from Debian
 	@ninja -C build --quiet src/cli/berth src/shim/libberth.so
 	@tests/suites/run.py build
 
-san: deps-build ## clang with the address and undefined behaviour sanitizers and slow checks: unit, crash, fuzz
+san: deps-build ## clang with the address and undefined behaviour sanitizers and slow checks: unit, crash, stack, fuzz
 	@tools/install-deps.sh test
 	@tools/test.py san
 

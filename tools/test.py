@@ -3,7 +3,7 @@
 
     tools/test.py             everything (`make test`)
     tools/test.py check       what is quick: build, unit, golden, format, layers, docs (`make check`)
-    tools/test.py san         the sanitizer build: unit, crash, fuzz corpora (`make san`)
+    tools/test.py san         the sanitizer build: unit, crash, packetdrill, simulator, examples, fuzz corpora (`make san`)
     tools/test.py fuzz-smoke  each fuzz target on its corpus and a short run (`make fuzz-smoke`)
     tools/test.py cross       everything compiled for arm64 (`make cross`)
     tools/test.py programs    real servers and clients under berth (`make test-programs` installs them first)
@@ -41,8 +41,12 @@ FUZZ_RUNS = int(os.environ.get("BERTH_FUZZ_RUNS", "100000"))
 FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "12"))
 # A line of a test that speaks TAP: one of its own tests.
 TAP_LINE = re.compile(r"^(not )?ok \d+\b[^#]*(#\s*[Ss][Kk][Ii][Pp])?")
-# Sanitizers and the preload library do not mix in one process, so only these suites run under them.
+# Sanitizers and the preload library do not mix in one process, so only these suites run under them, and of the stack's all but what is
+# long, or looks at the libraries as they are installed.
 SAN_SUITES = ("unit", "golden", "crash")
+SAN_STACK_SUITES = ("stack", "sim")
+SAN_STACK_WITHOUT = ("stack-no-globals", "sim", "throughput")
+SAN_SIM = ["--seeds", "150", "--seconds", "40", "--jobs", "2"]
 QUICK_SUITES = ("unit", "golden", "cli")
 
 
@@ -186,17 +190,29 @@ def meson_suites(directory):
     return {s.split(":")[-1] for t in json.loads(out) for s in t["suite"]}
 
 
-def meson_tests(count, directory, label, only=None, without=(), env=None, multiplier=1):
-    """Run a build's tests by meson; one count for each test of its log."""
+def meson_names(directory, suites, without=()):
+    """The tests of these suites."""
+    out = subprocess.run(["meson", "introspect", "--tests", directory], cwd=ROOT, capture_output=True, text=True,
+                         check=True).stdout
+    return {t["name"] for t in json.loads(out) if {s.split(":")[-1] for s in t["suite"]} & set(suites)} - set(without)
+
+
+def meson_tests(count, directory, label, only=None, without=(), env=None, multiplier=1, names=None, wrapper=None):
+    """Run a build's tests by meson (those called names, if there are any); one count for each test of its log."""
     have = meson_suites(directory)
     chosen = (have if only is None else have & set(only)) - set(without)
-    if not chosen:
+    if not chosen or (names is not None and not names):
         count.fail(f"{label}: tests", f"{directory} has no test of the suites {only}: nothing was tested")
         return
     argv = ["meson", "test", "-C", directory, "--no-rebuild", "-t", str(multiplier)]
-    for s in sorted(chosen):
-        argv += ["--suite", s]
-    log = os.path.join(ROOT, directory, "meson-logs", "testlog.json")
+    if wrapper:
+        argv += ["--wrapper", wrapper]
+    if names is not None:
+        argv += sorted(names)
+    else:
+        for s in sorted(chosen):
+            argv += ["--suite", s]
+    log = os.path.join(ROOT, directory, "meson-logs", f"testlog-{wrapper.split()[0]}.json" if wrapper else "testlog.json")
     if os.path.exists(log):
         os.unlink(log)
     code, out, seconds = run(argv, 900, env)
@@ -271,6 +287,24 @@ def step_digests(count):
 def step_sanitizers(count):
     if build_san(count):
         meson_tests(count, SAN, "sanitizers", only=SAN_SUITES, env=sanitizer_env(), multiplier=5)
+        sanitized_stack(count)
+
+
+def sanitized_stack(count):
+    """The simulator, the stack's examples, and packetdrill's scripts."""
+    names = meson_names(SAN, SAN_STACK_SUITES, SAN_STACK_WITHOUT)
+    meson_tests(count, SAN, "sanitizers", names=names, env=sanitizer_env(), multiplier=5)
+    command(count, "sanitizers: sim " + " ".join(SAN_SIM[:2]), [os.path.join(ROOT, SAN, "tests/sim/sim"), *SAN_SIM], 300, sanitizer_env())
+    # The library is loaded into python, which has no sanitizer: its runtime is loaded first. What python leaks is not ours.
+    out = subprocess.run(["clang", f"-print-file-name=libclang_rt.asan-{os.uname().machine}.so"], capture_output=True, text=True).stdout
+    runtime = out.strip()
+    if not os.path.isabs(runtime) or not os.path.exists(runtime):
+        count.skip("sanitizers: packetdrill", "clang has no shared runtime of the address sanitizer (package libclang-rt-dev or libclang-common-dev)")
+        return
+    env = sanitizer_env()
+    env["ASAN_OPTIONS"] += ":detect_leaks=0"
+    # pdrill_role loads it as packetdrill does, with RTLD_DEEPBIND, which sanitizers refuse.
+    meson_tests(count, SAN, "sanitizers", names=meson_names(SAN, ("packetdrill",), ("pdrill_role",)), env=env, multiplier=5, wrapper=f"env LD_PRELOAD={runtime}")
 
 
 def fuzz_targets():

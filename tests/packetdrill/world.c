@@ -263,7 +263,7 @@ void world_settle(struct world *w)
 	w->waiter->woken = true;
 	pthread_cond_broadcast(&w->turn);
 	/* Its turn: time stands still until its call is over, or waits again. */
-	while (w->waiter != NULL && w->waiter->woken && !w->waiter->done)
+	while (w->waiter != NULL && w->waiter->woken)
 		pthread_cond_wait(&w->turn, &w->lock);
 }
 
@@ -314,15 +314,16 @@ uint64_t world_clock(struct world *w)
 
 bool world_wait(struct world *w, bool (*ready)(struct world *w, void *arg), void *arg, uint64_t timeout_us)
 {
-	struct waiter k = {.ready = ready, .arg = arg};
+	struct waiter *k = &w->waiting;
+	uint64_t until_us;
 
 	if (ready(w, arg))
 		return true;
 	if (timeout_us == 0)
 		return false;
-	k.until_us = timeout_us >= UINT64_MAX - w->now_us ? UINT64_MAX : w->now_us + timeout_us;
+	until_us = timeout_us >= UINT64_MAX - w->now_us ? UINT64_MAX : w->now_us + timeout_us;
 	if (pthread_equal(pthread_self(), w->main_thread)) {
-		uint64_t end = k.until_us < w->now_us + STUCK_US ? k.until_us : w->now_us + STUCK_US;
+		uint64_t end = until_us < w->now_us + STUCK_US ? until_us : w->now_us + STUCK_US;
 
 		while (!ready(w, arg) && w->now_us < end) {
 			uint64_t next_ns = berth_stack_deadline(w->st);
@@ -332,12 +333,13 @@ bool world_wait(struct world *w, bool (*ready)(struct world *w, void *arg), void
 		}
 		return ready(w, arg);
 	}
-	w->waiter = &k;
+	*k = (struct waiter){.ready = ready, .arg = arg, .until_us = until_us};
+	w->waiter = k;
 	pthread_cond_broadcast(&w->turn); /* it may be the second time in one call */
-	while (!k.woken)
+	while (!k->woken)
 		pthread_cond_wait(&w->turn, &w->lock); /* in the kernel: packetdrill waits for state S */
 	own_time_us = w->now_us;
-	return !k.timed_out;
+	return !k->timed_out;
 }
 
 void world_call_begins(struct world *w)
@@ -353,7 +355,6 @@ void world_call_done(struct world *w)
 	if (own_time_us == 0)
 		own_time_us = w->now_us;
 	if (w->waiter != NULL) {
-		w->waiter->done = true;
 		w->waiter = NULL;
 		pthread_cond_broadcast(&w->turn);
 	}

@@ -59,6 +59,14 @@ struct packet_out {
 	uint64_t at_us;
 };
 
+/* world_wait() of the second thread. */
+struct world;
+struct waiter {
+	bool (*ready)(struct world *w, void *arg);
+	void *arg;
+	uint64_t until_us;
+	bool woken, timed_out;
+};
 struct world {
 	pthread_mutex_t lock;
 	pthread_cond_t turn;
@@ -73,7 +81,8 @@ struct world {
 	unsigned prefix4, prefix6, mtu_bytes;
 	uint16_t iface;
 	pthread_t main_thread;
-	struct waiter *waiter; /* the second thread's, while it waits */
+	struct waiter *waiter; /* the second thread's: from when it waits until its call is over; NULL, or the next */
+	struct waiter waiting; /* not on its stack: world_wait() has returned before the call is over */
 	uint64_t patience_us;  /* netdev_receive(): then there is no packet */
 	bool verbose, sysctls, super_frames;
 	struct {
@@ -102,12 +111,6 @@ uint64_t world_clock(struct world *w);
 
 /* Wait until one of the sockets has one of the events (BERTH_EV_), at most timeout_us (UINT64_MAX: for ever). Return: true, or false
  * when the time is over. Called with the lock held. In packetdrill's own thread it moves time by itself, up to a minute. */
-struct waiter {
-	bool (*ready)(struct world *w, void *arg);
-	void *arg;
-	uint64_t until_us;
-	bool woken, timed_out, done;
-};
 bool world_wait(struct world *w, bool (*ready)(struct world *w, void *arg), void *arg, uint64_t timeout_us);
 /* Around each call: the second thread's clock stands still once its call is over, and packetdrill's own thread goes on. */
 void world_call_begins(struct world *w);
