@@ -388,6 +388,24 @@ static int write_step(struct sim_end *e)
 	return 1;
 }
 
+/* recv() said 0, and no error: a promise that this is all that the other program said, on flows that may fail, too. A program that was
+ * killed, gave up after an error or reset its connection never ended its stream; its peer may not take that for an end. */
+static void check_end_of_stream(struct sim_end *e)
+{
+	const struct sim_end *o = other(e);
+
+	if (e->flow->no_accept)
+		return;
+	if (!o->is_shut)
+		sim_fail(e->flow->s, "a clean end of stream means all of it",
+			 "flow %u %s: after %" PRIu64 " octets, and the other program did not end its stream",
+			 e->flow->index, side(e), e->received);
+	if (e->received != o->sent)
+		sim_fail(e->flow->s, "a clean end of stream means all of it",
+			 "flow %u %s: after %" PRIu64 " octets of %" PRIu64, e->flow->index, side(e), e->received,
+			 o->sent);
+}
+
 static int read_step(struct sim_end *e)
 {
 	uint64_t now = e->flow->s->now_ns;
@@ -406,9 +424,10 @@ static int read_step(struct sim_end *e)
 		return 0;
 	if (n < 0)
 		return (int)n;
-	if (n == 0)
+	if (n == 0) {
+		check_end_of_stream(e);
 		e->got_eof = true;
-	else if (e->manners.read_pause_ns)
+	} else if (e->manners.read_pause_ns)
 		e->read_at_ns = now + e->manners.read_pause_ns;
 	return 1;
 }
@@ -421,6 +440,7 @@ static void end_run(struct sim_end *e)
 	e->wake_ns = BERTH_NEVER;
 	while (e->is_open && e->is_connected) {
 		if (e->manners.abort_at != BERTH_NEVER && e->sent >= e->manners.abort_at) {
+			e->has_left = true;
 			close_it(e, 0, true);
 			return;
 		}
@@ -435,6 +455,7 @@ static void end_run(struct sim_end *e)
 			return;
 		}
 		if (e->is_shut && (e->got_eof || e->manners.never_reads)) {
+			e->has_left = !e->got_eof;
 			close_it(e, 0, false);
 			return;
 		}
@@ -723,6 +744,31 @@ void app_host_died(struct sim_host *h)
 				e->wake_ns = BERTH_NEVER;
 			}
 		}
+}
+
+/* At the end of the world each end that was one is over, by an error, at the end of a stream that was complete (check_end_of_stream()), or
+ * because its program left of its own will. So where one end had an error the other had one too, or had all that there was to know.
+ *
+ * That takes means: a half-open peer with nothing to send and no keepalive never learns that its host restarted, and need not. Here every
+ * flow that may fail has keepalive on both ends (sim_flow_may_fail()), so none is excused. What cannot know are programs that closed before:
+ * their octets may be lost after an end without an error. */
+void app_expect_over(struct sim_flow *f)
+{
+	for (int k = 0; k < 2 && !f->no_accept; k++) {
+		const struct sim_end *e = &f->end[k], *o = &f->end[!k];
+
+		if (e->is_open || e->is_away)
+			sim_fail(f->s, "an error on both ends", "flow %u %s is open still; the other: %s", f->index,
+				 side(e), o->is_done ? strerror(-o->err) : "never was");
+		if (e->is_done && !e->err && !e->got_eof && !e->has_left)
+			sim_fail(f->s, "an error on both ends",
+				 "flow %u %s is over with neither an error nor an end of stream; the other: %s",
+				 f->index, side(e), strerror(-o->err));
+		if (e->got_eof && e->received != o->sent)
+			sim_fail(f->s, "a clean end of stream means all of it",
+				 "flow %u %s: %" PRIu64 " octets, %" PRIu64 " were sent", f->index, side(e),
+				 e->received, o->sent);
+	}
 }
 
 /* --- connections that are handed over --- */

@@ -258,6 +258,8 @@ void sim_expect_all_over(struct sim *s)
 	if (!sim_run_until(s, no_time_wait, s->now_ns + 900 * SIM_S))
 		for (unsigned i = 0; i < s->n_hosts; i++)
 			host_expect_clean(s->hosts[i]);
+	for (unsigned i = 0; i < s->n_flows; i++)
+		app_expect_over(s->flows[i]);
 	sim_run_for(s, 10 * SIM_S); /* neighbours are done with their questions */
 	sim_check(s);
 	for (unsigned i = 0; i < s->n_hosts; i++)

@@ -108,6 +108,7 @@ struct sim_end {
 	berth_sock sock;
 	struct sim_manners manners;
 	bool is_open, is_connected, is_shut, got_eof, is_done;
+	bool has_left;	   /* of its own will, before the end of the peer's stream */
 	bool is_away;	   /* saved, and not restored yet: its host has no socket of it */
 	bool was_restored; /* what was in flight then counts as sent at that time, whatever the window was */
 	int err;	   /* what ended it, negative errno */
@@ -302,6 +303,7 @@ void app_start(struct sim_flow *f);
 uint64_t app_deadline(const struct sim *s);
 void app_timers(struct sim *s);
 void app_host_died(struct sim_host *h);
+void app_expect_over(struct sim_flow *f);
 void app_sent(struct sim_host *h); /* output() is done: look at congestion windows */
 uint8_t app_octet(uint64_t key, uint64_t at);
 struct sim_end *app_end_at(struct sim *s, const struct sim_host *h, uint16_t local_port, const struct port_addr *peer,
