@@ -105,15 +105,14 @@ static FILE *open_pcap(const char *path)
 {
 	uint8_t block[256];
 	FILE *f = fopen(path, "wb");
-	int n, m;
+	int n;
 
 	if (!f) {
 		fprintf(stderr, "sim: %s: %s\n", path, strerror(errno));
 		exit(2);
 	}
 	n = pcap_section(block, sizeof(block), "berth's simulator");
-	m = pcap_interface(block + n, sizeof(block) - (size_t)n, BERTH_LINK_ETHERNET, "sim");
-	if (n < 0 || m < 0 || fwrite(block, 1, (size_t)(n + m), f) != (size_t)(n + m))
+	if (n < 0 || fwrite(block, 1, (size_t)n, f) != (size_t)n) /* interfaces: wire.c */
 		exit(2);
 	return f;
 }

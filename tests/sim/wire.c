@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/conn_text.h"
 #include "base/siphash.h"
 #include "link/pcap.h"
 #include "wire/eth.h"
@@ -32,6 +33,50 @@ static struct fault_config complete(const struct sim_wire *w, const struct fault
 	return r;
 }
 
+/* A frame as its host gave it out. The comment tells the connection, as it is after that call of output(), and at the same time at the host it is
+ * for. */
+static void write_pcap(struct sim *s, const struct sim_host *h, const struct sim_wire *w, const uint8_t *data,
+		       uint32_t len)
+{
+	static uint8_t block[PCAP_BLOCK_MAX];
+	struct berth_part part = {data, len};
+	char comment[PCAP_COMMENT_MAX], text[256];
+	struct pcap_packet p = {.iface = w->index,
+				.at_ns = s->now_ns,
+				.direction = PCAP_OUT,
+				.parts = &part,
+				.n_parts = 1};
+	struct link_view v;
+	size_t n = (size_t)snprintf(comment, sizeof(comment), "host %u, frame %llu", h->index,
+				    (unsigned long long)s->n_frames);
+	int r;
+
+	if (link_view(data, len, w->link, &v) == 0 && v.has_tcp) {
+		if (conn_text(h->st, &v, true, text, sizeof(text)))
+			n += (size_t)snprintf(comment + n, sizeof(comment) - n, ": %s", text);
+		for (unsigned i = 0; i < s->n_hosts; i++)
+			if (s->hosts[i] != h && conn_text(s->hosts[i]->st, &v, false, text, sizeof(text)))
+				n += (size_t)snprintf(comment + n, sizeof(comment) - n, "; for host %u: %s", i, text);
+	}
+	p.comment = comment;
+	r = pcap_put(block, sizeof(block), &p);
+	if (r > 0 && fwrite(block, 1, (size_t)r, s->pcap) != (size_t)r)
+		sim_fail(s, "pcap", "cannot write");
+}
+
+/* Each wire is an interface of the capture, with its own kind of link. */
+static void begin_pcap(struct sim *s, const struct sim_wire *w)
+{
+	uint8_t block[256];
+	char name[32];
+	int r;
+
+	snprintf(name, sizeof(name), "wire%u", w->index);
+	r = pcap_interface(block, sizeof(block), w->link, name);
+	if (r < 0 || fwrite(block, 1, (size_t)r, s->pcap) != (size_t)r)
+		sim_fail(s, "pcap", "cannot write");
+}
+
 struct sim_wire *sim_wire(struct sim *s, struct sim_host **hosts, unsigned n, const struct fault_config *c)
 {
 	struct sim_wire *w = calloc(1, sizeof(*w));
@@ -42,6 +87,8 @@ struct sim_wire *sim_wire(struct sim *s, struct sim_host **hosts, unsigned n, co
 	w->index = s->n_wires;
 	w->link = c->link;
 	s->wires[s->n_wires++] = w;
+	if (s->pcap)
+		begin_pcap(s, w);
 	w->n_ports = n;
 	config = complete(w, c);
 	s->has_corruption |= c->corrupt_ppm > 0;
@@ -120,21 +167,6 @@ static unsigned port_for(const struct sim_wire *w, const uint8_t *data, uint32_t
 	return w->n_ports; /* nobody's: the world outside */
 }
 
-static void write_pcap(struct sim *s, const struct sim_host *h, const uint8_t *data, uint32_t len)
-{
-	static uint8_t block[PCAP_BLOCK_MAX];
-	struct berth_part part = {data, len};
-	char comment[64];
-	struct pcap_packet p = {.iface = 0, .at_ns = s->now_ns, .direction = PCAP_OUT, .parts = &part, .n_parts = 1};
-	int n;
-
-	snprintf(comment, sizeof(comment), "host %u, frame %llu", h->index, (unsigned long long)s->n_frames);
-	p.comment = comment;
-	n = pcap_put(block, sizeof(block), &p);
-	if (n > 0 && fwrite(block, 1, (size_t)n, s->pcap) != (size_t)n)
-		sim_fail(s, "pcap", "cannot write");
-}
-
 /* The wire of the interface a frame is for. */
 static struct sim_wire *wire_of(struct sim *s, const struct sim_host *from, const struct berth_tx *tx,
 				unsigned *ret_port)
@@ -179,12 +211,13 @@ void wire_look(struct sim *s, struct sim_host *from, const struct berth_tx *tx)
 {
 	static uint8_t whole[LINK_FRAME_MAX];
 	uint32_t len = in_one_piece(s, from, tx, whole, sizeof(whole));
+	unsigned me;
 
 	s->n_frames++;
 	sim_hash(s, whole, len);
 	sim_hash(s, (uint16_t[]){tx->gso, tx->flags, tx->gso_size, tx->csum_start, tx->csum_offset, tx->iface}, 12);
 	if (s->pcap)
-		write_pcap(s, from, whole, len);
+		write_pcap(s, from, wire_of(s, from, tx, &me), whole, len);
 	observe_out(s, from, tx, whole, len);
 }
 

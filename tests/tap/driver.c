@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../support/conn_text.h"
 #include "link/pcap.h"
 #include "stack/stack.h"
 #include "stack/tcp.h"
@@ -78,6 +79,25 @@ static void pcap_open(struct driver *d, const char *path)
 	pcap_write(d, pcap_interface(d->pcap_buf, PCAP_BLOCK_MAX, d->link, d->tap.name));
 }
 
+/* What the stack knows of the connection: after output() of what it sent, before input() of what came. */
+static const char *comment_of(const struct driver *d, const struct berth_part *parts, unsigned n_parts, bool is_out)
+{
+	static uint8_t whole[LINK_FRAME_MAX];
+	static char text[256];
+	struct link_view v;
+	uint32_t len = 0;
+
+	for (unsigned i = 0; i < n_parts; i++) {
+		if (parts[i].len > sizeof(whole) - len)
+			return NULL;
+		memcpy(whole + len, parts[i].data, parts[i].len);
+		len += parts[i].len;
+	}
+	if (link_view(whole, len, d->link, &v) < 0)
+		return NULL;
+	return conn_text(d->st, &v, is_out, text, sizeof(text)) ? text : NULL;
+}
+
 static void capture(struct driver *d, const uint8_t *head, uint32_t head_len, const struct berth_part *parts,
 		    unsigned n_parts, enum pcap_direction direction)
 {
@@ -89,6 +109,7 @@ static void capture(struct driver *d, const uint8_t *head, uint32_t head_len, co
 	ASSERT(n_parts <= BERTH_TX_PARTS_MAX);
 	for (unsigned i = 0; i < n_parts; i++)
 		all[1 + i] = parts[i];
+	p.comment = comment_of(d, all, 1 + n_parts, direction == PCAP_OUT);
 	pcap_write(d, pcap_put(d->pcap_buf, PCAP_BLOCK_MAX, &p));
 }
 
