@@ -599,6 +599,7 @@ void tcp_flight_too_big(struct berth_stack *st, struct tcp_conn *c, uint16_t mss
 		if (b->mss > mss)
 			board_lose(c, b, UINT64_MAX);
 	}
+	recover_limit_duplicates(c); /* without SACK nobody knows which of these arrived: all go again */
 	if (c->w->n_lost)
 		sock_ready(st, tcp_index(st, c));
 }

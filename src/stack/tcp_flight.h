@@ -137,6 +137,8 @@ void recover_enter_cwr(struct berth_stack *st, struct tcp_conn *c);
 void recover_lost(struct berth_stack *st, struct tcp_conn *c); /* something was marked lost outside of an ACK */
 void recover_sent(struct berth_stack *st, struct tcp_conn *c, uint32_t len, bool rexmit, uint32_t segs);
 void recover_timeout(struct berth_stack *st, struct tcp_conn *c);
+/* Without SACK: duplicates stand for segments that can have arrived. */
+void recover_limit_duplicates(struct tcp_conn *c);
 /* Set TCP_AT_RTX for what is in flight now; restart: it begins anew. */
 /* advanced: on an acknowledgment; else a probe may not be later than the RTO that runs. */
 void recover_arm(struct berth_stack *st, struct tcp_conn *c, bool restart, bool advanced);

@@ -108,14 +108,16 @@ static bool send_syn(struct berth_stack *st, struct tcp_conn *c, struct go *g)
 
 #define JOIN_MAX 8 /* records that one repeated segment takes from */
 
-/* What is sent again is joined by what comes after it, as far as one segment goes, and by the FIN: who has to repeat much of little needs fewer
+/* What is sent again is joined by what comes after it, as far as one segment and the congestion window go, and by the FIN: who has to repeat much of little needs fewer
  * segments (RFC 9293, 3.8.6: repacketization). v[0] is what goes in any case; returns how many go. */
 static unsigned join(struct berth_stack *st, const struct tcp_conn *c, struct tcp_send v[JOIN_MAX])
 {
-	uint32_t len = v[0].len;
+	uint32_t len = v[0].len, pipe = tcp_flight_pipe(c), most = c->cwnd > pipe ? c->cwnd - pipe : 0;
 	unsigned n = 1;
 
-	while (n < JOIN_MAX && tcp_flight_join(st, c, &v[n - 1], c->mss - len, &v[n]))
+	if (most > c->mss)
+		most = c->mss;
+	while (n < JOIN_MAX && tcp_flight_join(st, c, &v[n - 1], most > len ? most - len : 0, &v[n]))
 		len += v[n++].len;
 	return n;
 }

@@ -227,6 +227,16 @@ static uint32_t could_have_arrived(const struct berth_stack *st, const struct tc
 	return n;
 }
 
+/* The segment at una is a hole, and what is sent again has not arrived: there may be fewer segments than duplicates that the network made, or
+ * since una moved past a hole. */
+void recover_limit_duplicates(struct tcp_conn *c)
+{
+	uint32_t holes = c->w->n_lost > 0 ? c->w->n_lost : 1, most = c->w->n_out > holes ? c->w->n_out - holes : 0;
+
+	if (c->w->dupacks > most)
+		c->w->dupacks = (uint16_t)most;
+}
+
 /* Counts segments that arrived beyond una; returns octets newly known to have arrived. */
 static uint32_t count_duplicates(const struct berth_stack *st, struct tcp_conn *c, const struct flight_ack *a)
 {
@@ -241,6 +251,7 @@ static uint32_t count_duplicates(const struct berth_stack *st, struct tcp_conn *
 		if (gone > c->w->dupacks || c->w->ca_state < CA_RECOVERY)
 			gone = c->w->dupacks;
 		c->w->dupacks = (uint16_t)(c->w->dupacks - gone);
+		recover_limit_duplicates(c);
 		return a->delivered > gone * c->mss ? a->delivered - gone * c->mss : 0;
 	}
 	if (!a->dup || c->w->dupacks == UINT16_MAX || c->w->dupacks + 1u >= could_have_arrived(st, c, a->now_us))
@@ -354,6 +365,13 @@ static uint64_t renege_ns(const struct tcp_conn *c)
 	return half > RENEGE_LEAST_NS ? half : RENEGE_LEAST_NS;
 }
 
+/* Set when una moved; the peer's own data has acknowledgments, too, and does not put it off. */
+static void recover_renege(struct berth_stack *st, struct tcp_conn *c, bool moved)
+{
+	if (moved || c->w->rtx_mode != RTX_RTO || c->w->at[TCP_AT_RTX] > st->now_ns + renege_ns(c))
+		rtx_set(st, c, RTX_RTO, renege_ns(c));
+}
+
 void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *s, struct flight_ack *a)
 {
 	uint8_t state = c->w->ca_state;
@@ -399,7 +417,7 @@ void recover_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_se
 		cc_ack(c, a, state == CA_LOSS && c->cwnd == cwnd_before);
 	if (c->f & TF_SACK && c->w->n_out > 0 && board_sacked(burst_at(st, c->w->burst_first)) & 1)
 		/* What una points at was said to have arrived: the receiver dropped it again (RFC 2018, 8), or more is on its way. */
-		rtx_set(st, c, RTX_RTO, renege_ns(c));
+		recover_renege(st, c, a->acked > 0);
 	else if (again_us > 0)
 		rtx_set(st, c, RTX_REORDER, (uint64_t)again_us * 1000);
 	else

@@ -270,8 +270,10 @@ static unsigned take_events(struct sim_host *h)
 static unsigned take_output(struct sim_host *h)
 {
 	static struct berth_tx tx[32];
-	unsigned n = berth_stack_output(h->st, tx, h->batch, h->s->now_ns);
+	unsigned n;
 
+	flight_before(h);
+	n = berth_stack_output(h->st, tx, h->batch, h->s->now_ns);
 	if (n > h->batch)
 		sim_fail(h->s, "bounded work", "output() gave %u frames of %u", n, h->batch);
 	for (unsigned i = 0; i < n; i++) {
@@ -282,8 +284,7 @@ static unsigned take_output(struct sim_host *h)
 			wire_put(h->s, h, &tx[i]);
 	}
 	h->n_frames_out += n;
-	if (n)
-		app_sent(h);
+	flight_after(h);
 	return n;
 }
 

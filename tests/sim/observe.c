@@ -201,11 +201,8 @@ static void check_window(struct sim *s, struct sim_host *h, struct direction *d,
 	if (d->has_edge && len && diff(t->seq + len, d->edge) > 0 && !(len == 1 && diff(t->seq, d->edge) <= 0))
 		sim_fail(s, "in flight within the peer's window", "host %u port %u: %u+%u, granted to %u", h->index,
 			 t->src_port, t->seq, len, d->edge);
-	if (diff(end, d->end) > 0) {
-		if (len && d->owner)
-			d->owner->sent_new = true;
+	if (diff(end, d->end) > 0)
 		d->end = end;
-	}
 }
 
 static void check_grant(struct sim *s, struct sim_host *h, struct direction *d, const struct direction *peer,
@@ -260,6 +257,8 @@ void observe_out(struct sim *s, struct sim_host *h, const struct berth_tx *tx, c
 	if (v.family == 0)
 		return;
 	check_sound(s, h, tx, data, &v);
+	if (v.has_tcp)
+		flight_sent(h, &v);
 	if (v.has_tcp)
 		watch_out(s, h, &v);
 	else if (v.proto == WIRE_PROTO_TCP && !v.fragment)

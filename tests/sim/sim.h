@@ -27,12 +27,25 @@
 #define SIM_WIRES_MAX 8
 #define SIM_PORTS_MAX 8
 #define SIM_PLANS_MAX 64
+#define SIM_CONNS_MAX 64 /* of a host */
 
 struct sim;
 struct sim_flow;
 struct observer;
 
 /* --- hosts --- */
+
+/* A connection before output(): flight.c. */
+struct sim_pipe {
+	int64_t octets, least; /* least: small segments that duplicates took for full ones may bring it below 0 */
+};
+struct sim_flight {
+	struct sim_pipe pipe;
+	uint32_t generation, sent;
+	struct port_addr peer;
+	uint16_t local_port, peer_port;
+	bool is_conn, is_probe_due;
+};
 
 struct sim_host {
 	struct sim *s;
@@ -66,6 +79,7 @@ struct sim_host {
 	/* BERTH_STACK_PIN: frames whose writer has not looked at them yet, in order */
 	uint64_t pin_ns;
 	struct sim_pinned *pinned_first, *pinned_last;
+	struct sim_flight flights[SIM_CONNS_MAX];
 	uint64_t stuck_ns; /* the same deadline again and again: a bug */
 	unsigned n_stuck;
 };
@@ -117,7 +131,6 @@ struct sim_end {
 	uint64_t read_at_ns, write_at_ns;
 	uint8_t echo[2048];
 	uint32_t echo_used;
-	bool sent_new; /* new data left since the last look at its congestion window */
 };
 
 enum { SIM_CLIENT, SIM_SERVER };
@@ -217,6 +230,7 @@ struct sim {
 	void (*stranger)(struct sim *s, struct sim_wire *w, unsigned port, const uint8_t *data, uint32_t len);
 	/* Something on the wire that changes a frame in place, checksums too; true: it did. The devices make no checksums then. */
 	bool (*middlebox)(struct sim *s, const struct sim_wire *w, uint8_t *data, uint32_t len);
+	bool is_broken;	  /* an oracle is, on purpose: --break */
 	bool is_attacked; /* somebody forges segments: what was sent and granted cannot be known from the stacks alone */
 	bool has_corruption;
 	bool windows_shrink;
@@ -304,7 +318,10 @@ uint64_t app_deadline(const struct sim *s);
 void app_timers(struct sim *s);
 void app_host_died(struct sim_host *h);
 void app_expect_over(struct sim_flow *f);
-void app_sent(struct sim_host *h); /* output() is done: look at congestion windows */
+/* Around each call of output(): congestion windows. */
+void flight_before(struct sim_host *h);
+void flight_sent(struct sim_host *h, const struct link_view *v);
+void flight_after(struct sim_host *h);
 uint8_t app_octet(uint64_t key, uint64_t at);
 struct sim_end *app_end_at(struct sim *s, const struct sim_host *h, uint16_t local_port, const struct port_addr *peer,
 			   uint16_t peer_port);

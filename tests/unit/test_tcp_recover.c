@@ -407,6 +407,38 @@ static void limited_transmit(void **state)
 	done(f);
 }
 
+/* Nine duplicates for ten segments, and then una moves by one: another hole, and eight that can have arrived beyond it. The ninth was the
+ * network's: it may not hide the copy that is in flight now. */
+static void duplicates_are_no_more_than_segments(void **state)
+{
+	struct fl *f = make(BERTH_NEWRENO);
+	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+
+	(void)state;
+	f->c->f = 0;
+	f->sack = f->ts = false;
+	f->owd_ns = 1000000 * MS;
+	fl_write(f, 10000);
+	s.ack = f->c->una;
+	tcp_ack(&f->st, f->c, &s);
+	f->st.now_ns += 110 * MS;
+	for (unsigned i = 0; i < 9; i++) {
+		tcp_ack(&f->st, f->c, &s);
+		fl_pump(f);
+	}
+	assert_int_equal(f->c->w->dupacks, 9);
+	s.ack += MSS;
+	tcp_ack(&f->st, f->c, &s);
+	fl_pump(f);
+	assert_int_equal(f->c->w->n_out, 9);
+	assert_int_equal(f->c->w->dupacks, 8);
+	assert_int_equal(fl_rexmits(f), 2);
+	assert_int_equal(tcp_flight_pipe(f->c), MSS);
+	tcp_flight_too_big(&f->st, f->c, MSS / 2); /* the path got narrow: all of them go again */
+	assert_int_equal(f->c->w->dupacks, 0);
+	done(f);
+}
+
 /* Each segment of the peer's own data has an acknowledgment that says nothing new: none of them may put the probe off. */
 static void data_of_the_peer_does_not_put_off_the_probe(void **state)
 {
@@ -590,7 +622,7 @@ static void numbers_go_round_without_sack(void **state)
 	free(f);
 }
 
-#define N_MORE 15
+#define N_MORE 16
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -608,6 +640,8 @@ int main(void)
 		{"a copy is lost, too: RACK's timer sends it again", a_copy_is_lost_too, NULL, NULL, NULL},
 		{"a probe that cannot go is not armed", a_probe_that_cannot_go_is_not_armed, NULL, NULL, NULL},
 		{"limited transmit", limited_transmit, NULL, NULL, NULL},
+		{"no SACK: duplicates are no more than segments", duplicates_are_no_more_than_segments, NULL, NULL,
+		 NULL},
 		{"a marked path: ECN instead of loss", ecn_instead_of_loss, NULL, NULL, NULL},
 		{"a loss after 2 GiB without one, no SACK: no timeout", numbers_go_round_without_sack, NULL, NULL,
 		 NULL},
