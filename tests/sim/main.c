@@ -6,6 +6,8 @@
  *	sim NAME --seed S --shrink			find a smaller world that fails in the same way
  *	sim --digest --seeds N				a line "name seed digest" for each: two builds must print the same
  *	sim --list
+ *	... --least N					with --seconds: so many of the seeds run whatever the time, or it failed
+ *	... --break S					an oracle is wrong for seed S, so that a failure can be tested (tools.py)
  *
  * Shrinking: each draw in turn is set to its lowest value, then to half of what it was, as long as the same oracle fails. The result is
  * a line to replay.
@@ -42,9 +44,9 @@ static const struct test {
 
 static struct {
 	const char *only, *pcap;
-	uint64_t seed, first, n_seeds;
+	uint64_t seed, first, n_seeds, least, broken_seed;
 	unsigned jobs, seconds;
-	bool has_seed, trace, digest, shrink, list, no_fork, low;
+	bool has_broken, has_seconds, has_seed, trace, digest, shrink, list, no_fork, low;
 	struct sim_set sets[256];
 	unsigned n_sets;
 } args = {.first = 1, .jobs = 2};
@@ -56,6 +58,8 @@ static void print_replay(const struct sim *s)
 	printf("replay: build/tests/sim/sim %s --seed 0x%" PRIx64, s->name, s->seed);
 	for (unsigned i = 0; i < s->n_sets; i++)
 		printf(" --set %s=%" PRIu64, s->sets[i].name, s->sets[i].value);
+	if (args.has_broken)
+		printf(" --break 0x%" PRIx64, args.broken_seed);
 	puts(s->is_low ? " --low --trace" : " --trace");
 }
 
@@ -131,6 +135,7 @@ static void run_world(const struct test *t, uint64_t seed, const struct sim_set 
 	memcpy(s->sets, sets, n_sets * sizeof(sets[0]));
 	s->n_sets = n_sets;
 	s->is_low = args.low;
+	s->is_broken = args.has_broken && seed == args.broken_seed;
 	if (args.pcap)
 		s->pcap = open_pcap(args.pcap);
 	t->run(s);
@@ -364,12 +369,22 @@ static unsigned report(const struct child *c)
 	return 0;
 }
 
+/* Worlds that run whatever the time: the fixed ones, and --least of those that are drawn. */
+static uint64_t least_worlds(void)
+{
+	uint64_t n = args.least;
+
+	for (size_t k = 0; k < COUNT_OF(tests) && !args.only; k++)
+		n += tests[k].least;
+	return n;
+}
+
 static int run_many(void)
 {
 	static struct child children[16];
 	struct timespec begun, now;
 	unsigned n_failed = 0;
-	uint64_t next = 0, n = args.n_seeds ? args.n_seeds : 1, n_run = 0;
+	uint64_t next = 0, n = args.n_seeds ? args.n_seeds : 1, n_run = 0, least = least_worlds();
 	bool more = true;
 
 	clock_gettime(CLOCK_MONOTONIC, &begun);
@@ -381,7 +396,7 @@ static int run_many(void)
 		while (more && next - n_run < args.jobs) {
 			clock_gettime(CLOCK_MONOTONIC, &now);
 			if (!world(next, n, &t, &seed) ||
-			    (args.seconds && now.tv_sec - begun.tv_sec >= (time_t)args.seconds)) {
+			    (args.has_seconds && next >= least && now.tv_sec - begun.tv_sec >= (time_t)args.seconds)) {
 				more = false;
 				break;
 			}
@@ -399,6 +414,10 @@ static int run_many(void)
 	}
 	if (!args.digest)
 		printf("%" PRIu64 " worlds, %u failed\n", n_run, n_failed);
+	if (args.least && n_run < least) {
+		printf("FAIL: fewer than %" PRIu64 "\n", least);
+		return 1;
+	}
 	return n_failed > 0;
 }
 
@@ -443,6 +462,11 @@ static void take_value(const char *a, const char *v)
 		args.has_seed = true;
 	} else if (strcmp(a, "--seeds") == 0) {
 		args.n_seeds = strtoull(v, NULL, 0);
+	} else if (strcmp(a, "--least") == 0) {
+		args.least = strtoull(v, NULL, 0);
+	} else if (strcmp(a, "--break") == 0) {
+		args.broken_seed = strtoull(v, NULL, 0);
+		args.has_broken = true;
 	} else if (strcmp(a, "--first") == 0) {
 		args.first = strtoull(v, NULL, 0);
 	} else if (strcmp(a, "--jobs") == 0) {
@@ -450,6 +474,7 @@ static void take_value(const char *a, const char *v)
 		args.jobs = args.jobs < 1 ? 1 : args.jobs > 16 ? 16 : args.jobs;
 	} else if (strcmp(a, "--seconds") == 0) {
 		args.seconds = (unsigned)strtoul(v, NULL, 0);
+		args.has_seconds = true;
 	} else if (strcmp(a, "--pcap") == 0) {
 		args.pcap = v;
 	} else if (strcmp(a, "--set") == 0) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The simulator's own tools: captures say what connections know.
+"""The simulator's own tools: captures say what connections know, a failure replays and shrinks, enough worlds run.
 
     tools.py SIM            prints TAP
 """
@@ -93,7 +93,60 @@ def each_wire_has_its_kind():
     expect(links == [1] and any(p[1][12:14] == b"\x08\x06" for p in packets), f"Ethernet, with ARP: {links}")
 
 
-ROWS = [comments_tell_states, each_wire_has_its_kind]
+# --- failures ---
+
+WORLD, BROKEN = "two_hosts_and_a_good_link", "0x8"
+FAIL = re.compile(rf"^FAIL {WORLD}: (every octet once and in order): (.*)$", re.M)
+REPLAY = re.compile(r"^replay: build/tests/sim/sim (.*)$", re.M)
+
+
+def failure(code, out):
+    fails, replays = FAIL.findall(out), REPLAY.findall(out)
+    expect(code == 1 and len(fails) == 1 and len(replays) == 1, f"one failure, one line that replays it: {out}")
+    expect(f"--seed {BROKEN} " in replays[0] and "--trace" in replays[0], replays[0])
+    return fails[0], replays[0].split()
+
+
+def a_failure_replays():
+    """One of twenty seeds fails; its line alone fails in the same words at the same time, told frame by frame."""
+    code, out = sim(WORLD, "--seeds", "20", "--break", BROKEN)
+    first, line = failure(code, out)
+    expect("20 worlds, 1 failed" in out and "octet 3000 is wrong" in first[1], out)
+    code, out = sim(*line)
+    again, _ = failure(code, out)
+    expect(again == first, f"{again}, not {first}")
+    expect(out.count(" sends ") > 5, "it is told")
+    code, out = sim(*[a for a in line if a not in ("--break", BROKEN)], "--seed", BROKEN)
+    expect(code == 0 and "FAIL" not in out, f"only what was broken fails: {out[-500:]}")
+
+
+def a_failure_shrinks():
+    """What is left: one end writes 3001 octets or a few more, and next to nothing else is drawn."""
+    code, out = sim(WORLD, "--seed", BROKEN, "--break", BROKEN, "--shrink")
+    first, line = failure(code, out)
+    tries = re.search(r"^after (\d+) worlds:$", out, re.M)
+    expect(tries and int(tries.group(1)) > 10, out)
+    given = dict(a.split("=") for a in line if "=" in a)
+    expect("--low" in line and 1 <= len(given) <= 2, f"few draws are left: {given}")
+    expect([int(v) for k, v in given.items() if k.startswith("bytes")] == [3001], f"the least that fails: {given}")
+    code, out = sim(*line)
+    again, _ = failure(code, out)
+    expect(again == first, f"{again}, not {first}")
+    code, out = sim(*[a.replace("=3001", "=3000") for a in line])
+    expect(code == 0, "an octet less does not fail")
+
+
+# --- how many ---
+
+def enough_worlds_run():
+    """When the time is over the worlds that must run do, and no others. Fewer seeds than that are a failure."""
+    code, out = sim("nobody_listens", "--seeds", "50", "--seconds", "0", "--least", "30")
+    expect(code == 0 and "30 worlds, 0 failed" in out, out)
+    code, out = sim("nobody_listens", "--seeds", "20", "--seconds", "100", "--least", "30")
+    expect(code == 1 and "fewer than 30" in out, out)
+
+
+ROWS = [comments_tell_states, each_wire_has_its_kind, a_failure_replays, a_failure_shrinks, enough_worlds_run]
 
 print(f"1..{len(ROWS)}")
 failed = 0
