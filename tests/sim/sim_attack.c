@@ -25,6 +25,7 @@ struct attack {
 	struct rng rng;
 	uint64_t until_ns, every_ns, n_sent;
 	unsigned kind;
+	int family;
 	uint64_t out_before;
 };
 
@@ -33,6 +34,38 @@ static struct port_addr addr4(const struct sim_host *h, const struct sim_wire *w
 	struct berth_addr a = sim_addr(h, w, 4, 0);
 
 	return port_addr_from6(a.ip, 0);
+}
+
+static struct port_addr addr_in(const struct attack *a, const struct sim_host *h)
+{
+	struct berth_addr b = sim_addr(h, a->w, a->family, 0);
+
+	return port_addr_from6(b.ip, 0);
+}
+
+/* Somebody of the world outside: 203.0.113.0 or 2001:db8::, and two octets. */
+static struct port_addr outsider(const struct attack *a, uint8_t high, uint8_t low)
+{
+	struct port_addr r = port_addr_v4(203, 0, 113, 0);
+
+	if (a->family == 6)
+		r = port_addr_from6((uint8_t[16]){0x20, 0x01, 0x0d, 0xb8}, 0);
+	r.b[14] = high;
+	r.b[15] = low;
+	return r;
+}
+
+static uint32_t put_ip6(uint8_t *buf, const struct port_addr *src, const struct port_addr *dst, uint8_t proto,
+			const void *l4, uint32_t len)
+{
+	struct wire_ip6 ip = {.src = *src, .dst = *dst, .hops = 60, .proto = proto};
+	int n;
+
+	ip.payload.len_bytes = len;
+	n = wire_ip6_emit(&ip, buf, 128);
+	ASSERT(n > 0);
+	memcpy(buf + n, l4, len);
+	return (uint32_t)n + len;
 }
 
 static uint32_t put_ip4(uint8_t *buf, const struct port_addr *src, const struct port_addr *dst, uint8_t proto,
@@ -51,23 +84,30 @@ static uint32_t put_ip4(uint8_t *buf, const struct port_addr *src, const struct 
 static void send_tcp(struct sim *s, struct attack *a, const struct port_addr *src, const struct wire_tcp *t,
 		     uint32_t payload)
 {
-	struct port_addr dst = addr4(a->h[VICTIM], a->w);
+	struct port_addr dst = addr_in(a, a->h[VICTIM]);
 	uint8_t l4[256] = {0}, frame[400];
+	uint32_t len;
 	int n = wire_tcp_emit(t, l4, sizeof(l4));
 
 	ASSERT(n > 0 && (uint32_t)n + payload <= sizeof(l4));
 	wire_checksum_fill(src, &dst, WIRE_PROTO_TCP, l4, (size_t)n, wire_sum_at(0, (size_t)n, l4 + n, payload),
 			   payload);
-	sim_inject(s, a->w, VICTIM, frame, put_ip4(frame, src, &dst, WIRE_PROTO_TCP, l4, (uint32_t)n + payload));
+	len = (uint32_t)n + payload;
+	len = a->family == 4 ? put_ip4(frame, src, &dst, WIRE_PROTO_TCP, l4, len)
+			     : put_ip6(frame, src, &dst, WIRE_PROTO_TCP, l4, len);
+	sim_inject(s, a->w, VICTIM, frame, len);
 	a->n_sent++;
 }
 
-/* Three places: client, victim, attacker. */
-static void setup(struct sim *s, struct attack *a, uint64_t bytes)
+/* Three places: client, victim, attacker. The family is the attack's and that of the polite flow. */
+static void setup_family(struct sim *s, struct attack *a, int family, uint64_t bytes)
 {
 	struct fault_config c = {.link = BERTH_LINK_IP, .delay_ns = 5 * SIM_MS, .rate_bps = 2000000};
 	struct berth_addr any = berth_addr4(0, 0, 0, 0, 0);
 
+	a->family = family;
+	if (family == 6)
+		any = (struct berth_addr){0};
 	s->is_attacked = true;
 	rng_init_stream(&a->rng, s->seed, "attack");
 	for (int i = 0; i < 2; i++) {
@@ -85,10 +125,15 @@ static void setup(struct sim *s, struct attack *a, uint64_t bytes)
 			sim_fail(s, "setup", "no default route");
 	}
 	sim_listen(a->h[VICTIM], PORT, 16);
-	a->f = sim_flow(s, a->h[0], a->h[VICTIM], a->w, 4, PORT);
+	a->f = sim_flow(s, a->h[0], a->h[VICTIM], a->w, family, PORT);
 	a->f->end[SIM_CLIENT].manners.bytes = bytes;
 	a->f->end[SIM_SERVER].manners.bytes = bytes;
 	a->until_ns = s->now_ns + 2 * SIM_S;
+}
+
+static void setup(struct sim *s, struct attack *a, uint64_t bytes)
+{
+	setup_family(s, a, 4, bytes);
 }
 
 static void finish(struct sim *s)
@@ -109,7 +154,7 @@ static void flood_syns(struct sim *s, void *ctx)
 		struct wire_tcp t = {.src_port = (uint16_t)rng_range(&a->rng, 1, 65535),
 				     .dst_port = PORT,
 				     .flags = WIRE_TCP_SYN};
-		struct port_addr src = port_addr_v4(203, 0, 113, 1);
+		struct port_addr src = outsider(a, 0, 0);
 
 		src.b[14] = (uint8_t)rng_u64(&a->rng); /* one draw per statement: C orders no arguments */
 		src.b[15] = (uint8_t)rng_range(&a->rng, 1, 254);
@@ -133,10 +178,11 @@ SIM_TEST(a_flood_of_syns)
 	struct sim_flow *later[4];
 	struct berth_counters c;
 
-	setup(s, &a, 100000);
+	s->row = (s->seed - 1) / 2 % 2 ? "IPv6" : NULL;
+	setup_family(s, &a, s->row ? 6 : 4, 100000);
 	sim_at(s, s->now_ns, flood_syns, &a);
 	for (int i = 0; i < 4; i++) { /* these connect in the middle of it */
-		later[i] = sim_flow(s, a.h[0], a.h[VICTIM], a.w, 4, PORT);
+		later[i] = sim_flow(s, a.h[0], a.h[VICTIM], a.w, a.family, PORT);
 		later[i]->start_ns = s->now_ns + (uint64_t)(i + 1) * 300 * SIM_MS;
 		later[i]->end[SIM_CLIENT].wake_ns = later[i]->start_ns;
 		later[i]->end[SIM_CLIENT].manners.bytes = 20000;
@@ -154,7 +200,7 @@ SIM_TEST(a_flood_of_syns)
 static void forge_segments(struct sim *s, void *ctx)
 {
 	struct attack *a = ctx;
-	struct port_addr client = addr4(a->h[0], a->w);
+	struct port_addr client = addr_in(a, a->h[0]);
 
 	for (int i = 0; i < 50 && a->f->client_port; i++) {
 		struct wire_tcp t = {.src_port = a->f->client_port, .dst_port = PORT, .window = 65535};
@@ -185,13 +231,14 @@ static void forge_segments(struct sim *s, void *ctx)
 
 SIM_TEST(segments_of_a_stranger)
 {
-	static const char *const names[] = {"resets", "SYNs", "data", "anything"};
+	static const char *const names[] = {"resets",	    "SYNs",	  "data",	"anything",
+					    "resets, IPv6", "SYNs, IPv6", "data, IPv6", "anything, IPv6"};
 	static struct attack a;
 	struct berth_counters c;
 
 	a.kind = (unsigned)((s->seed - 1) % 4);
-	s->row = names[a.kind];
-	setup(s, &a, 1000000);
+	s->row = names[(s->seed - 1) % 8];
+	setup_family(s, &a, (s->seed - 1) / 4 % 2 ? 6 : 4, 1000000);
 	sim_at(s, s->now_ns + 100 * SIM_MS, forge_segments, &a);
 	finish(s);
 	c = sim_counters(a.h[VICTIM]);
@@ -322,27 +369,50 @@ SIM_TEST(a_peer_that_lies_in_sack)
 
 /* --- fragments (S17; CVE-2018-5391) --- */
 
+/* len octets of the datagram id's payload from octet at on, and more to come. Return: octets; < 0: past the largest datagram. */
+static int put_fragment(const struct attack *a, uint8_t *frame, size_t room, const struct port_addr *src, uint16_t id,
+			uint16_t at, uint32_t len)
+{
+	struct port_addr victim = addr_in(a, a->h[VICTIM]);
+	struct wire_ip4 ip = {.src = *src, .dst = victim, .ttl = 60, .proto = WIRE_PROTO_UDP, .id = id, .mf = true};
+	struct wire_ip6 ip6 = {.src = *src, .dst = victim, .hops = 60, .proto = WIRE_PROTO_FRAGMENT};
+	int n;
+
+	ip.fragment_at = at;
+	ip.payload.len_bytes = len;
+	if (a->family == 4) {
+		n = wire_ip4_emit(&ip, frame, room);
+		return n < 0 ? n : n + (int)len;
+	}
+	ip6.payload.len_bytes = len + 8;
+	n = wire_ip6_emit(&ip6, frame, room);
+	if (n < 0)
+		return n;
+	frame[n] = WIRE_PROTO_UDP;
+	wire_put16(frame + n + 2, (uint16_t)(at | 1));
+	wire_put32(frame + n + 4, id);
+	return n + 8 + (int)len;
+}
+
 static void flood_fragments(struct sim *s, void *ctx)
 {
 	struct attack *a = ctx;
-	struct port_addr victim = addr4(a->h[VICTIM], a->w);
 
 	for (int i = 0; i < 30; i++) {
-		struct port_addr src = port_addr_v4(203, 0, 113, (uint8_t)rng_range(&a->rng, 1, 254));
-		struct wire_ip4 ip = {.src = src, .dst = victim, .ttl = 60, .proto = WIRE_PROTO_UDP};
+		struct port_addr src = outsider(a, a->family == 4 ? 113 : 0, (uint8_t)rng_range(&a->rng, 1, 254));
 		uint8_t frame[1500] = {0};
+		uint16_t id = (uint16_t)rng_u64(&a->rng), at;
+		uint32_t len;
 		int n;
 
-		ip.id = (uint16_t)rng_u64(&a->rng);
 		if (a->kind > 0)
-			ip.id &= 3; /* few datagrams, many overlapping pieces */
-		ip.mf = true;
-		ip.fragment_at = (uint16_t)(rng_range(&a->rng, 0, 8000) * 8);
-		ip.payload.len_bytes = 8 * rng_range(&a->rng, a->kind == 2 ? 1 : 60, a->kind == 2 ? 4 : 150);
-		n = wire_ip4_emit(&ip, frame, sizeof(frame));
+			id &= 3; /* few datagrams, many overlapping pieces */
+		at = (uint16_t)(rng_range(&a->rng, 0, 8000) * 8);
+		len = 8 * (uint32_t)rng_range(&a->rng, a->kind == 2 ? 1 : 60, a->kind == 2 ? 4 : 150);
+		n = put_fragment(a, frame, sizeof(frame), &src, id, at, len);
 		if (n < 0)
-			continue; /* past the largest datagram */
-		sim_inject(s, a->w, VICTIM, frame, (uint32_t)n + (uint32_t)ip.payload.len_bytes);
+			continue;
+		sim_inject(s, a->w, VICTIM, frame, (uint32_t)n);
 		a->n_sent++;
 	}
 	if (s->now_ns < a->until_ns)
@@ -351,13 +421,14 @@ static void flood_fragments(struct sim *s, void *ctx)
 
 SIM_TEST(a_flood_of_fragments)
 {
-	static const char *const names[] = {"many datagrams", "many pieces of few", "tiny pieces"};
+	static const char *const names[] = {"many datagrams",	    "many pieces of few",	"tiny pieces",
+					    "many datagrams, IPv6", "many pieces of few, IPv6", "tiny pieces, IPv6"};
 	static struct attack a;
 	struct berth_counters c;
 
 	a.kind = (unsigned)((s->seed - 1) % 3);
-	s->row = names[a.kind];
-	setup(s, &a, 1000000);
+	s->row = names[(s->seed - 1) % 6];
+	setup_family(s, &a, (s->seed - 1) / 3 % 2 ? 6 : 4, 1000000);
 	sim_at(s, s->now_ns + 50 * SIM_MS, flood_fragments, &a);
 	finish(s);
 	c = sim_counters(a.h[VICTIM]);

@@ -17,10 +17,10 @@
 	X(both_call_at_once, 50, 0) \
 	X(dialogues_with_long_silences, 40, 4) \
 	X(nobody_listens, 0, 2) \
-	X(a_flood_of_syns, 0, 2) \
-	X(segments_of_a_stranger, 0, 4) \
+	X(a_flood_of_syns, 0, 4) \
+	X(segments_of_a_stranger, 0, 8) \
 	X(errors_of_a_stranger, 0, 4) \
 	X(a_peer_that_lies_in_sack, 0, 4) \
-	X(a_flood_of_fragments, 0, 3)
+	X(a_flood_of_fragments, 0, 6)
 /* clang-format on */
 #define SIM_RECOVERY_ROWS 34 /* rows of sim_recovery.c's table: seed s is row (s - 1) % rows */
