@@ -666,7 +666,9 @@ static void line_established(struct stack_fixture *f, struct words *w)
 		stack_line(f, "listen");
 	run(f, "< S 0 %s", options_text);
 	stack_line(f, "> SA 0 ack 1");
-	snprintf(options_text, sizeof(options_text), ts ? "ts %u 0" : "", value);
+	options_text[0] = '\0';
+	if (ts != NULL)
+		snprintf(options_text, sizeof(options_text), "ts %u 0", value);
 	run(f, "< A 1 ack 1 %s", options_text);
 	stack_line(f, "accept");
 	berth_stack_events(f->st, (struct berth_event[8]){0}, 8);
