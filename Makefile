@@ -59,9 +59,9 @@ fuzz-smoke: deps-build ## each fuzz target on its corpus, then briefly on new in
 	@tools/install-deps.sh test
 	@tools/test.py fuzz-smoke
 
-fuzz: deps-build ## each fuzz target for FUZZ_MINUTES (10) minutes; what it finds stays in build-san/
+fuzz: deps-build ## each fuzz target (or FUZZ_TARGET) for FUZZ_MINUTES (10) minutes; what it finds stays in build-san/
 	@tools/install-deps.sh test
-	@BERTH_FUZZ_RUNS=-1 BERTH_FUZZ_SECONDS=$$(($(FUZZ_MINUTES) * 60)) tools/test.py fuzz
+	@BERTH_FUZZ_TARGET=$(FUZZ_TARGET) BERTH_FUZZ_RUNS=-1 BERTH_FUZZ_SECONDS=$$(($(FUZZ_MINUTES) * 60)) tools/test.py fuzz
 
 bench: deps-build ## a release build, then every benchmark beside its rival, the kernel
 	@tools/bench.sh

@@ -308,7 +308,8 @@ def sanitized_stack(count):
 
 
 def fuzz_targets():
-    return sorted(p for p in glob.glob(os.path.join(ROOT, SAN, "fuzz", "fuzz_*"))
+    wanted = "fuzz_" + (os.environ.get("BERTH_FUZZ_TARGET") or "*")
+    return sorted(p for p in glob.glob(os.path.join(ROOT, SAN, "fuzz", wanted))
                   if os.access(p, os.X_OK) and os.path.isfile(p))
 
 
