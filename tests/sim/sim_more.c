@@ -24,6 +24,22 @@ struct talk {
 };
 static struct talk talk;
 
+/* Two octets that were hit, one in each of two fragments, may leave the checksum what it was. */
+static bool is_damage_nobody_sees(const struct sim *s, const uint8_t *p, uint32_t number, uint32_t len)
+{
+	uint64_t sum = 0, sent = 0;
+	unsigned n_wrong = 0;
+
+	for (uint32_t i = 4; i < len; i++) {
+		uint8_t octet = app_octet(talk.key + number, i);
+
+		sum += i % 2 ? p[i] : (uint64_t)p[i] << 8;
+		sent += i % 2 ? octet : (uint64_t)octet << 8;
+		n_wrong += p[i] != octet;
+	}
+	return s->has_corruption && n_wrong > 1 && sum % 65535 == sent % 65535;
+}
+
 static void check_datagram(struct sim *s, int at, const uint8_t *p, uint32_t len)
 {
 	uint32_t number;
@@ -34,7 +50,7 @@ static void check_datagram(struct sim *s, int at, const uint8_t *p, uint32_t len
 	if (number >= talk.n_sent || len != talk.len[number])
 		sim_fail(s, "datagrams are whole", "number %u of %u octets", number, len);
 	for (uint32_t i = 4; i < len; i++)
-		if (p[i] != app_octet(talk.key + number, i))
+		if (p[i] != app_octet(talk.key + number, i) && !is_damage_nobody_sees(s, p, number, len))
 			sim_fail(s, "datagrams are whole", "number %u: octet %u is wrong", number, i);
 	if (++talk.came[at][number] > 1 && !talk.may_double)
 		sim_fail(s, "datagrams come once", "number %u came %u times", number, talk.came[at][number]);
