@@ -382,19 +382,27 @@ static void split_acknowledgments(void **state)
 	assert_int_equal(cwnd[0], cwnd[1]);
 }
 
-/* RFC 3042: the first two duplicates let two new segments go, the third is a fast retransmit. */
-static void limited_transmit(void **state)
+/* len octets to a peer without SACK and timestamps whose answers are the test's: the first window is out, *ret acknowledges nothing. */
+static struct fl *without_sack(uint32_t len, struct tcp_seg *ret)
 {
 	struct fl *f = make(BERTH_NEWRENO);
-	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
 
-	(void)state;
 	f->c->f = 0;
 	f->sack = f->ts = false;
 	f->owd_ns = 1000000 * MS;
-	fl_write(f, 100000);
-	s.ack = f->c->una;
-	tcp_ack(&f->st, f->c, &s);
+	fl_write(f, len);
+	*ret = (struct tcp_seg){.seq = 1, .ack = f->c->una, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+	tcp_ack(&f->st, f->c, ret);
+	return f;
+}
+
+/* RFC 3042: the first two duplicates let two new segments go, the third is a fast retransmit. */
+static void limited_transmit(void **state)
+{
+	struct tcp_seg s;
+	struct fl *f = without_sack(100000, &s);
+
+	(void)state;
 	assert_int_equal(f->n_sent, 10);
 	f->st.now_ns += 110 * MS;
 	for (unsigned i = 1; i <= 3; i++) {
@@ -411,16 +419,10 @@ static void limited_transmit(void **state)
  * network's: it may not hide the copy that is in flight now. */
 static void duplicates_are_no_more_than_segments(void **state)
 {
-	struct fl *f = make(BERTH_NEWRENO);
-	struct tcp_seg s = {.seq = 1, .wnd = 65535, .flags = WIRE_TCP_ACK, .n_segs = 1};
+	struct tcp_seg s;
+	struct fl *f = without_sack(10000, &s);
 
 	(void)state;
-	f->c->f = 0;
-	f->sack = f->ts = false;
-	f->owd_ns = 1000000 * MS;
-	fl_write(f, 10000);
-	s.ack = f->c->una;
-	tcp_ack(&f->st, f->c, &s);
 	f->st.now_ns += 110 * MS;
 	for (unsigned i = 0; i < 9; i++) {
 		tcp_ack(&f->st, f->c, &s);
