@@ -6,9 +6,10 @@
  * file others may remove keeps us asleep for ever: then we see whether the network is still the one we opened.
  *
  * Many development servers try a port before they take it: vite and others listen on it for a moment and close it again. Who
- * returned at that would find nobody. So a listener that has not been there for long is looked at once more, half a
- * millisecond later, and as long as its process is on a processor (it may be between its listen() and its close(), and not get
- * on because everybody is busy): one that means it goes to sleep in its accept() or poll(). After OLD_US it counts in any case.
+ * returned at that would find nobody. So a listener that has not been there for long counts when its process was seen asleep
+ * while it listened: one that means it goes to sleep in its accept() or poll(), one that tries goes on to its close(), and may
+ * take long for it because everybody is busy. Asleep while it listened: the same socket is found before and after. And that
+ * twice, half a millisecond apart, for a process also sleeps when close() waits for a lock. After OLD_US it counts in any case.
  *
  * The opposite, --gone, has nobody who would wake us: a process that dies says nothing to the network. So each process
  * that has the socket open is watched by a pidfd, whose poll() ends with the process; and because a program may close its
@@ -33,7 +34,7 @@
 
 enum { OPT_ANY = CLI_LONG + 1, OPT_GONE };
 enum { PLACES_MAX = 256, SLEEP_MAX_MS = 1000, PROBE_FIRST_MS = 2, PROBE_MAX_MS = 100, PIDFDS_MAX = 64 };
-enum { OLD_US = 200000, SETTLE_US = 500 };
+enum { OLD_US = 200000, SETTLE_US = 500, ASLEEP_ENOUGH = 2 };
 #define TIMEOUT_MAX_S 1e9
 
 struct waited {
@@ -176,7 +177,10 @@ static bool is_running(int32_t pid)
 /* All is as we wait for it: will it stay, or does somebody only try the port? k->w[].now is as look() left it. */
 static bool settles(struct wait *k)
 {
-	uint64_t seen[PLACES_MAX] = {0};
+	struct {
+		uint64_t cookie;
+		int asleep; /* times it was seen so since this socket listens */
+	} seen[PLACES_MAX] = {0};
 
 	for (;;) {
 		uint64_t now = network_now_us();
@@ -188,8 +192,14 @@ static bool settles(struct wait *k)
 			/* bound after now: in a time namespace of its own */
 			if (!k->w[i].now.reached || c->since_us > now || now - c->since_us >= OLD_US)
 				continue;
-			again |= seen[i] != c->owner.cookie || is_running(c->owner.pid);
-			seen[i] = c->owner.cookie;
+			if (seen[i].cookie != c->owner.cookie) {
+				seen[i].cookie = c->owner.cookie;
+				seen[i].asleep = 0;
+			}
+			if (seen[i].asleep >= ASLEEP_ENOUGH)
+				continue; /* and it is still there */
+			seen[i].asleep = is_running(c->owner.pid) ? 0 : seen[i].asleep + 1;
+			again = true;
 		}
 		if (!again || time_is_up(k))
 			return true;
