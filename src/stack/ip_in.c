@@ -196,8 +196,8 @@ static bool fast4(const struct berth_stack *st, const struct frame *fr, struct p
 	if (!ip.checksum_good || ip.options.len_bytes || wire_ip4_is_fragment(&ip) ||
 	    addresses4(st, fr->f, fr->rx->iface, &ip) != FOR_US)
 		return false;
-	p->src = ip.src;
-	p->dst = ip.dst;
+	wire_get_addr4(fr->data + WIRE_IP4_AT_SRC, &p->src);
+	wire_get_addr4(fr->data + WIRE_IP4_AT_DST, &p->dst);
 	p->proto = ip.proto;
 	p->ttl = ip.ttl;
 	p->tos = ip.tos;
@@ -222,20 +222,19 @@ static bool fast6(const struct berth_stack *st, const struct frame *fr, struct p
 	return true;
 }
 
-/* A whole TCP or UDP packet for one of our addresses? */
-static bool fast(const struct berth_stack *st, const struct frame *fr, struct packet *ret)
+/* A whole TCP or UDP packet for one of our addresses? If not, *p is of no use. */
+static bool fast(const struct berth_stack *st, const struct frame *fr, struct packet *p)
 {
-	struct packet p = {.gso = BERTH_GSO_NONE};
 	bool v4 = fr->type == WIRE_ETH_IP4;
 
 	if (fr->not_unicast || (!v4 && fr->type != WIRE_ETH_IP6))
 		return false;
-	if (!(v4 ? fast4(st, fr, &p) : fast6(st, fr, &p)))
+	*p = (struct packet){.gso = BERTH_GSO_NONE}; /* filled in place: a copy would wait for what was just written */
+	if (!(v4 ? fast4(st, fr, p) : fast6(st, fr, p)))
 		return false;
-	if ((p.proto != WIRE_PROTO_TCP && p.proto != WIRE_PROTO_UDP) || !offload_ok(fr->rx, &p, v4))
+	if ((p->proto != WIRE_PROTO_TCP && p->proto != WIRE_PROTO_UDP) || !offload_ok(fr->rx, p, v4))
 		return false;
-	offload_take(st, fr->rx, &p);
-	*ret = p;
+	offload_take(st, fr->rx, p);
 	return true;
 }
 

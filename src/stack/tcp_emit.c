@@ -10,6 +10,8 @@
  */
 #include "stack/tcp_data.h"
 #include "wire/checksum.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
 
 #include <string.h>
 
@@ -161,9 +163,9 @@ static void put_checksum(struct berth_stack *st, const struct tcp_conn *c, struc
 
 void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp_frame *f, struct berth_tx *v)
 {
-	/* The TCP header is written first, to know its length, where the longest IP header would end. */
-	uint8_t tcp[WIRE_TCP_LEN_MAX];
-	unsigned tcp_len = put_tcp(st, c, f, tcp);
+	/* Its own header first, to know its length for IP's: each is written where it belongs. */
+	size_t at = ip_link_len(st, &c->w->route) + (is4(c) ? WIRE_IP4_LEN : WIRE_IP6_LEN), ip_end;
+	unsigned tcp_len = put_tcp(st, c, f, v->head + at);
 	bool new_data = f->len && !f->rexmit;
 	uint32_t syn = f->flags & WIRE_TCP_SYN ? 1 : 0; /* data may follow it: RFC 7413 */
 	struct ip_head h = {
@@ -176,9 +178,9 @@ void tcp_emit_frame(struct berth_stack *st, struct tcp_conn *c, const struct tcp
 		.flow_label = is4(c) ? 0 : flow_label(st, c),
 		.l4_len = tcp_len + f->len,
 	};
-	size_t at = ip_head_put(st, &c->w->route, &h, v->head);
 
-	memcpy(v->head + at, tcp, tcp_len);
+	ip_end = ip_head_put(st, &c->w->route, &h, v->head);
+	ASSERT(ip_end == at);
 	v->head_len = (uint16_t)(at + tcp_len);
 	v->len = v->head_len + f->len;
 	v->iface = c->w->route.iface;

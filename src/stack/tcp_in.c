@@ -45,7 +45,7 @@ int tcp_seg_parse(struct berth_stack *st, const struct packet *p, struct tcp_seg
 
 	(void)st;
 	/* All options must be in the first piece: the contract of struct berth_rx. */
-	r = wire_tcp_parse(p->l4, p->l4_head < p->l4_len ? p->l4_head : p->l4_len, &t);
+	r = wire_tcp_parse_split(p->l4, p->l4_head < p->l4_len ? p->l4_head : p->l4_len, &t, &ret->opt);
 	if (r < 0)
 		return -EBADMSG;
 	if (!p->csum_known && !checksum_good(p))
@@ -65,13 +65,12 @@ int tcp_seg_parse(struct berth_stack *st, const struct packet *p, struct tcp_seg
 		ret->n_segs = (uint16_t)(n > UINT16_MAX ? UINT16_MAX : n);
 	}
 	ret->ce = (p->tos & WIRE_ECN_MASK) == WIRE_ECN_CE;
-	ret->opt = t.options;
 	return 0;
 }
 
-static struct port_tuple tuple_of(const struct packet *p, uint16_t local_port, uint16_t peer_port)
+static struct port_tuple tuple_of(const struct tcp_seg *s)
 {
-	return (struct port_tuple){PORT_TCP, p->dst, p->src, local_port, peer_port};
+	return (struct port_tuple){PORT_TCP, s->p->dst, s->p->src, tcp_seg_local_port(s), tcp_seg_peer_port(s)};
 }
 
 /* --- the steps of RFC 9293, 3.10.7.4 --- */
@@ -507,14 +506,16 @@ static bool flow_is_fresh(struct berth_stack *st, const struct packet *p)
 }
 
 /* The claim's user word: a connection, a record in TIME-WAIT; NIL: nobody's. */
-static uint32_t flow_of(struct berth_stack *st, const struct packet *p, const struct port_tuple *t)
+static uint32_t flow_of(struct berth_stack *st, const struct tcp_seg *s)
 {
 	struct port_claim claim;
+	struct port_tuple t;
 	struct port_ref ref;
 
-	if (p->has_flow && flow_is_fresh(st, p))
-		return p->flow_sock;
-	if (port_demux_flow(&st->ports, t, &ref) < 0 || port_table_get(&st->ports, ref, &claim) < 0)
+	if (s->p->has_flow && flow_is_fresh(st, s->p))
+		return s->p->flow_sock;
+	t = tuple_of(s);
+	if (port_demux_flow(&st->ports, &t, &ref) < 0 || port_table_get(&st->ports, ref, &claim) < 0)
 		return NIL;
 	return (uint32_t)claim.user;
 }
@@ -528,19 +529,21 @@ static bool hears(struct berth_stack *st, const struct packet *p, uint32_t user)
 }
 
 /* Does somebody listen for new connections of this four-tuple? */
-static bool has_listener(struct berth_stack *st, const struct tcp_seg *s, const struct port_tuple *t)
+static bool has_listener(struct berth_stack *st, const struct tcp_seg *s)
 {
+	struct port_tuple t = tuple_of(s);
 	struct port_ref ref;
 
-	return port_demux_listener(&st->ports, t, (uint32_t)s->p->iface + 1, &ref) == 0;
+	return port_demux_listener(&st->ports, &t, (uint32_t)s->p->iface + 1, &ref) == 0;
 }
 
-static void to_listener(struct berth_stack *st, const struct tcp_seg *s, const struct port_tuple *t, uint32_t iss_min)
+static void to_listener(struct berth_stack *st, const struct tcp_seg *s, uint32_t iss_min)
 {
+	struct port_tuple t = tuple_of(s);
 	struct port_claim claim;
 	struct port_ref ref;
 
-	if (port_demux_listener(&st->ports, t, (uint32_t)s->p->iface + 1, &ref) < 0 ||
+	if (port_demux_listener(&st->ports, &t, (uint32_t)s->p->iface + 1, &ref) < 0 ||
 	    port_table_get(&st->ports, ref, &claim) < 0 || !slab_used(&st->conns, (uint32_t)claim.user)) {
 		if (s->flags & WIRE_TCP_RST)
 			st->n.tcp_rst_in++;
@@ -552,7 +555,6 @@ static void to_listener(struct berth_stack *st, const struct tcp_seg *s, const s
 
 void tcp_input(struct berth_stack *st, const struct packet *p)
 {
-	struct port_tuple t;
 	struct tcp_seg s;
 	uint32_t user, iss_min = 0;
 	int r = tcp_seg_parse(st, p, &s);
@@ -569,14 +571,13 @@ void tcp_input(struct berth_stack *st, const struct packet *p)
 		st->n.dropped_policy++;
 		return;
 	}
-	t = tuple_of(p, tcp_seg_local_port(&s), tcp_seg_peer_port(&s));
-	user = flow_of(st, p, &t);
+	user = flow_of(st, &s);
 	if (user != NIL && user & SOCK_ID_TIME_WAIT) {
-		if (tcp_wait_input(st, user & ~SOCK_ID_TIME_WAIT, &s, has_listener(st, &s, &t), &iss_min))
-			to_listener(st, &s, &t, iss_min);
+		if (tcp_wait_input(st, user & ~SOCK_ID_TIME_WAIT, &s, has_listener(st, &s), &iss_min))
+			to_listener(st, &s, iss_min);
 	} else if (user != NIL && slab_used(&st->conns, user) && hears(st, p, user)) {
 		tcp_conn_input(st, tcp_at(st, user), &s);
 	} else {
-		to_listener(st, &s, &t, 0);
+		to_listener(st, &s, 0);
 	}
 }

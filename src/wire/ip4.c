@@ -100,8 +100,8 @@ int wire_ip4_parse_split(const uint8_t *data, size_t len_bytes, size_t more_byte
 	flags = wire_get16(data + 6);
 	if ((flags & OFFSET_MASK) * 8 + total > WIRE_IP4_TOTAL_MAX)
 		return -EBADMSG; /* whole, it would not fit the total length */
-	wire_get_addr4(data + 12, &ret->src);
-	wire_get_addr4(data + 16, &ret->dst);
+	wire_get_addr4(data + WIRE_IP4_AT_SRC, &ret->src);
+	wire_get_addr4(data + WIRE_IP4_AT_DST, &ret->dst);
 	ret->tos = data[1];
 	ret->ttl = data[8];
 	ret->proto = data[9];

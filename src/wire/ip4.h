@@ -6,6 +6,8 @@
 #include "wire/wire.h"
 
 #define WIRE_IP4_LEN 20
+#define WIRE_IP4_AT_SRC 12
+#define WIRE_IP4_AT_DST 16
 #define WIRE_IP4_OPTIONS_MAX 40
 #define WIRE_IP4_TOTAL_MAX 65535
 

@@ -11,6 +11,12 @@
 
 int wire_tcp_parse(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret)
 {
+	return wire_tcp_parse_split(data, len_bytes, ret, &ret->options);
+}
+
+int wire_tcp_parse_split(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret,
+			 struct wire_tcp_options *ret_options)
+{
 	size_t header;
 	int r;
 
@@ -20,7 +26,7 @@ int wire_tcp_parse(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret)
 	if (header < WIRE_TCP_LEN || header > len_bytes)
 		return -EBADMSG;
 	r = wire_tcp_options_parse(data + WIRE_TCP_LEN, header - WIRE_TCP_LEN,
-				   &ret->options); /* the last that can fail */
+				   ret_options); /* the last that can fail */
 	if (r < 0)
 		return r;
 	ret->src_port = wire_get16(data);

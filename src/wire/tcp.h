@@ -73,6 +73,9 @@ struct wire_tcp {
 
 /* -EBADMSG: data offset below 5 or beyond the segment (S3); an option of length 0, 1 or past the header (RFC 9293, MUST-7). */
 MUST_CHECK int wire_tcp_parse(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret);
+/* The same, the options to another place: ret->options is left as it is. */
+MUST_CHECK int wire_tcp_parse_split(const uint8_t *data, size_t len_bytes, struct wire_tcp *ret,
+				    struct wire_tcp_options *ret_options);
 
 /* Header and options with t->checksum; wire_checksum_fill() puts the right one. payload is not looked at. -EMSGSIZE: the options
  * take more than 40 octets. */

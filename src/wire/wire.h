@@ -72,17 +72,21 @@ static inline void wire_put32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)v;
 }
 
-/* Addresses, without a call each and in two words, straight to where they belong: a structure put together from smaller ones and
- * copied as a whole waits for its own stores. The scope is 0. */
+/* Addresses, without a call each and in one store: what is put together from smaller ones and copied as a whole soon after, as addresses
+ * are, waits for those stores to reach the cache. The scope is 0. */
 static inline void wire_get_addr4(const uint8_t *p, struct port_addr *ret)
 {
-	uint64_t half = UINT64_C(0xffff) << 32 | wire_get32(p);
+	uint32_t v __attribute__((vector_size(16))) = {0, 0, 0, 0};
+	uint32_t octets;
 
+	memcpy(&octets, p, 4);
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	half = __builtin_bswap64(half);
+	v[2] = 0xffff0000;
+#else
+	v[2] = 0x0000ffff;
 #endif
-	memset(ret->b, 0, 8);
-	memcpy(ret->b + 8, &half, 8);
+	v[3] = octets;
+	memcpy(ret->b, &v, 16);
 	ret->scope = 0;
 }
 
