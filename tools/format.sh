@@ -21,6 +21,8 @@ if [ "${1:-}" != --check ]; then
 	$tool -i $files
 	exit 0
 fi
+# All at once says whether, one by one which and how.
+! echo "$files" | xargs -P "$(nproc)" -n 40 $tool --dry-run -Werror >/dev/null 2>&1 || exit 0
 bad=0
 for f in $files; do
 	if ! $tool "$f" | cmp -s - "$f"; then

@@ -18,6 +18,7 @@ tests counts. Exit code 77 is a skipped test, whose last line of output says why
 start (the build is broken) is a failed test.
 """
 import argparse
+import concurrent.futures
 import glob
 import json
 import os
@@ -39,6 +40,7 @@ LOG_LINES = 60
 # A fuzz target in `make test`: all of its corpus, then this many new inputs, and never longer than this.
 FUZZ_RUNS = int(os.environ.get("BERTH_FUZZ_RUNS", "100000"))
 FUZZ_SECONDS = int(os.environ.get("BERTH_FUZZ_SECONDS", "12"))
+FUZZ_FAULT = "-error_exitcode=1"  # libFuzzer's own is SKIP
 # A line of a test that speaks TAP: one of its own tests.
 TAP_LINE = re.compile(r"^(not )?ok \d+\b[^#]*(#\s*[Ss][Kk][Ii][Pp])?")
 # Sanitizers and the preload library do not mix in one process, so only these suites run under them, and of the stack's all but what is
@@ -101,7 +103,10 @@ def last_line(text):
 
 def command(count, name, argv, timeout=300, env=None):
     """A command is a test: 0 passed, 77 skipped, else failed."""
-    code, out, seconds = run(argv, timeout, env)
+    return judge(count, name, argv, *run(argv, timeout, env))
+
+
+def judge(count, name, argv, code, out, seconds):
     if code == 0:
         count.ok(name, seconds)
     elif code == SKIP:
@@ -313,39 +318,47 @@ def fuzz_targets():
                   if os.access(p, os.X_OK) and os.path.isfile(p))
 
 
+def fuzz_one(path, runs, seconds):
+    """What is to be judged of a target: (name, arguments, exit code, output, seconds) of its corpus and of new inputs."""
+    target = os.path.basename(path)
+    corpus = os.path.join(ROOT, "fuzz", "corpus", target.removeprefix("fuzz_"))
+    scratch = tempfile.mkdtemp(prefix="berth-fuzz-")
+    rows = []
+    try:
+        seeds = sorted(glob.glob(os.path.join(corpus, "*")))
+        if seeds:
+            argv = [path, FUZZ_FAULT, *seeds]
+            rows.append((f"fuzz: {target}: {len(seeds)} inputs of its corpus", [path, "..."], *run(argv, 300, sanitizer_env())))
+        # New inputs go to the scratch folder; the corpus in the repository only grows by hand.
+        new = os.path.join(scratch, "new")
+        os.mkdir(new)
+        argv = [path, FUZZ_FAULT, f"-runs={runs}", f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=20",
+                f"-artifact_prefix={scratch}/", new] + ([corpus] if seeds else [])
+        code, out, took = run(argv, seconds + 120, sanitizer_env())
+        units = re.search(r"stat::number_of_executed_units: *(\d+)", out)
+        for artifact in glob.glob(os.path.join(scratch, "*-*")):
+            kept = os.path.join(ROOT, SAN, os.path.basename(artifact))
+            shutil.copy(artifact, kept)
+            out += f"\nreplay: {os.path.relpath(path, ROOT)} {os.path.relpath(kept, ROOT)}"
+        none = not units or int(units.group(1)) == 0
+        rows.append((f"fuzz: {target}: {units.group(1) if units else 'no'} new inputs", argv, code or int(none), out, took))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return rows
+
+
 def step_fuzz(count, runs=FUZZ_RUNS, seconds=FUZZ_SECONDS):
+    """One target on each processor."""
     ready = build_san(count)
     if not ready:
         return
     targets = fuzz_targets()
     if not targets:
         count.fail("fuzz", f"no fuzz target in {SAN}/fuzz")
-    for path in targets:
-        target = os.path.basename(path)
-        corpus = os.path.join(ROOT, "fuzz", "corpus", target.removeprefix("fuzz_"))
-        scratch = tempfile.mkdtemp(prefix="berth-fuzz-")
-        try:
-            seeds = sorted(glob.glob(os.path.join(corpus, "*")))
-            if seeds:
-                command(count, f"fuzz: {target}: {len(seeds)} inputs of its corpus", [path, *seeds], 300, sanitizer_env())
-            # New inputs go to the scratch folder; the corpus in the repository only grows by hand.
-            new = os.path.join(scratch, "new")
-            os.mkdir(new)
-            argv = [path, f"-runs={runs}", f"-max_total_time={seconds}", "-print_final_stats=1", "-timeout=20",
-                    f"-artifact_prefix={scratch}/", new] + ([corpus] if seeds else [])
-            code, out, took = run(argv, seconds + 120, sanitizer_env())
-            units = re.search(r"stat::number_of_executed_units: *(\d+)", out)
-            name = f"fuzz: {target}: {units.group(1) if units else 'no'} new inputs"
-            if code == 0 and units and int(units.group(1)) > 0:
-                count.ok(name, took)
-            else:
-                for artifact in glob.glob(os.path.join(scratch, "*-*")):
-                    kept = os.path.join(ROOT, SAN, os.path.basename(artifact))
-                    shutil.copy(artifact, kept)
-                    out += f"\nreplay: {os.path.relpath(path, ROOT)} {os.path.relpath(kept, ROOT)}"
-                count.fail(name, out, took)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for rows in pool.map(lambda path: fuzz_one(path, runs, seconds), targets):
+            for row in rows:
+                judge(count, *row)
 
 
 def step_layers(count):
