@@ -20,7 +20,7 @@ packages_of() {
 	check) echo libcmocka-dev clang-format-14\|clang-format binutils netbase ;;
 	test) # clang's runtime has the version in its name; see clang_runtime()
 		echo clang @clang-runtime libcmocka-dev clang-format-14\|clang-format \
-			man-db groff zsh fish bash-completion libc6-dev musl-tools busybox-static golang-go curl netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils netbase python3-pytest \
+			man-db groff zsh fish bash-completion libc6-dev musl-tools busybox-static golang-go curl netcat-openbsd redis-server nginx\|nginx-light apache2-utils iproute2 util-linux procps binutils netbase python3-pytest z3 \
 			nodejs iperf3 nmap tshark traceroute iputils-ping bind9-dnsutils dnsmasq-base redis-tools default-jdk-headless chromium\|chromium-browser
 		case $(dpkg --print-architecture) in
 		amd64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;

@@ -47,7 +47,7 @@ TAP_LINE = re.compile(r"^(not )?ok \d+\b[^#]*(#\s*[Ss][Kk][Ii][Pp])?")
 # long, or looks at the libraries as they are installed.
 SAN_SUITES = ("unit", "golden", "crash")
 SAN_STACK_SUITES = ("stack", "sim")
-SAN_STACK_WITHOUT = ("stack-no-globals", "sim", "throughput")
+SAN_STACK_WITHOUT = ("stack-no-globals", "stack-seq-proof", "sim", "throughput")
 SAN_SIM = ["--seeds", "150", "--seconds", "40", "--jobs", "2"]
 QUICK_SUITES = ("unit", "golden", "cli")
 
