@@ -192,7 +192,7 @@ def main():
         bad = refuted(z3, definitions(clang, src))
         for b in bad:
             print(f"does not hold: {b}")
-        for m in MUTANTS:
+        for m in MUTANTS if not bad else ():
             try:
                 caught = refuted(z3, definitions(clang, src, m))
             except Undefined:
