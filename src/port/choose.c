@@ -2,7 +2,8 @@
  *
  * Where to begin is RFC 6056, algorithm 4 (double hash): for a flow, a keyed hash of its destination
  * plus a counter that flows with the same second hash share, so that a stranger cannot tell the next
- * port from the last and one destination meets its ports in turn. bind() has no destination and
+ * port from the last and one destination meets its ports in turn. The counters are few, so that who is called often enough could
+ * learn which destinations share one (CVE-2022-1012): every SALT_US all are dealt anew, as Linux does it. bind() has no destination and
  * begins at a keyed hash of a counter. From there the first free port is taken, going round.
  *
  * Finding it costs a scan of bitmaps, 64 ports a step: of ports that stand in the way whoever asks,
@@ -21,6 +22,8 @@
 
 #include "base/trace.h"
 #include "port/internal.h"
+
+#define SALT_US UINT64_C(10000000)
 
 struct choice {
 	const struct port_table *t;
@@ -217,12 +220,14 @@ static int scan_exactly(const struct choice *c, struct port_range range, uint16_
 struct dest_key {
 	uint8_t local[16], peer[16];
 	uint32_t local_scope, peer_scope, peer_port, proto;
+	uint64_t salt;
 };
-static_assert(sizeof(struct dest_key) == 48, "keys are hashed as octets: no padding");
+static_assert(sizeof(struct dest_key) == 56, "keys are hashed as octets: no padding");
 
-static uint64_t dest_hash(const struct choice *c)
+static uint64_t dest_hash(const struct choice *c, uint64_t now_us)
 {
-	struct dest_key k = {.local_scope = c->local->scope,
+	struct dest_key k = {.salt = now_us / SALT_US,
+			     .local_scope = c->local->scope,
 			     .peer_scope = c->peer->scope,
 			     .peer_port = c->peer_port,
 			     .proto = c->w->proto};
@@ -235,7 +240,7 @@ static uint64_t dest_hash(const struct choice *c)
 }
 
 int choose_port(struct port_table *t, const struct port_want *w, const struct port_addr *local,
-		const struct port_addr *peer, uint16_t peer_port, uint16_t *ret_port)
+		const struct port_addr *peer, uint16_t peer_port, uint64_t now_us, uint16_t *ret_port)
 {
 	struct choice c = {.t = t, .w = w, .local = local, .peer = peer, .peer_port = peer_port, .group = NIL};
 	struct port_range range = choose_range(t, w);
@@ -248,7 +253,7 @@ int choose_port(struct port_table *t, const struct port_want *w, const struct po
 		return r;
 	maps_for(&c);
 	if (peer != NULL) {
-		uint64_t dest = dest_hash(&c);
+		uint64_t dest = dest_hash(&c, now_us);
 
 		counter = &hdr(t)->perturb[dest >> 32 & (N_PERTURB - 1)];
 		start = range.first + ((uint32_t)dest + *counter) % n;

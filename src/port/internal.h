@@ -282,9 +282,9 @@ int conflict_find(const struct port_table *t, const struct port_want *w, uint32_
 		  uint32_t *ret_hold, enum port_rule *ret_rule);
 
 /* --- choose.c --- */
-/* A free port for bind (peer NULL) or for a flow. Return: 0; -EADDRINUSE, the range is full; -EUCLEAN. */
+/* A free port for bind (peer NULL; now_us is not looked at) or for a flow. Return: 0; -EADDRINUSE, the range is full; -EUCLEAN. */
 int choose_port(struct port_table *t, const struct port_want *w, const struct port_addr *local,
-		const struct port_addr *peer, uint16_t peer_port, uint16_t *ret_port);
+		const struct port_addr *peer, uint16_t peer_port, uint64_t now_us, uint16_t *ret_port);
 struct port_range choose_range(const struct port_table *t, const struct port_want *w);
 
 void table_layout(struct port_table *t, const struct port_table_form *f);

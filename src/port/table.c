@@ -417,7 +417,7 @@ static int claim_port(struct port_table *t, struct port_want *w, enum claim_stat
 	int r;
 
 	if (w->port == 0) {
-		r = choose_port(t, w, &w->addr, NULL, 0, &w->port);
+		r = choose_port(t, w, &w->addr, NULL, 0, 0, &w->port);
 		if (r == -EADDRINUSE)
 			return refuse(t, reterr, r, PORT_RULE_RANGE_FULL, NIL);
 		/* connect(AF_UNSPEC) gives it back, as Linux does */
@@ -469,7 +469,7 @@ int port_table_probe(struct port_table *t, const struct port_want *want, bool li
 	if (r < 0)
 		return r;
 	if (w.port == 0) {
-		r = choose_port(t, &w, &w.addr, NULL, 0, &w.port);
+		r = choose_port(t, &w, &w.addr, NULL, 0, 0, &w.port);
 		return r == -EADDRINUSE ? refuse(t, reterr, r, PORT_RULE_RANGE_FULL, NIL) : r;
 	}
 	r = conflict_find(t, &w, NIL, false, &hold, &rule);
@@ -640,7 +640,7 @@ static int connect_unbound(struct port_table *t, struct port_ref *ref, const str
 	if (w.port != 0 || !argument_ok(&w) || port_addr_is4(&from) != port_addr_is4(peer))
 		return refuse(t, reterr, -EINVAL, PORT_RULE_ARGUMENT, NIL);
 	/* A UDP port chosen late is still one nobody else has: its wildcard counts, not the peer. */
-	r = choose_port(t, &w, udp ? &w.addr : &from, udp ? NULL : peer, peer_port, &w.port);
+	r = choose_port(t, &w, udp ? &w.addr : &from, udp ? NULL : peer, peer_port, now_us, &w.port);
 	if (r == -EADDRINUSE)
 		return refuse(t, reterr, udp ? -EAGAIN : -EADDRNOTAVAIL, PORT_RULE_RANGE_FULL, NIL);
 	if (r < 0)

@@ -557,6 +557,42 @@ static void the_next_port_cannot_be_told_from_the_last(void **state)
 	assert_true(near < 6); /* by chance: about 0.1 */
 }
 
+/* How many of 40 destinations get, at now_us, a port at most 8 after the one they got last? */
+static unsigned followed(struct port_table *t, uint16_t last[40], uint64_t now_us)
+{
+	struct port_addr local = addr("10.0.0.1"), peer = addr("10.0.0.9");
+	struct port_want w = want("0.0.0.0", 0, 0);
+	unsigned n = 0;
+
+	for (uint16_t i = 0; i < 40; i++) {
+		struct port_ref ref = PORT_REF_NONE;
+		struct port_claim c;
+
+		assert_int_equal(port_table_connect(t, &ref, &w, &local, &peer, (uint16_t)(i + 1), now_us, NULL), 0);
+		assert_int_equal(port_table_get(t, ref, &c), 0);
+		assert_int_equal(port_table_release(t, ref), 0);
+		n += c.port > last[i] && c.port - last[i] <= 8;
+		last[i] = c.port;
+	}
+	return n;
+}
+
+/* Who calls often enough learns which destinations share a counter: for ten seconds. */
+static void the_counters_are_dealt_anew(void **state)
+{
+	uint16_t last[40] = {0};
+	struct port_table t;
+
+	(void)state;
+	fresh(&t);
+	(void)followed(&t, last, 1);
+	assert_true(followed(&t, last, 2) > 20); /* but those that share one, and who came to the end of the range */
+	assert_true(followed(&t, last, 9999999) > 20); /* the same ten seconds */
+	assert_true(followed(&t, last, 10000000) < 4); /* by chance: about 0.01 */
+	assert_true(followed(&t, last, 19999999) > 20);
+	assert_true(followed(&t, last, 36000000000) < 4);
+}
+
 static void the_nearest_free_port_is_a_good_one(void **state)
 {
 	struct port_want w = want("0.0.0.0", 80, 0);
@@ -1197,6 +1233,7 @@ int main(void)
 		cmocka_unit_test(flows_share_a_port_between_destinations_only),
 		cmocka_unit_test(a_socket_narrows_its_range),
 		cmocka_unit_test(the_next_port_cannot_be_told_from_the_last),
+		cmocka_unit_test(the_counters_are_dealt_anew),
 		cmocka_unit_test(the_nearest_free_port_is_a_good_one),
 		cmocka_unit_test(settings_are_checked),
 		cmocka_unit_test(a_copy_has_the_same_claims_and_goes_on_alike),
