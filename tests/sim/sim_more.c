@@ -1,4 +1,4 @@
-/* tests/sim/sim_more.c: worlds without flows: datagrams, two that call each other at once, doors that nobody opens. */
+/* tests/sim/sim_more.c: worlds without flows: datagrams, doors that nobody opens. */
 #include "sim.h"
 
 #include <errno.h>
@@ -161,105 +161,6 @@ SIM_TEST(datagrams)
 	for (int i = 0; i < 2; i++)
 		if (berth_sock_close(talk.h[i]->st, talk.sock[i]) < 0)
 			sim_fail(s, "close", "UDP");
-	sim_expect_all_over(s);
-}
-
-/* --- simultaneous open (RFC 9293, 3.5, figure 8) --- */
-
-struct caller {
-	struct sim_host *h;
-	berth_sock sock;
-	bool is_connected, got_eof, is_closed;
-	uint32_t received;
-};
-static struct caller callers[2];
-
-static void caller_event(struct sim *s, struct sim_host *h, const struct berth_event *ev)
-{
-	int me = (int)(ev->user - SIM_USER_OTHER);
-	struct caller *c = &callers[me];
-	uint8_t data[64];
-	uint64_t err = 0;
-	int64_t n;
-
-	if (ev->mask & BERTH_EV_CLOSED) {
-		h->n_closing--;
-		return;
-	}
-	if (c->is_closed)
-		sim_fail(s, "events", "after close()");
-	if (!c->is_connected && ev->mask & (BERTH_EV_OUT | BERTH_EV_ERR)) {
-		if (berth_sock_get(h->st, c->sock, BERTH_SO_ERROR, &err) < 0 || err)
-			sim_fail(s, "both connect", "caller %d: %s", me, strerror((int)err));
-		c->is_connected = true;
-		n = berth_sock_send(h->st, c->sock, "hello, who is there?", 20, 0);
-		sim_expect_u64(s, "send() takes what it is given", (uint64_t)n, 20);
-		if (berth_sock_shutdown(h->st, c->sock, BERTH_SHUT_WR) < 0)
-			sim_fail(s, "shutdown", "caller %d", me);
-	}
-	while (c->is_connected && (n = berth_sock_recv(h->st, c->sock, data, sizeof(data))) > 0)
-		c->received += (uint32_t)n;
-	if (c->is_connected && n == 0) {
-		c->got_eof = true;
-		c->is_closed = true;
-		h->n_closing++;
-		if (berth_sock_close(h->st, c->sock) < 0)
-			sim_fail(s, "close", "caller %d", me);
-	} else if (c->is_connected && n != -EAGAIN) {
-		sim_fail(s, "both connect", "caller %d: %s", me, strerror((int)-n));
-	}
-}
-
-static void call(struct sim *s, void *ctx)
-{
-	struct caller *c = ctx;
-	int me = (int)(c - callers), r;
-	int family = s->row ? 6 : 4;
-	struct berth_addr from = sim_addr(c->h, s->wires[0], family, 7000),
-			  to = sim_addr(callers[!me].h, s->wires[0], family, 7000);
-
-	r = berth_sock_open(c->h->st, BERTH_TCP, family == 4 ? BERTH_IPV4 : BERTH_IPV6, SIM_USER_OTHER + (uint64_t)me,
-			    &c->sock);
-	if (r == 0)
-		r = berth_sock_bind(c->h->st, c->sock, &from);
-	if (r == 0)
-		r = berth_sock_connect(c->h->st, c->sock, &to);
-	if (r != -EINPROGRESS)
-		sim_fail(s, "connect", "caller %d: %s", me, strerror(-r));
-}
-
-static bool both_closed(struct sim *s)
-{
-	(void)s;
-	return callers[0].is_closed && callers[1].is_closed;
-}
-
-SIM_TEST(both_call_at_once)
-{
-	struct fault_config c = {.link = BERTH_LINK_IP};
-	struct sim_host *h[2];
-	uint64_t gap_ns;
-
-	memset(callers, 0, sizeof(callers));
-	s->is_attacked = true; /* the observer knows one client and one server */
-	s->other_event = caller_event;
-	c.delay_ns = sim_draw(s, "delay_us", 1000, 100000) * SIM_US;
-	if (sim_once_in(s, "has_loss", 3))
-		c.loss_ppm = (uint32_t)sim_draw(s, "loss_ppm", 0, 30000);
-	if (sim_once_in(s, "ipv6", 2))
-		s->row = "IPv6";
-	gap_ns = sim_draw(s, "gap_us", 0, 900) * SIM_US; /* less than the way: the SYNs cross */
-	for (int i = 0; i < 2; i++)
-		h[i] = callers[i].h = sim_host(s);
-	sim_wire(s, h, 2, &c);
-	for (int i = 0; i < 2; i++)
-		sim_boot(h[i]);
-	sim_at(s, s->now_ns, call, &callers[0]);
-	sim_at(s, s->now_ns + gap_ns, call, &callers[1]);
-	if (!sim_run_until(s, both_closed, s->now_ns + 300 * SIM_S))
-		sim_fail(s, "stall", "simultaneous open");
-	for (int i = 0; i < 2; i++)
-		sim_expect_u64(s, "what was said is heard", callers[i].received, 20);
 	sim_expect_all_over(s);
 }
 
