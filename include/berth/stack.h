@@ -346,6 +346,8 @@ enum berth_option {
 	BERTH_UTO, /* RFC 5482: 1: SYN and SYN-ACK tell BERTH_USER_TIMEOUT_MS, if there is one; if not, what the peer tells holds, from 2 to
 		      30 minutes. 2: it also lengthens the one that is told. 0: none of it [0] */
 	BERTH_FASTOPEN_ROOM, /* get: octets that may go with a SYN that has not left yet; 0: none, or no cookie for the peer */
+	BERTH_PUBLIC_SOURCE, /* IPv6: where IP chooses the source, one that stays before a temporary one (BERTH_IF_TEMP_ADDRS):
+				IPV6_PREFER_SRC_PUBLIC. Before connect(), or at any time of UDP that is not connected [0] */
 	BERTH_NOPTIONS,
 };
 enum berth_congestion { BERTH_NEWRENO = 0, BERTH_CUBIC = 1 };
@@ -404,9 +406,12 @@ enum {
 	BERTH_IF_TSO6 = 4,
 	BERTH_IF_USO = 8,
 	BERTH_IF_TSO_ECN = 16,
-	BERTH_IF_LOOPBACK = 32,	  /* what is sent comes back in: no neighbours, no checksums */
-	BERTH_IF_NO_DAD = 64,	  /* addresses are good at once (RFC 4862, 5.4 is left out) */
-	BERTH_IF_ROUTER_ADV = 128 /* listen to router advertisements, make addresses by them (RFC 4862) */
+	BERTH_IF_LOOPBACK = 32,	   /* what is sent comes back in: no neighbours, no checksums */
+	BERTH_IF_NO_DAD = 64,	   /* addresses are good at once (RFC 4862, 5.4 is left out) */
+	BERTH_IF_ROUTER_ADV = 128, /* listen to router advertisements, make addresses by them (RFC 4862) */
+	/* With BERTH_IF_ROUTER_ADV: besides, for each prefix, temporary addresses, one after the other, which connections that begin
+	 * here use (RFC 8981; Linux's use_tempaddr of 2). Who comes to another network takes the interface down and up. */
+	BERTH_IF_TEMP_ADDRS = 256,
 };
 struct berth_iface {
 	uint32_t struct_size;
@@ -417,6 +422,9 @@ struct berth_iface {
 	uint32_t mtu_bytes;	/* of IP, 68 (IPv6: 1280) to 65535 */
 	uint32_t gso_max_bytes; /* of a super-frame, IP header included [65535] */
 	char name[16];
+	/* BERTH_IF_TEMP_ADDRS: how long an address lives at most, and how long new connections use it; less by up to two fifths, by
+	 * chance. 600 or more, and less than it lives [172800, 86400: two days, one day] */
+	uint32_t temp_valid_s, temp_preferred_s;
 };
 /* Interfaces are numbers from 0, and up from the start. 127.0.0.1/8 and ::1 are there without any. All calls here: 0; -EINVAL; -E2BIG;
  * -ENOBUFS; -EEXIST; -ENODEV; -ESRCH. Those that end in _next() walk: start with *cursor 0; 1, 0 at the end, -EINVAL. What changes during a
@@ -447,7 +455,13 @@ int berth_iface_next(struct berth_stack *st, uint32_t *cursor, struct berth_ifac
  * berth_addr_next(). BERTH_IF_NO_DAD leaves that out, and interfaces without link addresses do not have it. */
 int berth_addr_add(struct berth_stack *st, uint16_t iface, const struct berth_addr *a, unsigned prefix_bits);
 int berth_addr_remove(struct berth_stack *st, uint16_t iface, const struct berth_addr *a);
-enum { BERTH_ADDR_TENTATIVE = 1, BERTH_ADDR_DUPLICATE = 2, BERTH_ADDR_DEPRECATED = 4, BERTH_ADDR_AUTO = 8 };
+enum {
+	BERTH_ADDR_TENTATIVE = 1,
+	BERTH_ADDR_DUPLICATE = 2,
+	BERTH_ADDR_DEPRECATED = 4, /* new connections use another one, if there is one */
+	BERTH_ADDR_AUTO = 8,	   /* made by a router's word */
+	BERTH_ADDR_TEMPORARY = 16, /* ... for a time (BERTH_IF_TEMP_ADDRS); removed, another follows that word */
+};
 struct berth_addr_info {
 	uint32_t struct_size; /* set by the caller */
 	struct berth_addr addr;
@@ -518,6 +532,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 
 /* All count up from 0. neigh_chain_max is the longest chain there was in the table of neighbours; 16 is the bound. flow_chain_max is the
  * longest that a segment or datagram had to walk to its flow: no bound, but the hash is keyed, and beyond some ten somebody knows the key.
+ * temp_addrs_taken: prefixes without temporary addresses, because somebody else had three of them (RFC 8981, 3.4).
  * The formatter never comes to rest on this list. */
 /* clang-format off */
 #define BERTH_COUNTERS(X) \
@@ -534,7 +549,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
 	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
 	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max) \
-	X(tcp_no_work) X(no_places) X(flow_chain_max)
+	X(tcp_no_work) X(no_places) X(flow_chain_max) X(temp_addrs_taken)
 /* clang-format on */
 struct berth_counters {
 	uint32_t struct_size; /* set by the caller */

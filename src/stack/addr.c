@@ -13,7 +13,8 @@
  *   A1  an address in use is not in the table twice;
  *   A2  a slot in use lies below n_addrs;
  *   A3  an address of IPv6 is on an interface that carries 1280 octets (iface_has6());
- *   A4  only an address that is or was tentative is a duplicate, and it stays tentative.
+ *   A4  only an address that is or was tentative is a duplicate, and it stays tentative;
+ *   A5  what slaac_temp_check() says of temporary addresses.
  */
 #include "stack/ip_state.h"
 
@@ -87,9 +88,23 @@ void addr_timer_set(struct berth_stack *st, uint32_t index)
 	uint64_t at = a->dad_at_ns;
 
 	at = a->valid_until_ns < at ? a->valid_until_ns : at;
+	at = a->next_at_ns < at ? a->next_at_ns : at;
 	if (!(a->flags & BERTH_ADDR_DEPRECATED))
 		at = a->preferred_until_ns < at ? a->preferred_until_ns : at;
 	wheel_set(&st->wheel, TIMER_ADDR, index, at);
+}
+
+void addr_live(struct berth_stack *st, uint32_t index, uint64_t valid_until_ns, uint64_t preferred_until_ns)
+{
+	struct ip_addr *a = &st->ip->addrs[index];
+
+	a->valid_until_ns = valid_until_ns;
+	a->preferred_until_ns = preferred_until_ns;
+	if (preferred_until_ns > st->now_ns && (a->flags & BERTH_ADDR_DEPRECATED)) {
+		a->flags &= (uint8_t)~BERTH_ADDR_DEPRECATED;
+		route_changed(st);
+	}
+	addr_timer_set(st, index);
 }
 
 /* The address may be used from now on. */
@@ -158,14 +173,10 @@ static void dad_step(struct berth_stack *st, uint32_t index)
 	}
 }
 
-void addr_timer(struct berth_stack *st, uint32_t index)
+static void live_on(struct berth_stack *st, uint32_t index)
 {
 	struct ip_addr *a = &st->ip->addrs[index];
 
-	if (a->valid_until_ns <= st->now_ns) {
-		addr_remove(st, index);
-		return;
-	}
 	if (a->preferred_until_ns <= st->now_ns && !(a->flags & BERTH_ADDR_DEPRECATED)) {
 		a->flags |= BERTH_ADDR_DEPRECATED;
 		route_changed(st);
@@ -173,6 +184,23 @@ void addr_timer(struct berth_stack *st, uint32_t index)
 	if (a->dad_at_ns <= st->now_ns)
 		dad_step(st, index);
 	addr_timer_set(st, index);
+}
+
+void addr_timer(struct berth_stack *st, uint32_t index)
+{
+	struct ip_addr *a = &st->ip->addrs[index];
+	const struct port_addr addr = a->addr;
+	uint16_t iface = a->iface;
+	bool is_next_due = a->next_at_ns <= st->now_ns;
+
+	if (is_next_due)
+		a->next_at_ns = NEVER_NS;
+	if (a->valid_until_ns <= st->now_ns)
+		addr_remove(st, index);
+	else
+		live_on(st, index);
+	if (is_next_due) /* last: it may need this one's room */
+		slaac_temp_next(st, iface, &addr);
 }
 
 void addr_conflict(struct berth_stack *st, uint32_t index)
@@ -209,8 +237,8 @@ static bool addr_ok(const struct iface *f, const struct port_addr *a)
 	return !port_addr_is_loopback(a) || (f->flags & BERTH_IF_LOOPBACK);
 }
 
-int addr_add(struct berth_stack *st, uint16_t iface, const struct port_addr *a, unsigned prefix_bits, uint8_t flags,
-	     uint32_t *ret_index)
+static int add(struct berth_stack *st, uint16_t iface, const struct port_addr *a, unsigned prefix_bits, uint8_t flags,
+	       uint32_t *ret_index)
 {
 	const struct iface *f = iface_at(st, iface);
 	struct port_addr at = with_scope(*a, iface), group;
@@ -234,7 +262,7 @@ int addr_add(struct berth_stack *st, uint16_t iface, const struct port_addr *a, 
 			      .flags = flags,
 			      .used = true};
 	n->route = NIL;
-	n->valid_until_ns = n->preferred_until_ns = n->dad_at_ns = NEVER_NS;
+	n->valid_until_ns = n->preferred_until_ns = n->dad_at_ns = n->next_at_ns = NEVER_NS;
 	timer_init(&n->timer);
 	if (i >= st->ip->n_addrs)
 		st->ip->n_addrs = i + 1;
@@ -247,7 +275,18 @@ int addr_add(struct berth_stack *st, uint16_t iface, const struct port_addr *a, 
 	return 0;
 }
 
-void addr_remove(struct berth_stack *st, uint32_t index)
+/* Where there is no room left temporary addresses go, for any that is none. */
+int addr_add(struct berth_stack *st, uint16_t iface, const struct port_addr *a, unsigned prefix_bits, uint8_t flags,
+	     uint32_t *ret_index)
+{
+	int r = add(st, iface, a, prefix_bits, flags, ret_index);
+
+	while (r == -ENOBUFS && !(flags & BERTH_ADDR_TEMPORARY) && slaac_temp_drop(st, BERTH_IFACE_ANY, true))
+		r = add(st, iface, a, prefix_bits, flags, ret_index);
+	return r;
+}
+
+static void remove_one(struct berth_stack *st, uint32_t index)
 {
 	struct ip_addr *a = &st->ip->addrs[index];
 	struct port_addr group = wire_nd_solicited_node(&a->addr);
@@ -263,6 +302,17 @@ void addr_remove(struct berth_stack *st, uint32_t index)
 	while (st->ip->n_addrs && !st->ip->addrs[st->ip->n_addrs - 1].used)
 		st->ip->n_addrs--;
 	route_changed(st);
+}
+
+void addr_remove(struct berth_stack *st, uint32_t index)
+{
+	const struct ip_addr was = st->ip->addrs[index];
+
+	remove_one(st, index);
+	for (uint32_t i = 0; i < st->ip->n_addrs; i++)
+		if ((was.flags & (BERTH_ADDR_AUTO | BERTH_ADDR_TEMPORARY)) == BERTH_ADDR_AUTO &&
+		    slaac_temp_is_beside(&st->ip->addrs[i], &was))
+			remove_one(st, i);
 	ASSERT_SLOW(addr_check(st));
 }
 
@@ -365,5 +415,5 @@ bool addr_check(const struct berth_stack *st)
 		if (a->route != NIL && (!st->ip->routes[a->route].used || !st->ip->routes[a->route].n_users))
 			return false;
 	}
-	return true;
+	return slaac_temp_check(st);
 }

@@ -86,6 +86,7 @@ static void learn_nothing6(struct iface *f)
 	f->retrans_ms = RETRANS_MS;
 	f->reachable_ns = 0;
 	f->rs_at_ns = NEVER_NS;
+	f->temp_paid_ns = 0;
 	f->mld = (struct group_querier){.general_at_ns = NEVER_NS, .robustness = 2};
 }
 
@@ -104,7 +105,7 @@ int berth_iface_add(struct berth_stack *st, const struct berth_iface *theirs, ui
 
 	if (r < 0)
 		return r;
-	if (!config_ok(i))
+	if (!config_ok(i) || !slaac_temp_limits(&i->temp_valid_s, &i->temp_preferred_s))
 		return -EINVAL;
 	for (n = 0; n < st->cfg.n_ifaces && n < IP_IFACE_SELF; n++)
 		if (!st->ip->ifaces[n].used) {
@@ -115,6 +116,8 @@ int berth_iface_add(struct berth_stack *st, const struct berth_iface *theirs, ui
 		return -ENOBUFS;
 	*f = (struct iface){.used = true, .up = true, .link = i->link, .flags = i->flags, .mtu_bytes = i->mtu_bytes};
 	f->gso_max_bytes = i->gso_max_bytes ? i->gso_max_bytes : 65535;
+	f->temp_valid_s = i->temp_valid_s;
+	f->temp_preferred_s = i->temp_preferred_s;
 	memcpy(f->mac, i->mac, sizeof(f->mac));
 	memcpy(f->name, i->name, sizeof(f->name) - 1);
 	timer_init(&f->timer);

@@ -19,7 +19,7 @@ void igmp_send(struct berth_stack *st, uint16_t iface, const struct wire_group *
 
 	if (!p)
 		return;
-	if (!route_source(st, iface, dst, &ip.src))
+	if (!route_source(st, iface, dst, false, &ip.src))
 		ip.src = PORT_ADDR_ANY4;
 	n = wire_igmp_emit(g, p->data + p->off, PKT_ROOM);
 	ASSERT(n > 0 && (size_t)n + len <= PKT_ROOM);

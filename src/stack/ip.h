@@ -6,6 +6,7 @@
  *	ip_in.c		a frame becomes a packet		ip_out.c	headers, fragmentation, queues of neighbours
  *	frag.c		reassembly				icmp_in.c, icmp_out.c	errors and echo
  *	pmtu.c		path MTUs that were learnt		group.c, igmp.c, mld.c	multicast membership
+ *	slaac_temp.c	temporary addresses
  */
 #ifndef BERTH_STACK_IP_H
 #define BERTH_STACK_IP_H
@@ -50,6 +51,10 @@ void ip_input(struct berth_stack *st, const struct berth_rx *rx, const struct pa
  */
 MUST_CHECK int ip_route_find(struct berth_stack *st, const struct port_addr *src, const struct port_addr *dst,
 			     uint16_t iface, struct ip_route *ret, struct port_addr *ret_src);
+/* The same for a socket's own wish: what it is bound to (src) and BERTH_PUBLIC_SOURCE. */
+MUST_CHECK int ip_route_find_for(struct berth_stack *st, const struct sock *s, const struct port_addr *src,
+				 const struct port_addr *dst, uint16_t iface, struct ip_route *ret,
+				 struct port_addr *ret_src);
 /* Is the next hop's link address known? 0: yes, and in use from now on (NUD: it may be verified); -EINPROGRESS: it is being asked for,
  * and sock_wake_waiting() will be called; -EHOSTUNREACH: nobody answers. */
 MUST_CHECK int ip_route_ready(struct berth_stack *st, const struct ip_route *rt);

@@ -42,13 +42,13 @@ static uint16_t some_iface(const struct berth_stack *st, const struct port_addr 
 		return st->ip->routes[slot].iface;
 	for (uint16_t i = 0; i < st->cfg.n_ifaces && i < IP_IFACE_SELF; i++)
 		if (st->ip->ifaces[i].used && st->ip->ifaces[i].up && !(st->ip->ifaces[i].flags & BERTH_IF_LOOPBACK) &&
-		    (is4(dst) || iface_has6(&st->ip->ifaces[i])) && route_source(st, i, dst, &unused))
+		    (is4(dst) || iface_has6(&st->ip->ifaces[i])) && route_source(st, i, dst, false, &unused))
 			return i;
 	return BERTH_IFACE_ANY;
 }
 
-static int to_many(struct berth_stack *st, const struct port_addr *dst, uint16_t iface, struct ip_route *rt,
-		   struct port_addr *src)
+static int to_many(struct berth_stack *st, const struct port_addr *dst, uint16_t iface, bool is_public,
+		   struct ip_route *rt, struct port_addr *src)
 {
 	const struct iface *f;
 
@@ -65,13 +65,13 @@ static int to_many(struct berth_stack *st, const struct port_addr *dst, uint16_t
 		memset(rt->mac, 0xff, sizeof(rt->mac));
 	rt->mtu_bytes = (uint16_t)iface_mtu(f, is4(dst));
 	/* Who has no address yet may still call everybody: DHCP (RFC 2131, 4.1). */
-	if (port_addr_is_any(src) && !route_source(st, rt->iface, dst, src))
+	if (port_addr_is_any(src) && !route_source(st, rt->iface, dst, is_public, src))
 		return is4(dst) ? 0 : -EADDRNOTAVAIL;
 	return 0;
 }
 
-static int to_one(struct berth_stack *st, const struct port_addr *dst, uint16_t iface, struct ip_route *rt,
-		  struct port_addr *src)
+static int to_one(struct berth_stack *st, const struct port_addr *dst, uint16_t iface, bool is_public,
+		  struct ip_route *rt, struct port_addr *src)
 {
 	struct port_addr hop = *dst;
 	const struct iface *f;
@@ -92,7 +92,7 @@ static int to_one(struct berth_stack *st, const struct port_addr *dst, uint16_t 
 		return -ENETUNREACH;
 	if (!f->up)
 		return -ENETDOWN;
-	if (port_addr_is_any(src) && !route_source(st, rt->iface, dst, src))
+	if (port_addr_is_any(src) && !route_source(st, rt->iface, dst, is_public, src))
 		return -EADDRNOTAVAIL;
 	mtu = pmtu_get(st, dst, iface_mtu(f, is4(dst)));
 	rt->mtu_bytes = (uint16_t)(mtu > 65535 ? 65535 : mtu);
@@ -106,8 +106,8 @@ static int to_one(struct berth_stack *st, const struct port_addr *dst, uint16_t 
 	return 0;
 }
 
-int ip_route_find(struct berth_stack *st, const struct port_addr *src, const struct port_addr *dst, uint16_t iface,
-		  struct ip_route *ret, struct port_addr *ret_src)
+static int find(struct berth_stack *st, const struct port_addr *src, const struct port_addr *dst, uint16_t iface,
+		bool is_public, struct ip_route *ret, struct port_addr *ret_src)
 {
 	struct ip_route rt = {.neigh = NIL, .iface = iface};
 	struct port_addr from = src ? *src : (is4(dst) ? PORT_ADDR_ANY4 : PORT_ADDR_ANY6);
@@ -129,13 +129,13 @@ int ip_route_find(struct berth_stack *st, const struct port_addr *src, const str
 	if (!bound)
 		from = is4(&to) ? PORT_ADDR_ANY4 : PORT_ADDR_ANY6;
 	if (port_addr_is_multicast(&to) || ip_is_broadcast(st, iface, &to))
-		r = to_many(st, &to, iface, &rt, &from);
+		r = to_many(st, &to, iface, is_public, &rt, &from);
 	else if (ip_is_local(st, &to))
 		r = to_self(st, &to, &rt, &from);
 	else if (port_addr_is_loopback(&from))
 		r = -ENETUNREACH; /* RFC 1122, 3.2.1.3 (g): never on a link */
 	else
-		r = to_one(st, &to, iface, &rt, &from);
+		r = to_one(st, &to, iface, is_public, &rt, &from);
 	if (r < 0)
 		return r;
 	rt.epoch = st->route_epoch; /* neigh_get() may have moved it */
@@ -143,6 +143,18 @@ int ip_route_find(struct berth_stack *st, const struct port_addr *src, const str
 	if (ret_src)
 		*ret_src = from;
 	return 0;
+}
+
+int ip_route_find(struct berth_stack *st, const struct port_addr *src, const struct port_addr *dst, uint16_t iface,
+		  struct ip_route *ret, struct port_addr *ret_src)
+{
+	return find(st, src, dst, iface, false, ret, ret_src);
+}
+
+int ip_route_find_for(struct berth_stack *st, const struct sock *s, const struct port_addr *src,
+		      const struct port_addr *dst, uint16_t iface, struct ip_route *ret, struct port_addr *ret_src)
+{
+	return find(st, src, dst, iface, s->flags & SOCK_PUBLIC, ret, ret_src);
 }
 
 /* --- headers --- */

@@ -22,6 +22,7 @@
 #define SECOND_NS (1000 * MS_NS)
 #define IP6_MTU_MIN 1280
 #define IP4_MTU_MIN 68
+#define RETRANS_MS_MAX 60000			 /* that a router may ask for */
 #define PKT_ROOM (PKT_BYTES - 20 - PKT_HEADROOM) /* octets of a packet behind the headroom */
 
 /* --- interfaces (iface.c) --- */
@@ -51,6 +52,8 @@ struct iface {
 	struct timer timer;
 	uint64_t rs_at_ns;
 	struct group_querier igmp, mld;
+	uint32_t temp_valid_s, temp_preferred_s; /* of temporary addresses, at most */
+	uint64_t temp_paid_ns;			 /* those that were made are paid for by then: slaac_temp.c */
 	char name[16];
 };
 
@@ -63,10 +66,13 @@ struct ip_addr {
 	bool used;
 	uint8_t probes_left;	/* of duplicate detection */
 	uint8_t announces_left; /* ARP (RFC 5227, 2.3) */
-	uint8_t tries;		/* addresses made before this one were taken (RFC 7217) */
+	uint8_t tries;		/* addresses made before this one were taken (RFC 7217; RFC 8981) */
+	bool no_temps;		/* one that routers gave: none of the temporary ones beside it was free */
 	uint32_t route;		/* the on-link route that came with it; NIL */
 	uint64_t valid_until_ns, preferred_until_ns, dad_at_ns, defended_ns;
-	uint8_t nonce[WIRE_ND_NONCE_LEN]; /* of our own probes (RFC 7527) */
+	uint64_t temp_valid_ns, temp_preferred_ns; /* temporary: until then at most, whatever routers say */
+	uint64_t next_at_ns;			   /* temporary: when the next one is made; NEVER_NS: that is over */
+	uint8_t nonce[WIRE_ND_NONCE_LEN];	   /* of our own probes (RFC 7527) */
 	struct timer timer;
 };
 
@@ -231,6 +237,8 @@ void addr_remove(struct berth_stack *st, uint32_t index);
 uint32_t addr_find(const struct berth_stack *st, const struct port_addr *a);
 void addr_timer(struct berth_stack *st, uint32_t index);
 void addr_timer_set(struct berth_stack *st, uint32_t index);
+/* Its lifetimes from now on. */
+void addr_live(struct berth_stack *st, uint32_t index, uint64_t valid_until_ns, uint64_t preferred_until_ns);
 void addr_begin(struct berth_stack *st, uint32_t index); /* duplicate detection, from the start */
 /* Somebody else has or wants it. */
 void addr_conflict(struct berth_stack *st, uint32_t index);
@@ -244,8 +252,9 @@ uint32_t route_find_exact(const struct berth_stack *st, const struct port_addr *
 uint32_t route_lookup(const struct berth_stack *st, const struct port_addr *dst, uint16_t iface);
 void route_timer(struct berth_stack *st, uint32_t index);
 bool route_check(const struct berth_stack *st);
-/* The source for dst out of iface; false: there is none. */
-bool route_source(const struct berth_stack *st, uint16_t iface, const struct port_addr *dst, struct port_addr *ret);
+/* The source for dst out of iface, temporary ones first or (is_public) last; false: there is none. */
+bool route_source(const struct berth_stack *st, uint16_t iface, const struct port_addr *dst, bool is_public,
+		  struct port_addr *ret);
 
 /* neigh.c */
 uint32_t neigh_find(const struct berth_stack *st, uint16_t iface, const struct port_addr *a);
@@ -277,6 +286,25 @@ void slaac_advert(struct berth_stack *st, const struct packet *p);
 void slaac_redirect(struct berth_stack *st, const struct packet *p);
 /* An address that slaac made is taken: another one. */
 void slaac_conflict(struct berth_stack *st, const struct ip_addr *a);
+/* RFC 5453: does the identifier mean something else? */
+bool slaac_is_reserved(const uint8_t iid[8]);
+/* The address, not temporary, that routers gave in the prefix (64 bits; what is behind them does not matter); NIL. ret_n: how many they gave
+ * in all; may be NULL. */
+uint32_t slaac_addr(const struct berth_stack *st, uint16_t iface, const struct port_addr *prefix, unsigned *ret_n);
+
+/* slaac_temp.c. limits: puts defaults in; false: they make no sense. */
+bool slaac_temp_limits(uint32_t *valid_s, uint32_t *preferred_s);
+/* A router said something about an address's prefix: those beside it follow, and there is one. */
+void slaac_temp_said(struct berth_stack *st, uint32_t index);
+/* The time of a temporary address is over, or is soon: the next one. */
+void slaac_temp_next(struct berth_stack *st, uint16_t iface, const struct port_addr *a);
+void slaac_temp_conflict(struct berth_stack *st, const struct ip_addr *a);
+/* Is t a temporary address in a's prefix? */
+bool slaac_temp_is_beside(const struct ip_addr *t, const struct ip_addr *a);
+/* Removes a temporary address: of those that are deprecated the one that ends first; else, if any will do, of all. iface:
+ * BERTH_IFACE_ANY, or where. False: there is none. */
+bool slaac_temp_drop(struct berth_stack *st, uint16_t iface, bool any);
+bool slaac_temp_check(const struct berth_stack *st);
 
 /* ip_in.c: a packet without its link header, in one piece. */
 void ip_packet(struct berth_stack *st, uint16_t iface, const uint8_t *data, size_t len, bool not_unicast,

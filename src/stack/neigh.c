@@ -204,7 +204,7 @@ static void ask(struct berth_stack *st, const struct neigh *n, bool alone)
 {
 	struct port_addr src = PORT_ADDR_ANY4;
 
-	if (!route_source(st, n->iface, &n->addr, &src)) {
+	if (!route_source(st, n->iface, &n->addr, false, &src)) {
 		if (!is4(&n->addr))
 			return; /* without an address of our own only duplicate detection asks */
 		src = PORT_ADDR_ANY4;

@@ -7,7 +7,8 @@
  * (neigh.c: doubted) is passed over when another default router is there (RFC 4861, 6.3.6).
  *
  * Sources are chosen by the rules of RFC 6724, 5 that a host without mobility can tell: the same address (1), scope (2), not deprecated (3),
- * the outgoing interface (5), the label (6), the longest common prefix (8).
+ * the outgoing interface (5), the label (6), a temporary address before one that stays or, who wants that, behind it (7), the longest common
+ * prefix (8). Of two temporary ones that are equal by these the one that is preferred for longer.
  *
  * Always true (route_check())
  *   R1  route_order has each slot in use once, in order;
@@ -168,7 +169,8 @@ static unsigned common_bits(const struct port_addr *a, const struct port_addr *b
 }
 
 /* Is a the better source (RFC 6724, 5)? Equal: the one that was there first. */
-static bool better(const struct ip_addr *a, const struct ip_addr *b, uint16_t iface, const struct port_addr *dst)
+static bool better(const struct ip_addr *a, const struct ip_addr *b, uint16_t iface, const struct port_addr *dst,
+		   bool is_public)
 {
 	unsigned sa = scope_of(&a->addr), sb = scope_of(&b->addr), sd = scope_of(dst);
 	bool la = label_of(&a->addr) == label_of(dst), lb = label_of(&b->addr) == label_of(dst);
@@ -184,12 +186,17 @@ static bool better(const struct ip_addr *a, const struct ip_addr *b, uint16_t if
 		return a->iface == iface;
 	if (la != lb)
 		return la;
+	if ((a->flags ^ b->flags) & BERTH_ADDR_TEMPORARY)
+		return !(a->flags & BERTH_ADDR_TEMPORARY) == is_public;
 	ca = ca > a->prefix_bits ? a->prefix_bits : ca;
 	cb = cb > b->prefix_bits ? b->prefix_bits : cb;
-	return ca > cb;
+	if (ca != cb)
+		return ca > cb;
+	return (a->flags & BERTH_ADDR_TEMPORARY) && a->preferred_until_ns > b->preferred_until_ns;
 }
 
-bool route_source(const struct berth_stack *st, uint16_t iface, const struct port_addr *dst, struct port_addr *ret)
+bool route_source(const struct berth_stack *st, uint16_t iface, const struct port_addr *dst, bool is_public,
+		  struct port_addr *ret)
 {
 	const struct ip_addr *best = NULL;
 
@@ -200,7 +207,7 @@ bool route_source(const struct berth_stack *st, uint16_t iface, const struct por
 			continue;
 		if (a->iface != iface && (a->addr.scope || port_addr_is_loopback(&a->addr) || dst->scope))
 			continue; /* good on its own link only */
-		if (!best || better(a, best, iface, dst))
+		if (!best || better(a, best, iface, dst, is_public))
 			best = a;
 	}
 	if (best)

@@ -7,7 +7,7 @@
  * one message. Lifetimes are the router's, but a valid address cannot be made to end within two hours (RFC 4862, 5.5.3 (e)).
  *
  * Interface identifiers are hashes of prefix, interface and a counter under a key (RFC 7217): stable here, telling nothing elsewhere. The
- * counter moves on when the address is taken, three times.
+ * counter moves on when the address is taken, three times. slaac_temp.c makes others beside them.
  *
  * A redirect is believed from the router that is now the first hop to that destination, and if it quotes a packet, that must be ours. It
  * becomes a route for one address, for ten minutes; at most sixteen of them on an interface, the oldest goes.
@@ -26,7 +26,6 @@
 #define RS_NS (4 * SECOND_NS)
 #define RS_DOUBLINGS 10 /* 4 s to 4096 s, cut at an hour */
 #define REACHABLE_MS_MAX 3600000
-#define RETRANS_MS_MAX 60000
 #define RETRANS_MS_MIN 100
 #define HOPS_MIN 32 /* fewer, and nothing of ours would leave the site: CVE-2015-2922 */
 
@@ -42,8 +41,7 @@ static uint64_t until(const struct berth_stack *st, uint32_t lifetime_s)
 
 /* --- addresses --- */
 
-/* RFC 5453: identifiers that mean something else. */
-static bool reserved(const uint8_t iid[8])
+bool slaac_is_reserved(const uint8_t iid[8])
 {
 	static const uint8_t router[8], ethernet[5] = {2, 0, 0x5e, 0xff, 0xfe},
 					anycast[7] = {0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -68,7 +66,7 @@ static struct port_addr make_addr(const struct berth_stack *st, uint16_t iface, 
 		hash = siphash24(&st->keys.iid, name, sizeof(name));
 		for (unsigned b = 0; b < 8; b++)
 			a.b[8 + b] = (uint8_t)(hash >> (56 - 8 * b));
-		if (!reserved(a.b + 8))
+		if (!slaac_is_reserved(a.b + 8))
 			break;
 	}
 	return a;
@@ -91,6 +89,10 @@ void slaac_conflict(struct berth_stack *st, const struct ip_addr *was)
 	struct port_addr prefix = was->addr;
 	uint32_t i;
 
+	if (was->flags & BERTH_ADDR_TEMPORARY) {
+		slaac_temp_conflict(st, was);
+		return;
+	}
 	memset(prefix.b + 8, 0, 8);
 	prefix.scope = 0;
 	if (was->tries + 1 >= IID_TRIES)
@@ -98,9 +100,9 @@ void slaac_conflict(struct berth_stack *st, const struct ip_addr *was)
 	i = make(st, was->iface, &prefix, (uint8_t)(was->tries + 1));
 	if (i == NIL)
 		return;
-	st->ip->addrs[i].valid_until_ns = was->valid_until_ns;
-	st->ip->addrs[i].preferred_until_ns = was->preferred_until_ns;
-	addr_timer_set(st, i);
+	st->ip->addrs[i].no_temps = was->no_temps;
+	addr_live(st, i, was->valid_until_ns, was->preferred_until_ns);
+	slaac_temp_said(st, i);
 }
 
 /* --- asking for routers --- */
@@ -127,7 +129,7 @@ void slaac_timer(struct berth_stack *st, uint16_t iface)
 	uint64_t wait_ns;
 	int r;
 
-	if (route_source(st, iface, &routers, &src) && port_addr_is_linklocal6(&src)) {
+	if (route_source(st, iface, &routers, true, &src) && port_addr_is_linklocal6(&src)) {
 		rs.options.has = WIRE_ND_HAS_SOURCE_MAC;
 		memcpy(rs.options.source_mac, f->mac, 6);
 	} else {
@@ -175,20 +177,23 @@ static void say_route(struct berth_stack *st, const struct ip_route_entry *e, un
 	}
 }
 
-static uint32_t auto_addr(const struct berth_stack *st, uint16_t iface, const struct port_addr *prefix, unsigned *ret_n)
+uint32_t slaac_addr(const struct berth_stack *st, uint16_t iface, const struct port_addr *prefix, unsigned *ret_n)
 {
 	uint32_t found = NIL;
+	unsigned n = 0;
 
-	*ret_n = 0;
 	for (uint32_t i = 0; i < st->ip->n_addrs; i++) {
 		const struct ip_addr *a = &st->ip->addrs[i];
 
-		if (!a->used || a->iface != iface || !(a->flags & BERTH_ADDR_AUTO) || port_addr_is_linklocal6(&a->addr))
+		if (!a->used || a->iface != iface || !(a->flags & BERTH_ADDR_AUTO) ||
+		    (a->flags & BERTH_ADDR_TEMPORARY) || port_addr_is_linklocal6(&a->addr))
 			continue;
-		++*ret_n;
+		n++;
 		if (port_addr_in(&a->addr, prefix, 64))
 			found = i;
 	}
+	if (ret_n)
+		*ret_n = n;
 	return found;
 }
 
@@ -196,9 +201,8 @@ static uint32_t auto_addr(const struct berth_stack *st, uint16_t iface, const st
 static void say_addr(struct berth_stack *st, uint16_t iface, const struct wire_nd_prefix *p)
 {
 	unsigned n;
-	uint32_t i = auto_addr(st, iface, &p->prefix, &n);
-	uint64_t valid = until(st, p->valid_s), left;
-	struct ip_addr *a;
+	uint32_t i = slaac_addr(st, iface, &p->prefix, &n);
+	uint64_t valid = until(st, p->valid_s), had, left;
 
 	if (i == NIL) {
 		if (!p->valid_s)
@@ -210,18 +214,12 @@ static void say_addr(struct berth_stack *st, uint16_t iface, const struct wire_n
 		}
 		st->ip->addrs[i].valid_until_ns = valid;
 	}
-	a = &st->ip->addrs[i];
-	left = a->valid_until_ns > st->now_ns ? a->valid_until_ns - st->now_ns : 0;
-	if (valid > st->now_ns + TWO_HOURS_NS || valid > a->valid_until_ns)
-		a->valid_until_ns = valid;
-	else if (left > TWO_HOURS_NS)
-		a->valid_until_ns = st->now_ns + TWO_HOURS_NS;
-	a->preferred_until_ns = until(st, p->preferred_s);
-	if (a->preferred_until_ns > st->now_ns && (a->flags & BERTH_ADDR_DEPRECATED)) {
-		a->flags &= (uint8_t)~BERTH_ADDR_DEPRECATED;
-		route_changed(st);
-	}
-	addr_timer_set(st, i);
+	had = st->ip->addrs[i].valid_until_ns;
+	left = had > st->now_ns ? had - st->now_ns : 0;
+	if (valid <= st->now_ns + TWO_HOURS_NS && valid <= had)
+		valid = left > TWO_HOURS_NS ? st->now_ns + TWO_HOURS_NS : had;
+	addr_live(st, i, valid, until(st, p->preferred_s));
+	slaac_temp_said(st, i);
 }
 
 static void say_prefix(struct berth_stack *st, uint16_t iface, const struct wire_nd_prefix *p)

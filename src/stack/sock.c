@@ -420,6 +420,8 @@ static int common_set(struct berth_stack *st, struct sock *s, enum berth_option 
 		if (s->family != PORT_FAMILY_6)
 			return -ENOPROTOOPT;
 		return bound ? -EINVAL : flag_set(s, SOCK_V6ONLY, value);
+	case BERTH_PUBLIC_SOURCE:
+		return s->family == PORT_FAMILY_6 ? flag_set(s, SOCK_PUBLIC, value) : -ENOPROTOOPT;
 	case BERTH_FREEBIND:
 		return flag_set(s, SOCK_FREEBIND, value);
 	case BERTH_BROADCAST:
@@ -461,6 +463,9 @@ static int common_get(struct sock *s, enum berth_option o, uint64_t *ret)
 		return 0;
 	case BERTH_V6ONLY:
 		*ret = (s->flags & SOCK_V6ONLY) != 0;
+		return s->family == PORT_FAMILY_6 ? 0 : -ENOPROTOOPT;
+	case BERTH_PUBLIC_SOURCE:
+		*ret = (s->flags & SOCK_PUBLIC) != 0;
 		return s->family == PORT_FAMILY_6 ? 0 : -ENOPROTOOPT;
 	case BERTH_FREEBIND:
 		*ret = (s->flags & SOCK_FREEBIND) != 0;

@@ -50,6 +50,7 @@ enum {
 	SOCK_CONNECTED = 1 << 15, /* UDP: has a peer */
 	SOCK_WAITING = 1 << 16,	  /* in st->waiting: its neighbour is not resolved yet */
 	SOCK_MCAST_OWN = 1 << 17, /* UDP: hears the groups that it joined itself, no others */
+	SOCK_PUBLIC = 1 << 18,	  /* BERTH_PUBLIC_SOURCE */
 };
 
 struct sock_link {

@@ -161,9 +161,9 @@ static int begin(struct berth_stack *st, uint32_t index, const struct berth_addr
 	if (r == 0)
 		r = source_of(st, c, &c->w->peer, &claim, &src);
 	if (r == 0)
-		r = ip_route_find(st, src, &c->w->peer,
-				  c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY, &c->w->route,
-				  &c->w->local);
+		r = ip_route_find_for(st, &c->s, src, &c->w->peer,
+				      c->s.bind_iface ? (uint16_t)(c->s.bind_iface - 1) : BERTH_IFACE_ANY, &c->w->route,
+				      &c->w->local);
 	if (r < 0)
 		return r;
 	if (c->w->route.not_unicast)

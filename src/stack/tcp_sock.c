@@ -93,7 +93,7 @@ void tcp_inherit(struct tcp_conn *c, const struct tcp_conn *l)
 	c->s.tos = l->s.tos;
 	c->s.bind_iface = l->s.bind_iface;
 	c->s.flags |= l->s.flags & (SOCK_REUSEADDR | SOCK_REUSEPORT | SOCK_V6ONLY | SOCK_FREEBIND | SOCK_NODELAY |
-				    SOCK_CORK | SOCK_KEEPALIVE);
+				    SOCK_CORK | SOCK_KEEPALIVE | SOCK_PUBLIC);
 	c->f |= l->f & (TF_RCVBUF_SET | TF_SNDBUF_SET | TF_QUICKACK);
 	c->cc = l->cc;
 	c->refuse = l->refuse;

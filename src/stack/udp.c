@@ -105,7 +105,7 @@ int udp_connect(struct berth_stack *st, uint32_t index, const struct berth_addr 
 	to = addr_of(peer);
 	if (iface == BERTH_IFACE_ANY && port_addr_is_multicast(&to) && u->mcast_iface != 0)
 		iface = (uint16_t)(u->mcast_iface - 1);
-	r = ip_route_find(st, fresh ? NULL : &u->local, &to, iface, &rt, &from);
+	r = ip_route_find_for(st, &u->s, fresh ? NULL : &u->local, &to, iface, &rt, &from);
 	if (r < 0)
 		return r;
 	if (rt.not_unicast && !port_addr_is_multicast(&to) && !(u->s.flags & SOCK_BROADCAST))

@@ -77,6 +77,7 @@ struct udp_way {
 	uint16_t iface;
 	uint16_t label_from, label_to; /* IPv6: the ports that flow_label is for */
 	uint32_t flow_label;	       /* 0: not asked for yet */
+	bool is_public;		       /* BERTH_PUBLIC_SOURCE, when it was found */
 	struct ip_route route;
 };
 

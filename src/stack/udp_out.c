@@ -35,14 +35,15 @@ static int way_find(struct berth_stack *st, struct udp_sock *u, const struct por
 		    const struct port_addr *want, uint16_t iface)
 {
 	struct udp_way *w = &u->way;
+	bool is_public = u->s.flags & SOCK_PUBLIC;
 	struct port_addr src;
 	int r;
 
 	if (w->route.epoch == st->route_epoch && w->iface == iface && port_addr_equal(&w->dst, dst) &&
-	    (port_addr_equal(&w->want, want) || port_addr_equal(&w->src, want)))
+	    w->is_public == is_public && (port_addr_equal(&w->want, want) || port_addr_equal(&w->src, want)))
 		return 0;
 	w->dst = (struct port_addr){0};
-	r = ip_route_find(st, port_addr_is_any(want) ? NULL : want, dst, iface, &w->route, &src);
+	r = ip_route_find_for(st, &u->s, port_addr_is_any(want) ? NULL : want, dst, iface, &w->route, &src);
 	if (r < 0)
 		return r;
 	w->flow_label = 0;
@@ -50,6 +51,7 @@ static int way_find(struct berth_stack *st, struct udp_sock *u, const struct por
 	w->want = *want;
 	w->src = src;
 	w->iface = iface;
+	w->is_public = is_public;
 	return 0;
 }
 

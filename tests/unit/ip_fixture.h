@@ -54,17 +54,10 @@ pub(const char *text)
 	return addr_public(&a, 0);
 }
 
-static inline void lab_open_with(struct lab *l, enum berth_link link, uint32_t flags, uint32_t mtu,
-				 struct berth_stack_config *c)
+static inline void lab_open_iface(struct lab *l, const struct berth_iface *f, struct berth_stack_config *c)
 {
-	struct berth_iface f = {.struct_size = sizeof(f),
-				.link = (uint8_t)link,
-				.flags = flags,
-				.mtu_bytes = mtu,
-				.name = "lab0"};
 	size_t size;
 
-	memcpy(f.mac, our_mac, 6);
 	c->struct_size = sizeof(*c);
 	c->n_conns = c->n_conns ? c->n_conns : 8;
 	c->n_udp = 8;
@@ -76,12 +69,25 @@ static inline void lab_open_with(struct lab *l, enum berth_link link, uint32_t f
 		memcpy(c->secret, "ip unit tests, a secret of 32 oc", 32);
 	size = berth_stack_size(c);
 	assert_true(size > 0);
-	*l = (struct lab){.now = SEC(1000), .link = (uint8_t)link};
+	*l = (struct lab){.now = SEC(1000), .link = f->link};
 	l->mem = aligned_alloc(64, (size + 63) & ~(size_t)63);
 	memset(l->mem, 0, size);
 	l->out = calloc(LAB_FRAMES, sizeof(*l->out));
 	assert_int_equal(berth_stack_init(&l->st, l->mem, size, c, l->now), 0);
-	assert_int_equal(berth_iface_add(l->st, &f, &l->iface), 0);
+	assert_int_equal(berth_iface_add(l->st, f, &l->iface), 0);
+}
+
+static inline void lab_open_with(struct lab *l, enum berth_link link, uint32_t flags, uint32_t mtu,
+				 struct berth_stack_config *c)
+{
+	struct berth_iface f = {.struct_size = sizeof(f),
+				.link = (uint8_t)link,
+				.flags = flags,
+				.mtu_bytes = mtu,
+				.name = "lab0"};
+
+	memcpy(f.mac, our_mac, 6);
+	lab_open_iface(l, &f, c);
 }
 
 static inline void lab_open(struct lab *l, enum berth_link link, uint32_t flags)

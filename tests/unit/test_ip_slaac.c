@@ -1,8 +1,5 @@
 /* tests/unit/test_ip_slaac.c: routers, the addresses they give, and redirects; what they may not do. */
-#include "ip_fixture.h"
-
-#define ROUTER "fe80::aa"
-#define ROUTER2 "fe80::bb"
+#include "ip_router.h"
 
 static void open_lab(struct lab *l)
 {
@@ -11,37 +8,6 @@ static void open_lab(struct lab *l)
 	lab_open_with(l, BERTH_LINK_ETHERNET, BERTH_IF_ROUTER_ADV, 1500, &c);
 	lab_pass(l, SEC(5)); /* its link-local address is good */
 	lab_clear(l);
-}
-
-static struct wire_nd_ra advert(uint16_t lifetime_s)
-{
-	struct wire_nd_ra ra = {.lifetime_s = lifetime_s};
-
-	ra.options.has = WIRE_ND_HAS_SOURCE_MAC;
-	memcpy(ra.options.source_mac, his_mac, 6);
-	return ra;
-}
-
-static void add_prefix(struct wire_nd_ra *ra, const char *prefix, uint32_t valid_s, uint32_t preferred_s)
-{
-	ra->options.prefixes[ra->options.n_prefixes++] = (struct wire_nd_prefix){.prefix = A(prefix),
-										 .prefix_bits = 64,
-										 .on_link = true,
-										 .autonomous = true,
-										 .valid_s = valid_s,
-										 .preferred_s = preferred_s};
-}
-
-static void say_from(struct lab *l, const char *router, const struct wire_nd_ra *ra, uint8_t hops)
-{
-	uint8_t msg[600];
-
-	lab_nd(l, router, "ff02::1", msg, wire_nd_ra_emit(ra, msg, sizeof(msg)), hops);
-}
-
-static void say(struct lab *l, const struct wire_nd_ra *ra)
-{
-	say_from(l, ROUTER, ra, 255);
 }
 
 static unsigned n_auto(struct lab *l, const char *prefix, const struct ip_addr **ret)
