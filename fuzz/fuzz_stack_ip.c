@@ -2,6 +2,7 @@
  *
  * The input is a list of steps. A step's octet says what comes: headers that decide who is asked are made right (addresses, hop limit,
  * checksums), so that the rest is reached; the messages are the input's. Interfaces go down and up, addresses come and go, sockets send.
+ * The lowest bit of the input's last octet says whether there are temporary addresses; they live for minutes here.
  *
  * Always: the checker holds, caps hold (S17, S19), no frame is answered by more than a few (S11; a large echo by its fragments), what the
  * stack sends is well formed, and after quiet hours nothing is kept of what was learnt but what has no end.
@@ -126,6 +127,18 @@ static void mend_label(uint8_t *l4, size_t len)
 	wire_put32(l4 + WIRE_ICMP_LEN, wire_get32(l4 + WIRE_ICMP_LEN) | ip_flow_label(st, &t));
 }
 
+/* A neighbour's question or answer about ee:NN is about the NNth of our addresses: no input guesses one that was drawn. */
+static void mend_target(uint8_t *l4, size_t len)
+{
+	const struct ip_addr *a;
+
+	if (len < 24 || (l4[0] != WIRE_ICMP6_ND_NS && l4[0] != WIRE_ICMP6_ND_NA) || l4[8] != 0xee || !st->ip->n_addrs)
+		return;
+	a = &st->ip->addrs[l4[9] % st->ip->n_addrs];
+	if (a->used)
+		memcpy(l4 + 8, a->addr.b, 16);
+}
+
 /* The input's octets behind the headers, as an ICMP, IGMP, UDP... message with its checksum right. */
 static void packet(bool v4, uint8_t proto, uint8_t ttl)
 {
@@ -173,8 +186,10 @@ static void packet(bool v4, uint8_t proto, uint8_t ttl)
 	if (len)
 		memcpy(frame + at, cursor_take(&in, len), len);
 	if (offset >= 0 && (size_t)offset + 2 <= len && !(who & 4)) {
-		if (proto == WIRE_PROTO_ICMP6)
+		if (proto == WIRE_PROTO_ICMP6) {
 			mend_label(frame + at, len);
+			mend_target(frame + at, len);
+		}
 		wire_checksum_fill(&src, &dst, proto, frame + at, len, 0, 0);
 	}
 	give(at + len, 64);
@@ -281,18 +296,23 @@ static void pass(uint64_t ns)
 
 static void caps_hold(void)
 {
-	unsigned n[5] = {0}, n_auto = 0;
+	unsigned n[5] = {0}, n_auto = 0, n_temps = 0;
 
 	for (uint32_t i = 0; i < st->cfg.n_routes; i++)
 		if (st->ip->routes[i].used)
 			n[st->ip->routes[i].kind]++;
-	for (uint32_t i = 0; i < st->ip->n_addrs; i++)
-		n_auto += st->ip->addrs[i].used && (st->ip->addrs[i].flags & BERTH_ADDR_AUTO);
+	for (uint32_t i = 0; i < st->ip->n_addrs; i++) {
+		const struct ip_addr *a = &st->ip->addrs[i];
+
+		n_auto += a->used && (a->flags & (BERTH_ADDR_AUTO | BERTH_ADDR_TEMPORARY)) == BERTH_ADDR_AUTO;
+		n_temps += a->used && (a->flags & BERTH_ADDR_TEMPORARY);
+	}
+	ASSERT(n_temps <= (iface_at(st, iface)->flags & BERTH_IF_TEMP_ADDRS ? 16 : 0));
 	ASSERT(n[ROUTE_DEFAULT] <= 4 && n[ROUTE_PREFIX] <= 8 && n[ROUTE_REDIRECT] <= 16 && n_auto <= 8 + 1);
 	ASSERT(st->pkts.n_used <= st->cfg.n_packets);
 }
 
-static void begin(void)
+static void begin(bool has_temps)
 {
 	struct berth_stack_config c = {.struct_size = sizeof(c),
 				       .secret = "an ip fuzzer needs no secrets!!",
@@ -301,8 +321,10 @@ static void begin(void)
 				       .n_syn = 4};
 	struct berth_iface f = {.struct_size = sizeof(f),
 				.link = BERTH_LINK_ETHERNET,
-				.flags = BERTH_IF_ROUTER_ADV,
-				.mtu_bytes = 1500};
+				.flags = BERTH_IF_ROUTER_ADV | (has_temps ? BERTH_IF_TEMP_ADDRS : 0),
+				.mtu_bytes = 1500,
+				.temp_valid_s = 1500,
+				.temp_preferred_s = 600};
 	struct berth_addr a4 = berth_addr4(10, 0, 0, 1, 0), any4 = berth_addr4(0, 0, 0, 0, 9), any6 = {.port = 9};
 	size_t size;
 
@@ -331,7 +353,7 @@ static void begin(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len_bytes)
 {
 	in = cursor_reader(data, len_bytes);
-	begin();
+	begin(len_bytes > 0 && data[len_bytes - 1] & 1);
 	while (cursor_reader_left(&in)) {
 		uint8_t what = cursor_get_u8(&in);
 

@@ -66,6 +66,8 @@ static void add_iface(struct sim_host *h, unsigned i)
 	uint16_t number;
 
 	f.flags = h->iface_flags | (h->is_auto ? BERTH_IF_ROUTER_ADV : BERTH_IF_NO_DAD);
+	f.temp_valid_s = h->temp_valid_s;
+	f.temp_preferred_s = h->temp_preferred_s;
 	memcpy(f.mac, (uint8_t[6]){2, 0, 0, 0, (uint8_t)w->index, h->octet}, sizeof(f.mac));
 	snprintf(f.name, sizeof(f.name), "sim%u", i);
 	must(h, "berth_iface_add", berth_iface_add(h->st, &f, &number));

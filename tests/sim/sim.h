@@ -52,8 +52,9 @@ struct sim_host {
 	unsigned index;
 	uint8_t octet; /* its addresses end with it: 10.0.W.octet and fd00:W::octet, W the wire */
 	struct berth_stack_config config;
-	uint32_t iface_flags; /* BERTH_IF_ */
-	bool is_auto;	      /* IPv6 only, addresses as routers say, checked for duplicates */
+	uint32_t iface_flags;			 /* BERTH_IF_ */
+	bool is_auto;				 /* IPv6 only, addresses as routers say, checked for duplicates */
+	uint32_t temp_valid_s, temp_preferred_s; /* struct berth_iface's */
 	uint32_t mtu_bytes;
 	void *memory;
 	size_t len_bytes;

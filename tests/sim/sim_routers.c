@@ -4,6 +4,10 @@
  * Beside the stack stands a model of RFC 4862, 5.5.3, in a few lines. The wire loses nothing, so all hosts hear the same and the model is one
  * for all: each prefix that is valid is one address on each host, with the model's lifetimes, two hours and all; a router is a way
  * out as long as it said; what leaves the link goes to the router that is preferred.
+ *
+ * In half of the worlds hosts have temporary addresses, too (RFC 8981). They are drawn, so there is no model, but bounds: a prefix that is
+ * preferred has one that is, or two while one follows the other; none lives longer than its prefix, or than the host said; what leaves the
+ * link comes from one. Who claims addresses claims those, too, but never three in a row.
  */
 #include "sim.h"
 
@@ -21,6 +25,7 @@
 #define TWO_HOURS (7200 * SIM_S)
 #define NEAR (2 * SIM_S) /* of a time at which something ends nobody can say on which side we are */
 #define TAKEN_MAX 64
+#define REGEN (5 * SIM_S) /* REGEN_ADVANCE of RFC 8981 */
 
 static const struct port_addr everybody = {.b = {0xff, 2, [15] = 1}};
 static const uint8_t all[WIRE_MAC_LEN] = {0x33, 0x33, 0, 0, 0, 1};
@@ -52,8 +57,10 @@ static struct {
 		unsigned n;
 	} taken[TAKEN_MAX];
 	unsigned n_taken;
-	uint64_t changed_ns; /* the latest of anything that the model knows */
-	uint64_t n_left;     /* packets that left the link */
+	uint64_t changed_ns;  /* the latest of anything that the model knows */
+	uint64_t n_left;      /* packets that left the link */
+	uint64_t n_left_temp; /* ... from a temporary address */
+	bool has_rogue, has_temps;
 } town;
 
 static void send(struct sim *s, const uint8_t mac[WIRE_MAC_LEN], const struct port_addr *src,
@@ -160,12 +167,35 @@ static void claim(struct sim *s, const uint8_t mac[WIRE_MAC_LEN], const struct p
 	send(s, thief, target, &everybody, all, msg, wire_nd_na_emit(&na, msg, sizeof(msg)));
 }
 
+/* Is it from a temporary address? If not while the host has one that is as good, that is wrong. */
+static bool is_temp_source(struct sim *s, const struct port_addr *src)
+{
+	bool is_temp = false, could_be = false, is_old = false;
+	const struct sim_host *from = NULL;
+	struct berth_addr_info a = {.struct_size = sizeof(a)};
+
+	for (unsigned i = 0; i < town.n; i++)
+		for (uint32_t cursor = 0; berth_addr_next(town.h[i]->st, &cursor, &a) == 1;)
+			if (memcmp(a.addr.ip, src->b, 16) == 0) {
+				from = town.h[i];
+				is_temp = a.flags & BERTH_ADDR_TEMPORARY;
+				is_old = a.preferred_until_ns + 5 * SIM_S < s->now_ns; /* it may have waited */
+			}
+	for (uint32_t cursor = 0; from && berth_addr_next(from->st, &cursor, &a) == 1;)
+		could_be |=
+			(a.flags & BERTH_ADDR_TEMPORARY) && !(a.flags & (BERTH_ADDR_TENTATIVE | BERTH_ADDR_DEPRECATED));
+	if (from && could_be && (!is_temp || is_old) && s->now_ns - town.changed_ns > 5 * SIM_S)
+		sim_fail(s, "what leaves the link comes from a temporary address", "host %u", from->index);
+	return is_temp;
+}
+
 /* A packet for a place beyond the link: is the one it is handed to a router, and the preferred one? */
-static void check_way_out(struct sim *s, const uint8_t mac[WIRE_MAC_LEN])
+static void check_way_out(struct sim *s, const uint8_t mac[WIRE_MAC_LEN], const struct port_addr *src)
 {
 	const struct router *r = NULL, *best = NULL;
 
 	town.n_left++;
+	town.n_left_temp += is_temp_source(s, src);
 	for (int i = 0; i < 2; i++) {
 		int rank = town.r[i].says.preference == WIRE_ND_HIGH  ? 2
 			   : town.r[i].says.preference == WIRE_ND_LOW ? 0
@@ -198,7 +228,7 @@ static void hears(struct sim *s, struct sim_wire *w, unsigned port, const uint8_
 	if (link_view(data, len, w->link, &v) < 0 || v.family != 6 || !link_checksum_good(data, &v))
 		return;
 	if (memcmp(v.dst.b, far_away.b, 16) == 0 && port == town.n)
-		check_way_out(s, data);
+		check_way_out(s, data, &v.src);
 	if (v.proto != WIRE_PROTO_ICMP6 || v.has_options || v.ttl != WIRE_ND_HOPS)
 		return;
 	if (data[v.l4_at] == WIRE_ICMP6_ND_RS && r->has_spoken)
@@ -214,17 +244,35 @@ static void hears(struct sim *s, struct sim_wire *w, unsigned port, const uint8_
 
 /* --- what must be so --- */
 
+static void check_temp(struct sim *s, const struct sim_host *h, unsigned k, const struct berth_addr_info *a)
+{
+	uint64_t valid = town.prefixes[k].valid_ns, preferred = town.prefixes[k].preferred_ns;
+
+	if (a->valid_until_ns > s->now_ns + h->temp_valid_s * SIM_S ||
+	    (a->valid_until_ns > valid && a->valid_until_ns - valid > NEAR) ||
+	    (a->preferred_until_ns > preferred && a->preferred_until_ns - preferred > NEAR) ||
+	    (!(a->flags & BERTH_ADDR_DEPRECATED) && a->preferred_until_ns > s->now_ns + h->temp_preferred_s * SIM_S))
+		sim_fail(s, "a temporary address ends in time",
+			 "host %u, prefix %u: valid until %.3f s, preferred %.3f", h->index, k,
+			 (double)a->valid_until_ns / 1e9, (double)a->preferred_until_ns / 1e9);
+}
+
 static void check_prefix(struct sim *s, struct sim_host *h, unsigned k)
 {
 	uint64_t valid = town.prefixes[k].valid_ns, preferred = town.prefixes[k].preferred_ns;
 	struct berth_addr_info a = {.struct_size = sizeof(a)};
-	unsigned n = 0;
+	unsigned n = 0, n_temps = 0;
 
 	if (valid > s->now_ns - NEAR && valid < s->now_ns + NEAR)
 		return;
 	for (uint32_t cursor = 0; berth_addr_next(h->st, &cursor, &a) == 1;) {
 		if (!(a.flags & BERTH_ADDR_AUTO) || memcmp(a.addr.ip, town.prefixes[k].net.b, 8) != 0)
 			continue;
+		if (a.flags & BERTH_ADDR_TEMPORARY) {
+			check_temp(s, h, k, &a);
+			n_temps += !(a.flags & BERTH_ADDR_DEPRECATED);
+			continue;
+		}
 		n++;
 		if (a.flags & (BERTH_ADDR_TENTATIVE | BERTH_ADDR_DUPLICATE))
 			sim_fail(s, "a prefix is an address", "host %u, prefix %u: flags %x", h->index, k, a.flags);
@@ -238,6 +286,10 @@ static void check_prefix(struct sim *s, struct sim_host *h, unsigned k)
 	}
 	if (n != (valid > s->now_ns))
 		sim_fail(s, "a prefix is an address", "host %u has %u in prefix %u", h->index, n, k);
+	sim_expect_le(s, "temporary addresses that are preferred", n_temps, town.has_temps ? 2 : 0);
+	if (town.has_temps && n_temps == 0 && valid > s->now_ns && preferred > s->now_ns + REGEN + NEAR &&
+	    s->now_ns - town.changed_ns > NEAR)
+		sim_fail(s, "a prefix has a temporary address", "host %u, prefix %u", h->index, k);
 }
 
 static void check_routers(struct sim *s, struct sim_host *h)
@@ -267,14 +319,15 @@ static void check_all(struct sim *s)
 {
 	for (unsigned i = 0; i < town.n; i++) {
 		struct berth_addr_info a = {.struct_size = sizeof(a)};
-		unsigned n_auto = 0;
+		unsigned n_auto = 0, n_temps = 0;
 
 		for (unsigned k = 0; k < N_PREFIXES; k++)
 			check_prefix(s, town.h[i], k);
 		check_routers(s, town.h[i]);
 		for (uint32_t cursor = 0; berth_addr_next(town.h[i]->st, &cursor, &a) == 1;)
-			n_auto += (a.flags & BERTH_ADDR_AUTO) != 0;
+			*(a.flags & BERTH_ADDR_TEMPORARY ? &n_temps : &n_auto) += (a.flags & BERTH_ADDR_AUTO) != 0;
 		sim_expect_le(s, "S19: addresses that routers made", n_auto, 9); /* eight, and the link-local one */
+		sim_expect_le(s, "S19: temporary addresses", n_temps, town.has_temps ? 16 : 0);
 	}
 }
 
@@ -369,9 +422,10 @@ SIM_TEST(routers_that_come_and_go)
 	struct fault_config c = {.link = BERTH_LINK_ETHERNET};
 	struct sim_host *places[HOSTS_MAX + 2] = {NULL};
 	unsigned n_words = (unsigned)sim_draw(s, "n_words", 1, 12);
-	bool has_rogue = sim_once_in(s, "has_rogue", 4);
 
 	memset(&town, 0, sizeof(town));
+	town.has_rogue = sim_once_in(s, "has_rogue", 4);
+	town.has_temps = sim_once_in(s, "has_temps", 2);
 	town.n = (unsigned)sim_draw(s, "n_hosts", 1, HOSTS_MAX);
 	town.n_claims = (unsigned)sim_draw(s, "n_claims", 0, 2);
 	town.delay_ns = c.delay_ns = sim_draw(s, "delay_us", 1, 20000) * SIM_US;
@@ -383,13 +437,18 @@ SIM_TEST(routers_that_come_and_go)
 		places[i] = town.h[i] = sim_host(s);
 		town.h[i]->is_auto = true;
 		town.h[i]->config.n_packets = town.h[i]->config.n_neighs = 0; /* who has few cannot hear all */
+		if (!town.has_temps)
+			continue;
+		town.h[i]->iface_flags |= BERTH_IF_TEMP_ADDRS;
+		town.h[i]->temp_preferred_s = (uint32_t)sim_draw(s, "temp_preferred_s", 600, 86400);
+		town.h[i]->temp_valid_s = (uint32_t)sim_draw(s, "temp_valid_s", 86401, 172800);
 	}
 	town.w = sim_wire(s, places, town.n + 2, &c);
 	for (unsigned i = 0; i < 2; i++) {
 		town.r[i].port = town.n + i;
 		town.r[i].addr = (struct port_addr){.b = {0xfe, 0x80, [14] = 0xee, (uint8_t)(i + 1)}};
 		memcpy(town.r[i].mac, (uint8_t[WIRE_MAC_LEN]){2, 0, 0, 0, 0xee, (uint8_t)(i + 1)}, WIRE_MAC_LEN);
-		new_words(s, &town.r[i], i, has_rogue);
+		new_words(s, &town.r[i], i, town.has_rogue);
 	}
 	town.r[0].has_spoken = true; /* who asks is answered from the start */
 	s->stranger = hears;
@@ -407,13 +466,14 @@ SIM_TEST(routers_that_come_and_go)
 
 		sim_run_for(s, sim_draw(s, "pause_s", 0, 10000) * SIM_S);
 		settle(s);
-		if (has_rogue)
+		if (town.has_rogue)
 			rogue(s, i);
-		new_words(s, &town.r[who], who, has_rogue);
+		new_words(s, &town.r[who], who, town.has_rogue);
 		say(s, &town.r[who]);
 		settle(s);
 	}
-	sim_note(s, "%llu packets left the link", (unsigned long long)town.n_left);
+	sim_note(s, "%llu packets left the link, %llu from temporary addresses", (unsigned long long)town.n_left,
+		 (unsigned long long)town.n_left_temp);
 	for (unsigned i = 0; i < town.n; i++)
 		if (berth_sock_close(town.h[i]->st, town.sock[i]) < 0)
 			sim_fail(s, "close", "UDP");
