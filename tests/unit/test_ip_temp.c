@@ -677,6 +677,90 @@ static void the_one_that_stays_is_taken(void **state)
 	lab_close(&l);
 }
 
+/* What is known of a prefix stays when the address that stays is taken, too. */
+static void all_of_them_are_taken(void **state)
+{
+	struct port_addr was;
+	struct lab l;
+
+	(void)state;
+	open_lab(&l, FLAGS);
+	say_prefix(&l, NET, 7200, 3600);
+	for (unsigned i = 0; i < 3; i++) {
+		was = temp(&l, NET)->addr;
+		somebody_has(&l, &was);
+	}
+	was = lasting(&l, NET)->addr;
+	somebody_has(&l, &was);
+	assert_memory_not_equal(lasting(&l, NET)->addr.b, was.b, 16);
+	assert_int_equal(n_temps(&l, NET), 0);
+	say_prefix(&l, NET, 7200, 3600);
+	assert_int_equal(n_temps(&l, NET), 0);
+	lab_close(&l);
+}
+
+/* One router at two links says the same prefix on both: each link has its own, and they do not meet. */
+static void two_interfaces_in_one_prefix(void **state)
+{
+	struct berth_iface f = {.struct_size = sizeof(f),
+				.link = BERTH_LINK_ETHERNET,
+				.flags = FLAGS,
+				.mtu_bytes = 1500};
+	struct berth_stack_config c = {.n_addrs = 6};
+	struct berth_addr more = pub("10.0.0.1");
+	const struct ip_addr *other = NULL;
+	uint64_t until;
+	uint16_t first;
+	struct lab l;
+
+	(void)state;
+	open_sized(&l, FLAGS, 0, 0, &c);
+	memcpy(f.mac, our_mac, 6);
+	first = l.iface;
+	say_prefix(&l, NET, 7200, 3600);
+	assert_int_equal(berth_iface_add(l.st, &f, &l.iface), 0);
+	assert_int_equal(n_of(&l, NET, T, T, &other), 1);
+	until = other->preferred_until_ns;
+	lab_pass(&l, SEC(5));
+	say_prefix(&l, NET, 3600, 1800);
+	assert_int_equal(n_temps(&l, NET), 2);
+	assert_int_equal(other->iface, first);
+	assert_int_equal(other->preferred_until_ns, until);
+	assert_int_equal(berth_addr_add(l.st, l.iface, &more, 24),
+			 0); /* the table was full: one goes, wherever it is */
+	assert_int_equal(n_temps(&l, NET), 1);
+	more.ip[15]++;
+	assert_int_equal(berth_addr_add(l.st, l.iface, &more, 24), 0);
+	assert_int_equal(n_temps(&l, NET), 0);
+	assert_int_equal(n_of(&l, NET, T, 0, NULL), 2);
+	lab_close(&l);
+}
+
+static void an_interface_that_is_removed_takes_its_own_only(void **state)
+{
+	struct berth_iface f = {.struct_size = sizeof(f),
+				.link = BERTH_LINK_ETHERNET,
+				.flags = FLAGS,
+				.mtu_bytes = 1500};
+	const struct ip_addr *other = NULL;
+	uint16_t first;
+	struct lab l;
+
+	(void)state;
+	open_lab(&l, FLAGS);
+	memcpy(f.mac, our_mac, 6);
+	first = l.iface;
+	say_prefix(&l, NET, 7200, 3600);
+	assert_int_equal(berth_iface_add(l.st, &f, &l.iface), 0);
+	say_prefix(&l, NET, 7200, 3600);
+	assert_int_equal(n_temps(&l, NET), 2);
+	assert_int_equal(berth_iface_remove(l.st, l.iface), 0);
+	assert_int_equal(n_of(&l, NET, T, T, &other), 1);
+	assert_int_equal(other->iface, first);
+	l.iface = first;
+	lab_close(&l);
+}
+
 /* --- what it is the source of (RFC 6724, 5, rule 7) --- */
 
 static berth_sock udp6(struct lab *l)
@@ -730,6 +814,16 @@ static void what_begins_here_comes_from_it_unless_the_socket_says_otherwise(void
 	assert_memory_equal(from.b, time.b, 16);
 	from = syn_from(&l, 1);
 	assert_memory_equal(from.b, stay.b, 16);
+	for (unsigned i = 0; i < 2; i++) {
+		struct port_addr far = A(FAR);
+		struct berth_addr peer = addr_public(&far, 9), own;
+
+		s = udp6(&l);
+		assert_int_equal(berth_sock_set(l.st, s, BERTH_PUBLIC_SOURCE, i), 0);
+		assert_int_equal(berth_sock_connect(l.st, s, &peer), 0);
+		assert_int_equal(berth_sock_names(l.st, s, &own, NULL), 0);
+		assert_memory_equal(own.ip, i ? stay.b : time.b, 16);
+	}
 	s = udp6(&l);
 	assert_int_equal(berth_sock_get(l.st, s, BERTH_PUBLIC_SOURCE, &value), 0);
 	assert_int_equal(value, 0);
@@ -982,6 +1076,14 @@ static void s19_prefixes_that_come_and_go_make_few(void **state)
 	}
 	assert_in_range(n_seen, 32 + 60, 32 + 70);
 	assert_true(l.st->n.dropped_policy >= 700 - (32 + 70));
+	say_prefix(&l, NET, 7200, 3600);
+	say_prefix(&l, NET2, 7200, 3600);
+	assert_true(n_temps(&l, NULL) <= 1);
+	assert_int_equal(berth_iface_set_up(l.st, l.iface, false), 0); /* another network, another account */
+	assert_int_equal(berth_iface_set_up(l.st, l.iface, true), 0);
+	say_prefix(&l, NET, 7200, 3600);
+	say_prefix(&l, NET2, 7200, 3600);
+	assert_int_equal(n_temps(&l, NULL), 2);
 	lab_close(&l);
 }
 
@@ -1042,6 +1144,69 @@ static void s19_they_make_room_for_all_others(void **state)
 	lab_close(&l);
 }
 
+static void s19_the_oldest_goes_first(void **state)
+{
+	struct berth_stack_config c = {.n_addrs = 5};
+	struct berth_addr more = pub("10.0.0.1");
+	struct port_addr seen[3];
+	unsigned n = 0;
+	struct lab l;
+
+	(void)state;
+	open_sized(&l, FLAGS, 0, 0, &c);
+	say_prefix(&l, NET, WIRE_ND_INFINITE_S, WIRE_ND_INFINITE_S);
+	for (; n < 3; n++) {
+		seen[n] = temp(&l, NET)->addr;
+		if (n < 2)
+			lab_pass(&l, temp(&l, NET)->preferred_until_ns - l.now + SEC(1));
+	}
+	for (n = 0; n < 3; n++, more.ip[15]++) {
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(addr_find(l.st, &seen[i]) != NIL, i >= n);
+		assert_int_equal(berth_addr_add(l.st, l.iface, &more, 24), 0);
+	}
+	assert_int_equal(n_temps(&l, NET), 0);
+	lab_close(&l);
+}
+
+/* One link's temporary addresses neither count nor go for another's. */
+static void s19_interfaces_have_rooms_of_their_own(void **state)
+{
+	struct berth_iface f = {.struct_size = sizeof(f),
+				.link = BERTH_LINK_ETHERNET,
+				.flags = FLAGS,
+				.mtu_bytes = 1500};
+	struct lab l;
+
+	(void)state;
+	memcpy(f.mac, our_mac, 6);
+	for (unsigned is_small = 0; is_small <= 1; is_small++) {
+		struct berth_stack_config c = {.n_addrs = is_small ? 6 : 64};
+		struct wire_nd_ra ra = advert(9000);
+		uint16_t first;
+		unsigned n = 0;
+		char prefix[48];
+
+		for (unsigned k = 0; k < (is_small ? 1 : 8); k++) {
+			snprintf(prefix, sizeof(prefix), "2001:db8:1:%x::", k);
+			add_prefix(&ra, prefix, WIRE_ND_INFINITE_S, WIRE_ND_INFINITE_S);
+		}
+		open_sized(&l, FLAGS, 0, 0, &c);
+		first = l.iface;
+		say(&l, &ra);
+		for (unsigned i = 0; i < 6; i++, lab_clear(&l))
+			lab_pass(&l, SEC(is_small ? DAY / 5 : DAY / 2));
+		n = n_temps(&l, NULL);
+		assert_int_equal(n, is_small ? 2 : N_MAX);
+		assert_int_equal(berth_iface_add(l.st, &f, &l.iface), 0);
+		say(&l, &ra);
+		assert_int_equal(n_temps(&l, NULL), is_small ? 2 : N_MAX + 8);
+		for (uint32_t i = 0; is_small && i < l.st->ip->n_addrs; i++)
+			assert_true(!(l.st->ip->addrs[i].flags & T) || l.st->ip->addrs[i].iface == first);
+		lab_close(&l);
+	}
+}
+
 /* A table without room for another: the deprecated one makes way for the next. */
 static void s19_old_ones_make_room_for_new_ones(void **state)
 {
@@ -1091,6 +1256,41 @@ static void s19_groups_run_out(void **state)
 	lab_close(&l);
 }
 
+/* Each of the invariants, broken once. */
+static void the_checker_sees_what_is_wrong(void **state)
+{
+	struct ip_addr *t, *s, was_t, was_s;
+	struct iface *f;
+	struct lab l;
+
+	(void)state;
+	open_lab(&l, FLAGS);
+	say_prefix(&l, NET, 7200, 3600);
+	t = &l.st->ip->addrs[addr_find(l.st, &temp(&l, NET)->addr)];
+	s = &l.st->ip->addrs[addr_find(l.st, &lasting(&l, NET)->addr)];
+	f = iface_at(l.st, l.iface);
+	was_t = *t;
+	was_s = *s;
+#define BREAKS(change)                           \
+	do {                                     \
+		assert_true(addr_check(l.st));   \
+		change;                          \
+		assert_false(addr_check(l.st));  \
+		*t = was_t;                      \
+		*s = was_s;                      \
+		f->flags |= BERTH_IF_TEMP_ADDRS; \
+	} while (0)
+	BREAKS(t->valid_until_ns++);
+	BREAKS(t->preferred_until_ns++);
+	BREAKS(t->temp_valid_ns = t->valid_until_ns - 1);
+	BREAKS(t->temp_preferred_ns = t->preferred_until_ns - 1);
+	BREAKS(t->flags &= (uint8_t)~BERTH_ADDR_AUTO);
+	BREAKS(s->flags &= (uint8_t)~BERTH_ADDR_AUTO);
+	BREAKS(s->flags |= BERTH_ADDR_TEMPORARY);
+	BREAKS(f->flags &= ~(uint32_t)BERTH_IF_TEMP_ADDRS);
+	lab_close(&l);
+}
+
 int main(void)
 {
 	static struct CMUnitTest tests[COUNT_OF(lives) + COUNT_OF(iids) + COUNT_OF(rules) + COUNT_OF(limits) + 32];
@@ -1111,6 +1311,9 @@ int main(void)
 		cmocka_unit_test(taken_three_times_the_prefix_has_none),
 		cmocka_unit_test(taken_twice_the_third_one_is_good),
 		cmocka_unit_test(the_one_that_stays_is_taken),
+		cmocka_unit_test(all_of_them_are_taken),
+		cmocka_unit_test(two_interfaces_in_one_prefix),
+		cmocka_unit_test(an_interface_that_is_removed_takes_its_own_only),
 		cmocka_unit_test(what_begins_here_comes_from_it_unless_the_socket_says_otherwise),
 		cmocka_unit_test(answers_come_from_the_address_that_was_asked),
 		cmocka_unit_test(what_has_it_keeps_it_while_it_is_valid),
@@ -1121,6 +1324,9 @@ int main(void)
 		cmocka_unit_test(s19_they_make_room_for_all_others),
 		cmocka_unit_test(s19_old_ones_make_room_for_new_ones),
 		cmocka_unit_test(s19_groups_run_out),
+		cmocka_unit_test(s19_the_oldest_goes_first),
+		cmocka_unit_test(the_checker_sees_what_is_wrong),
+		cmocka_unit_test(s19_interfaces_have_rooms_of_their_own),
 	};
 	size_t n = 0;
 
