@@ -412,6 +412,8 @@ static void rogue(struct sim *s, unsigned n)
 static void settle(struct sim *s)
 {
 	sim_run_for(s, 15 * SIM_S); /* three checks for duplicates, two seconds each, and the last repair of one */
+	for (unsigned i = 0; i < 20 && s->now_ns - town.changed_ns < 5 * SIM_S; i++)
+		sim_run_for(s, 5 * SIM_S); /* a host asked just now, and was answered */
 	check_all(s);
 	knock(s);
 	sim_run_for(s, 6 * SIM_S);
