@@ -1,6 +1,6 @@
 # berth: one word for each thing to do. meson and ninja do the building, tools/test.py the testing.
 .DEFAULT_GOAL := help
-.PHONY: help build demo check test test-cpython test-free test-suites test-programs sim san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install uninstall package test-package clean
+.PHONY: help build demo check test test-cpython test-free test-suites test-programs sim soak san fuzz fuzz-smoke bench bench-programs bench-ways fmt tidy cross clang services install uninstall package test-package clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_MINUTES ?= 10
@@ -40,6 +40,11 @@ sim: deps-build ## SEEDS (100000) worlds of stacks in virtual time, from seed FI
 	@tools/setup.sh build
 	@ninja -C build --quiet tests/sim/sim
 	@build/tests/sim/sim --seeds $(SEEDS) --first $(or $(FIRST),1) --jobs $$(nproc)
+
+soak: deps-build ## the stack, for long: a million connections, every port over and over, floods of a million SYNs a second; some minutes
+	@tools/setup.sh build
+	@ninja -C build --quiet tests/soak/soak
+	@build/tests/soak/soak --full
 
 test-free: deps-build ## a million reserved ports by 200 programs at a time, beside probe and close; some minutes
 	@tools/setup.sh build
