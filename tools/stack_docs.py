@@ -7,11 +7,11 @@
   files      every file that is named exists
   functions  a function in the third column is defined in src/, and in the file that is named with it ("`f()` in `x.c`")
   tests      the last column is `PLACE, PLACE: NAME, NAME; PLACE: NAME`. A place is tests/unit/test_PLACE.c, `pdrill` (scripts of
-             tests/packetdrill), `sim` (worlds), `tap` (groups), a target of fuzz/, a file or `make TARGET`; alone it means all of it. A name is "a row" or a
+             tests/packetdrill), `sim` (worlds), `tap` (groups), `captures` (of tests/captures), a target of fuzz/, a file or `make TARGET`; alone it means all of it. A name is "a row" or a
              part of one as the file has it (... stands for what is left out), `a function` or a world, or WORDS rows (also rows "WORDS",
              tests): one at least has these words. Every name is in one at least of the places before it, and every place has one of the names.
              Where there is no test the cell says "none: " and why
-  ids        MUST-1 to MUST-69, SHLD-1 to SHLD-31, S1 to S30 have a row
+  ids        MUST-1 to MUST-69, SHLD-1 to SHLD-31, S1 to S30 have a row; so has each capture in docs/stack-security.md
 
 Prints one line per check: "ok NAME" or "FAIL NAME" with the places. Exit code 1 when one failed.
 """
@@ -85,6 +85,11 @@ def worlds():
     return found
 
 
+@functools.cache
+def captures():
+    return {os.path.basename(p)[:-7] for p in glob.glob(os.path.join(ROOT, "tests/captures/*.pcapng"))}
+
+
 def place_names(place):
     """What a place has; None: there is no such place."""
     unit = os.path.join(ROOT, f"tests/unit/test_{place}.c")
@@ -96,6 +101,8 @@ def place_names(place):
         return worlds()
     if place == "tap":
         return {os.path.basename(p)[5:-3] for p in glob.glob(os.path.join(ROOT, "tests/tap/rows_*.py"))}
+    if place == "captures":
+        return captures()
     if place.startswith("fuzz_") and os.path.exists(os.path.join(ROOT, f"fuzz/{place}.c")):
         return set()
     path = os.path.join(ROOT, place.split(" ")[0])  # tools/x.py --option
@@ -198,6 +205,7 @@ def check(documents):
     for kind, last in IDS.items():
         wrong["ids"] += [f"{RFC}: no {kind}-{i}" for i in range(1, last + 1) if (kind, i) not in have]
     wrong["ids"] += [f"{SECURITY}: no S{i}" for i in range(1, 31) if f"S{i}" not in items]
+    wrong["ids"] += [f"{SECURITY}: no {n}" for n in sorted(captures()) if not re.search(rf"\b{n}(?![\w-])", documents.get(SECURITY, ""))]
     return wrong
 
 
@@ -225,9 +233,10 @@ def self_test(documents):
         ("tests", row.format("`sack()`", "tcp_in, tcp_out: S10 rows"), "tcp_out has none of S10 rows"),
         ("tests", row.format("`sack()`", "sim: `no_world`"), "sim has no `no_world`"),
         ("tests", row.format("`sack()`", "pdrill: no-script"), "pdrill has no no-script"),
+        ("tests", row.format("`sack()`", "captures: s5-nothing"), "captures has no s5-nothing"),
         ("tests", row.format("`sack()`", "fuzz_nothing"), "no such place: fuzz_nothing"),
     ]
-    good = row.format("`sack()` in `tcp_ack.c`", 'tcp_in: S10 rows, "RFC 5961, 4: ...", test_budget_is_own; sim: `a_flood_of_syns`; pdrill: ecn; fuzz_wire')
+    good = row.format("`sack()` in `tcp_ack.c`", 'tcp_in: S10 rows, "RFC 5961, 4: ...", test_budget_is_own; sim: `a_flood_of_syns`; pdrill: ecn; captures: s5-sack-outside; fuzz_wire')
     wrong = []
     for kind, line, want in broken:
         found = check({RFC: line})
@@ -238,7 +247,7 @@ def self_test(documents):
     found = check({TESTS: "| topic | what | `no-such-script` |\n"})
     if len(found["tests"]) != 1:
         wrong.append(f"a script that is not there: {found['tests']}")
-    for what in ("MUST-13 ", "SHLD-25", "S30 "):
+    for what in ("MUST-13 ", "SHLD-25", "S30 ", "S12 "):
         without = {p: "".join(x for x in t.splitlines(True) if what not in x.split("|")[1 if "|" in x else 0]) for p, t in documents.items()}
         if len(check(without)["ids"]) == 0:
             wrong.append(f"{what} can be missing")

@@ -13,7 +13,7 @@
  *
  * Always true (tcp_syn_check())
  *   L1  a record in use is on exactly one chain, its hash's, and on exactly one level's list;
- *   L2  a listener's n_syn counts its records.
+ *   L2  a listener's n_syn counts its records: those of all listeners together are as many as there are records.
  */
 #include <errno.h>
 #include <string.h>
@@ -646,13 +646,26 @@ static bool chains_check(struct berth_stack *st, uint32_t *ret_n)
 	return true;
 }
 
+static bool counts_check(const struct berth_stack *st)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < st->conns.n_max; i++) {
+		const struct tcp_conn *c = slab_at(&st->conns, i);
+
+		if (slab_used(&st->conns, i) && c->state == TCP_LISTEN)
+			n += c->n_syn;
+	}
+	return n == st->tcp->syns.n_used;
+}
+
 bool tcp_syn_check(const struct berth_stack *cst)
 {
 	struct berth_stack *st = (struct berth_stack *)cst; /* looked at only: syn_at() wants it so */
 	struct tcp_syn_state *y = st->tcp->syn;
 	uint32_t on_chains, on_levels = 0;
 
-	if (!chains_check(st, &on_chains) || on_chains != st->tcp->syns.n_used)
+	if (!chains_check(st, &on_chains) || on_chains != st->tcp->syns.n_used || !counts_check(st))
 		return false;
 	for (uint32_t level = 0; level < LEVELS; level++) {
 		uint32_t prev = NIL;
