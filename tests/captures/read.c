@@ -13,10 +13,9 @@
 #define OPT_COMMENT 1
 #define LINKTYPE_ETHERNET 1
 
-static uint32_t need(const struct capture *c, bool good, const char *what)
+static void need(const struct capture *c, bool good, const char *what)
 {
 	EXPECT(good, "%s: not a capture of ours: %s", c->path, what);
-	return 0;
 }
 
 static size_t load(struct capture *c)
