@@ -187,6 +187,18 @@ static int put_nd(struct cursor_writer *w, uint8_t type, struct wire_slice s)
 	}
 }
 
+static void put_sources(struct cursor_writer *w, enum port_family family, struct wire_slice sources, unsigned n)
+{
+	wire_put(w, n ? " {" : "");
+	for (unsigned i = 0; i < n && cursor_writer_ok(w); i++) {
+		struct port_addr a = wire_group_source(family, sources, i);
+
+		wire_put(w, i ? " " : "");
+		wire_put_addr(w, &a);
+	}
+	wire_put(w, n ? "}" : "");
+}
+
 static void put_records(struct cursor_writer *w, enum port_family family, const struct wire_group *g)
 {
 	static const char *const changes[] = {"?", "in", "ex", "to-in", "to-ex", "allow", "block"};
@@ -200,8 +212,7 @@ static void put_records(struct cursor_writer *w, enum port_family family, const 
 		wire_put(w, changes[(unsigned)r.change < COUNT_OF(changes) ? (unsigned)r.change : 0]);
 		wire_put(w, " ");
 		wire_put_addr(w, &r.address);
-		if (r.n_sources)
-			wire_put_number(w, " sources ", r.n_sources);
+		put_sources(w, family, r.sources, r.n_sources);
 	}
 	wire_put(w, first ? "" : ">");
 }
@@ -229,8 +240,8 @@ static void put_group(struct cursor_writer *w, enum port_family family, const st
 		wire_put(w, " ");
 		wire_put_addr(w, &g->address);
 	}
-	if (g->n_sources)
-		wire_put_number(w, ", sources ", g->n_sources);
+	if (g->kind == WIRE_GROUP_QUERY)
+		put_sources(w, family, g->body, g->n_sources);
 }
 
 void wire_put_igmp(struct cursor_writer *w, struct wire_slice s)

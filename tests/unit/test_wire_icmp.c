@@ -547,6 +547,22 @@ static void mld_reports(void)
 	assert_int_equal(group.address.b[0], 0xff);
 }
 
+static void mld_report_2(void)
+{
+	struct wire_slice rest = group.body;
+	struct wire_group_record r;
+	struct port_addr a;
+
+	assert_int_equal(group.n_records, 2);
+	assert_true(wire_group_record_next(PORT_FAMILY_6, &rest, &r));
+	assert_true(r.change == WIRE_GROUP_ALLOW && r.n_sources == 1);
+	assert_true(wire_group_record_next(PORT_FAMILY_6, &rest, &r));
+	assert_true(r.change == WIRE_GROUP_BLOCK && r.n_sources == 1);
+	a = wire_group_source(PORT_FAMILY_6, r.sources, 0);
+	assert_true(a.b[0] == 0xfd && a.b[15] == 1);
+	assert_false(wire_group_record_next(PORT_FAMILY_6, &rest, &r));
+}
+
 static const struct wire_row group_rows[] = {
 	{"IGMPv1 query", "1100 0000 00000000", parse_igmp, 0, query_1},
 	{"IGMPv2 query", "1164 0000 00000000", parse_igmp, 0, query_2},
@@ -574,6 +590,18 @@ static const struct wire_row group_rows[] = {
 	{"a mapped group", "8300 0000 0000 0000 00000000000000000000ffffef010203", parse_mld, -EBADMSG, NULL},
 	{"a mapped group in a record", "8f00 0000 0000 0001 04 00 0000 00000000000000000000ffffef010203", parse_mld,
 	 -EBADMSG, NULL},
+	{"S1: a record with more sources than there are octets", "2200 0000 0000 0001 05 00 0002" G4 "0a000008 0a0000",
+	 parse_igmp, -EBADMSG, NULL},
+	{"S1: a record with 65535 sources", "2200 0000 0000 0001 05 00 ffff" G4 "0a000008", parse_igmp, -EBADMSG, NULL},
+	{"S1: sources that reach into the next record", "2200 0000 0000 0002 05 00 0002" G4 "0a000008 05 00 0000" G4,
+	 parse_igmp, -EBADMSG, NULL},
+	{"S1: an MLDv2 query with more sources than there are octets", "8200 0000 9123 0000" G6 "0a 7d 0002" ME,
+	 parse_mld, -EBADMSG, NULL},
+	{"S1: an MLDv2 query with 65535 sources", "8200 0000 9123 0000" G6 "0a 7d ffff" ME, parse_mld, -EBADMSG, NULL},
+	{"S1: an MLDv2 record with more sources than there are octets", "8f00 0000 0000 0001 05 00 0002" G6 ME,
+	 parse_mld, -EBADMSG, NULL},
+	{"MLDv2 report with sources", "8f00 0000 0000 0002 05 00 0001" G6 ME "06 01 0001" G6 ME "aaaaaaaa", parse_mld,
+	 0, mld_report_2},
 	{"another message", "8000 0000 2710 0000" G6, parse_mld, -EPROTONOSUPPORT, NULL},
 };
 
