@@ -119,6 +119,8 @@ struct berth_stack_config {
 	 * Where there is none left bind(), listen() and connect() are -ENOBUFS, a handshake that would have been completed is not,
 	 * and TIME-WAIT is left out; no_places counts them all. [n_conns + n_udp + n_time_wait: there is always one] */
 	uint32_t n_places;
+	uint32_t n_sources;	   /* sources in the filters of all memberships together, at most 4096 [256] */
+	uint32_t n_filter_sources; /* in one filter, at most 256; Linux's limits are 10 for IPv4 and 64 [64] */
 };
 
 /* Octets of memory that berth_stack_init() wants for this configuration. 0: the configuration makes no sense. */
@@ -356,10 +358,36 @@ int berth_sock_set(struct berth_stack *st, berth_sock s, enum berth_option o, ui
 int berth_sock_get(struct berth_stack *st, berth_sock s, enum berth_option o, uint64_t *ret);
 /* Either may be NULL. Return: 0; -ENOTCONN, no peer; -EBADF. */
 int berth_sock_names(struct berth_stack *st, berth_sock s, struct berth_addr *ret_local, struct berth_addr *ret_peer);
-/* Multicast: iface number, or BERTH_IFACE_ANY for the route's. Return: 0; -EADDRINUSE, joined already; -EADDRNOTAVAIL; -ENODEV;
+/* Multicast: iface number, or BERTH_IFACE_ANY for the route's. A source-specific group (232.0.0.0/8, ff3x::/32) that is joined so is heard, but
+ * no router is told (RFC 4604): BERTH_SOURCE_JOIN is for those. Return: 0; -EADDRINUSE, joined already; -EADDRNOTAVAIL; -ENODEV;
  * -ENOBUFS; -EINVAL; -EBADF. */
 int berth_sock_join(struct berth_stack *st, berth_sock s, const struct berth_addr *group, uint16_t iface);
 int berth_sock_leave(struct berth_stack *st, berth_sock s, const struct berth_addr *group, uint16_t iface);
+/* Source filters (RFC 3678): a membership hears all senders but those in its list, as after berth_sock_join(), or those in its list alone. What
+ * all sockets want of a group together is told to routers by IGMPv3 and MLDv2, and what none of them wants is not taken in. Sources are
+ * addresses of the group's family that can send: no group, no wildcard. Their ports do not count. mcast_filtered counts what was not delivered.
+ *
+ * One source, as Linux's options do. JOIN joins the group if need be; a filter without sources changes its mode (JOIN); LEAVE of the last one
+ * leaves the group. Return: 0; -EINVAL, not joined (not JOIN), or the filter is of the other mode; -EADDRNOTAVAIL, it is in the list
+ * already, or is not; -ENOBUFS, n_filter_sources, n_sources or n_groups; -ENODEV; -EBADF. Nothing has changed then. */
+enum berth_source_change {
+	BERTH_SOURCE_JOIN,    /* hear it, too: IP_ADD_SOURCE_MEMBERSHIP, MCAST_JOIN_SOURCE_GROUP */
+	BERTH_SOURCE_LEAVE,   /* no more: IP_DROP_SOURCE_MEMBERSHIP, MCAST_LEAVE_SOURCE_GROUP */
+	BERTH_SOURCE_BLOCK,   /* hear all but it, too: IP_BLOCK_SOURCE, MCAST_BLOCK_SOURCE */
+	BERTH_SOURCE_UNBLOCK, /* hear it again: IP_UNBLOCK_SOURCE, MCAST_UNBLOCK_SOURCE */
+};
+int berth_sock_source(struct berth_stack *st, berth_sock s, enum berth_source_change change,
+		      const struct berth_addr *group, const struct berth_addr *source, uint16_t iface);
+/* The whole filter of a group that is joined, as IP_MSFILTER and MCAST_MSFILTER; routers are told the difference. To include nobody is to leave.
+ * A source that is there twice counts once. Return: 0; -EINVAL, not joined; -EADDRNOTAVAIL, not joined (to include nobody);
+ * -ENOBUFS, too many; -ENODEV; -EBADF. */
+enum berth_filter_mode { BERTH_EXCLUDE = 0, BERTH_INCLUDE = 1 }; /* Linux's numbers */
+int berth_sock_set_filter(struct berth_stack *st, berth_sock s, const struct berth_addr *group, uint16_t iface,
+			  enum berth_filter_mode mode, const struct berth_addr *sources, unsigned n);
+/* *n: in, room for so many; out, so many there are, which may be more. In the order in which they came. Return: 0; -EADDRNOTAVAIL, not joined;
+ * -ENODEV; -EINVAL; -EBADF. */
+int berth_sock_get_filter(struct berth_stack *st, berth_sock s, const struct berth_addr *group, uint16_t iface,
+			  enum berth_filter_mode *ret_mode, struct berth_addr *sources, unsigned *n);
 
 /* As Linux's struct tcp_info, in the units of its names. */
 struct berth_tcp_info {
@@ -533,6 +561,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 /* All count up from 0. neigh_chain_max is the longest chain there was in the table of neighbours; 16 is the bound. flow_chain_max is the
  * longest that a segment or datagram had to walk to its flow: no bound, but the hash is keyed, and beyond some ten somebody knows the key.
  * temp_addrs_taken: prefixes without temporary addresses, because somebody else had three of them (RFC 8981, 3.4).
+ * mcast_filtered: datagrams whose sender no member of the group here wants, and each time that a socket's own filter kept one from it.
  * The formatter never comes to rest on this list. */
 /* clang-format off */
 #define BERTH_COUNTERS(X) \
@@ -549,7 +578,7 @@ int berth_stack_reserve_ports(struct berth_stack *st, uint16_t first, uint16_t l
 	X(tcp_zero_window_probes) X(tcp_keepalive_probes) X(tcp_time_wait) X(tcp_time_wait_reused) \
 	X(tcp_time_wait_evicted) X(tcp_ecn_ce_in) X(tcp_aborts) X(tcp_timeouts) X(tcp_no_memory) \
 	X(tcp_fast_open) X(mcast_reports_out) X(mcast_queries_in) X(neigh_chain_max) \
-	X(tcp_no_work) X(no_places) X(flow_chain_max) X(temp_addrs_taken)
+	X(tcp_no_work) X(no_places) X(flow_chain_max) X(temp_addrs_taken) X(mcast_filtered)
 /* clang-format on */
 struct berth_counters {
 	uint32_t struct_size; /* set by the caller */
@@ -575,7 +604,8 @@ struct berth_used {
 	X(syns)		/* n_syn */ \
 	X(time_waits)	/* n_time_wait */ \
 	X(udp)		/* n_udp */ \
-	X(packets)	/* n_packets */
+	X(packets)	/* n_packets */ \
+	X(sources)	/* n_sources */
 /* clang-format on */
 struct berth_usage {
 	uint32_t struct_size;  /* set by the caller */

@@ -40,7 +40,7 @@ void ip_layout(struct berth_stack *st, struct arena *a)
 	s->frags = arena_take(a, FRAG_DATAGRAMS * sizeof(*s->frags));
 	s->frag_blocks = arena_take(a, (size_t)n_blocks(st) * FRAG_BLOCK);
 	s->frag_free = arena_take(a, n_blocks(st) * sizeof(*s->frag_free));
-	s->groups = arena_take(a, c->n_groups * sizeof(*s->groups));
+	group_layout(st, a, s);
 	s->icmp_sources = arena_take(a, ICMP_SOURCES * sizeof(*s->icmp_sources));
 	s->ids = arena_take(a, IP_ID_COUNTERS * sizeof(*s->ids));
 	st->ip = ip;
@@ -72,8 +72,6 @@ void ip_init(struct berth_stack *st)
 		timer_init(&ip->neighs[i].timer);
 	for (uint32_t i = 0; i < FRAG_DATAGRAMS; i++)
 		timer_init(&ip->frags[i].timer);
-	for (uint32_t i = 0; i < c->n_groups; i++)
-		timer_init(&ip->groups[i].timer);
 	for (uint32_t i = 0; i < (ip->pmtu_mask + 1) * PMTU_WAYS; i++)
 		timer_init(&ip->pmtus[i].timer);
 	for (uint32_t i = 0; i <= ip->neigh_mask; i++)
@@ -82,12 +80,12 @@ void ip_init(struct berth_stack *st)
 	for (uint32_t i = 0; i < ip->n_frag_blocks; i++)
 		ip->frag_free[i] = (uint16_t)(ip->n_frag_blocks - 1 - i);
 	init_self(&ip->self);
+	group_init(st);
 	wheel_kind(&st->wheel, TIMER_IFACE, &ip->ifaces->timer, sizeof(*ip->ifaces));
 	wheel_kind(&st->wheel, TIMER_ADDR, &ip->addrs->timer, sizeof(*ip->addrs));
 	wheel_kind(&st->wheel, TIMER_ROUTE, &ip->routes->timer, sizeof(*ip->routes));
 	wheel_kind(&st->wheel, TIMER_NEIGH, &ip->neighs->timer, sizeof(*ip->neighs));
 	wheel_kind(&st->wheel, TIMER_FRAG, &ip->frags->timer, sizeof(*ip->frags));
-	wheel_kind(&st->wheel, TIMER_GROUP, &ip->groups->timer, sizeof(*ip->groups));
 	wheel_kind(&st->wheel, TIMER_PMTU, &ip->pmtus->timer, sizeof(*ip->pmtus));
 	st->route_epoch = 1; /* a zeroed struct ip_route is stale */
 }

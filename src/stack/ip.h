@@ -5,7 +5,7 @@
  *	arp.c, nd.c	how a neighbour is asked		slaac.c		router discovery, address making
  *	ip_in.c		a frame becomes a packet		ip_out.c	headers, fragmentation, queues of neighbours
  *	frag.c		reassembly				icmp_in.c, icmp_out.c	errors and echo
- *	pmtu.c		path MTUs that were learnt		group.c, igmp.c, mld.c	multicast membership
+ *	pmtu.c		path MTUs that were learnt		group*.c, igmp.c, mld.c	multicast membership (group.h)
  *	slaac_temp.c	temporary addresses
  */
 #ifndef BERTH_STACK_IP_H
@@ -141,8 +141,43 @@ void icmp_send_error(struct berth_stack *st, const struct packet *p, enum icmp_e
 int icmp_errno(enum icmp_error e, bool is4); /* negative */
 
 /* --- multicast --- */
-MUST_CHECK int group_join(struct berth_stack *st, uint16_t iface, const struct port_addr *group); /* counted */
+/* Whom a member of a group hears (RFC 3376, 2): all but those in the list, or those alone. Zeros: everybody. Its list is changed by the
+ * functions below alone. */
+struct group_filter {
+	uint32_t n, first; /* sources, in st->ip->filters; first counts when there are some */
+	bool include;
+};
+/* Memberships are counted, one by one. join and leave are of members who hear everybody, as our own addresses do. */
+MUST_CHECK int group_join(struct berth_stack *st, uint16_t iface, const struct port_addr *group);
 MUST_CHECK int group_leave(struct berth_stack *st, uint16_t iface, const struct port_addr *group);
+struct group_want {
+	bool include;
+	unsigned n;
+	const struct berth_addr *sources; /* good ones of the group's family; one that is there twice counts once */
+};
+/**
+ * group_change() - a member comes, goes, or wants to hear others
+ * @f:   its filter as it is, without sources when it comes; as it is to be afterwards
+ * @was: it is a member already
+ * @to:  what it is to be; NULL: it goes
+ *
+ * Return: 0; -ENODEV; -EINVAL, not a group; -EADDRNOTAVAIL, no member has that group; -ENOBUFS, no room: nothing has changed.
+ */
+MUST_CHECK int group_change(struct berth_stack *st, uint16_t iface, const struct port_addr *group,
+			    struct group_filter *f, bool was, const struct group_want *to);
+/* One source more, or less, in a member's list. -ENOBUFS. */
+MUST_CHECK int group_change_one(struct berth_stack *st, uint16_t iface, const struct port_addr *group,
+				struct group_filter *f, const struct port_addr *source, bool add);
 bool group_is_member(const struct berth_stack *st, uint16_t iface, const struct port_addr *group);
+/* Does any member of it here want to hear this source? */
+bool group_takes(const struct berth_stack *st, uint16_t iface, const struct port_addr *group,
+		 const struct port_addr *source);
+bool group_filter_has(const struct berth_stack *st, const struct group_filter *f, const struct port_addr *source);
+bool group_filter_takes(const struct berth_stack *st, const struct group_filter *f, const struct port_addr *source);
+/* The list, one after the other: until the cursor is NIL. The address has 16 octets. */
+uint32_t group_filter_first(const struct group_filter *f);
+const uint8_t *group_filter_next(const struct berth_stack *st, uint32_t *cursor);
+/* The list goes, and nobody is told: the interface and its groups are gone. */
+void group_filter_clear(struct berth_stack *st, struct group_filter *f);
 
 #endif

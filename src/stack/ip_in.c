@@ -250,10 +250,28 @@ int ip_peek(struct berth_stack *st, const struct berth_rx *rx, struct packet *re
 
 /* --- the long way: one piece, anything --- */
 
+static bool is_mld(const struct packet *p)
+{
+	uint8_t type = p->proto == WIRE_PROTO_ICMP6 && p->l4_head ? p->l4[0] : 0;
+
+	return (type >= WIRE_ICMP6_MLD_QUERY && type <= WIRE_ICMP6_MLD_DONE) || type == WIRE_ICMP6_MLD_REPORT2;
+}
+
+/* To a group, from a source that nobody here wants to hear (RFC 3376, 3.2)? What is said about groups is for all (Linux does it so). */
+static bool is_unwanted(const struct berth_stack *st, const struct packet *p)
+{
+	return p->not_unicast && port_addr_is_multicast(&p->dst) && p->proto != WIRE_PROTO_IGMP && !is_mld(p) &&
+	       !group_takes(st, p->iface, &p->dst, &p->src);
+}
+
 static void deliver(struct berth_stack *st, const struct packet *p, uint16_t proto_at)
 {
 	bool v4 = is4(&p->dst);
 
+	if (is_unwanted(st, p)) {
+		st->n.mcast_filtered++;
+		return;
+	}
 	switch (p->proto) {
 	case WIRE_PROTO_TCP:
 		tcp_input(st, p);

@@ -32,6 +32,7 @@ struct group_querier {
 	uint64_t v1_until_ns,
 		v2_until_ns;	/* an older one was heard: its version is spoken until then (RFC 3376, 7.2.1) */
 	uint64_t general_at_ns; /* when a general query is answered; NEVER_NS */
+	uint64_t answered_ns;	/* when one was, the last time */
 	uint8_t robustness;
 };
 
@@ -167,19 +168,6 @@ struct frag_datagram {
 	uint8_t head[FRAG_HEAD_MAX];
 };
 
-/* --- multicast (group.c) --- */
-struct group {
-	struct port_addr addr;
-	uint16_t iface;
-	bool used;
-	bool last_reporter; /* version 1 and 2: we said it last, so we say when we leave */
-	uint8_t n_reports;  /* unsolicited ones still to send */
-	bool leaving;	    /* left: only what says so is still to be sent (version 3) */
-	bool queried;	    /* the timer answers a query */
-	uint32_t n_users;
-	struct timer timer;
-};
-
 /* --- limits of ICMP (icmp_out.c) --- */
 #define ICMP_SOURCES 256
 struct icmp_bucket {
@@ -189,6 +177,7 @@ struct icmp_bucket {
 };
 
 #define IP_ID_COUNTERS 1024
+struct group;
 struct ip_state {
 	struct iface *ifaces;
 	struct iface self; /* IP_IFACE_SELF */
@@ -208,7 +197,9 @@ struct ip_state {
 	uint8_t *frag_blocks;
 	uint16_t *frag_free; /* a stack of free blocks */
 	uint32_t n_frag_blocks, n_frag_free;
-	struct group *groups;
+	struct group *groups; /* group.h */
+	struct slab sources;  /* struct group_source: what all members of a group name, and queries ask about */
+	struct slab filters;  /* group_filter.c: what each names */
 	struct icmp_bucket icmp_all, *icmp_sources;
 	uint32_t *ids;
 };
@@ -334,15 +325,26 @@ bool icmp_allow(struct berth_stack *st, const struct port_addr *to);
 void icmp_send(struct berth_stack *st, const struct port_addr *src, const struct port_addr *dst, uint16_t iface,
 	       uint8_t tos, const uint8_t head[WIRE_ICMP_LEN], const uint8_t *data, size_t len);
 
-/* group.c, igmp.c, mld.c */
-void group_timer(struct berth_stack *st, uint32_t index);
+/* group.c, group_filter.c */
+void group_layout(struct berth_stack *st, struct arena *a, struct ip_state *s);
+void group_init(struct berth_stack *st);
 void group_iface_up(struct berth_stack *st, uint16_t iface, bool only6);
 void group_forget_iface(struct berth_stack *st, uint16_t iface);
+bool group_check(const struct berth_stack *st);
+size_t group_filter_bytes(void); /* of an item of st->ip->filters */
+/* One source more; -ENOBUFS, the list or the pool is full. It is not in it. */
+MUST_CHECK int group_filter_add(struct berth_stack *st, struct group_filter *f, const struct port_addr *source);
+void group_filter_remove(struct berth_stack *st, struct group_filter *f, const struct port_addr *source);
+
+/* group_say.c */
+void group_timer(struct berth_stack *st, uint32_t index);
+/* Answers to general queries that are due. */
+void group_general(struct berth_stack *st, uint16_t iface);
+
+/* group_query.c, igmp.c, mld.c */
 void group_heard(struct berth_stack *st, uint16_t iface, const struct port_addr *group); /* another member's report */
 /* A message of IGMP or MLD that may be believed: igmp.c and mld.c have looked at where it came from. */
 void group_message(struct berth_stack *st, const struct packet *p, const struct wire_group *g, bool v4);
-void group_general(struct berth_stack *st, uint16_t iface);
-bool group_check(const struct berth_stack *st);
 void igmp_input(struct berth_stack *st, const struct packet *p);
 void igmp_send(struct berth_stack *st, uint16_t iface, const struct wire_group *g, const struct port_addr *dst,
 	       const uint8_t *body, size_t len);

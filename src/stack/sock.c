@@ -536,6 +536,33 @@ int berth_sock_leave(struct berth_stack *st, berth_sock h, const struct berth_ad
 	return r < 0 ? r : udp_leave(st, i, group, iface);
 }
 
+int berth_sock_source(struct berth_stack *st, berth_sock h, enum berth_source_change change,
+		      const struct berth_addr *group, const struct berth_addr *source, uint16_t iface)
+{
+	uint32_t i;
+	int r = find_udp(st, h, &i);
+
+	return r < 0 ? r : udp_source(st, i, change, group, source, iface);
+}
+
+int berth_sock_set_filter(struct berth_stack *st, berth_sock h, const struct berth_addr *group, uint16_t iface,
+			  enum berth_filter_mode mode, const struct berth_addr *sources, unsigned n)
+{
+	uint32_t i;
+	int r = find_udp(st, h, &i);
+
+	return r < 0 ? r : udp_set_filter(st, i, group, iface, mode, sources, n);
+}
+
+int berth_sock_get_filter(struct berth_stack *st, berth_sock h, const struct berth_addr *group, uint16_t iface,
+			  enum berth_filter_mode *ret_mode, struct berth_addr *sources, unsigned *n)
+{
+	uint32_t i;
+	int r = find_udp(st, h, &i);
+
+	return r < 0 ? r : udp_get_filter(st, i, group, iface, ret_mode, sources, n);
+}
+
 int berth_sock_udp_send(struct berth_stack *st, berth_sock h, const struct berth_dgram *v, unsigned n)
 {
 	uint32_t i;

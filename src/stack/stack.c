@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "stack/ip_state.h"
 #include "stack/tcp.h"
 #include "stack/udp.h"
 
@@ -59,7 +60,7 @@ static bool numbers_ok(const struct berth_stack_config *c)
 	return n_claims(c) <= PORT_TABLE_CLAIMS_MAX && c->n_syn <= most && c->n_udp <= 1u << 18 && c->n_ifaces <= 250 &&
 	       c->n_addrs <= 4096 && c->n_routes <= 65536 && c->n_neighs <= most && c->n_groups <= 65536 &&
 	       c->n_packets <= most && c->n_rings <= most && c->n_bursts <= 1u << 26 && c->n_gaps <= most &&
-	       c->n_work <= most && c->frag_bytes <= 1u << 30;
+	       c->n_work <= most && c->frag_bytes <= 1u << 30 && c->n_sources <= 4096 && c->n_filter_sources <= 256;
 }
 
 /* The caller's numbers with defaults put in. */
@@ -91,6 +92,8 @@ static int config_read(const struct berth_stack_config *from, struct berth_stack
 		or_default(&c.n_bursts, 16 * c.n_rings);
 	or_default(&c.n_gaps, c.n_conns < 4 ? 1 : c.n_conns / 4);
 	or_default(&c.n_work, c.n_conns);
+	or_default(&c.n_sources, 256);
+	or_default(&c.n_filter_sources, 64);
 	if (!numbers_ok(&c) || !ring_ok(c.rx_ring_bytes) || !ring_ok(c.tx_ring_bytes) || !ring_ok(c.udp_ring_bytes))
 		return -EINVAL;
 	*ret = c;
@@ -559,6 +562,7 @@ int berth_stack_usage(const struct berth_stack *st, struct berth_usage *ret)
 	u.time_waits = USED(t->time_waits);
 	u.udp = USED(st->udps);
 	u.packets = USED(st->pkts);
+	u.sources = USED(st->ip->filters);
 #undef USED
 	return struct_out(ret, &u, sizeof(u), offsetof(struct berth_usage, conns));
 }

@@ -1,18 +1,14 @@
-/* src/stack/udp.c: UDP sockets: making, connecting, options, groups, the end.
+/* src/stack/udp.c: UDP sockets: making, connecting, options, the end.
  *
  * A socket has two rings of datagrams, a fixed part of the stack's memory, so that nobody's datagrams wait in memory that others need.
  * Its port is a claim of the heart's: UDP's rules of sharing, of who receives (docs/linux-bind.md, D3, D4), and what a connected
  * socket hears are there.
  *
- * Memberships of groups are one small table for all sockets: (socket, interface, group). IP counts them (group_join()) and takes in
- * what goes to them; which sockets hear it is Linux's rule (udp_hears_group()).
- *
  * Always true (udp_check())
  *   U1  both rings are chains of whole records;
  *   U2  n_wait counts the records that wait, n_pins the frames that are pinned;
- *   U3  a member names a socket that is there;
- *   U4  the guards behind both rings hold zeros;
- *   U5  tx_at is where a record begins, or the end; all records before it wait or went out.
+ *   U3  the guards behind both rings hold zeros;
+ *   U4  tx_at is where a record begins, or the end; all records before it wait or went out.
  */
 #include "stack/udp.h"
 
@@ -56,6 +52,7 @@ int udp_open(struct berth_stack *st, int family, uint64_t user, uint32_t *ret_in
 	u->rcvbuf = size;
 	u->mcast_ttl = 1;
 	u->pmtu_disc = 1;
+	u->member_first = NIL;
 	*ret_index = i;
 	return 0;
 }
@@ -204,114 +201,6 @@ int udp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 	}
 }
 
-/* --- groups --- */
-/* iface BERTH_IFACE_ANY: on any. */
-static struct udp_member *member_find(const struct berth_stack *st, uint32_t index, uint16_t iface,
-				      const struct port_addr *group)
-{
-	for (uint32_t i = 0; i < st->cfg.n_groups; i++) {
-		struct udp_member *m = &st->udp->members[i];
-
-		if (m->sock == index && (m->iface == iface || iface == BERTH_IFACE_ANY) &&
-		    port_addr_equal(&m->group, group))
-			return m;
-	}
-	return NULL;
-}
-
-/* As Linux 6.18 does: groups that only others joined, too, unless BERTH_MULTICAST_ALL is off, but none of IPv4 on a socket of both
- * families. A membership counts on its own interface; of IPv6, on all. */
-bool udp_hears_group(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group)
-{
-	const struct udp_sock *u = slab_at(&st->udps, index);
-	bool v4 = port_addr_is4(group);
-
-	if (!(u->s.flags & SOCK_MCAST_OWN) && (!v4 || u->s.family == PORT_FAMILY_4))
-		return true;
-	return member_find(st, index, v4 ? iface : BERTH_IFACE_ANY, group) != NULL;
-}
-
-/* The group and the interface that a call means. A group has no scope here: the interface says it. */
-static int group_of(struct berth_stack *st, const struct udp_sock *u, const struct berth_addr *a, uint16_t *iface,
-		    struct port_addr *ret)
-{
-	struct port_addr g = addr_of(a);
-	struct ip_route rt;
-	int r;
-
-	g.scope = 0;
-	if (!port_addr_is_multicast(&g) || (u->s.family == PORT_FAMILY_4 && !port_addr_is4(&g)))
-		return -EINVAL;
-	if (*iface == BERTH_IFACE_ANY && u->mcast_iface != 0)
-		*iface = (uint16_t)(u->mcast_iface - 1);
-	if (*iface == BERTH_IFACE_ANY) {
-		r = ip_route_find(st, NULL, &g, BERTH_IFACE_ANY, &rt, NULL);
-		if (r < 0)
-			return -ENODEV;
-		*iface = rt.iface;
-	}
-	*ret = g;
-	return 0;
-}
-
-int udp_join(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface)
-{
-	struct udp_member *free;
-	struct port_addr g;
-	int r = group_of(st, udp_at(st, index), group, &iface, &g);
-
-	if (r < 0)
-		return r;
-	if (member_find(st, index, iface, &g) != NULL)
-		return -EADDRINUSE;
-	free = st->udp->members;
-	while (free < st->udp->members + st->cfg.n_groups && free->sock != NIL)
-		free++;
-	if (free == st->udp->members + st->cfg.n_groups)
-		return -ENOBUFS;
-	r = group_join(st, iface, &g);
-	if (r < 0)
-		return r;
-	*free = (struct udp_member){index, iface, g};
-	return 0;
-}
-
-int udp_leave(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface)
-{
-	struct udp_member *m;
-	struct port_addr g;
-	int r = group_of(st, udp_at(st, index), group, &iface, &g);
-
-	if (r < 0)
-		return r;
-	m = member_find(st, index, iface, &g);
-	if (m == NULL)
-		return -EADDRNOTAVAIL;
-	m->sock = NIL;
-	return group_leave(st, iface, &g);
-}
-
-void udp_forget_iface(struct berth_stack *st, uint16_t iface)
-{
-	for (uint32_t i = 0; i < st->cfg.n_groups; i++)
-		if (st->udp->members[i].iface == iface)
-			st->udp->members[i].sock = NIL;
-}
-
-static void leave_all(struct berth_stack *st, uint32_t index)
-{
-	for (uint32_t i = 0; i < st->cfg.n_groups; i++) {
-		struct udp_member *m = &st->udp->members[i];
-
-		if (m->sock != index)
-			continue;
-		m->sock = NIL;
-		/* The interface may be gone with its groups: then there is nothing left to leave. */
-		if (group_leave(st, m->iface, &m->group) < 0)
-			continue;
-	}
-}
-
 /* --- state, and the end --- */
 bool udp_writable(const struct udp_sock *u)
 {
@@ -376,7 +265,7 @@ int udp_close(struct berth_stack *st, uint32_t index)
 
 	event_forget(st, index | SOCK_ID_UDP);
 	u->s.flags |= SOCK_ORPHAN;
-	leave_all(st, index);
+	udp_leave_all(st, index);
 	sock_release(st, &u->s);
 	u->rx.used = 0;
 	udp_reclaim(st, u);
@@ -415,8 +304,5 @@ bool udp_check(const struct berth_stack *st)
 		if (!udp_ring_check(&u->rx) || !udp_ring_check(&u->tx) || !tx_check(u) || !guards_ok(u))
 			return false;
 	}
-	for (uint32_t i = 0; i < st->cfg.n_groups; i++)
-		if (st->udp->members[i].sock != NIL && !slab_used(&st->udps, st->udp->members[i].sock))
-			return false;
-	return true;
+	return udp_group_check(st);
 }

@@ -1,6 +1,7 @@
 /* src/stack/udp.h: UDP (RFC 768; RFC 8200, 8.1; RFC 8085; Linux's udp(7) where those are silent): sockets with two rings of datagrams.
  *
- *	udp.c		sockets: making, connecting, options, groups, the end
+ *	udp.c		sockets: making, connecting, options, the end
+ *	udp_group.c	groups: who is in which, and whom of their senders he hears
  *	udp_ring.c	the rings: records of 64 octets, each with its datagram behind it
  *	udp_in.c	what arrives, to whom it belongs, and how the program takes it
  *	udp_out.c	what the program sends, and how it leaves
@@ -38,6 +39,12 @@ int udp_set(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_
 int udp_get(struct berth_stack *st, uint32_t index, enum berth_option o, uint64_t *ret);
 int udp_join(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface);
 int udp_leave(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface);
+int udp_source(struct berth_stack *st, uint32_t index, enum berth_source_change change, const struct berth_addr *group,
+	       const struct berth_addr *source, uint16_t iface);
+int udp_set_filter(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface,
+		   enum berth_filter_mode mode, const struct berth_addr *sources, unsigned n);
+int udp_get_filter(struct berth_stack *st, uint32_t index, const struct berth_addr *group, uint16_t iface,
+		   enum berth_filter_mode *ret_mode, struct berth_addr *sources, unsigned *n);
 /* The interface is gone, and IP has forgotten its groups. */
 void udp_forget_iface(struct berth_stack *st, uint16_t iface);
 int udp_poll(struct berth_stack *st, uint32_t index);
@@ -93,7 +100,8 @@ struct udp_sock {
 	uint32_t rcvbuf; /* octets of the receiving ring in use at most */
 	uint32_t n_pins;
 	struct udp_way way;
-	uint16_t mcast_iface; /* + 1; 0: the route's */
+	uint32_t member_first; /* groups it is in; NIL */
+	uint16_t mcast_iface;  /* + 1; 0: the route's */
 	uint8_t mcast_ttl, pmtu_disc;
 	bool blocked; /* a send found no room: the program waits for BERTH_EV_OUT */
 };
@@ -101,8 +109,10 @@ struct udp_sock {
 /* A socket in a group: so many of them as n_groups, for all sockets. */
 struct udp_member {
 	uint32_t sock; /* index; NIL: free */
+	uint32_t next; /* of its socket; NIL */
 	uint16_t iface;
 	struct port_addr group;
+	struct group_filter filter;
 };
 
 /* udp_sent.c: the names of datagrams that left, in two halves that take turns. */
@@ -162,7 +172,11 @@ void udp_deliver(struct berth_stack *st, uint32_t index, const struct packet *p,
 /* To all members of its group, or all who hear a broadcast. */
 void udp_deliver_all(struct berth_stack *st, const struct packet *p, uint16_t src_port, uint16_t dst_port,
 		     uint32_t len);
-bool udp_hears_group(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group);
+/* Does it hear what source sends to group? */
+bool udp_hears_group(const struct berth_stack *st, uint32_t index, uint16_t iface, const struct port_addr *group,
+		     const struct port_addr *source, bool *ret_filtered);
+void udp_leave_all(struct berth_stack *st, uint32_t index);
+bool udp_group_check(const struct berth_stack *st);
 /* What went out before this call is free now. */
 void udp_reclaim(struct berth_stack *st, struct udp_sock *u);
 /* Is there room for a datagram of ordinary size? */

@@ -99,12 +99,14 @@ void udp_deliver_all(struct berth_stack *st, const struct packet *p, uint16_t sr
 	for (uint32_t i = 0; i < n && i < FANOUT; i++) {
 		struct port_claim c;
 		uint32_t index;
+		bool filtered = false;
 
 		if (port_table_get(&st->ports, refs[i], &c) < 0 || !hears(&c, p, src_port))
 			continue;
 		index = (uint32_t)c.user & ~SOCK_ID_UDP;
-		if (!to_group || udp_hears_group(st, index, p->iface, &group))
+		if (!to_group || udp_hears_group(st, index, p->iface, &group, &p->src, &filtered))
 			udp_deliver(st, index, p, src_port, len);
+		st->n.mcast_filtered += filtered;
 	}
 }
 

@@ -456,7 +456,7 @@ static void hear_ourselves(struct berth_stack *st, const struct udp_sock *u, uin
 
 	group.scope = 0;
 	if (port_addr_is_multicast(&rec->peer) &&
-	    ((u->s.flags & SOCK_MCAST_NO_LOOP) || !group_is_member(st, rt->iface, &group)))
+	    ((u->s.flags & SOCK_MCAST_NO_LOOP) || !group_takes(st, rt->iface, &group, &rec->local)))
 		return;
 	p.ttl = h.ttl;
 	p.tos = h.tos;

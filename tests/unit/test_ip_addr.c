@@ -1,5 +1,6 @@
 /* tests/unit/test_ip_addr.c: our addresses: duplicate detection of both families, in virtual time. */
 #include "ip_fixture.h"
+#include "stack/group.h"
 
 enum act { NOTHING, ARP_REPLY, ARP_PROBE, ARP_USE, NS_DAD, NS_OWN, NS_ASK, NA };
 struct row {
@@ -227,7 +228,7 @@ static void adding_and_removing(void **state)
 		assert_int_equal(berth_addr_remove(l.st, l.iface, &info.addr), 0);
 	assert_int_equal(l.st->ip->n_routes, 0);
 	for (uint32_t i = 0; i < l.st->cfg.n_groups; i++)
-		assert_true(!l.st->ip->groups[i].used || l.st->ip->groups[i].leaving);
+		assert_true(!l.st->ip->groups[i].used || !l.st->ip->groups[i].n_users);
 	lab_close(&l);
 }
 

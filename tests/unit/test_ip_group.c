@@ -1,29 +1,5 @@
 /* tests/unit/test_ip_group.c: multicast membership: what IGMP and MLD say, when, and in which version. */
-#include "ip_fixture.h"
-
-struct family {
-	const char *name, *us, *querier, *all, *group, *to_routers3, *to_leave;
-	unsigned bits;
-	bool v4;
-};
-static const struct family families[] = {
-	{"IGMP", "10.0.0.1", "10.0.0.254", "224.0.0.1", "239.1.2.3", "224.0.0.22", "224.0.0.2", 24, true},
-	{"MLD", "fe80::1", "fe80::fe", "ff02::1", "ff05::77", "ff02::16", "ff02::2", 64, false},
-};
-
-struct world {
-	struct lab l;
-	const struct family *f;
-};
-
-static void open_world(struct world *w, const struct family *f)
-{
-	w->f = f;
-	lab_open(&w->l, BERTH_LINK_ETHERNET, BERTH_IF_NO_DAD);
-	lab_addr(&w->l, f->us, f->bits);
-	lab_pass(&w->l, SEC(30));
-	lab_clear(&w->l);
-}
+#include "group_fixture.h"
 
 static int join(struct world *w)
 {
@@ -41,79 +17,6 @@ static int leave(struct world *w)
 
 	lab_drain(&w->l);
 	return r;
-}
-
-/* The i-th message of ours about groups; false: there is none. Checks what all of them share. */
-static bool said(struct world *w, unsigned which, struct wire_group *g, struct seen *ret)
-{
-	for (unsigned i = 0; i < w->l.n_out; i++) {
-		struct seen s = lab_seen(&w->l, i);
-		struct wire_group m;
-		uint8_t mac[6];
-
-		if (s.is_arp || s.proto != (w->f->v4 ? WIRE_PROTO_IGMP : WIRE_PROTO_ICMP6) || s.v4 != w->f->v4)
-			continue;
-		if ((w->f->v4 ? wire_igmp_parse(s.payload.data, s.payload.len_bytes, &m)
-			      : wire_mld_parse(s.payload.data, s.payload.len_bytes, &m)) < 0)
-			continue;
-		if (which--)
-			continue;
-		assert_int_equal(s.hops, 1);
-		assert_true(w->f->v4 ? s.ip4.has & WIRE_IP4_ROUTER_ALERT : s.ip6.router_alert);
-		wire_mac_of_group(&s.dst, mac);
-		assert_memory_equal(s.eth.dst, mac, 6);
-		*g = m;
-		*ret = s;
-		return true;
-	}
-	return false;
-}
-
-static unsigned n_said(struct world *w)
-{
-	struct wire_group g;
-	struct seen s;
-	unsigned n = 0;
-
-	while (said(w, n, &g, &s))
-		n++;
-	return n;
-}
-
-static void query(struct world *w, unsigned version, const char *group, uint32_t max_ms, const char *from, uint8_t ttl,
-		  bool alert)
-{
-	struct wire_group g = {.kind = WIRE_GROUP_QUERY,
-			       .version = (uint8_t)version,
-			       .max_response_ms = version == 1 ? 0 : max_ms};
-	uint8_t msg[64], buf[128], hbh[8], mac[6];
-	const char *dst = group ? group : w->f->all;
-	struct pk p = {.src = from,
-		       .dst = dst,
-		       .proto = w->f->v4 ? WIRE_PROTO_IGMP : WIRE_PROTO_ICMP6,
-		       .ttl = ttl,
-		       .payload = msg};
-	struct port_addr to = A(dst);
-	int n;
-
-	g.address = group ? A(group) : w->f->v4 ? PORT_ADDR_ANY4 : PORT_ADDR_ANY6;
-	g.robustness = 2;
-	g.query_interval_s = 125;
-	n = w->f->v4 ? wire_igmp_emit(&g, msg, sizeof(msg)) : wire_mld_emit(&g, msg, sizeof(msg));
-	assert_true(n > 0);
-	p.len = (size_t)n;
-	seal(from, dst, p.proto, msg, p.len);
-	if (alert && w->f->v4) {
-		p.options = wire_ip4_router_alert;
-		p.n_options = 4;
-	} else if (alert) {
-		wire_ip6_put_router_alert(hbh, WIRE_PROTO_ICMP6, 0);
-		p.extensions = hbh;
-		p.n_extensions = 8;
-		p.next = WIRE_PROTO_HOPOPTS;
-	}
-	wire_mac_of_group(&to, mac);
-	lab_packet_to(&w->l, mac, his_mac, buf, pk_build(&p, buf, sizeof(buf)));
 }
 
 static void is_record(const struct wire_group *g, const struct family *f, enum wire_group_change change)
