@@ -169,13 +169,13 @@ static void count_source(struct berth_stack *st, struct group *m, const uint8_t 
 		s->n_exclude += (uint32_t)by;
 }
 
-static void count_sources(struct berth_stack *st, struct group *m, const struct group_filter *f, int by)
+static void count_sources(struct berth_stack *st, struct group *m, const struct member_filter *f, int by)
 {
 	for (uint32_t i = group_filter_first(f); i != NIL;)
 		count_source(st, m, group_filter_next(st, &i), f->include, by);
 }
 
-static void count_user(struct group *m, const struct group_filter *f, int by)
+static void count_user(struct group *m, const struct member_filter *f, int by)
 {
 	m->n_users += (uint32_t)by;
 	if (!f->include)
@@ -306,7 +306,7 @@ static bool is_first(const struct group_want *w, unsigned at)
 }
 
 /* Will its list fit, once the one it has is gone? */
-static bool list_fits(const struct berth_stack *st, const struct group_filter *f, const struct group_want *w)
+static bool list_fits(const struct berth_stack *st, const struct member_filter *f, const struct group_want *w)
 {
 	uint32_t n = 0;
 
@@ -317,7 +317,7 @@ static bool list_fits(const struct berth_stack *st, const struct group_filter *f
 	return n <= st->cfg.n_sources - st->ip->filters.n_used + f->n;
 }
 
-static void list_make(struct berth_stack *st, struct group_filter *f, const struct group_want *w)
+static void list_make(struct berth_stack *st, struct member_filter *f, const struct group_want *w)
 {
 	int r = 0;
 
@@ -332,7 +332,7 @@ static void list_make(struct berth_stack *st, struct group_filter *f, const stru
 	ASSERT(r == 0);
 }
 
-int group_change(struct berth_stack *st, uint16_t iface, const struct port_addr *group, struct group_filter *f,
+int group_change(struct berth_stack *st, uint16_t iface, const struct port_addr *group, struct member_filter *f,
 		 bool was, const struct group_want *to)
 {
 	struct group *m;
@@ -368,7 +368,7 @@ int group_change(struct berth_stack *st, uint16_t iface, const struct port_addr 
 	return 0;
 }
 
-int group_change_one(struct berth_stack *st, uint16_t iface, const struct port_addr *group, struct group_filter *f,
+int group_change_one(struct berth_stack *st, uint16_t iface, const struct port_addr *group, struct member_filter *f,
 		     const struct port_addr *source, bool add)
 {
 	uint32_t i = group_find(st, iface, group);
@@ -390,14 +390,14 @@ int group_change_one(struct berth_stack *st, uint16_t iface, const struct port_a
 int group_join(struct berth_stack *st, uint16_t iface, const struct port_addr *group)
 {
 	static const struct group_want all;
-	struct group_filter f = {.include = false};
+	struct member_filter f = {.include = false};
 
 	return group_change(st, iface, group, &f, false, &all);
 }
 
 int group_leave(struct berth_stack *st, uint16_t iface, const struct port_addr *group)
 {
-	struct group_filter f = {.include = false};
+	struct member_filter f = {.include = false};
 
 	return group_change(st, iface, group, &f, true, NULL);
 }

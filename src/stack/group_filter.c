@@ -22,7 +22,7 @@ static struct filter_source *at(const struct berth_stack *st, uint32_t i)
 	return slab_at(&st->ip->filters, i);
 }
 
-bool group_filter_has(const struct berth_stack *st, const struct group_filter *f, const struct port_addr *source)
+bool group_filter_has(const struct berth_stack *st, const struct member_filter *f, const struct port_addr *source)
 {
 	for (uint32_t i = group_filter_first(f); i != NIL;)
 		if (memcmp(group_filter_next(st, &i), source->b, 16) == 0)
@@ -30,12 +30,12 @@ bool group_filter_has(const struct berth_stack *st, const struct group_filter *f
 	return false;
 }
 
-bool group_filter_takes(const struct berth_stack *st, const struct group_filter *f, const struct port_addr *source)
+bool group_filter_takes(const struct berth_stack *st, const struct member_filter *f, const struct port_addr *source)
 {
 	return group_filter_has(st, f, source) == f->include;
 }
 
-int group_filter_add(struct berth_stack *st, struct group_filter *f, const struct port_addr *source)
+int group_filter_add(struct berth_stack *st, struct member_filter *f, const struct port_addr *source)
 {
 	uint32_t i, *link = &f->first;
 
@@ -53,7 +53,7 @@ int group_filter_add(struct berth_stack *st, struct group_filter *f, const struc
 	return 0;
 }
 
-void group_filter_remove(struct berth_stack *st, struct group_filter *f, const struct port_addr *source)
+void group_filter_remove(struct berth_stack *st, struct member_filter *f, const struct port_addr *source)
 {
 	uint32_t *link = &f->first;
 
@@ -69,7 +69,7 @@ void group_filter_remove(struct berth_stack *st, struct group_filter *f, const s
 	}
 }
 
-void group_filter_clear(struct berth_stack *st, struct group_filter *f)
+void group_filter_clear(struct berth_stack *st, struct member_filter *f)
 {
 	uint32_t i = f->first;
 
@@ -81,7 +81,7 @@ void group_filter_clear(struct berth_stack *st, struct group_filter *f)
 	}
 }
 
-uint32_t group_filter_first(const struct group_filter *f)
+uint32_t group_filter_first(const struct member_filter *f)
 {
 	return f->n ? f->first : NIL;
 }

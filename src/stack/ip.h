@@ -143,7 +143,7 @@ int icmp_errno(enum icmp_error e, bool is4); /* negative */
 /* --- multicast --- */
 /* Whom a member of a group hears (RFC 3376, 2): all but those in the list, or those alone. Zeros: everybody. Its list is changed by the
  * functions below alone. */
-struct group_filter {
+struct member_filter {
 	uint32_t n, first; /* sources, in st->ip->filters; first counts when there are some */
 	bool include;
 };
@@ -164,20 +164,20 @@ struct group_want {
  * Return: 0; -ENODEV; -EINVAL, not a group; -EADDRNOTAVAIL, no member has that group; -ENOBUFS, no room: nothing has changed.
  */
 MUST_CHECK int group_change(struct berth_stack *st, uint16_t iface, const struct port_addr *group,
-			    struct group_filter *f, bool was, const struct group_want *to);
+			    struct member_filter *f, bool was, const struct group_want *to);
 /* One source more, or less, in a member's list. -ENOBUFS. */
 MUST_CHECK int group_change_one(struct berth_stack *st, uint16_t iface, const struct port_addr *group,
-				struct group_filter *f, const struct port_addr *source, bool add);
+				struct member_filter *f, const struct port_addr *source, bool add);
 bool group_is_member(const struct berth_stack *st, uint16_t iface, const struct port_addr *group);
 /* Does any member of it here want to hear this source? */
 bool group_takes(const struct berth_stack *st, uint16_t iface, const struct port_addr *group,
 		 const struct port_addr *source);
-bool group_filter_has(const struct berth_stack *st, const struct group_filter *f, const struct port_addr *source);
-bool group_filter_takes(const struct berth_stack *st, const struct group_filter *f, const struct port_addr *source);
+bool group_filter_has(const struct berth_stack *st, const struct member_filter *f, const struct port_addr *source);
+bool group_filter_takes(const struct berth_stack *st, const struct member_filter *f, const struct port_addr *source);
 /* The list, one after the other: until the cursor is NIL. The address has 16 octets. */
-uint32_t group_filter_first(const struct group_filter *f);
+uint32_t group_filter_first(const struct member_filter *f);
 const uint8_t *group_filter_next(const struct berth_stack *st, uint32_t *cursor);
 /* The list goes, and nobody is told: the interface and its groups are gone. */
-void group_filter_clear(struct berth_stack *st, struct group_filter *f);
+void group_filter_clear(struct berth_stack *st, struct member_filter *f);
 
 #endif

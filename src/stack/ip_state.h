@@ -333,8 +333,8 @@ void group_forget_iface(struct berth_stack *st, uint16_t iface);
 bool group_check(const struct berth_stack *st);
 size_t group_filter_bytes(void); /* of an item of st->ip->filters */
 /* One source more; -ENOBUFS, the list or the pool is full. It is not in it. */
-MUST_CHECK int group_filter_add(struct berth_stack *st, struct group_filter *f, const struct port_addr *source);
-void group_filter_remove(struct berth_stack *st, struct group_filter *f, const struct port_addr *source);
+MUST_CHECK int group_filter_add(struct berth_stack *st, struct member_filter *f, const struct port_addr *source);
+void group_filter_remove(struct berth_stack *st, struct member_filter *f, const struct port_addr *source);
 
 /* group_say.c */
 void group_timer(struct berth_stack *st, uint32_t index);

@@ -112,7 +112,7 @@ struct udp_member {
 	uint32_t next; /* of its socket; NIL */
 	uint16_t iface;
 	struct port_addr group;
-	struct group_filter filter;
+	struct member_filter filter;
 };
 
 /* udp_sent.c: the names of datagrams that left, in two halves that take turns. */

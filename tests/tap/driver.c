@@ -202,7 +202,7 @@ static void pump_in(struct driver *d)
 
 /* --- commands --- */
 
-static bool parse_addr(const char *text, uint16_t port, struct berth_addr *ret)
+bool parse_addr(const char *text, uint16_t port, struct berth_addr *ret)
 {
 	struct berth_addr a = {.port = port};
 
@@ -313,6 +313,22 @@ static void say_addrs(const struct driver *d)
 	printf("}\n");
 }
 
+/* A frame that somebody else on the link sends: octets in hex, to the stack and to the kernel. */
+static void give_frame(struct driver *d, const char *hex)
+{
+	static uint8_t data[2048];
+	static struct berth_tx tx;
+	struct berth_rx rx = {.head = data, .iface = d->iface};
+	unsigned octet;
+
+	for (; rx.head_len < sizeof(data) && sscanf(hex, "%2x", &octet) == 1; hex += 2)
+		data[rx.head_len++] = (uint8_t)octet;
+	as_tx(&rx, &tx);
+	to_device(d, &tx, 1);
+	to_stack(d, &rx, 1);
+	printf("ok\n");
+}
+
 static void command(struct driver *d, char *line)
 {
 	char id[24], role[16], host[64];
@@ -332,6 +348,10 @@ static void command(struct driver *d, char *line)
 		printf("ok\n");
 	} else if (strncmp(line, "fault ", 6) == 0) {
 		set_faults(d, line + 6);
+	} else if (strncmp(line, "group ", 6) == 0) {
+		groups_command(d, line + 6);
+	} else if (strncmp(line, "frame ", 6) == 0) {
+		give_frame(d, line + 6);
 	} else if (sscanf(line, "mtu %u", &port) == 1) {
 		r = berth_iface_set_mtu(d->st, d->iface, port);
 		printf("%s\n", r < 0 ? strerrorname_np(-r) : "ok");
@@ -442,7 +462,7 @@ static void make_stack(struct driver *d)
 {
 	struct berth_stack_config c = {.struct_size = sizeof(c),
 				       .n_conns = 2048,
-				       .n_udp = 16,
+				       .n_udp = 128,
 				       .n_syn = 512,
 				       .n_rings = 1024};
 	size_t len;
@@ -451,6 +471,7 @@ static void make_stack(struct driver *d)
 	c.udp_ring_bytes = 1 << 20;
 	c.frag_bytes = 1 << 20;
 	c.n_packets = 1024;
+	c.n_groups = 128;
 	if (getrandom(c.secret, sizeof(c.secret), 0) != sizeof(c.secret))
 		die("getrandom", -errno);
 	len = berth_stack_size(&c);

@@ -91,6 +91,14 @@ void app_shut(struct app *a);
 extern const struct role iperf_role;
 void iperf_ended(struct app *a); /* a program of iperf_role is gone */
 
+/* --- groups.c --- */
+
+void groups_command(struct driver *d, char *text);
+
+/* --- driver.c --- */
+
+bool parse_addr(const char *text, uint16_t port, struct berth_addr *ret);
+
 /* --- udp.c --- */
 
 void udp_echo_open(struct driver *d);

@@ -4,7 +4,7 @@
     tap.py DRIVER GROUP [WORD...]        only rows whose name has one of the words
 
 Groups: transfer (MTUs, offloads), manners (closes, resets, windows, many connections, UDP), faults (loss, delay, reordering,
-duplication), tools (ping, traceroute, nmap, iperf3, curl, tshark).
+duplication), tools (ping, traceroute, nmap, iperf3, curl, tshark), groups (what IGMPv3 and MLDv2 say of source filters).
 """
 import os
 import sys
@@ -13,7 +13,7 @@ sys.dont_write_bytecode = True  # this is a folder of sources
 
 import peer  # noqa: E402
 
-GROUPS = ("transfer", "manners", "faults", "tools")
+GROUPS = ("transfer", "manners", "faults", "tools", "groups")
 
 
 def main():
