@@ -62,6 +62,8 @@ static void begin(struct world *w, bool pins)
 		.n_routes = 8,
 		.n_neighs = 8,
 		.n_groups = 4,
+		.n_sources = 6,
+		.n_filter_sources = 4,
 		.n_packets = 8,
 		.frag_bytes = 16384,
 		.n_rings = 8,
@@ -196,6 +198,27 @@ static int64_t many(struct world *w, struct cursor_reader *in, berth_sock s, boo
 	return send ? berth_sock_udp_send(w->st, s, d, n) : berth_sock_udp_recv(w->st, s, d, n);
 }
 
+/* Source filters: any numbers, any addresses, and lists that may be longer than there is room for. */
+static int64_t filter(struct world *w, struct cursor_reader *in, uint32_t n, berth_sock s,
+		      const struct berth_addr *group)
+{
+	uint16_t iface = n & 16 ? BERTH_IFACE_ANY : (uint16_t)(n & 3);
+	enum berth_filter_mode mode = (enum berth_filter_mode)(cursor_get_u8(in) % 3);
+	unsigned n_list = cursor_get_u8(in) % 7, room = n_list;
+	struct berth_addr list[7];
+	int r;
+
+	for (unsigned i = 0; i <= n_list; i++)
+		list[i] = take_addr(in);
+	if (n & 32)
+		return berth_sock_source(w->st, s, (enum berth_source_change)(n / 64 % 5), group, &list[0], iface);
+	if (n & 64)
+		return berth_sock_set_filter(w->st, s, group, iface, mode, list, n_list);
+	r = berth_sock_get_filter(w->st, s, group, iface, &mode, list, &room);
+	ASSERT(r < 0 || (mode <= BERTH_INCLUDE && room <= 4));
+	return r;
+}
+
 /* Calls that are told a handle. */
 static int64_t sock_call(struct world *w, struct cursor_reader *in, uint8_t what, berth_sock s, bool *ret_closes)
 {
@@ -255,6 +278,8 @@ static int64_t sock_call(struct world *w, struct cursor_reader *in, uint8_t what
 	case 18:
 		return many(w, in, s, false);
 	case 19:
+		if (n & 8)
+			return filter(w, in, n, s, &a);
 		return berth_sock_join(w->st, s, &a, cursor_get_u8(in) & 1 ? BERTH_IFACE_ANY : (uint16_t)(n & 3));
 	case 20:
 		return berth_sock_leave(w->st, s, &a, cursor_get_u8(in) & 1 ? BERTH_IFACE_ANY : (uint16_t)(n & 3));

@@ -1,8 +1,8 @@
-/* fuzz/fuzz_stack_frames.c: any frame into a stack that listens, has UDP sockets, groups and a live connection.
+/* fuzz/fuzz_stack_frames.c: any frame into a stack that listens, has UDP sockets, groups with source filters and a live connection.
  *
  * The input is a list of steps: raw frames; packets of IPv4 and IPv6 whose headers we make right, so that what is behind them is reached;
- * segments near the live connection's numbers, with any flags and options; super-frames; and time, reading, writing and closing in
- * between. Frames are marked BERTH_F_DATA_VALID, so no checksum of a transport stands in the way.
+ * segments near the live connection's numbers, with any flags and options; super-frames; queries and datagrams to our groups; and time, reading,
+ * writing, closing and other filters in between. Frames are marked BERTH_F_DATA_VALID, so no checksum of a transport stands in the way.
  *
  * The stack's checker holds after each step, and what the stack sends is whole: lengths add up, and our own parser reads it.
  */
@@ -45,6 +45,9 @@ static const uint8_t our_mac[6] = {2, 0, 0, 0, 0, 1}, peer_mac[6] = {2, 0, 0, 0,
 static const struct port_addr our4 = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1}, 0};
 static const struct port_addr peer4 = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2}, 0};
 static const struct port_addr our6 = {{0xfd, [15] = 1}, 0}, peer6 = {{0xfd, [15] = 2}, 0};
+static const struct port_addr router6 = {{0xfe, 0x80, [15] = 9}, 0};
+static const struct port_addr all4 = {{[10] = 0xff, 0xff, 224, 0, 0, 1}, 0}, all6 = {{0xff, 2, [15] = 1}, 0};
+static const struct port_addr group4 = {{[10] = 0xff, 0xff, 239, 1, 1, 1}, 0}, group6 = {{0xff, 5, [15] = 7}, 0};
 
 /* --- what the stack sends --- */
 static void look_at(const struct berth_tx *v)
@@ -208,7 +211,77 @@ static void near_segment(struct cursor_reader *in, bool odd_one)
 		odd_one ? take_descriptor(in) : described(payload > 1460 ? BERTH_GSO_TCP4 : 0, 1460));
 }
 
+/* To one of our groups, or to all hosts: a message of IGMP or MLD as a router on the link sends it, or a datagram. */
+static void to_group(struct cursor_reader *in, uint8_t how)
+{
+	bool v4 = how & 1, udp = how & 4;
+	struct port_addr dst = how & 2 ? (v4 ? all4 : all6) : (v4 ? group4 : group6);
+	uint8_t body[1400], alert[WIRE_IP6_ROUTER_ALERT_LEN];
+	size_t len = take_bytes(in, body, sizeof(body));
+	struct wire_eth eth = {.type = v4 ? WIRE_ETH_IP4 : WIRE_ETH_IP6};
+	struct wire_ip4 ip4 = {.src = peer4, .dst = dst, .ttl = 1, .payload = {NULL, len}};
+	struct wire_ip6 ip6 = {.src = udp ? peer6 : router6, .dst = dst, .hops = 1, .payload = {NULL, len}};
+	uint32_t sum = 0;
+	int n, m;
+
+	ip4.proto = udp ? WIRE_PROTO_UDP : WIRE_PROTO_IGMP;
+	ip6.proto = udp ? WIRE_PROTO_UDP : WIRE_PROTO_ICMP6;
+	if (!udp && v4) {
+		ip4.options = (struct wire_slice){wire_ip4_router_alert, sizeof(wire_ip4_router_alert)};
+	} else if (!udp) {
+		wire_ip6_put_router_alert(alert, WIRE_PROTO_ICMP6, 0);
+		ip6.next = WIRE_PROTO_HOPOPTS;
+		ip6.extensions = (struct wire_slice){alert, sizeof(alert)};
+	}
+	wire_mac_of_group(&dst, eth.dst);
+	memcpy(eth.src, peer_mac, 6);
+	n = wire_eth_emit(&eth, frame, sizeof(frame));
+	m = v4 ? wire_ip4_emit(&ip4, frame + n, sizeof(frame) - (size_t)n)
+	       : wire_ip6_emit(&ip6, frame + n, sizeof(frame) - (size_t)n);
+	if (m < 0)
+		return;
+	if (!udp && len >= 4) {
+		body[2] = body[3] = 0;
+		if (!v4)
+			sum = wire_sum_pseudo(&ip6.src, &dst, WIRE_PROTO_ICMP6, (uint32_t)len);
+		wire_put16(body + 2, wire_checksum(wire_sum(sum, body, len)));
+	}
+	memcpy(frame + n + m, body, len);
+	give(frame, (size_t)(n + m) + len, NULL, described(0, 0));
+}
+
 /* --- the program --- */
+
+/* Whom our sockets want to hear: a few addresses, so that lists meet each other and what queries ask. */
+static void filter(struct cursor_reader *in, uint8_t how)
+{
+	bool v4 = how & 1;
+	struct berth_addr group = addr_public(v4 ? &group4 : &group6, 0), list[6];
+	uint8_t what = cursor_get_u8(in), which = cursor_get_u8(in);
+	berth_sock s = v4 && how & 2 ? udp4 : udp6;
+	unsigned n = what / 16 % 7;
+
+	for (unsigned i = 0; i < COUNT_OF(list); i++) {
+		list[i] = addr_public(v4 ? &peer4 : &peer6, 0);
+		list[i].ip[15] = (uint8_t)(2 + (which + i * (which / 8)) % 8);
+	}
+	switch (what % 8) {
+	case 0:
+		berth_sock_join(st, s, &group, 0);
+		break;
+	case 1:
+		berth_sock_leave(st, s, &group, 0);
+		break;
+	case 2:
+	case 3:
+		berth_sock_set_filter(st, s, &group, 0, (enum berth_filter_mode)(what & 1), list, n);
+		break;
+	default:
+		berth_sock_source(st, s, (enum berth_source_change)(what % 4), &group, list, 0);
+		break;
+	}
+}
+
 static void act(struct cursor_reader *in)
 {
 	static uint8_t buffer[8192];
@@ -284,6 +357,13 @@ static void step(struct cursor_reader *in)
 	case 12:
 		near_segment(in, what == 12);
 		break;
+	case 15:
+		what = cursor_get_u8(in);
+		if (what & 8)
+			filter(in, what);
+		else
+			to_group(in, what);
+		break;
 	case 13:
 		now_ns += UINT64_C(1) << (cursor_get_u8(in) % 40);
 		berth_stack_tick(st, now_ns, 64);
@@ -329,7 +409,9 @@ static void begin(void)
 				       .n_addrs = 8,
 				       .n_routes = 8,
 				       .n_neighs = 8,
-				       .n_groups = 4,
+				       .n_groups = 6,
+				       .n_sources = 6,
+				       .n_filter_sources = 4,
 				       .n_packets = 16,
 				       .frag_bytes = 32768,
 				       .n_rings = 6,
@@ -345,7 +427,7 @@ static void begin(void)
 				.mtu_bytes = 1500};
 	struct berth_addr a4 = addr_public(&our4, 0), a6 = addr_public(&our6, 0), any = {.port = 80},
 			  p4 = addr_public(&peer4, 0);
-	struct berth_addr group = berth_addr4(239, 1, 1, 1, 0);
+	struct berth_addr in4 = addr_public(&group4, 0), in6 = addr_public(&group6, 0), p6 = addr_public(&peer6, 0);
 	uint16_t iface;
 
 	memset(c.secret, 0x3c, sizeof(c.secret));
@@ -364,7 +446,9 @@ static void begin(void)
 	ASSERT(berth_sock_bind(st, listener, &any) == 0 && berth_sock_listen(st, listener, 4) == 0);
 	udp4 = udp(BERTH_IPV4, berth_addr4(0, 0, 0, 0, 53));
 	udp6 = udp(BERTH_IPV6, (struct berth_addr){.port = 54});
-	ASSERT(berth_sock_join(st, udp4, &group, iface) == 0);
+	ASSERT(berth_sock_source(st, udp4, BERTH_SOURCE_JOIN, &in4, &p4, iface) == 0);
+	ASSERT(berth_sock_join(st, udp6, &in6, iface) == 0);
+	ASSERT(berth_sock_source(st, udp6, BERTH_SOURCE_BLOCK, &in6, &p6, iface) == 0);
 	drain();
 	hand_shake();
 }

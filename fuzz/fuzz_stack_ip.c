@@ -271,7 +271,11 @@ static void change(void)
 		(void)berth_iface_set_mtu(st, iface, what & 0x40 ? 1500 : what & 0x20 ? 1000 : 1280);
 		break;
 	case 8:
-		(void)berth_sock_join(st, what & 0x80 ? sock4 : sock6, &p, iface);
+		if (what & 0x40)
+			(void)berth_sock_source(st, what & 0x80 ? sock4 : sock6,
+						(enum berth_source_change)(what / 16 % 4), &p, &g, iface);
+		else
+			(void)berth_sock_join(st, what & 0x80 ? sock4 : sock6, &p, iface);
 		break;
 	case 9:
 		(void)berth_sock_leave(st, what & 0x80 ? sock4 : sock6, &p, iface);
