@@ -139,7 +139,7 @@ static bool make_room(struct berth_stack *st)
 		for (uint32_t i = m->first; i != NIL; i = group_source_at(st, i)->next) {
 			struct group_source *s = group_source_at(st, i);
 
-			if (is_named(s) || s->listed)
+			if (is_named(s))
 				continue;
 			s->n_says = 0;
 			asked |= s->asked;
@@ -219,7 +219,7 @@ void group_hush(struct berth_stack *st, uint32_t index)
 
 enum { OTHER_MODE = 1, OTHER_LIST = 2 };
 
-/* Lists anew, and says what differs. A source that does is to be said so many times. */
+/* Lists anew, and says what differs. A source that does is to be said so many times: if the mode differs, by the records that say the mode. */
 static unsigned merge(struct berth_stack *st, struct group *m, uint8_t n_says)
 {
 	unsigned differs = excludes(m) != m->excludes ? OTHER_MODE : 0;
@@ -229,9 +229,7 @@ static unsigned merge(struct berth_stack *st, struct group *m, uint8_t n_says)
 		struct group_source *s = group_source_at(st, i);
 		bool listed = is_listed(m, s);
 
-		if (differs & OTHER_MODE) { /* the mode's record has all of the list */
-			s->n_says = 0;
-		} else if (listed != s->listed) {
+		if (listed != s->listed) {
 			s->n_says = n_says;
 			differs |= OTHER_LIST;
 		}

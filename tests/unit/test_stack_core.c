@@ -32,6 +32,10 @@ static const struct config_case config_cases[] = {
 	{"the largest numbers", {SIZED, .n_conns = UINT32_MAX, .n_udp = UINT32_MAX, .n_time_wait = UINT32_MAX}, false},
 	{"too many UDP sockets", {SIZED, .n_udp = 1u << 19}, false},
 	{"too many interfaces", {SIZED, .n_ifaces = 251}, false},
+	{"one source in all filters", {SIZED, .n_sources = 1, .n_filter_sources = 1}, true},
+	{"more sources in a filter than there are", {SIZED, .n_sources = 1, .n_filter_sources = 256}, true},
+	{"too many sources", {SIZED, .n_sources = 4097}, false},
+	{"too many sources in a filter", {SIZED, .n_filter_sources = 257}, false},
 };
 
 static void run_config(void **state)
@@ -101,7 +105,9 @@ static void structures_of_other_versions(void **state)
 /* --- handles (S26) --- */
 static void a_closed_handle_is_stale_for_ever(void **state)
 {
-	struct berth_addr a = berth_addr4(10, 0, 0, 1, 0), b;
+	struct berth_addr a = berth_addr4(10, 0, 0, 1, 0), b = a;
+	enum berth_filter_mode mode;
+	unsigned n = 0;
 	uint8_t in;
 	uint64_t value;
 	berth_sock s, next;
@@ -137,6 +143,9 @@ static void a_closed_handle_is_stale_for_ever(void **state)
 			assert_int_equal(berth_sock_rx_peek(w.st[0], s, v), -EBADF);
 			assert_int_equal(berth_sock_join(w.st[0], s, &a, 0), -EBADF);
 			assert_int_equal(berth_sock_leave(w.st[0], s, &a, 0), -EBADF);
+			assert_int_equal(berth_sock_source(w.st[0], s, BERTH_SOURCE_JOIN, &a, &b, 0), -EBADF);
+			assert_int_equal(berth_sock_set_filter(w.st[0], s, &a, 0, BERTH_EXCLUDE, NULL, 0), -EBADF);
+			assert_int_equal(berth_sock_get_filter(w.st[0], s, &a, 0, &mode, NULL, &n), -EBADF);
 			/* The slot is another's now. */
 			assert_int_equal(berth_sock_open(w.st[0], proto, BERTH_IPV4, 1, &next), 0);
 			assert_true((uint32_t)next == (uint32_t)s || round > 0);
@@ -185,6 +194,7 @@ static void wrong_protocols_and_families(void **state)
 	assert_int_equal(berth_sock_open(w.st[0], BERTH_TCP, BERTH_IPV4, 0, &t), 0);
 	assert_int_equal(berth_sock_udp_send(w.st[0], t, &d, 1), -EOPNOTSUPP);
 	assert_int_equal(berth_sock_join(w.st[0], t, &six, 0), -EPROTO);
+	assert_int_equal(berth_sock_source(w.st[0], t, BERTH_SOURCE_BLOCK, &six, &six, 0), -EPROTO);
 	assert_int_equal(berth_sock_connect(w.st[0], t, NULL), -EINVAL);
 	assert_int_equal(berth_sock_connect(w.st[0], t, &six), -EAFNOSUPPORT);
 	two_end(&w);
