@@ -497,6 +497,8 @@ static inline void tcp_deadline_clear(struct berth_stack *st, struct tcp_conn *c
 }
 /* The user timeout that holds, by the program's word and the peer's (RFC 5482, 3.1); 0: none, R2 does. */
 uint64_t tcp_user_timeout_ns(const struct tcp_conn *c);
+/* Is it over? */
+bool tcp_user_timeout_is_over(const struct berth_stack *st, const struct tcp_conn *c);
 /* May it go on trying? Looks at R2, the user timeout and the retry counts. false: it was ended with -ETIMEDOUT. */
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c);
 

@@ -95,7 +95,8 @@ uint32_t board_rexmit_last_us(const struct tcp_burst *b, uint32_t now_us)
 {
 	uint32_t last_us = b->rexmit_us + ((uint32_t)b->rexmit_span << SPAN_SHIFT);
 
-	return us_after(last_us, now_us) ? now_us : last_us; /* the span is rounded up */
+	/* The span is rounded up. (What is later than now by more was sent half an hour ago and more: the program slept.) */
+	return last_us - now_us < 1u << SPAN_SHIFT ? now_us : last_us;
 }
 
 uint64_t board_sacked(const struct tcp_burst *b)

@@ -103,15 +103,16 @@ static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us,
 		unsigned i = (unsigned)__builtin_ctzll(open);
 		bool copy = b->rexmit >> i & 1;
 		uint32_t us = copy ? board_rexmit_last_us(b, now_us) : board_sent_us(b, own ? i : b->n - 1u);
-		int32_t left_us = (int32_t)(us + c->w->rack_rtt_us + wnd_us - now_us);
+		/* Nothing was sent later than now, so an age has all 32 bits: half an hour, when the program slept, is not before it. */
+		uint32_t age_us = now_us - us, wait_us = c->w->rack_rtt_us + wnd_us;
 
 		open &= open - 1;
 		if (!before_latest(c, us, board_to(b, i), copy))
 			continue;
-		if (left_us <= 0)
+		if (age_us >= wait_us)
 			lost |= UINT64_C(1) << i;
-		else if ((uint32_t)left_us > again_us)
-			again_us = (uint32_t)left_us;
+		else if (wait_us - age_us > again_us)
+			again_us = wait_us - age_us;
 	}
 	if (lost)
 		board_lose(c, b, lost);

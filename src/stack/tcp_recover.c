@@ -494,12 +494,14 @@ void tcp_flight_timer(struct berth_stack *st, struct tcp_conn *c)
 	tcp_deadline_clear(st, c, TCP_AT_RTX);
 	if (c->w->n_out == 0)
 		return;
+	/* It may have been the user timeout's deadline, whatever else was waited for. */
+	if ((mode == RTX_RTO || tcp_user_timeout_is_over(st, c)) && !tcp_may_retry(st, c))
+		return;
 	switch (mode) {
 	case RTX_NONE:
 		break;
 	case RTX_RTO:
-		if (tcp_may_retry(st, c))
-			recover_timeout(st, c);
+		recover_timeout(st, c);
 		break;
 	case RTX_TLP:
 		tlp_due(st, c);

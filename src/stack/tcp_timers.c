@@ -151,9 +151,15 @@ static void keep_timer(struct berth_stack *st, struct tcp_conn *c)
 	tcp_deadline_set(st, c, TCP_AT_KEEP, st->now_ns + keep_intvl_ns(c));
 }
 
+bool tcp_user_timeout_is_over(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	uint64_t since_ns = tried_since_ns(st, c), user_ns = tcp_user_timeout_ns(c);
+
+	return user_ns && c->w->first_rtx_ns && since_ns && st->now_ns - since_ns >= user_ns;
+}
+
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 {
-	uint64_t since_ns = tried_since_ns(st, c), waited_ns = since_ns ? st->now_ns - since_ns : 0;
 	uint64_t user_ns = tcp_user_timeout_ns(c);
 	uint32_t most = R2;
 	bool over;
@@ -164,7 +170,7 @@ bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)
 		most = R2_ORPHAN;
 	/* RFC 5482: the user timeout takes R2's place. */
 	if (user_ns && c->w->first_rtx_ns)
-		over = waited_ns >= user_ns;
+		over = tcp_user_timeout_is_over(st, c);
 	else
 		over = c->w->n_rtx >= most;
 	if (!over) {

@@ -58,7 +58,8 @@ struct fl {
 	struct tcp_work work;
 	void *memory;
 	unsigned n_ready;
-	bool give_up; /* tcp_may_retry() says no */
+	bool give_up;	   /* tcp_may_retry() says no */
+	bool user_is_over; /* tcp_user_timeout_is_over() says yes */
 
 	/* what was sent */
 	struct fl_sent log[N_LOG];
@@ -109,6 +110,13 @@ void tcp_deadline_set(struct berth_stack *st, struct tcp_conn *c, enum tcp_deadl
 {
 	(void)st;
 	c->w->at[which] = at_ns;
+}
+
+bool tcp_user_timeout_is_over(const struct berth_stack *st, const struct tcp_conn *c)
+{
+	(void)st;
+	(void)c;
+	return fl_now->user_is_over;
 }
 
 bool tcp_may_retry(struct berth_stack *st, struct tcp_conn *c)

@@ -408,6 +408,7 @@ static void no_copy_is_later_than_now(void **state)
 	assert_int_equal(board_rexmit_last_us(&b, 1010), 1010);
 	assert_int_equal(board_rexmit_last_us(&b, 1064), 1064);
 	assert_int_equal(board_rexmit_last_us(&b, 5000), 1064);
+	assert_int_equal(board_rexmit_last_us(&b, 1064 + 3600000000), 1064); /* an hour ago */
 	b.rexmit_us = UINT32_MAX - 9;
 	assert_int_equal(board_rexmit_last_us(&b, 3), 3);
 }

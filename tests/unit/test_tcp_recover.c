@@ -624,7 +624,68 @@ static void numbers_go_round_without_sack(void **state)
 	free(f);
 }
 
-#define N_MORE 16
+/* Something is in flight, one of it for the second time, the reordering timer runs, and nobody calls for a while: half of the circle of
+ * microseconds is 36 minutes, all of it 72. */
+static void asleep(struct fl *f, const struct case_ *t, uint64_t for_ns)
+{
+	struct tcp_burst *b;
+
+	setup(f, t);
+	fl_write(f, 5000);
+	b = burst_at(&f->st, f->c->w->burst_first);
+	assert_int_equal(f->c->w->n_out, 5);
+	b->rexmit = 1;
+	b->rexmit_us = b->sent_us;
+	b->rexmit_span = 2;
+	f->c->w->n_rexmit = 1;
+	f->c->recover_flags |= RF_RACK;
+	f->c->w->rack_sent_us = b->sent_us + 1000;
+	f->c->w->rack_rtt_us = 100000;
+	f->c->w->rtx_mode = RTX_REORDER;
+	f->st.now_ns += for_ns;
+}
+
+static void who_slept_knows_what_is_lost(void **state)
+{
+	static const struct case_ t = {"asleep", NULL, 5000};
+	static const unsigned minutes[] = {1, 35, 37, 60, 71, 100};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(minutes); i++) {
+		struct fl *f = calloc(1, sizeof(*f));
+
+		asleep(f, &t, minutes[i] * 60000 * MS);
+		assert_int_equal(rack_detect(&f->st, f->c), 0);
+		assert_int_equal(f->c->w->n_lost, 5);
+		fl_free(f);
+		free(f);
+	}
+}
+
+/* The one deadline of the flight may stand for the user timeout: then nothing else that is due is done. */
+static void the_user_timeout_ends_any_wait(void **state)
+{
+	static const enum tcp_rtx_mode modes[] = {RTX_RTO, RTX_TLP, RTX_REORDER};
+	static const struct case_ t = {"over", NULL, 5000};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		struct fl *f = calloc(1, sizeof(*f));
+		unsigned n_ready;
+
+		asleep(f, &t, 1000 * MS);
+		f->c->w->rtx_mode = (uint8_t)modes[i];
+		f->user_is_over = f->give_up = true;
+		n_ready = f->n_ready;
+		tcp_flight_timer(&f->st, f->c);
+		assert_true(f->c->w->at[TCP_AT_RTX] == NEVER_NS);
+		assert_int_equal(f->n_ready, n_ready);
+		fl_free(f);
+		free(f);
+	}
+}
+
+#define N_MORE 18
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -648,6 +709,8 @@ int main(void)
 		{"a loss after 2 GiB without one, no SACK: no timeout", numbers_go_round_without_sack, NULL, NULL,
 		 NULL},
 		{"any path: everything arrives", any_path, NULL, NULL, NULL},
+		{"who slept for half an hour knows what is lost", who_slept_knows_what_is_lost, NULL, NULL, NULL},
+		{"the user timeout ends any wait", the_user_timeout_ends_any_wait, NULL, NULL, NULL},
 	};
 	struct CMUnitTest tests[COUNT_OF(cases) + COUNT_OF(late) + COUNT_OF(blocks) + N_MORE];
 	size_t n = 0;
