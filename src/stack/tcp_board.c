@@ -201,9 +201,9 @@ static void note_once(const struct tcp_conn *c, const struct tcp_burst *b, uint6
 	unsigned first = lowest(m), last = highest(m);
 	uint32_t first_us = board_sent_us(b, first), last_us = board_sent_us(b, last);
 
-	if (!a->rtt || us_after(a->oldest_us, first_us))
+	if (!a->rtt || us_after(a->oldest_us, first_us, a->now_us))
 		a->oldest_us = first_us;
-	if (!a->rtt || us_after(last_us, a->newest_us))
+	if (!a->rtt || us_after(last_us, a->newest_us, a->now_us))
 		a->newest_us = last_us;
 	a->rtt = true;
 	a->orig = true;
@@ -220,7 +220,8 @@ static void note_once(const struct tcp_conn *c, const struct tcp_burst *b, uint6
 /* The latest sent of what arrived, by time and then by sequence (RFC 8985, RACK_sent_after()). */
 static void note_latest(uint32_t sent_us, uint32_t last_us, uint32_t end, bool rexmit, struct flight_ack *a)
 {
-	if (a->rack && (us_after(a->rack_us, sent_us) || (a->rack_us == sent_us && !seq_lt(a->rack_end, end))))
+	if (a->rack &&
+	    (us_after(a->rack_us, sent_us, a->now_us) || (a->rack_us == sent_us && !seq_lt(a->rack_end, end))))
 		return;
 	a->rack = true;
 	a->rack_us = sent_us;

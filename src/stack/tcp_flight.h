@@ -33,10 +33,11 @@ enum { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS }; /* conn->ca_state *
 
 #define TCP_REORDERING 3 /* duplicate acknowledgments that mean loss (RFC 5681, 3.2) */
 
-/* Is time a after time b? Both tcp_now_us(). */
-static inline bool us_after(uint32_t a, uint32_t b)
+/* Is time a after time b? Both tcp_now_us(), and not later than now: then age tells, whose 32 bits are 71 minutes. A distance between them has
+ * a sign, and would say of what is half as old that it is yet to come: there are silences of an hour. */
+static inline bool us_after(uint32_t a, uint32_t b, uint32_t now_us)
 {
-	return seq_lt(b, a);
+	return now_us - a < now_us - b;
 }
 
 /* What one acknowledgment turned out to say. */

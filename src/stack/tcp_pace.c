@@ -19,7 +19,7 @@ void rate_sent(struct tcp_conn *c, uint32_t now_us)
 void rate_delivered(const struct tcp_conn *c, const struct tcp_burst *b, uint32_t sent_us, struct flight_ack *a)
 {
 	(void)c;
-	if (a->rate && us_after(a->r.sent_us, sent_us))
+	if (a->rate && us_after(a->r.sent_us, sent_us, a->now_us))
 		return;
 	a->rate = true;
 	a->r.delivered = b->delivered;

@@ -74,7 +74,7 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 	(void)st;
 	c->w->rack_rtt_us = a->rack_rtt_us ? a->rack_rtt_us : 1; /* step 2 takes each one's, so the last counts */
 	if (c->recover_flags & RF_RACK &&
-	    (us_after(c->w->rack_sent_us, a->rack_us) ||
+	    (us_after(c->w->rack_sent_us, a->rack_us, a->now_us) ||
 	     (c->w->rack_sent_us == a->rack_us && !seq_lt(c->w->rack_end_seq, a->rack_end))))
 		return;
 	c->recover_flags |= RF_RACK;
@@ -84,9 +84,9 @@ void rack_ack(struct berth_stack *st, struct tcp_conn *c, const struct tcp_seg *
 
 /* Was a segment that was sent at us and ends at end sent before the latest that arrived? In the same microsecond sequence tells,
  * but not of a copy: new segments may have left before it. */
-static bool before_latest(const struct tcp_conn *c, uint32_t us, uint32_t end, bool copy)
+static bool before_latest(const struct tcp_conn *c, uint32_t us, uint32_t end, bool copy, uint32_t now_us)
 {
-	return us_after(c->w->rack_sent_us, us) ||
+	return us_after(c->w->rack_sent_us, us, now_us) ||
 	       (us == c->w->rack_sent_us && !copy && seq_lt(end, c->w->rack_end_seq));
 }
 
@@ -107,7 +107,7 @@ static uint32_t detect(struct tcp_conn *c, struct tcp_burst *b, uint32_t now_us,
 		uint32_t age_us = now_us - us, wait_us = c->w->rack_rtt_us + wnd_us;
 
 		open &= open - 1;
-		if (!before_latest(c, us, board_to(b, i), copy))
+		if (!before_latest(c, us, board_to(b, i), copy, now_us))
 			continue;
 		if (age_us >= wait_us)
 			lost |= UINT64_C(1) << i;
@@ -129,7 +129,7 @@ uint32_t rack_detect(struct berth_stack *st, struct tcp_conn *c)
 		struct tcp_burst *b = burst_at(st, i);
 		uint32_t us;
 
-		if (us_after(b->sent_us, c->w->rack_sent_us))
+		if (us_after(b->sent_us, c->w->rack_sent_us, now_us))
 			break;
 		us = detect(c, b, now_us, wnd_us);
 		if (us > again_us)

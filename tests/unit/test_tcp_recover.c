@@ -662,6 +662,37 @@ static void who_slept_knows_what_is_lost(void **state)
 	}
 }
 
+/* What arrived before a silence was sent before all that is sent after it, however long it was. */
+static void a_silence_is_before_what_follows(void **state)
+{
+	static const unsigned minutes[] = {0, 1, 20, 36, 40, 60, 71, 72, 110, 1000}, drop[] = {13, 0};
+	static const struct case_ t = {"silence", drop, 10000};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(minutes); i++) {
+		struct fl *f = calloc(1, sizeof(*f));
+
+		setup(f, &t);
+		f->owd_ns = 50 * MS;
+		fl_write(f, 10000);
+		fl_run(f, 10000 * MS);
+		assert_int_equal(f->c->w->n_out, 0);
+		f->st.now_ns += minutes[i] * 60000 * MS;
+		for (int part = 0; part < 8;
+		     part++) { /* some is on its way for less than a round trip while the loss is heard of */
+			fl_write(f, 5000);
+			fl_run(f, 20 * MS);
+		}
+		fl_run(f, 10000 * MS);
+		expect(f, "octets that arrived", f->received, 50000);
+		expect(f, "retransmissions", f->st.n.tcp_retrans, 1);
+		expect(f, "timeouts", f->st.n.tcp_rto, 0);
+		expect(f, "recoveries", f->st.n.tcp_fast_recovery, 1);
+		fl_free(f);
+		free(f);
+	}
+}
+
 /* The one deadline of the flight may stand for the user timeout: then nothing else that is due is done. */
 static void the_user_timeout_ends_any_wait(void **state)
 {
@@ -685,7 +716,7 @@ static void the_user_timeout_ends_any_wait(void **state)
 	}
 }
 
-#define N_MORE 18
+#define N_MORE 19
 int main(void)
 {
 	static const struct CMUnitTest more[N_MORE] = {
@@ -710,6 +741,7 @@ int main(void)
 		 NULL},
 		{"any path: everything arrives", any_path, NULL, NULL, NULL},
 		{"who slept for half an hour knows what is lost", who_slept_knows_what_is_lost, NULL, NULL, NULL},
+		{"a silence is before what follows", a_silence_is_before_what_follows, NULL, NULL, NULL},
 		{"the user timeout ends any wait", the_user_timeout_ends_any_wait, NULL, NULL, NULL},
 	};
 	struct CMUnitTest tests[COUNT_OF(cases) + COUNT_OF(late) + COUNT_OF(blocks) + N_MORE];
