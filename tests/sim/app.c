@@ -99,6 +99,16 @@ bool sim_idle(struct sim *s)
 	return true;
 }
 
+/* Which connection, and since when it has its working block: what came while it had none was dropped. */
+static uint64_t block_of(const struct berth_stack *st, uint32_t conn_index, const struct tcp_work *w)
+{
+	uint64_t conn = (uint64_t)st->conns.generation[conn_index] << 32 | conn_index;
+	uint64_t work =
+		(uint64_t)((const uint8_t *)w - (const uint8_t *)slab_at(&st->tcp->work, 0)) / st->tcp->work.item_bytes;
+
+	return conn * UINT64_C(0x9e3779b97f4a7c15) + ((uint64_t)st->tcp->work.generation[work] << 16 | work);
+}
+
 struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 {
 	const struct tcp_conn *c = slab_at(&st->conns, conn_index);
@@ -108,7 +118,7 @@ struct sim_look sim_look_at(const struct berth_stack *st, uint32_t conn_index)
 	r.is_conn = r.is_conn && c->w; /* an idle one has nothing to say */
 	if (!r.is_conn)
 		return r;
-	r.block = (uint64_t)st->conns.generation[conn_index] << 32 | conn_index;
+	r.block = block_of(st, conn_index, c->w);
 	r.mss = c->mss;
 	r.cwnd = c->cwnd;
 	r.pipe = tcp_flight_pipe(c);
