@@ -129,6 +129,14 @@ static void unmark_rexmit(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 	b->rexmit &= ~m;
 }
 
+/* Is one of m sent again in pieces just now? */
+static bool has_piece(const struct tcp_conn *c, const struct tcp_burst *b, uint64_t m)
+{
+	uint32_t at = c->w->rexmit_at - b->seq, k = at / b->mss;
+
+	return c->recover_flags & RF_PIECES && at < b->len && m & bit(k < b->n ? k : b->n - 1u);
+}
+
 void board_lose(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 {
 	uint64_t again;
@@ -349,8 +357,13 @@ void board_sack(struct berth_stack *st, struct tcp_conn *c, const struct wire_tc
 
 		while (first < n && seq_le(v[first].right, b->seq))
 			first++;
-		for (unsigned k = first; k < n && seq_lt(v[k].left, b->seq + b->len); k++)
-			arrived(c, b, within(b, v[k].left, v[k].right) & ~board_sacked(b), a);
+		for (unsigned k = first; k < n && seq_lt(v[k].left, b->seq + b->len); k++) {
+			uint64_t m = within(b, v[k].left, v[k].right) & ~board_sacked(b);
+
+			if (has_piece(c, b, m)) /* all of it is there, however it came */
+				c->recover_flags &= (uint16_t)~RF_PIECES;
+			arrived(c, b, m, a);
+		}
 	}
 	a->sacked = a->segs != before;
 }
@@ -494,7 +507,8 @@ static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_m
 			len_max = c->una + c->snd_wnd - seq;
 		else if (!c->snd_wnd && len_max > c->mss)
 			len_max = c->mss;
-		for (to = from + 1; to < b->n && m & bit(to) && payload_end(b, to) - seq <= len_max; to++)
+		for (to = from + 1;
+		     to < b->n && m & bit(to) && !has_piece(c, b, bit(to)) && payload_end(b, to) - seq <= len_max; to++)
 			continue;
 		*ret = (struct tcp_send){.seq = seq, .len = board_to(b, to - 1) - seq, .burst = i};
 		if (seq_lt(seq + len_max, payload_end(b, to - 1)))
@@ -550,7 +564,7 @@ bool tcp_flight_join(struct berth_stack *st, const struct tcp_conn *c, const str
 		return false;
 	if (b->flags & BURST_SYN || (c->w->mtu_probe && seq_in(c->w->mtu_probe_seq, b->seq, b->seq + b->len)))
 		return false;
-	while (n < b->n && !((board_sacked(b) | b->rexmit) & bit(n)) &&
+	while (n < b->n && !((board_sacked(b) | b->rexmit) & bit(n)) && !has_piece(c, b, bit(n)) &&
 	       (b->lost & bit(n) || payload_end(b, n) == b->seq) && payload_end(b, n) - b->seq <= room)
 		n++;
 	if (n == 0)
@@ -570,7 +584,7 @@ void tcp_flight_rexmitted(struct berth_stack *st, struct tcp_conn *c, const stru
 			c->w->rexmit_from = s->seq;
 		c->w->rexmit_at = s->seq + s->len;
 		c->recover_flags |= RF_PIECES;
-	} else {
+	} else if (has_piece(c, b, s->segs)) { /* that was the rest of it; of another one it still is out */
 		c->recover_flags &= (uint16_t)~RF_PIECES;
 	}
 	if (b->rexmit == 0)

@@ -480,6 +480,52 @@ static void too_big_goes_in_pieces(void **state)
 	free(f);
 }
 
+/* A piece of a segment is out, and one before it, or after it, is sent again whole: the piece still is in flight, and is not sent twice. */
+static void a_piece_is_not_forgotten(void **state)
+{
+	for (unsigned other = 0; other < 3; other += 2) {
+		struct fl *f = calloc(1, sizeof(*f));
+		struct flight_ack a = {.now_us = 0};
+		struct wire_tcp_sack sack;
+		struct tcp_burst *b;
+		struct tcp_send s;
+
+		(void)state;
+		fl_init(f, BERTH_NEWRENO);
+		f->owd_ns = 1000000 * MS;
+		f->frame = 3;
+		fl_write(f, 3 * MSS);
+		b = burst_at(&f->st, f->c->w->burst_first);
+		assert_int_equal(b->n, 3);
+		board_lose(f->c, b, 2);
+		assert_true(tcp_flight_rexmit(&f->st, f->c, 400, &s));
+		assert_int_equal(s.seq - f->c->una, MSS);
+		tcp_flight_rexmitted(&f->st, f->c, &s);
+		assert_int_equal(tcp_flight_pipe(f->c), 2 * MSS + 400);
+		board_lose(f->c, b, 1u << other);
+		assert_int_equal(tcp_flight_pipe(f->c), MSS + 400);
+		if (other == 0) { /* those before come first */
+			assert_true(tcp_flight_rexmit(&f->st, f->c, 3 * MSS, &s));
+			assert_int_equal(s.seq - f->c->una, 0);
+			assert_int_equal(s.len, MSS);
+			tcp_flight_rexmitted(&f->st, f->c, &s);
+			assert_int_equal(tcp_flight_pipe(f->c), 2 * MSS + 400);
+		}
+		assert_true(tcp_flight_rexmit(&f->st, f->c, 400, &s));
+		assert_int_equal(s.seq - f->c->una, MSS + 400);
+		tcp_flight_rexmitted(&f->st, f->c, &s);
+		assert_true(f->c->recover_flags & RF_PIECES);
+		sack = (struct wire_tcp_sack){f->c->una + MSS, f->c->una + 2 * MSS}; /* the first copy was only late */
+		a.now_us = tcp_now_us(&f->st);
+		board_sack(&f->st, f->c, &sack, 1, &a);
+		assert_false(f->c->recover_flags & RF_PIECES);
+		assert_int_equal(tcp_flight_pipe(f->c), other == 0 ? 2 * MSS : MSS);
+		assert_true(tcp_flight_check(&f->st, f->c));
+		fl_free(f);
+		free(f);
+	}
+}
+
 /* ... as the window lets them: each counts as in flight before its segment has a mark, and una takes them one by one. */
 static void pieces_heed_the_window(void **state)
 {
@@ -529,6 +575,7 @@ int main(void)
 		{"no copy is later than now", no_copy_is_later_than_now, NULL, NULL, NULL},
 		{"nobody is starved of records", nobody_is_starved_of_records, NULL, NULL, NULL},
 		{"what became too big goes in pieces", too_big_goes_in_pieces, NULL, NULL, NULL},
+		{"a piece is not forgotten", a_piece_is_not_forgotten, NULL, NULL, NULL},
 		{"pieces heed the window", pieces_heed_the_window, NULL, NULL, NULL},
 	};
 
