@@ -241,6 +241,14 @@ static void fill(struct sim_end *e, uint8_t *p, uint32_t len)
 		p[i] = app_octet(key, e->sent + i);
 }
 
+/* What one write may take. */
+static uint32_t word_left(const struct sim_end *e)
+{
+	const struct sim_manners *m = &e->manners;
+
+	return m->whole_words ? m->write_max - (uint32_t)(e->sent % m->write_max) : m->write_max;
+}
+
 /* How much is to be sent now. */
 static uint32_t wants_to_send(const struct sim_end *e, uint32_t max)
 {
@@ -248,8 +256,8 @@ static uint32_t wants_to_send(const struct sim_end *e, uint32_t max)
 
 	if (e->manners.abort_at != BERTH_NEVER && e->sent + n > e->manners.abort_at)
 		n = e->manners.abort_at > e->sent ? e->manners.abort_at - e->sent : 0;
-	if (e->manners.write_max && n > e->manners.write_max)
-		n = e->manners.write_max;
+	if (e->manners.write_max && n > word_left(e))
+		n = word_left(e);
 	return n > max ? max : (uint32_t)n;
 }
 
@@ -386,7 +394,7 @@ static int write_step(struct sim_end *e)
 		n = send_some(e);
 		if (n <= 0)
 			return (int)n;
-		if (e->manners.write_pause_ns)
+		if (e->manners.write_pause_ns && (!e->manners.whole_words || e->sent % e->manners.write_max == 0))
 			e->write_at_ns = now + e->manners.write_pause_ns;
 		return 1;
 	}
@@ -522,9 +530,9 @@ static void apply_options(struct sim_end *e)
 	}
 	if (e->manners.keepalive) {
 		set(e, BERTH_KEEPALIVE, 1);
-		set(e, BERTH_KEEPIDLE_S, 10);
-		set(e, BERTH_KEEPINTVL_S, 5);
-		set(e, BERTH_KEEPCNT, 5);
+		set(e, BERTH_KEEPIDLE_S, e->manners.keepalive_s ? e->manners.keepalive_s : 10);
+		set(e, BERTH_KEEPINTVL_S, e->manners.keepalive_s ? 75 : 5);
+		set(e, BERTH_KEEPCNT, e->manners.keepalive_s ? 9 : 5);
 	}
 }
 

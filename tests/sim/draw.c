@@ -3,6 +3,24 @@
 
 #include <string.h>
 
+/* What time it is when the world begins: in plain ones one second (not 0, so that a forgotten time shows), else shortly before a clock that the
+ * stack keeps in 32 bits goes round, or changes its sign. */
+uint64_t draw_clock(struct sim *s)
+{
+	static const uint64_t rounds_ns[] = {
+		(UINT64_C(1) << 31) * SIM_US,
+		(UINT64_C(1) << 32) * SIM_US, /* 36 and 72 minutes */
+		(UINT64_C(1) << 31) * SIM_MS,
+		(UINT64_C(1) << 32) * SIM_MS, /* 25 and 50 days */
+		UINT64_C(1) << 46,
+		UINT64_C(1) << 48, /* the wheel's round, its timers' lower words */
+	};
+	uint64_t kind = sim_draw(s, "clock", 0, 2 * COUNT_OF(rounds_ns));
+	uint64_t before_ms = sim_draw(s, "clock_before_ms", 0, 8000);
+
+	return kind > COUNT_OF(rounds_ns) ? rounds_ns[kind - COUNT_OF(rounds_ns) - 1] - before_ms * SIM_MS : SIM_S;
+}
+
 struct fault_config draw_faults(struct sim *s, enum berth_link link)
 {
 	struct fault_config c = {.link = link};

@@ -128,7 +128,6 @@ static void run_world(const struct test *t, uint64_t seed, const struct sim_set 
 	ASSERT(s);
 	s->name = t->name;
 	s->seed = seed;
-	s->now_ns = SIM_S; /* not 0, so that a forgotten time shows */
 	s->trace = args.trace && result_fd < 0;
 	s->observer = observer_new();
 	ASSERT(s->observer);
@@ -138,6 +137,7 @@ static void run_world(const struct test *t, uint64_t seed, const struct sim_set 
 	s->is_broken = args.has_broken && seed == args.broken_seed;
 	if (args.pcap)
 		s->pcap = open_pcap(args.pcap);
+	s->now_ns = draw_clock(s);
 	t->run(s);
 	tell(s, "ok", "");
 	if (result_fd < 0)

@@ -24,6 +24,7 @@
 
 #define RTO_LONGEST (120 * SIM_S)
 #define ACK_LONGEST (500 * SIM_MS)
+#define TS_RECENT_NS (24 * 86400 * SIM_S)
 #define NEIGH_LONGEST (4 * SIM_S) /* three questions, a second each */
 
 static int32_t diff(uint32_t a, uint32_t b)
@@ -52,16 +53,17 @@ void silence_sent(struct silence *q, const struct wire_tcp *t, uint64_t now_ns)
 }
 
 /* A segment that others overtook may be refused, its data, too: by its timestamp when a copy that was sent later filled the hole before it
- * (PAWS, RFC 7323, 5.2), by an acknowledgment from before the largest window (RFC 5961, 5.2). Its sender sends it again. */
-static bool is_outdated(struct silence *q, const struct wire_tcp *t, uint32_t window)
+ * (PAWS, RFC 7323, 5.2; 24 days later the timestamp is forgotten, 5.5), by an acknowledgment from before the largest window (RFC 5961, 5.2). Its sender sends it again. */
+static bool is_outdated(struct silence *q, const struct wire_tcp *t, uint32_t window, uint64_t now_ns)
 {
 	bool older = false;
 
 	if (t->options.has & WIRE_TCP_HAS_TS) {
-		older = q->has_ts && diff(t->options.ts_val, q->ts_recent) < 0;
+		older = q->has_ts && diff(t->options.ts_val, q->ts_recent) < 0 && now_ns - q->ts_ns < TS_RECENT_NS;
 		if (!older && q->has_acked && diff(t->seq, q->acked) <= 0) {
 			q->has_ts = true;
 			q->ts_recent = t->options.ts_val;
+			q->ts_ns = now_ns;
 		}
 	}
 	if (!older && window > q->window_max)
@@ -73,7 +75,7 @@ void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t window, u
 {
 	uint32_t len = (uint32_t)t->payload.len_bytes + !!(t->flags & WIRE_TCP_FIN);
 
-	if (is_outdated(q, t, window))
+	if (is_outdated(q, t, window, now_ns))
 		return;
 	if (diff(t->ack, q->una) > 0 || t->options.n_sacks)
 		q->since_ns = now_ns;

@@ -105,6 +105,7 @@ struct sim_manners {
 	uint64_t bytes;		 /* it sends */
 	uint32_t write_max;	 /* octets at a time; 0: as many as go */
 	uint64_t write_pause_ns; /* after each */
+	bool whole_words;	 /* ... after each write_max octets, however many writes they took */
 	uint32_t read_max;
 	uint64_t read_pause_ns;
 	uint64_t read_after_ns; /* does not read before then (from the connection's start) */
@@ -113,7 +114,8 @@ struct sim_manners {
 	bool waits_for_peer;	/* ends its stream only after the peer did */
 	bool echo;		/* sends back what it reads; bytes is not looked at */
 	bool zero_copy;		/* tx_space, tx_commit, rx_peek, rx_consume in place of send and recv */
-	bool keepalive;		/* looks for a dead peer after 10 s */
+	bool keepalive;		/* looks for a dead peer */
+	uint32_t keepalive_s;	/* ... after so many; 0: 10 */
 };
 
 struct sim_end {
@@ -194,6 +196,7 @@ struct silence {
 	uint64_t n_tried;
 	bool had_work, has_acked, owes_ack, waits, has_ts;
 	uint32_t ts_recent;   /* the newest timestamp at or below what it acknowledged */
+	uint64_t ts_ns;	      /* when it came */
 	uint32_t window_max;  /* that it was ever given */
 	uint32_t acked, owed; /* the furthest it acknowledged, and what it should */
 	uint64_t owed_ns, waits_ns, block;
@@ -235,7 +238,8 @@ struct sim {
 	bool is_attacked; /* somebody forges segments: what was sent and granted cannot be known from the stacks alone */
 	bool has_corruption;
 	bool windows_shrink;
-	uint64_t check_ns; /* the next look at every structure */
+	uint64_t check_ns;    /* the next look at every structure */
+	uint64_t patience_ns; /* sim_run_all() waits so much longer than else */
 	struct sim_set sets[256];
 	unsigned n_sets;
 	bool is_low; /* draws that are not given are lowest: what shrinking leaves */
@@ -341,6 +345,7 @@ void silence_got(struct silence *q, const struct wire_tcp *t, uint32_t window, u
 void silence_check(struct sim *s);
 
 /* --- drawing --- */
+uint64_t draw_clock(struct sim *s);
 struct fault_config draw_faults(struct sim *s, enum berth_link link);
 void draw_manners(struct sim *s, struct sim_manners *m, uint64_t bytes_max);
 uint32_t draw_options(struct sim *s);
@@ -353,7 +358,7 @@ struct sim_flow *draw_flow(struct sim *s, struct sim_host *a, struct sim_host *b
 			   uint64_t bytes_max);
 /* Errors are fine, silence is not: keepalive finds what a lost reset left. */
 void sim_flow_may_fail(struct sim_flow *f);
-/* Until all flows are done, six hours after the last began at most; then sim_expect_all_over(). */
+/* Until all flows are done, six hours (and s->patience_ns) after the last began at most; then sim_expect_all_over(). */
 void sim_run_all(struct sim *s);
 
 #endif

@@ -154,7 +154,7 @@ void sim_run_all(struct sim *s)
 	for (unsigned i = 0; i < s->n_flows; i++)
 		if (may_overtake(s->flows[i]))
 			sim_flow_may_fail(s->flows[i]);
-	if (!sim_run_until(s, sim_idle, latest_start(s) + 6 * HOUR)) {
+	if (!sim_run_until(s, sim_idle, latest_start(s) + 6 * HOUR + s->patience_ns)) {
 		for (unsigned i = 0; i < s->n_flows; i++)
 			for (int k = 0; k < 2; k++) {
 				struct sim_end *e = &s->flows[i]->end[k];
