@@ -375,11 +375,20 @@ static void make_sockets(struct side *s, uint8_t wish, uint8_t ports)
 		ASSERT(berth_stack_set_ports(s->st, &few) == 0);
 }
 
+/* When the world begins: in half of them two seconds before a clock that the stack keeps in 32 bits (microseconds, milliseconds) goes round or
+ * changes its sign. */
+static uint64_t clock_of(unsigned wish)
+{
+	static const uint64_t units_ns[] = {1000, 1000000};
+
+	return wish & 4 ? (units_ns[wish & 1] << (wish & 2 ? 32 : 31)) - 2 * SECOND : SECOND;
+}
+
 static void begin(void)
 {
 	uint8_t world = cursor_get_u8(&w.in);
 
-	w.now_ns = SECOND;
+	w.now_ns = clock_of(world >> 5);
 	w.is_forged = w.is_ended = w.is_short = false;
 	w.is_lazy = world & 8;
 	w.is_v4 = world & 4;
