@@ -163,6 +163,15 @@ static void settle(void)
 	lab_pass(&w.l, SEC(20));
 }
 
+/* Socket 0 has a filter, and all of that has been said. */
+static void begin_as(const struct family *f, const char *filter)
+{
+	begin(f);
+	become(0, filter);
+	settle();
+	lab_clear(&w.l);
+}
+
 static void end(void)
 {
 	struct berth_usage u = {.struct_size = sizeof(u)};
@@ -239,10 +248,7 @@ static void run_change(void **state)
 	const struct change_case *c = *state;
 
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, c->from);
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], c->from);
 		become(0, c->to);
 		settle();
 		assert_string_equal(all_said(), times(ROBUSTNESS, c->says));
@@ -296,10 +302,7 @@ static void what_others_want_is_not_said_again(void **state)
 {
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "in:ab");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "in:ab");
 		become(1, "in:b");
 		settle();
 		assert_string_equal(all_said(), "");
@@ -347,10 +350,7 @@ static void run_sequence(void **state)
 	const struct sequence_case *c = *state;
 
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, c->first);
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], c->first);
 		for (unsigned i = 0; i < COUNT_OF(c->steps) && c->steps[i]; i++)
 			become(0, c->steps[i]);
 		settle();
@@ -400,10 +400,7 @@ static void run_query(void **state)
 	const struct query_case *c = *state;
 
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, c->filter);
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], c->filter);
 		for (unsigned i = 0; i < COUNT_OF(c->asks) && c->asks[i]; i++)
 			ask(c->asks[i][0] == '*' ? NULL : c->asks[i], 3000);
 		assert_true(berth_stack_check(w.l.st));
@@ -421,10 +418,7 @@ static void a_general_answer_says_it_too(void **state)
 {
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "in:ab");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "in:ab");
 		ask(NULL, 1);
 		ask("", 10000);
 		ask("a", 10000);
@@ -439,10 +433,7 @@ static void a_query_while_a_change_is_being_said(void **state)
 {
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "in:a");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "in:a");
 		become(0, "in:ab");
 		ask("", 8000);
 		settle();
@@ -462,10 +453,7 @@ static void s11_more_sources_than_are_remembered(void **state)
 	memset(many, 'h', sizeof(many) - 1);
 	many[sizeof(many) - 1] = '\0';
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "ex:a");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "ex:a");
 		ask(many, 1000); /* so many that nobody looks at them */
 		settle();
 		assert_string_equal(all_said(), "is-ex:a");
@@ -515,10 +503,7 @@ static void s11_a_flood_of_queries_that_give_no_time(void **state)
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++)
 		for (unsigned how = 0; how < 3; how++) {
-			begin(&families[f]);
-			become(0, "in:ab");
-			settle();
-			lab_clear(&w.l);
+			begin_as(&families[f], "in:ab");
 			for (unsigned i = 0; i < 1000; i++) {
 				ask(how == 0 ? NULL : how == 1 ? "" : "ab", 0);
 				lab_pass(&w.l, SEC(0.001));
@@ -537,10 +522,7 @@ static void s1_a_query_that_lies_about_its_sources(void **state)
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
 		uint64_t n;
 
-		begin(&families[f]);
-		become(0, "in:ab");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "in:ab");
 		n = w.l.st->n.dropped_policy;
 		query_sources(&w, 3, w.f->group, 100, w.f->querier, 1, true, few, 1, 2);
 		query_sources(&w, 3, w.f->group, 100, w.f->querier, 1, true, few, 1, UINT16_MAX);
@@ -560,10 +542,7 @@ static void sources_that_are_none(void **state)
 		uint8_t octets[48] = {0};
 		size_t one = families[f].v4 ? 4 : 16;
 
-		begin(&families[f]);
-		become(0, "ex:");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "ex:");
 		memcpy(octets + one, all.b + 16 - one, one);
 		if (!w.f->v4) { /* a mapped address */
 			octets[42] = octets[43] = 0xff;
@@ -776,10 +755,7 @@ static void an_older_querier_ends_what_waits(void **state)
 {
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "ex:a");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "ex:a");
 		ask("bc", 10000);
 		become(0, "-");
 		become(1, "in:b");
@@ -797,10 +773,7 @@ static void only_a_general_query_makes_an_older_querier(void **state)
 {
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "in:ab");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "in:ab");
 		query(&w, 2, w.f->group, 100, w.f->querier, 1, true);
 		settle();
 		assert_string_equal(all_said(), "is-in:ab");
@@ -983,10 +956,7 @@ static void a_ping_is_filtered_and_a_query_is_not(void **state)
 {
 	(void)state;
 	for (unsigned f = 0; f < COUNT_OF(families); f++) {
-		begin(&families[f]);
-		become(0, "in:a");
-		settle();
-		lab_clear(&w.l);
+		begin_as(&families[f], "in:a");
 		echo('b');
 		assert_int_equal(w.l.st->n.mcast_filtered, 1);
 		echo('a');
