@@ -570,7 +570,14 @@ void app_start(struct sim_flow *f)
 		set(e, BERTH_SACK, 0);
 	if (f->options & SIM_OPT_NO_WSCALE)
 		set(e, BERTH_WINDOW_SCALING, 0);
-	r = berth_sock_connect(e->host->st, e->sock, &peer);
+	r = 0;
+	if (f->bind_port) {
+		const struct berth_addr any = {.port = f->bind_port};
+
+		r = berth_sock_bind(e->host->st, e->sock, &any);
+	}
+	if (r == 0)
+		r = berth_sock_connect(e->host->st, e->sock, &peer);
 	if (r != -EINPROGRESS) {
 		if (!(f->may_fail && is_expected_error(r)) && !(f->may_not_connect && r == -ENOBUFS))
 			sim_fail(f->s, "connect", "flow %u: %s", f->index, strerror(-r));

@@ -145,6 +145,7 @@ struct sim_flow {
 	int family;
 	struct sim_wire *wire;
 	uint16_t port, client_port;
+	uint16_t bind_port; /* of the client; 0: the stack chooses */
 	uint64_t start_ns;
 	bool may_fail;	      /* errors are fine, on both ends; else all octets must arrive */
 	bool may_not_connect; /* an error of connect() is fine (bad links), none after it */

@@ -100,7 +100,7 @@ static void pinned_octets_stay(void **state)
 	struct script s;
 
 	(void)state;
-	script_open(&s, &pinned_row);
+	script_open(&s, &pinned_row, 5000);
 	script_run(&s, "send 4096; in 1+0 ack 4097; want; poll none; ev none");
 	for (unsigned i = 0; i < s.n_out; i++)
 		assert_int_not_equal(s.out[i].pin, 0);
@@ -116,7 +116,7 @@ static void pins_that_overlap(void **state)
 	uint64_t held = 0;
 
 	(void)state;
-	script_open(&s, &pinned_row);
+	script_open(&s, &pinned_row, 5000);
 	for (unsigned i = 0; i < 60; i++) {
 		char text[80];
 
@@ -137,7 +137,7 @@ static void pins_outlive_the_connection(void **state)
 	uint32_t used;
 
 	(void)state;
-	script_open(&s, &pinned_row);
+	script_open(&s, &pinned_row, 5000);
 	script_run(&s, "send 1000; in 1+0 ack 1001 R");
 	used = s.st->tcp->rings.n_used;
 	script_run(&s, "close");
@@ -160,7 +160,7 @@ static void attach_refuses(void **state)
 	uint8_t *m;
 
 	(void)state;
-	script_open(&s, &row);
+	script_open(&s, &row, 5000);
 	m = s.rings;
 	assert_int_equal(berth_sock_attach(s.st, s.listener, m, 4096, m + 4096, 4096), -EINVAL);
 	assert_int_equal(berth_sock_attach(s.st, s.s, m, 5000, m + 8192, 4096), -EINVAL);
@@ -186,7 +186,7 @@ static void without_a_copy(void **state)
 	struct script s;
 
 	(void)state;
-	script_open(&s, &row);
+	script_open(&s, &row, 5000);
 	assert_int_equal(berth_sock_rx_peek(s.st, s.s, v), -EAGAIN);
 	script_run(&s, "in 1+3000; read 2999; in 3001+2000; drop");
 	assert_int_equal(berth_sock_rx_peek(s.st, s.s, v), 2001);
