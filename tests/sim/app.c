@@ -578,6 +578,14 @@ void app_start(struct sim_flow *f)
 	}
 	if (r == 0)
 		r = berth_sock_connect(e->host->st, e->sock, &peer);
+	if (r == -EADDRNOTAVAIL && f->waits_for_port) {
+		if (berth_sock_close(e->host->st, e->sock) < 0)
+			sim_fail(f->s, "close", "flow %u: one that has no port", f->index);
+		e->host->n_closing++;
+		e->is_open = false;
+		e->wake_ns = f->s->now_ns + SIM_S / 2;
+		return;
+	}
 	if (r != -EINPROGRESS) {
 		if (!(f->may_fail && is_expected_error(r)) && !(f->may_not_connect && r == -ENOBUFS))
 			sim_fail(f->s, "connect", "flow %u: %s", f->index, strerror(-r));
@@ -596,8 +604,15 @@ void app_start(struct sim_flow *f)
 
 /* --- accept --- */
 
+static bool began_later(const struct sim_flow *f, const struct sim_flow *than)
+{
+	return f->end[SIM_CLIENT].begun_ns > than->end[SIM_CLIENT].begun_ns;
+}
+
+/* The latest of those names. */
 static struct sim_flow *flow_of(struct sim_host *h, uint16_t port, const struct berth_addr *peer)
 {
+	struct sim_flow *r = NULL;
 	struct sim *s = h->s;
 
 	for (unsigned i = s->n_flows; i-- > 0;) {
@@ -607,10 +622,10 @@ static struct sim_flow *flow_of(struct sim_host *h, uint16_t port, const struct 
 		if (f->end[SIM_SERVER].host != h || f->port != port || f->client_port != peer->port || f->no_accept)
 			continue;
 		a = sim_addr(f->end[SIM_CLIENT].host, f->wire, f->family, 0);
-		if (memcmp(a.ip, peer->ip, sizeof(a.ip)) == 0)
-			return f;
+		if (memcmp(a.ip, peer->ip, sizeof(a.ip)) == 0 && (!r || began_later(f, r)))
+			r = f;
 	}
-	return NULL;
+	return r;
 }
 
 static void accept_all(struct sim_host *h, unsigned i)
@@ -653,6 +668,8 @@ static void accept_all(struct sim_host *h, unsigned i)
 struct sim_end *app_end_at(struct sim *s, const struct sim_host *h, uint16_t local_port, const struct port_addr *peer,
 			   uint16_t peer_port)
 {
+	struct sim_end *r = NULL;
+
 	for (unsigned i = s->n_flows; i-- > 0;) {
 		struct sim_flow *f = s->flows[i];
 		struct sim_end *c = &f->end[SIM_CLIENT], *v = &f->end[SIM_SERVER];
@@ -662,10 +679,10 @@ struct sim_end *app_end_at(struct sim *s, const struct sim_host *h, uint16_t loc
 		if (!is_client && (v->host != h || f->port != local_port || f->client_port != peer_port))
 			continue;
 		a = sim_addr(is_client ? v->host : c->host, f->wire, f->family, 0);
-		if (memcmp(a.ip, peer->b, sizeof(a.ip)) == 0)
-			return is_client ? c : v;
+		if (memcmp(a.ip, peer->b, sizeof(a.ip)) == 0 && (!r || began_later(f, r->flow)))
+			r = is_client ? c : v;
 	}
-	return NULL;
+	return r;
 }
 
 /* An accepted socket's word is not the flow's: accept() had to be called before the flow was known. So ends are found by handle. */

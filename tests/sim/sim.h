@@ -149,6 +149,7 @@ struct sim_flow {
 	uint64_t start_ns;
 	bool may_fail;	      /* errors are fine, on both ends; else all octets must arrive */
 	bool may_not_connect; /* an error of connect() is fine (bad links), none after it */
+	bool waits_for_port;  /* connect() is tried again while no port is free */
 	bool no_accept;	      /* the server side is nobody's business (storms, attacks) */
 	uint32_t options;     /* SIM_OPT_ */
 	struct sim_end end[2];

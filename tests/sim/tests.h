@@ -19,6 +19,7 @@
 	X(programs_that_sleep, 40, 8) \
 	X(a_loss_after_a_silence, 40, 16) \
 	X(numbers_go_round, 80, 8) \
+	X(four_tuples_used_again, 100, 8) \
 	X(nobody_listens, 0, 2) \
 	X(a_flood_of_syns, 0, 4) \
 	X(segments_of_a_stranger, 0, 8) \
