@@ -9,15 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "port/chain.h"
 #include "port/internal.h"
 
-/* --- hashing --- */
-static uint32_t *hash_head(const struct port_table *t, enum section sec, const void *key, size_t len_bytes)
-{
-	return &heads(t,
-		      sec)[(uint32_t)siphash13(&hdr(t)->key_hash, key, len_bytes) & t->hash_mask[sec - SEC_H_BUCKET]];
-}
-
+/* --- keys --- */
 struct place_key {
 	uint8_t b[16];
 	uint32_t scope;
@@ -31,28 +26,6 @@ static struct place_key place_key(enum port_proto proto, uint16_t port, const st
 	struct place_key k = {.scope = a->scope, .port = port, .proto = (uint8_t)proto};
 
 	memcpy(k.b, a->b, sizeof(k.b));
-	return k;
-}
-
-struct flow_key {
-	uint8_t local[16], peer[16];
-	uint32_t local_scope, peer_scope;
-	uint16_t port, peer_port;
-	uint8_t proto, kind, pad[2];
-};
-static_assert(sizeof(struct flow_key) == 48, "keys are hashed as octets: no padding");
-
-static struct flow_key flow_key(enum port_proto proto, const struct port_addr *local, uint16_t port,
-				const struct port_addr *peer, uint16_t peer_port)
-{
-	struct flow_key k = {.local_scope = local->scope,
-			     .peer_scope = peer->scope,
-			     .port = port,
-			     .peer_port = peer_port,
-			     .proto = (uint8_t)proto};
-
-	memcpy(k.local, local->b, 16);
-	memcpy(k.peer, peer->b, 16);
 	return k;
 }
 
@@ -77,40 +50,6 @@ uint32_t *index_flow_head(const struct port_table *t, enum port_proto proto, con
 
 	return hash_head(t, SEC_H_FLOW, &k, sizeof(k));
 }
-
-static uint32_t *group_head(const struct port_table *t, enum group_kind kind, enum port_proto proto,
-			    const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port)
-{
-	struct flow_key k = flow_key(proto, local, 0, peer, peer_port);
-
-	k.kind = (uint8_t)(1 + kind);
-	return hash_head(t, SEC_H_GROUP, &k, sizeof(k));
-}
-
-/* --- singly linked hash chains: the link is a uint32_t at a fixed place of the element --- */
-#define UNCHAIN(t, head, i, at, link)                            \
-	do {                                                     \
-		uint32_t *p_ = (head), steps_ = 0;               \
-		while (*p_ != (i)) {                             \
-			__auto_type e_ = at(t, *p_);             \
-			if (e_ == NULL || ++steps_ > (t)->n_max) \
-				return -EUCLEAN;                 \
-			p_ = &e_->link;                          \
-		}                                                \
-		*p_ = at(t, i)->link;                            \
-	} while (0)
-
-#define POP_FREE(t, field, at, link, ret)    \
-	do {                                 \
-		uint32_t i_ = hdr(t)->field; \
-		__auto_type e_ = at(t, i_);  \
-		if (i_ == NIL)               \
-			return -ENOBUFS;     \
-		if (e_ == NULL)              \
-			return -EUCLEAN;     \
-		hdr(t)->field = e_->link;    \
-		*(ret) = i_;                 \
-	} while (0)
 
 /* --- buckets --- */
 static int bucket_in(const struct port_table *t, uint32_t i, enum port_proto proto, uint16_t port, uint32_t *ret)
@@ -159,128 +98,6 @@ static int bucket_drop(struct port_table *t, uint32_t i)
 	b->used = 0;
 	b->h_next = hdr(t)->free_bucket;
 	hdr(t)->free_bucket = i;
-	return 0;
-}
-
-/* --- groups --- */
-static int group_in(const struct port_table *t, uint32_t i, enum group_kind kind, enum port_proto proto,
-		    const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
-{
-	uint32_t steps = 0;
-
-	for (const struct group *g; i != NIL; i = g->h_next) {
-		g = group_at(t, i);
-		if (g == NULL || ++steps > t->n_places)
-			return -EUCLEAN;
-		if (g->used && g->kind == kind && g->proto == proto && g->peer_port == peer_port &&
-		    port_addr_equal(&g->local, local) && port_addr_equal(&g->peer, peer)) {
-			*ret = i;
-			return 0;
-		}
-	}
-	return -ENOENT;
-}
-
-int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
-		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port, uint32_t *ret)
-{
-	return group_in(t, *group_head(t, kind, proto, local, peer, peer_port), kind, proto, local, peer, peer_port,
-			ret);
-}
-
-static void page_give_back(struct port_table *t, struct group *g)
-{
-	struct page *p = page_at(t, g->page);
-
-	if (p != NULL) {
-		p->w[0] = hdr(t)->free_page;
-		hdr(t)->free_page = g->page;
-	}
-	g->page = NIL;
-}
-
-/* A new page is empty: choosing finds the ports of those who came before it, and writes them in (choose.c). */
-static int group_grew(struct port_table *t, struct group *g, uint16_t port)
-{
-	struct page *p = page_at(t, g->page);
-	uint32_t free = hdr(t)->free_page;
-
-	g->n++;
-	if (p == NULL && g->n >= GROUP_PAGE_MIN && free != NIL) {
-		p = page_at(t, free);
-		if (p == NULL)
-			return -EUCLEAN;
-		hdr(t)->free_page = (uint32_t)p->w[0];
-		memset(p, 0, sizeof(*p));
-		g->page = free;
-	}
-	if (p != NULL)
-		bit_put(p->w, port, true);
-	return 0;
-}
-
-/* The group counts one more. When none is left, *ret is NIL: the newcomer does without. */
-static int group_join(struct port_table *t, enum group_kind kind, enum port_proto proto, const struct port_addr *local,
-		      const struct port_addr *peer, uint16_t peer_port, uint16_t port, uint32_t *ret)
-{
-	uint32_t i, *head = group_head(t, kind, proto, local, peer, peer_port);
-	int r = group_in(t, *head, kind, proto, local, peer, peer_port, &i);
-
-	if (r == -ENOENT && hdr(t)->free_group == NIL) {
-		hdr(t)->n_groupless++;
-		*ret = NIL;
-		return 0;
-	}
-	if (r == -ENOENT) {
-		POP_FREE(t, free_group, group_at, h_next, &i);
-		*group_at(t, i) = (struct group){.local = *local,
-						 .peer = *peer,
-						 .peer_port = peer_port,
-						 .proto = (uint8_t)proto,
-						 .kind = (uint8_t)kind,
-						 .used = 1,
-						 .h_next = *head,
-						 .page = NIL};
-		*head = i;
-	} else if (r < 0) {
-		return r;
-	}
-	*ret = i;
-	return group_grew(t, group_at(t, i), port);
-}
-
-static int group_drop(struct port_table *t, uint32_t i)
-{
-	struct group *g = group_at(t, i);
-
-	if (g == NULL)
-		return -EUCLEAN;
-	UNCHAIN(t, group_head(t, g->kind, g->proto, &g->local, &g->peer, g->peer_port), i, group_at, h_next);
-	page_give_back(t, g);
-	g->used = 0;
-	g->h_next = hdr(t)->free_group;
-	hdr(t)->free_group = i;
-	return 0;
-}
-
-/* One that was in group i (NIL: it did without) is not any more. still: another member has the same port (two holds of one address). */
-static int group_leave(struct port_table *t, uint32_t i, uint16_t port, bool still)
-{
-	struct group *g = group_at(t, i);
-	struct page *p = g != NULL ? page_at(t, g->page) : NULL;
-
-	if (i == NIL) {
-		hdr(t)->n_groupless--;
-		return 0;
-	}
-	if (g == NULL || !g->used || g->n == 0)
-		return -EUCLEAN;
-	if (--g->n == 0)
-		return group_drop(t, i);
-	if (p != NULL && g->n < GROUP_PAGE_DROP)
-		page_give_back(t, g);
-	else if (p != NULL && !still)
-		bit_put(p->w, port, false);
 	return 0;
 }
 
@@ -391,7 +208,7 @@ static int hold_index(struct port_table *t, uint32_t i)
 		hdr(t)->n_dev++;
 	if (port_addr_is_any(&h->addr))
 		return 0;
-	return group_join(t, GROUP_LOCAL, h->proto, &h->addr, &none, 0, h->port, &h->group);
+	return index_group_join(t, GROUP_LOCAL, h->proto, &h->addr, &none, 0, h->port, &h->group);
 }
 
 static int hold_unindex(struct port_table *t, uint32_t i)
@@ -411,7 +228,7 @@ static int hold_unindex(struct port_table *t, uint32_t i)
 	if (port_addr_is_any(&h->addr))
 		return 0;
 	r = place_shared(t, *head, i, h, &still);
-	return r < 0 ? r : group_leave(t, h->group, h->port, still);
+	return r < 0 ? r : index_group_leave(t, h->group, h->port, still);
 }
 
 bool index_hold_fits(const struct hold *h, const struct port_claim *c)
@@ -604,7 +421,8 @@ static int flow_join(struct port_table *t, uint32_t is, const struct port_claim 
 	*head = is;
 	if (!index_wants_group(c))
 		return 0;
-	return group_join(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, c->port, &member_at(t, is)->group);
+	return index_group_join(t, GROUP_DEST, c->proto, &c->addr, &c->peer, c->peer_port, c->port,
+				&member_at(t, is)->group);
 }
 
 static int flow_leave(struct port_table *t, uint32_t is)
@@ -615,7 +433,7 @@ static int flow_leave(struct port_table *t, uint32_t is)
 
 	UNCHAIN(t, index_flow_head(t, s->proto, &s->addr, s->port, &s->peer, s->peer_port), is, slot_at, f_next);
 	m->group = NIL;
-	return wants_group(s->state, s->proto, s->flags) ? group_leave(t, group, s->port, false) : 0;
+	return wants_group(s->state, s->proto, s->flags) ? index_group_leave(t, group, s->port, false) : 0;
 }
 
 /* --- the order in which lingering claims end --- */

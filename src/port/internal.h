@@ -231,6 +231,16 @@ enum port_rule rules_name_udp(const struct port_want *w, const struct hold *h);
 bool rules_frp_match(const struct bucket *b, const struct port_want *w);
 void rules_frp_update(struct bucket *b, const struct port_want *w, bool first);
 
+/* --- index_group.c: who shares an address or a destination --- */
+int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
+		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
+		     uint32_t *ret); /* -ENOENT */
+/* The group counts one more. When none is left, *ret is NIL: the newcomer does without. */
+int index_group_join(struct port_table *t, enum group_kind kind, enum port_proto proto, const struct port_addr *local,
+		     const struct port_addr *peer, uint16_t peer_port, uint16_t port, uint32_t *ret);
+/* One that was in that group (NIL: it did without) is not any more. still: another member has the same port (two holds of one address). */
+int index_group_leave(struct port_table *t, uint32_t group, uint16_t port, bool still);
+
 /* --- index.c: the structure --- */
 int index_bucket(const struct port_table *t, enum port_proto proto, uint16_t port, uint32_t *ret); /* -ENOENT */
 /* First hold of the lookup chain of (proto, port, addr); the chain has strangers in it. */
@@ -243,9 +253,6 @@ uint32_t *index_flow_head(const struct port_table *t, enum port_proto proto, con
 			  uint16_t port, const struct port_addr *peer, uint16_t peer_port);
 bool index_is_flow(const struct slot *s, enum port_proto proto, const struct port_addr *local, uint16_t port,
 		   const struct port_addr *peer, uint16_t peer_port);
-int index_find_group(const struct port_table *t, enum group_kind kind, enum port_proto proto,
-		     const struct port_addr *local, const struct port_addr *peer, uint16_t peer_port,
-		     uint32_t *ret); /* -ENOENT */
 /* What a slot below n_max says, put together; whether it is a sane claim is the caller's to ask (index_claim_sane()). */
 struct port_claim index_claim(const struct port_table *t, uint32_t slot);
 void index_claim_write(struct port_table *t, uint32_t slot, const struct port_claim *c);
