@@ -24,7 +24,7 @@
 #ifndef MSS
 #define MSS 1000u
 #endif
-#define ISS 4294960000u /* goes round soon */
+#define ISS fl_iss
 #define N_LOG 4096
 #define N_PENDING 16384
 #define N_HELD 4096
@@ -96,6 +96,7 @@ struct fl {
 };
 
 static struct fl *fl_now; /* the fakes have no argument for it */
+static uint32_t fl_iss;	  /* goes round soon: BERTH_TEST_ISS_BEFORE octets later, 7296 if that says nothing */
 
 /* --- what the rest of the stack does for them --- */
 
@@ -171,11 +172,13 @@ void tcp_tx_acked(struct berth_stack *st, struct tcp_conn *c, uint32_t ack, uint
 
 static inline void fl_init(struct fl *f, uint8_t cc)
 {
+	const char *before = getenv("BERTH_TEST_ISS_BEFORE");
 	size_t n = slab_size(4096, sizeof(struct tcp_burst)), m = slab_size(4, sizeof(struct tcp_conn));
 	uint8_t *p;
 
 	memset(f, 0, sizeof(*f));
 	fl_now = f;
+	fl_iss = 0 - (uint32_t)(before ? strtoul(before, NULL, 10) : 7296);
 	f->memory = p = aligned_alloc(64, (n + m + 63) / 64 * 64);
 	assert_non_null(p);
 	memset(p, 0, n + m);
