@@ -129,12 +129,17 @@ static void unmark_rexmit(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
 	b->rexmit &= ~m;
 }
 
-/* Is one of m sent again in pieces just now? */
-static bool has_piece(const struct tcp_conn *c, const struct tcp_burst *b, uint64_t m)
+/* The segment that is sent again in pieces just now; 0: none of this burst. */
+static uint64_t piece_of(const struct tcp_conn *c, const struct tcp_burst *b)
 {
 	uint32_t at = c->w->rexmit_at - b->seq, k = at / b->mss;
 
-	return c->recover_flags & RF_PIECES && at < b->len && m & bit(k < b->n ? k : b->n - 1u);
+	return c->recover_flags & RF_PIECES && at < b->len ? bit(k < b->n ? k : b->n - 1u) : 0;
+}
+
+static bool has_piece(const struct tcp_conn *c, const struct tcp_burst *b, uint64_t m)
+{
+	return m & piece_of(c, b);
 }
 
 void board_lose(struct tcp_conn *c, struct tcp_burst *b, uint64_t m)
@@ -486,38 +491,60 @@ bool flight_in_window(const struct tcp_conn *c, uint32_t seq)
 	return seq_le(seq, c->una) || seq_lt(seq, c->una + c->snd_wnd);
 }
 
-/* The next run of lost segments that has no copy in flight. */
-static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
+/* The burst whose turn it is, and those of its segments: lost, no copy in flight. One that goes in pieces is finished before another is begun, for of one
+ * only is known how far it went. 0: none. */
+static uint64_t whose_turn(struct berth_stack *st, const struct tcp_conn *c, uint32_t *ret_burst)
 {
+	uint64_t first = 0;
+
 	for (uint32_t i = c->w->burst_first; i != NIL; i = burst_at(st, i)->next) {
 		const struct tcp_burst *b = burst_at(st, i);
 		uint64_t m = b->lost & ~b->rexmit;
-		unsigned from, to;
-		uint32_t seq;
 
-		if (m == 0)
-			continue;
-		from = lowest(m);
-		seq = seq_max(board_from(b, from), c->una);
-		if (c->recover_flags & RF_PIECES && seq_in(c->w->rexmit_at, seq, board_to(b, from)))
-			seq = c->w->rexmit_at;
-		if (!flight_in_window(c, seq))
-			return false;
-		if (c->snd_wnd && seq_lt(c->una + c->snd_wnd, seq + len_max))
-			len_max = c->una + c->snd_wnd - seq;
-		else if (!c->snd_wnd && len_max > c->mss)
-			len_max = c->mss;
-		for (to = from + 1;
-		     to < b->n && m & bit(to) && !has_piece(c, b, bit(to)) && payload_end(b, to) - seq <= len_max; to++)
-			continue;
-		*ret = (struct tcp_send){.seq = seq, .len = board_to(b, to - 1) - seq, .burst = i};
-		if (seq_lt(seq + len_max, payload_end(b, to - 1)))
-			ret->len = len_max; /* a piece of one segment: it counts as sent with the last */
-		else
-			ret->segs = bits(from, to);
-		return ret->len > 0;
+		if (first == 0) {
+			*ret_burst = i;
+			first = m;
+		}
+		if (has_piece(c, b, m) && flight_in_window(c, c->w->rexmit_at)) {
+			*ret_burst = i;
+			return m & ~(piece_of(c, b) - 1);
+		}
+		if (first && !(c->recover_flags & RF_PIECES))
+			break;
 	}
-	return false;
+	return first;
+}
+
+/* The next run of those. */
+static bool next_lost(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
+{
+	const struct tcp_burst *b;
+	unsigned from, to;
+	uint32_t i, seq;
+	uint64_t m = whose_turn(st, c, &i);
+
+	if (m == 0)
+		return false;
+	b = burst_at(st, i);
+	from = lowest(m);
+	seq = seq_max(board_from(b, from), c->una);
+	if (has_piece(c, b, bit(from)))
+		seq = seq_max(seq, c->w->rexmit_at);
+	if (!flight_in_window(c, seq))
+		return false;
+	if (c->snd_wnd && seq_lt(c->una + c->snd_wnd, seq + len_max))
+		len_max = c->una + c->snd_wnd - seq;
+	else if (!c->snd_wnd && len_max > c->mss)
+		len_max = c->mss;
+	for (to = from + 1;
+	     to < b->n && m & bit(to) && !has_piece(c, b, bit(to)) && payload_end(b, to) - seq <= len_max; to++)
+		continue;
+	*ret = (struct tcp_send){.seq = seq, .len = board_to(b, to - 1) - seq, .burst = i};
+	if (seq_lt(seq + len_max, payload_end(b, to - 1)))
+		ret->len = len_max; /* a piece of one segment: it counts as sent with the last */
+	else
+		ret->segs = bits(from, to);
+	return ret->len > 0;
 }
 
 bool tcp_flight_rexmit(struct berth_stack *st, struct tcp_conn *c, uint32_t len_max, struct tcp_send *ret)
