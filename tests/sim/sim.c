@@ -242,6 +242,22 @@ static bool no_time_wait(struct sim *s)
 	return wire_frames_on_way(s) == 0;
 }
 
+/* What is due is done, also at a host whose program is late; does that leave something to be sent? */
+static bool has_more_to_say(struct sim *s)
+{
+	bool r = false;
+
+	for (unsigned i = 0; i < s->n_hosts; i++) {
+		struct berth_stack *st = s->hosts[i]->st;
+
+		if (!st)
+			continue;
+		(void)berth_stack_tick(st, s->now_ns, 16);
+		r |= st->pkts.n_used != 0;
+	}
+	return r;
+}
+
 void sim_expect_all_over(struct sim *s)
 {
 	for (unsigned i = 0; i < s->n_flows; i++) {
@@ -261,6 +277,8 @@ void sim_expect_all_over(struct sim *s)
 	for (unsigned i = 0; i < s->n_flows; i++)
 		app_expect_over(s->flows[i]);
 	sim_run_for(s, 10 * SIM_S); /* neighbours are done with their questions */
+	for (unsigned i = 0; i < 10 && has_more_to_say(s); i++)
+		sim_run_for(s, SIM_S); /* a host took another temporary address just now */
 	sim_check(s);
 	for (unsigned i = 0; i < s->n_hosts; i++)
 		host_expect_clean(s->hosts[i]);
