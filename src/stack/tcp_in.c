@@ -246,6 +246,8 @@ static enum verdict ack_in(struct berth_stack *st, struct tcp_conn *c, const str
 		tcp_fin_wait_2(st, c);
 		return GO_ON;
 	case TCP_CLOSING:
+		if (c->rcv_nxt != c->w->rcv_acked) /* its FIN, when ours is acknowledged in the same batch */
+			tcp_ack_bare(st, c, tcp_bare_seq(c));
 		tcp_set_state(st, c, TCP_TIME_WAIT);
 		tcp_time_wait_enter(st, c);
 		return STOP;

@@ -54,6 +54,8 @@ static const struct script_row rows[] = {
 	 "send 2000; out 1+1000; in 1+0 ack 1001 win 300; quiet; wait 300; at 200; out 1001+300; quiet", .win = 1000},
 
 	/* closing */
+	{"both close at once, and its FIN comes with the acknowledgment of ours: it has one, too",
+	 "fin; out 1+0 F ack 1; in 1+100 F hold; in 102+0 ack 2; out 2+0 . ack 102; quiet"},
 	{"FIN rides on the last data", "send 100 more; fin; out 1+100 FP; quiet"},
 	{"FIN alone", "fin; out 1+0 F; quiet; in 1+0 ack 2; quiet"},
 	{"FIN behind full segments rides on the last", "send 2920 more; drop; fin; out 2921+0 F"},
