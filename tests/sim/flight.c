@@ -59,6 +59,7 @@ void flight_before(struct sim_host *h)
 			continue;
 		f->generation = h->st->conns.generation[i];
 		f->pipe = pipe_of(h->st, c);
+		f->mss = c->mss;
 		f->sent = 0;
 		f->peer = c->w->peer;
 		f->local_port = c->w->local_port;
@@ -88,6 +89,8 @@ static void check(struct sim_host *h, const struct tcp_conn *c, const struct sim
 	/* A path that got narrow just now takes what was too long for lost before anything is sent. */
 	int64_t base = before.least < after.least ? before.least : after.least;
 
+	if (c->mss < f->mss) /* ... and what went instead may be as much as that was */
+		base = 0;
 	if (f->is_probe_due && !(c->recover_flags & RF_TLP_DUE) && most < before.octets + c->mss)
 		most = before.octets + c->mss;
 	if (before.octets == 0 && most < c->mss)

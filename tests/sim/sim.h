@@ -41,7 +41,7 @@ struct sim_pipe {
 };
 struct sim_flight {
 	struct sim_pipe pipe;
-	uint32_t generation, sent;
+	uint32_t generation, sent, mss;
 	struct port_addr peer;
 	uint16_t local_port, peer_port;
 	bool is_conn, is_probe_due;
