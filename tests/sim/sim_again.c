@@ -5,10 +5,6 @@
  */
 #include "sim.h"
 
-#include <string.h>
-
-#include "stack/stack.h"
-
 #define FIRST_PORT 40000
 
 SIM_TEST(four_tuples_used_again)

@@ -5,8 +5,6 @@
  */
 #include "sim.h"
 
-#include "stack/tcp.h"
-
 #define MINUTE (60 * SIM_S)
 #define DAY (24 * 60 * MINUTE)
 #define WORDS_MAX 6u
